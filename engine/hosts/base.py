@@ -1,0 +1,142 @@
+"""The contract of a host: it runs commands, streams their output out and their input in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from engine.model.entry import Entry
+from engine.model.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command to run on a host. Built from words, never from a line that a shell would take apart."""
+
+    words: tuple[str | bytes, ...]
+    """Program and arguments; the host quotes them for whatever shell lies between."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Environment that is no secret, visible in process lists. LC_ALL=C is always set."""
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    """Environment that is secret: each is sent on standard input ahead of all else, read by the shell and exported, so that it
+    appears in no command line, and in no environment but the command's own. A secret holds no newline and no NUL."""
+    as_user: str | None = None
+    """Run as this user through `sudo -n` or `doas -n`; None for the host's own default."""
+    input: Literal["none", "stream"] = "none"
+    """`none`: standard input is empty, and the life-line guard ends the command when we go away.
+    `stream`: standard input is what the caller writes; the command ends by end of file or a broken pipe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a command ended."""
+
+    status: int | None
+    """Exit status; None when it was killed by a signal or the connection was lost: never a success."""
+    signal: str | None
+    stderr: bytes
+    """The last 64 KiB of what it said on standard error."""
+
+    @property
+    def is_success(self) -> bool:
+        """Exit status 0, and no signal."""
+        return self.status == 0 and self.signal is None
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A command that ran to its end, with all that it said."""
+
+    exit: Exit
+    stdout: bytes
+
+
+class Process(Protocol):
+    """A running command. Standard error is drained all the time, whether anybody looks or not."""
+
+    async def read(self) -> bytes:
+        """The next bytes of standard output, as many as are there (up to 1 MiB); empty at its end. Not reading stops the command (back-pressure).
+
+        Raises: ConnectionLostError.
+        """
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Writes to standard input; waits while the command is not reading. Raises: ConnectionLostError, BrokenPipeError."""
+        ...
+
+    async def close_input(self) -> None:
+        """Ends standard input. Idempotent."""
+        ...
+
+    def stderr_lines(self) -> AsyncIterator[bytes]:
+        """Lines of standard error as they come, without their newline; ends with the stream. One reader; bounded to 10,000 lines kept."""
+        ...
+
+    async def wait(self) -> Exit:
+        """Waits for the end, and says how it was. Callable again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a host is, found at the first connection."""
+
+    hostname: str
+    """The host's own name, as restic would write it in a snapshot."""
+    system: str
+    """`uname -s`."""
+    user: str
+    """The account that commands run as."""
+    tools: Mapping[str, str] = field(default_factory=dict)
+    """Found tools and the first line of their version: find, tar, sqlite3, python3, zstd, pg_dump, mariadb-dump, redis-cli, …"""
+    has_gnu_find: bool = False
+    has_gnu_tar: bool = False
+
+
+class FileAccess(Protocol):
+    """Plain file access without find and tar: SFTP on an SSH host, the operating system's calls on this one. No ctime, inode or
+    nanoseconds where SFTP version 3 is all there is: such entries carry 0 and empty."""
+
+    async def entries(self, directory: bytes) -> Sequence[Entry]:
+        """What an absolute directory holds, without `.` and `..`; paths as Entry has them. Raises: PathMissingError, HostError."""
+        ...
+
+    async def entry(self, path: bytes) -> Entry:
+        """One entry by its absolute path, links not followed. Raises: PathMissingError."""
+        ...
+
+    def read(self, path: bytes) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The content of a file in pieces of at most 1 MiB. Raises: PathMissingError, HostError."""
+        ...
+
+
+class OpenHost(Protocol):
+    """A host that is connected. Opened and closed by `registry.open_host`; methods may be called concurrently, up to the host's
+    limit of channels (more wait)."""
+
+    @property
+    def name(self) -> str:
+        """The name it has in the catalog, for messages."""
+        ...
+
+    async def facts(self) -> Facts:
+        """What the host is; asked once, kept."""
+        ...
+
+    async def run(self, command: Command, *, input_bytes: bytes = b"", limit_bytes: int = 1 << 20, timeout_s: float = 60.0) -> Completed:
+        """Runs a short command to its end. A status other than 0 is returned, not raised.
+
+        Raises: CommandTimeoutError; CommandFailedError where more than `limit_bytes` came; ToolMissingError where the shell found no such program; HostError.
+        """
+        ...
+
+    def start(self, command: Command) -> AbstractAsyncContextManager[Process]:
+        """Starts a long command. Leaving the context ends it: the remote process too, whether we leave in peace, by an error or cancelled."""
+        ...
+
+    def files(self) -> AbstractAsyncContextManager[FileAccess]:
+        """Plain file access, for hosts without GNU find and tar."""
+        ...

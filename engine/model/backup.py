@@ -1,0 +1,65 @@
+"""Backups, and what is known of them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class BackupStatus(StrEnum):
+    """How a backup ended."""
+
+    COMPLETED = "completed"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+
+
+class Proof(StrEnum):
+    """The ladder of proof, lowest first."""
+
+    TAKEN = "taken"
+    READABLE = "readable"
+    VERIFIED = "verified"
+    DRILLED = "drilled"
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A backup as one storage holds it."""
+
+    storage: str
+    snapshot_id: str
+    """64 hex digits; empty where this storage got none."""
+    status: BackupStatus = BackupStatus.COMPLETED
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """One capture of one source at one instant."""
+
+    backup_id: str
+    source: str
+    host: str
+    kind: str
+    """full, incremental, differential."""
+    status: BackupStatus
+    created_at: datetime.datetime
+    """The instant that it stands for: when reading began. Aware."""
+    completed_at: datetime.datetime | None
+    size_bytes: int
+    added_bytes: int
+    files_new: int
+    files_changed: int
+    files_unmodified: int
+    copies: Sequence[Copy]
+    warnings: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    proof: Proof = Proof.TAKEN
+    proven_at: datetime.datetime | None = None
+    is_protected: bool = False
+    expires_at: datetime.datetime | None = None
+    hold_reason: str = ""
+    job_id: str = ""

@@ -1,0 +1,48 @@
+"""Hosts, sources and storages as a person defined them. No secret lies in here: only REFs, which say where a secret is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+OptionValue = str | int | bool | Sequence[str] | None
+
+LOCAL_HOST = "localhost"
+"""The name of this machine where a source names no host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A machine reached over SSH, or this one (kind `local`)."""
+
+    name: str
+    kind: str = "ssh"
+    address: str = ""
+    """[USER@]HOST[:PORT], or an alias of the ssh_config."""
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    """identity, jump, known_hosts, ssh_config, as_user, nice, environment, max_channels, passphrase (a REF)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is backed up on a host."""
+
+    name: str
+    kind: str
+    host: str = LOCAL_HOST
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    """By the command line's names with `_` for `-`; secrets as REFs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """A place that holds one repository."""
+
+    name: str
+    kind: str
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    password: str = ""
+    """REF of the repository's password."""
+    repository_id: str = ""
+    is_enabled: bool = True
+    is_default: bool = False

@@ -1,0 +1,49 @@
+"""Jobs: one execution of a verb, its progress and its outcome."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class JobStatus(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    """Its process died, or its lease ran out."""
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One execution. `request` and `result` are JSON objects, so that a worker elsewhere can take the job up."""
+
+    job_id: str
+    verb: str
+    request: Mapping[str, Any]
+    status: JobStatus
+    created_at: datetime.datetime
+    started_at: datetime.datetime | None = None
+    completed_at: datetime.datetime | None = None
+    owner: str = ""
+    """`host:boot id:pid:start time` of the process that runs it."""
+    lease_until: datetime.datetime | None = None
+    idempotency_key: str = ""
+    progress: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+    error_class: str = ""
+    is_cancel_requested: bool = False
