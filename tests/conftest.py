@@ -1,0 +1,28 @@
+"""What all tests share: the real servers' fixtures, and the rule that CI skips nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import hypothesis
+import pytest
+
+from tests.servers.tools import is_ci
+
+pytest_plugins = ["tests.servers.sshd", "tests.servers.restic", "tests.servers.borg"]
+
+# A shared machine is slow at times, and a deadline would then fail a property that holds.
+hypothesis.settings.register_profile(
+    "holdfast", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("holdfast")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a skip is a failure: what was not run was not proved."""
+    report = yield
+    if report.skipped and is_ci() and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, and CI lets nothing be skipped: {report.longrepr}"
+    return report
