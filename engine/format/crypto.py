@@ -1,0 +1,171 @@
+"""Sealing: AES-256 in counter mode with a Poly1305-AES tag.
+
+A sealed blob is `IV (16) | ciphertext | tag (16)`. The counter starts at the IV taken as a 128-bit big-endian number; the tag covers the
+ciphertext alone, under the one-time key `r | AES-128_k(IV)`. The library clamps r, so a random one serves.
+Source: restic doc/design.rst, "Keys, Encryption and MAC".
+
+A cipher context costs 3 us to make and 0.3 us to give a new IV, and a tree of small files seals hundreds of thousands of blobs, so a
+`Sealer` keeps its contexts; `Poly1305` has none that can be kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.poly1305 import Poly1305
+
+from engine.errors import DamagedError
+from engine.format import strict_json
+from engine.format.ids import Buffer
+
+IV_BYTES: Final = 16
+TAG_BYTES: Final = 16
+OVERHEAD_BYTES: Final = IV_BYTES + TAG_BYTES
+"""By how much a sealed blob is longer than its plaintext."""
+
+JOIN_LIMIT_BYTES: Final = 32 * 1024
+"""Up to here joining three pieces is cheaper than writing into a buffer made beforehand (4.2 against 5.0 us at 4 KiB)."""
+
+_ZERO_IV: Final = bytes(IV_BYTES)
+
+
+class _MacJson(msgspec.Struct):
+    k: bytes
+    r: bytes
+
+
+class _MasterKeyJson(msgspec.Struct):
+    mac: _MacJson
+    encrypt: bytes
+
+
+_MASTER_KEY_DECODER: Final = msgspec.json.Decoder(_MasterKeyJson)
+
+
+@dataclass(frozen=True, slots=True)
+class MasterKey:
+    """The three keys that seal everything in a repository. Its repr shows none of them."""
+
+    encrypt: bytes = field(repr=False)
+    """32 bytes for AES-256."""
+    mac_k: bytes = field(repr=False)
+    """16 bytes for AES-128, which turns the IV into half of the tag's key."""
+    mac_r: bytes = field(repr=False)
+    """16 bytes, the other half."""
+
+    def __post_init__(self) -> None:
+        """Refuse what restic refuses: keys of another length, and keys of nothing but zeros."""
+        for key, size in ((self.encrypt, 32), (self.mac_k, 16), (self.mac_r, 16)):
+            if len(key) != size or not any(key):
+                raise DamagedError("a key of the repository has the wrong length or is all zero")
+
+    @classmethod
+    def generate(cls) -> MasterKey:
+        """A new random key."""
+        return cls(os.urandom(32), os.urandom(16), os.urandom(16))
+
+    def to_json(self) -> bytes:
+        """The JSON that a key file seals."""
+        encrypt, k, r = (base64.b64encode(key) for key in (self.encrypt, self.mac_k, self.mac_r))
+        return b'{"mac":{"k":"%b","r":"%b"},"encrypt":"%b"}' % (k, r, encrypt)
+
+    @classmethod
+    def from_json(cls, data: Buffer) -> MasterKey:
+        """Read what `to_json` or restic wrote.
+
+        Raises:
+            DamagedError: the JSON or one of the keys is not what it must be.
+        """
+        parsed = strict_json.decode(_MASTER_KEY_DECODER, data, "master key")
+        return cls(parsed.encrypt, parsed.mac.k, parsed.mac.r)
+
+
+def derive(password: bytes, salt: bytes, n: int, r: int, p: int) -> MasterKey:
+    """The key that a password opens its key file with: scrypt's 64 bytes are the AES key, k and r.
+
+    Takes about 128 * n * r bytes of memory, and for restic's usual parameters a fifth of a second: off the event loop.
+    The parameters must have passed `key_file.parse`.
+    """
+    memory_bytes = 128 * r * (n + p + 2)
+    output = hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, maxmem=memory_bytes + (1 << 20), dklen=64)
+    return MasterKey(output[:32], output[32:48], output[48:])
+
+
+class Sealer:
+    """Seals and opens under one key. Not safe for use by two threads at once: each has its own."""
+
+    __slots__ = ("_cipher", "_mac_r", "_scratch", "_tag_cipher")
+
+    def __init__(self, key: MasterKey) -> None:
+        self._mac_r = key.mac_r
+        self._tag_cipher = Cipher(algorithms.AES(key.mac_k), modes.ECB()).encryptor()  # noqa: S305 -- one block, by the format
+        self._cipher = Cipher(algorithms.AES(key.encrypt), modes.CTR(_ZERO_IV)).encryptor()
+        self._scratch = bytearray()
+
+    def seal(self, plaintext: Buffer, iv: bytes | None = None) -> bytes | bytearray:
+        """The sealed form of `plaintext` under a random IV. Only tests give one."""
+        if iv is None:
+            iv = os.urandom(IV_BYTES)
+        size = len(plaintext)
+        self._cipher.reset_nonce(iv)
+        if size <= JOIN_LIMIT_BYTES:
+            ciphertext = self._cipher.update(plaintext)
+            tag = Poly1305.generate_tag(self._mac_r + self._tag_cipher.update(iv), ciphertext)
+            return b"".join((iv, ciphertext, tag))
+        sealed = bytearray(size + OVERHEAD_BYTES)
+        sealed[:IV_BYTES] = iv
+        with memoryview(sealed) as whole, whole[IV_BYTES : IV_BYTES + size] as body:
+            self._cipher.update_into(plaintext, body)
+            tag = Poly1305.generate_tag(self._mac_r + self._tag_cipher.update(iv), body)
+        sealed[IV_BYTES + size :] = tag
+        return sealed
+
+    def open(self, sealed: Buffer) -> bytes:
+        """The plaintext, once the tag was found right (compared in constant time).
+
+        Raises:
+            DamagedError: the tag does not fit: a byte changed, or another key sealed this.
+        """
+        return self._cipher.update(self._checked_ciphertext(sealed))
+
+    def seals(self, sealed: Buffer, plaintext: Buffer) -> bool:
+        """Whether `sealed` opens to exactly `plaintext`; for the look at what was just sealed, before it is stored.
+
+        Raises:
+            DamagedError: the tag does not fit.
+        """
+        ciphertext = self._checked_ciphertext(sealed)
+        size = len(ciphertext)
+        if size != len(plaintext):
+            return False
+        if size <= JOIN_LIMIT_BYTES:
+            return self._cipher.update(ciphertext).startswith(plaintext)
+        if len(self._scratch) < size:
+            self._scratch = bytearray(size)
+        self._cipher.update_into(ciphertext, self._scratch)
+        return self._scratch.startswith(plaintext)
+
+    def _checked_ciphertext(self, sealed: Buffer) -> memoryview:
+        """The ciphertext within `sealed`, its tag checked and the cipher set to its IV."""
+        view = memoryview(sealed)
+        if len(view) < OVERHEAD_BYTES:
+            raise DamagedError(f"a sealed blob is too short: {len(view)} bytes")
+        iv = bytes(view[:IV_BYTES])
+        if iv == _ZERO_IV:
+            raise DamagedError("a sealed blob has an IV of zeros")
+        ciphertext = view[IV_BYTES:-TAG_BYTES]
+        try:
+            Poly1305.verify_tag(
+                self._mac_r + self._tag_cipher.update(iv), ciphertext, bytes(view[-TAG_BYTES:])
+            )
+        except InvalidSignature as error:
+            raise DamagedError("a sealed blob is damaged, or sealed under another key") from error
+        self._cipher.reset_nonce(iv)
+        return ciphertext

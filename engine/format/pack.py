@@ -1,0 +1,231 @@
+"""Packs: sealed blobs end to end, then the sealed header, then its length as 32 bits, little-endian.
+
+The header has one entry a blob, in order: type (0 data, 1 tree, 2 compressed data, 3 compressed tree), stored length, for the compressed
+ones the length of the plaintext, and the identifier. Offsets are implied, so there are no gaps. Source: restic doc/design.rst, "Pack Format".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from engine.errors import DamagedError
+from engine.format.crypto import OVERHEAD_BYTES, Sealer
+from engine.format.ids import ID_BYTES, Buffer
+
+TARGET_BYTES: Final = 16 << 20
+"""Blob bytes at which a pack is closed, restic's default."""
+
+HEADER_LIMIT_BYTES: Final = 16 << 20
+"""Longest header that restic reads, its length field included."""
+
+PACK_LIMIT_BYTES: Final = (1 << 32) - 1
+"""Offsets and lengths are 32 bits."""
+
+LENGTH_FIELD_BYTES: Final = 4
+PLAIN_ENTRY_BYTES: Final = 37
+COMPRESSED_ENTRY_BYTES: Final = 41
+SMALLEST_PACK_BYTES: Final = LENGTH_FIELD_BYTES + OVERHEAD_BYTES + PLAIN_ENTRY_BYTES
+
+COUNT_LIMIT: Final = (HEADER_LIMIT_BYTES - LENGTH_FIELD_BYTES - OVERHEAD_BYTES) // COMPRESSED_ENTRY_BYTES
+"""As many blobs fit under any header that restic reads; a builder is full then."""
+
+_PLAIN_ENTRY: Final = struct.Struct("<BI32s")
+_COMPRESSED_ENTRY: Final = struct.Struct("<BII32s")
+_TYPES: Final = ("data", "tree")
+_PLAIN_CODES: Final = {"data": 0, "tree": 1}
+
+
+class BlobEntry(NamedTuple):
+    """Where a blob lies in its pack."""
+
+    type: str
+    """An ids.BlobType."""
+    id: bytes
+    offset: int
+    """From the start of the pack."""
+    length: int
+    """Stored: sealed, so OVERHEAD_BYTES longer than the content or its frame."""
+    uncompressed_length: int | None
+    """Of the plaintext where the blob is compressed; None (or 0) where it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A finished pack, to be stored under its identifier."""
+
+    id: bytes
+    parts: list[Buffer]
+    """What the file consists of, in order; joined by whoever stores it."""
+    size_bytes: int
+    entries: tuple[BlobEntry, ...]
+
+
+def entry_bytes(entry: BlobEntry) -> int:
+    """Length of the header's entry for this blob."""
+    return COMPRESSED_ENTRY_BYTES if entry.uncompressed_length else PLAIN_ENTRY_BYTES
+
+
+def size_bytes(entries: Iterable[BlobEntry]) -> int:
+    """The size that a pack of exactly these blobs has. A pack of another size is damaged, which a listing is enough to see."""
+    return sum(entry.length + entry_bytes(entry) for entry in entries) + OVERHEAD_BYTES + LENGTH_FIELD_BYTES
+
+
+def encode_header(entries: Iterable[BlobEntry]) -> bytes:
+    """The header before it is sealed. Offsets are not written: the entries must be in the order of the blobs, without gaps."""
+    parts = []
+    for entry in entries:
+        code = _PLAIN_CODES[entry.type]
+        if entry.uncompressed_length:
+            parts.append(_COMPRESSED_ENTRY.pack(code + 2, entry.length, entry.uncompressed_length, entry.id))
+        else:
+            parts.append(_PLAIN_ENTRY.pack(code, entry.length, entry.id))
+    return b"".join(parts)
+
+
+def decode_header(plain: bytes) -> list[BlobEntry]:
+    """The entries of an opened header, offsets filled in.
+
+    Raises:
+        DamagedError: an entry is cut short, of an unknown type, or shorter than a sealed blob can be.
+    """
+    entries = []
+    position = offset = 0
+    end = len(plain)
+    while position < end:
+        code = plain[position]
+        layout = _PLAIN_ENTRY if code < 2 else _COMPRESSED_ENTRY
+        if code > 3:
+            raise DamagedError(f"a pack's header names the unknown blob type {code}")
+        if position + layout.size > end:
+            raise DamagedError("a pack's header is cut short")
+        _, length, *rest = layout.unpack_from(plain, position)
+        if length < OVERHEAD_BYTES:
+            raise DamagedError(f"a pack's header has a blob of {length} bytes, less than a sealed one has")
+        uncompressed_length = rest[0] if code > 1 else None
+        entries.append(BlobEntry(_TYPES[code & 1], rest[-1], offset, length, uncompressed_length))
+        position += layout.size
+        offset += length
+    return entries
+
+
+class PackBuilder:
+    """Collects sealed blobs into one pack and hashes them as they come. For one thread."""
+
+    __slots__ = ("_entries", "_hash", "_offset", "_parts", "_sealer")
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+        self._hash = hashlib.sha256()
+        self._parts: list[Buffer] = []
+        self._entries: list[BlobEntry] = []
+        self._offset = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Blob bytes so far, without the header."""
+        return self._offset
+
+    @property
+    def count(self) -> int:
+        """Blobs so far."""
+        return len(self._entries)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to finish: the target's size, or as many blobs as a header holds."""
+        return self._offset >= TARGET_BYTES or len(self._entries) >= COUNT_LIMIT
+
+    def add(self, blob_type: str, blob_id: bytes, sealed: Buffer, uncompressed_length: int | None) -> None:
+        """Append a blob. `sealed` is kept, not copied: it must not change any more."""
+        length = len(sealed)
+        self._hash.update(sealed)
+        self._parts.append(sealed)
+        self._entries.append(BlobEntry(blob_type, blob_id, self._offset, length, uncompressed_length))
+        self._offset += length
+
+    def finish(self) -> Pack:
+        """The pack, its header sealed and appended. The builder is used up; at least one blob must be in it."""
+        header = self._sealer.seal(encode_header(self._entries))
+        trailer = len(header).to_bytes(LENGTH_FIELD_BYTES, "little")
+        self._hash.update(header)
+        self._hash.update(trailer)
+        parts = [*self._parts, header, trailer]
+        size = self._offset + len(header) + LENGTH_FIELD_BYTES
+        return Pack(self._hash.digest(), parts, size, tuple(self._entries))
+
+
+def parse_pack(sealer: Sealer, whole: Buffer) -> list[BlobEntry]:
+    """The entries of a whole pack.
+
+    Raises:
+        DamagedError: as for `parse_tail`.
+    """
+    return parse_tail(sealer, whole, len(whole))
+
+
+def header_length(tail: Buffer, pack_size: int) -> int:
+    """How many bytes at a pack's end its sealed header and the length field take, as the last four bytes of `tail` say.
+
+    Raises:
+        DamagedError: the pack or the header is shorter or longer than any can be.
+    """
+    if pack_size < SMALLEST_PACK_BYTES or len(tail) < LENGTH_FIELD_BYTES:
+        raise DamagedError(f"a pack is too short: {pack_size} bytes")
+    sealed_bytes = int.from_bytes(tail[-LENGTH_FIELD_BYTES:], "little")
+    length = sealed_bytes + LENGTH_FIELD_BYTES
+    if not OVERHEAD_BYTES + PLAIN_ENTRY_BYTES <= sealed_bytes <= pack_size - LENGTH_FIELD_BYTES:
+        raise DamagedError(f"a pack of {pack_size} bytes says that its header has {sealed_bytes}")
+    if length > HEADER_LIMIT_BYTES:
+        raise DamagedError(f"a pack's header of {sealed_bytes} bytes is longer than any that is read")
+    return length
+
+
+def parse_tail(sealer: Sealer, tail: Buffer, pack_size: int) -> list[BlobEntry]:
+    """The entries, from the last bytes of a pack of `pack_size` bytes. `tail` holds at least `header_length` of them.
+
+    Raises:
+        DamagedError: the header is damaged, cut off, or does not add up to the pack's size.
+    """
+    length = header_length(tail, pack_size)
+    if length > len(tail):
+        raise DamagedError(f"the header of a pack needs {length} bytes, but only {len(tail)} were read")
+    sealed = memoryview(tail)[len(tail) - length : -LENGTH_FIELD_BYTES]
+    entries = decode_header(sealer.open(sealed))
+    total = size_bytes(entries)
+    if total != pack_size:
+        raise DamagedError(f"a pack has {pack_size} bytes, but its header speaks of {total}")
+    return entries
+
+
+def entries_in_order(entries: Sequence[BlobEntry]) -> bool:
+    """Whether the entries are end to end from the pack's start, as encode_header needs them."""
+    offset = 0
+    for entry in entries:
+        if entry.offset != offset:
+            return False
+        offset += entry.length
+    return True
+
+
+__all__ = [
+    "COUNT_LIMIT",
+    "HEADER_LIMIT_BYTES",
+    "ID_BYTES",
+    "PACK_LIMIT_BYTES",
+    "TARGET_BYTES",
+    "BlobEntry",
+    "Pack",
+    "PackBuilder",
+    "decode_header",
+    "encode_header",
+    "entries_in_order",
+    "entry_bytes",
+    "header_length",
+    "parse_pack",
+    "parse_tail",
+    "size_bytes",
+]

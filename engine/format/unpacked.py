@@ -1,0 +1,58 @@
+"""The files outside packs: index, snapshots, locks. A 0x02 byte and a zstd frame of the JSON, sealed; older ones are bare JSON, sealed.
+
+Each is stored under the SHA-256 of its stored bytes. The config is sealed JSON too, but never compressed: see config_file.
+Source: restic doc/design.rst, "Unpacked Data Format".
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import zstandard
+
+from engine.errors import DamagedError
+from engine.format import ids
+from engine.format.compression import Decompressor
+from engine.format.crypto import Sealer
+from engine.format.ids import Buffer
+
+LIMIT_BYTES: Final = 512 << 20
+"""Longest JSON that is read. A full index of 50,000 blobs has 8 MB."""
+
+_COMPRESSED: Final = 2
+
+
+def encode(sealer: Sealer, json: Buffer) -> tuple[str, bytes | bytearray]:
+    """The file's name and its bytes, opened again and compared before they are handed out.
+
+    Raises:
+        DamagedError: what was sealed does not open to the same bytes: this machine's memory or processor errs.
+    """
+    stored = sealer.seal(b"\x02" + zstandard.ZstdCompressor(level=3).compress(json))
+    if decode(sealer, stored) != json:
+        raise DamagedError("sealed JSON does not read back the same on this machine")
+    return ids.digest(stored).hex(), stored
+
+
+def decode(sealer: Sealer, stored: Buffer) -> bytes:
+    """The JSON.
+
+    Raises:
+        DamagedError: the tag does not fit, or what was sealed is neither a frame nor JSON.
+    """
+    plain = sealer.open(stored)
+    if plain[:1] in (b"{", b"["):
+        return plain
+    if not plain or plain[0] != _COMPRESSED:
+        raise DamagedError("a file of the repository is neither compressed nor JSON")
+    return Decompressor().decompress(memoryview(plain)[1:], None, LIMIT_BYTES)
+
+
+def check_name(name_hex: str, stored: Buffer) -> None:
+    """Make sure that the file is what its name says.
+
+    Raises:
+        DamagedError: the name is not the SHA-256 of the bytes.
+    """
+    if ids.digest(stored).hex() != name_hex:
+        raise DamagedError(f"the file {name_hex[:64]} of the repository does not hash to its name")
