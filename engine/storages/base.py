@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from engine import errors
+from engine.clock import Clock
+from engine.model.definitions import OptionValue
+from engine.model.secret import Secret
+
 Buffer = bytes | bytearray | memoryview
+"""Bytes in one piece: a memoryview is contiguous."""
+
+_NAME = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class Kind(StrEnum):
@@ -28,12 +38,45 @@ class Key(NamedTuple):
     name: str = ""
 
     def path(self) -> str:
-        """Where the object lies below the repository's root: `config`, `data/ab/ab…`, `index/ab…`."""
+        """Where the object lies below the repository's root: `config`, `data/ab/ab…`, `index/ab…`.
+
+        Raises: ValueError for any other name, so that no name from a hostile index ever becomes a path.
+        """
         if self.kind is Kind.CONFIG:
+            if self.name:
+                raise ValueError(f"the config has no name, but was given {self.name!r}")
             return "config"
+        if not is_name(self.name):
+            raise ValueError(f"{self.name!r} names no object: 64 lower-case hex digits do")
         if self.kind is Kind.PACK:
             return f"data/{self.name[:2]}/{self.name}"
         return f"{self.kind.value}/{self.name}"
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` is the name of an object: 64 lower-case hex digits. All else in a listing is passed over."""
+    return _NAME.fullmatch(text) is not None
+
+
+def count_bytes(parts: Sequence[Buffer]) -> int:
+    """How long the concatenation of `parts` is, in bytes."""
+    return sum(part.nbytes if isinstance(part, memoryview) else len(part) for part in parts)
+
+
+def check_range(key: Key, available_bytes: int, offset: int, length: int | None) -> int:
+    """How many bytes `get` must return from an object of `available_bytes`; the one reading of the rule for every member.
+
+    Raises: ShortReadError where the object ends before the range does; ValueError for a negative offset or length.
+    """
+    if offset < 0 or (length is not None and length < 0):
+        raise ValueError(f"offset {offset} and length {length} must not be negative")
+    wanted = max(available_bytes - offset, 0) if length is None else length
+    if offset + wanted > available_bytes:
+        raise errors.ShortReadError(
+            f"{key.path()} ends after {available_bytes} bytes, but {wanted} bytes from offset {offset} were asked for",
+            hint="the object was cut short; run verify to see which backups it belongs to",
+        )
+    return wanted
 
 
 class Listed(NamedTuple):
@@ -48,7 +91,7 @@ class Traits:
     """What a storage can do; asked instead of its class."""
 
     connections: int = 5
-    """How many calls at once serve it best."""
+    """How many calls at once serve it best; more wait for their turn."""
     atomic_replace: bool = True
     """Whether `put` over an object that is there is safe; else the object is removed first."""
     append_only: bool = False
@@ -63,6 +106,28 @@ class Space:
 
     free_bytes: int | None
     total_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """All that a member is given to open itself with."""
+
+    options: Mapping[str, OptionValue]
+    """The definition's options, by the command line's names with `_` for `-`; the registry's own are in here too."""
+    clock: Clock
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    """The values of those options that are REFs, by the option's name."""
+
+
+class Member(Protocol):
+    """What the registry's table points at: opens a storage of its kind; leaving the context closes it.
+
+    Raises on entering: ConfigurationError for a wrong option, StorageUnreachableError, StorageDeniedError.
+    """
+
+    def __call__(self, opening: Opening) -> AbstractAsyncContextManager[OpenStorage]:
+        """The storage, not yet connected."""
+        ...
 
 
 class OpenStorage(Protocol):
@@ -88,14 +153,14 @@ class OpenStorage(Protocol):
 
     async def put(self, key: Key, parts: Sequence[Buffer]) -> None:
         """Writes the object whole, from the concatenation of `parts`. On return it is durable and complete under its name; before, it is
-        not visible at all. Idempotent. The parts must not change until the return.
+        not visible at all. Idempotent; what is there is replaced. The parts must not change until the return.
 
         Raises: StorageFullError, StorageReadOnlyError, StorageDeniedError, StorageUnreachableError.
         """
         ...
 
     async def get(self, key: Key, offset: int = 0, length: int | None = None) -> bytes:
-        """Reads `length` bytes from `offset`, or all to the end.
+        """Reads `length` bytes from `offset`, or all to the end. An offset at the end reads nothing; one behind it is a short read.
 
         Raises: ObjectMissingError; ShortReadError where fewer bytes are there than were asked for; StorageUnreachableError.
         """
@@ -106,11 +171,19 @@ class OpenStorage(Protocol):
         ...
 
     def list(self, kind: Kind) -> AsyncIterator[Listed]:
-        """All objects of that kind, in no order. Names that are not 64 hex digits are passed over; a folder that is missing holds none."""
+        """All objects of that kind, in no order. Names that are not 64 hex digits are passed over; a folder that is missing holds none.
+
+        Each object that is there from the first step to the last is given once; one that comes or goes meanwhile is given or not.
+        Raises: StorageError where the whole place is missing (a disk that is not mounted must not look like an empty repository).
+        """
         ...
 
     async def delete(self, key: Key) -> None:
-        """Removes the object. Idempotent: an object that is not there is no error."""
+        """Removes the object. Idempotent: an object that is not there is no error.
+
+        On return the removal is durable, but for packs and locks: either coming back after a power cut harms nobody, while an index
+        that came back would name packs that are gone.
+        """
         ...
 
     async def space(self) -> Space:
@@ -120,3 +193,77 @@ class OpenStorage(Protocol):
     async def clean(self, older_than_s: float) -> int:
         """Removes temporary files that interrupted writers left, older than that; returns how many."""
         ...
+
+
+class Wrapper:
+    """A storage around another: passes every call on. Those that add something override what they change; whoever opened `inner` closes it."""
+
+    __slots__ = ("_inner",)
+
+    def __init__(self, inner: OpenStorage) -> None:
+        self._inner = inner
+
+    @property
+    def location(self) -> str:
+        """Where the inner storage is."""
+        return self._inner.location
+
+    @property
+    def traits(self) -> Traits:
+        """What the inner storage can do."""
+        return self._inner.traits
+
+    async def create(self) -> None:
+        """Passes the call on."""
+        await self._inner.create()
+
+    async def put(self, key: Key, parts: Sequence[Buffer]) -> None:
+        """Passes the call on."""
+        await self._inner.put(key, parts)
+
+    async def get(self, key: Key, offset: int = 0, length: int | None = None) -> bytes:
+        """Passes the call on."""
+        return await self._inner.get(key, offset, length)
+
+    async def size(self, key: Key) -> int:
+        """Passes the call on."""
+        return await self._inner.size(key)
+
+    def list(self, kind: Kind) -> AsyncIterator[Listed]:
+        """Passes the call on."""
+        return self._inner.list(kind)
+
+    async def delete(self, key: Key) -> None:
+        """Passes the call on."""
+        await self._inner.delete(key)
+
+    async def space(self) -> Space:
+        """Passes the call on."""
+        return await self._inner.space()
+
+    async def clean(self, older_than_s: float) -> int:
+        """Passes the call on."""
+        return await self._inner.clean(older_than_s)
+
+
+def text_option(options: Mapping[str, OptionValue], name: str) -> str:
+    """The option's text. Raises: ConfigurationError where it is missing, empty or no text."""
+    value = options.get(name)
+    if not isinstance(value, str) or not value:
+        raise errors.ConfigurationError(
+            f"the storage needs the option {name}", hint=f"give --{name.replace('_', '-')}"
+        )
+    return value
+
+
+def count_option(options: Mapping[str, OptionValue], name: str, default: int | None = None) -> int | None:
+    """The option's whole number from 1, or the default. Raises: ConfigurationError where it is none."""
+    value = options.get(name)
+    if value is None:
+        return default
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    is_digits = isinstance(value, str) and value.isascii() and value.isdigit()
+    number = int(value) if isinstance(value, int | str) and (is_number or is_digits) else 0
+    if number < 1:
+        raise errors.ConfigurationError(f"the option {name} is {value!r}, but must be a whole number from 1")
+    return number

@@ -1,0 +1,86 @@
+"""The table of storages, and the one place where a storage gets its wrappers: connections, bandwidth limits, retries."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import importlib.metadata
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import cast
+
+from engine import errors, events
+from engine.clock import Clock
+from engine.model.definitions import OptionValue
+from engine.model.secret import Secret
+from engine.storages.base import Member, Opening, OpenStorage, count_option
+from engine.storages.retry import Patience, RetryingStorage
+from engine.storages.throttle import LimitedStorage, ThrottledStorage
+
+MEMBERS: Mapping[str, str] = {
+    "local": "engine.storages.local:open_local",
+}
+"""Kind -> "module:callable" (a `base.Member`), loaded on use: a script pays at each start for what is imported."""
+
+ENTRY_POINTS = "holdfast.storages"
+"""The entry-point group by which other packages add kinds; none replaces one of ours."""
+
+
+def kinds() -> tuple[str, ...]:
+    """All kinds that can be opened here, sorted."""
+    return tuple(
+        sorted({*MEMBERS, *(point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS))})
+    )
+
+
+def load(kind: str) -> Member:
+    """What opens storages of that kind. Raises: UnknownNameError; ConfigurationError where a package that it needs is not installed."""
+    target = MEMBERS.get(kind)
+    if target is None:
+        points = importlib.metadata.entry_points(group=ENTRY_POINTS, name=kind)
+        if not points:
+            raise errors.UnknownNameError(
+                f"there is no kind of storage named {kind}", hint=f"known kinds: {', '.join(kinds())}"
+            )
+        target = next(iter(points)).value
+    module, _, name = target.partition(":")
+    try:
+        return cast("Member", getattr(importlib.import_module(module), name))
+    except ModuleNotFoundError as error:
+        raise errors.ConfigurationError(
+            f"storages of kind {kind} need the package {error.name}", hint=f"pip install {error.name}"
+        ) from error
+
+
+@contextlib.asynccontextmanager
+async def open_storage(
+    kind: str,
+    options: Mapping[str, OptionValue],
+    *,
+    clock: Clock,
+    secrets: Mapping[str, Secret] | None = None,
+    emit: events.Emit = events.ignore,
+) -> AsyncIterator[OpenStorage]:
+    """Opens a storage, with its wrappers on; leaving the context closes it. `emit` hears of each retry.
+
+    Options of every kind: `connections` (calls at once), `limit_upload` and `limit_download` (KiB/s, as restic's flags of that name),
+    `retry_limit` (seconds that one call is retried, default 900). `secrets` holds the values of those options that are REFs.
+
+    Raises: UnknownNameError for the kind; ConfigurationError for an option; what the member raises.
+    """
+    member = load(kind)
+    upload = count_option(options, "limit_upload")
+    download = count_option(options, "limit_download")
+    patience = Patience(limit_s=float(count_option(options, "retry_limit") or Patience().limit_s))
+    async with member(Opening(options=options, clock=clock, secrets=secrets or {})) as opened:
+        storage: OpenStorage = LimitedStorage(
+            opened, count_option(options, "connections") or opened.traits.connections
+        )
+        if upload is not None or download is not None:
+            storage = ThrottledStorage(
+                storage, upload_kib_s=upload, download_kib_s=download, clock=clock, sleep=asyncio.sleep
+            )
+        yield RetryingStorage(
+            storage, patience, clock=clock, sleep=asyncio.sleep, draw=random.random, emit=emit
+        )
