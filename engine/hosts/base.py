@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from engine.errors import CommandFailedError, LoginRefusedError, ToolMissingError
 from engine.model.entry import Entry
 from engine.model.secret import Secret
+
+READ_BYTES = 1 << 20
+"""The most that one read of a process or file hands out."""
+
+ResolveSecret = Callable[[str], Awaitable[Secret]]
+"""Turns a REF of a definition (env:NAME, file:PATH, …) into the secret that it names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,15 @@ class Command:
     input: Literal["none", "stream"] = "none"
     """`none`: standard input is empty, and the life-line guard ends the command when we go away.
     `stream`: standard input is what the caller writes; the command ends by end of file or a broken pipe."""
+    compress: bool = False
+    """Standard output is worth compressing on the way (a dump as text). The host decides by its link and tools; the reader sees
+    plain bytes either way, and the exit status stays the command's."""
+
+    @property
+    def program(self) -> str:
+        """The program's name, for messages."""
+        word = self.words[0]
+        return word if isinstance(word, str) else word.decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +67,44 @@ class Completed:
 
     exit: Exit
     stdout: bytes
+
+
+def require_started(host: str, command: Command, ended: Exit) -> None:
+    """Raises if the command never ran: ToolMissingError where a shell found no such program (127, POSIX sh), LoginRefusedError
+    where sudo or doas would not let us (both say so on standard error with status 1)."""
+    if ended.status == 127:
+        missing = command.program if command.as_user is None else f"{command.program}, sudo or doas"
+        raise ToolMissingError(
+            f"{missing} is missing on {host}",
+            hint=f"install it there; it said: {_last_line(ended)}" if ended.stderr else None,
+        )
+    if command.as_user is not None and ended.status == 1 and _is_refusal(ended.stderr):
+        raise LoginRefusedError(
+            f"{host} does not let us run {command.program} as {command.as_user}: {_last_line(ended)}",
+            hint=f"`holdfast host grants {host}` prints the lines for sudoers",
+        )
+
+
+def require_success(host: str, command: Command, ended: Exit) -> None:
+    """Raises unless the command ended with status 0: as `require_started` does, else CommandFailedError with its last words."""
+    require_started(host, command, ended)
+    if ended.is_success:
+        return
+    how = f"signal {ended.signal}" if ended.signal else f"status {ended.status}"
+    words = _last_line(ended)
+    raise CommandFailedError(
+        f"{command.program} on {host} ended with {how}" + (f": {words}" if words else "")
+    )
+
+
+def _last_line(ended: Exit) -> str:
+    lines = ended.stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1][:300] if lines else ""
+
+
+def _is_refusal(stderr: bytes) -> bool:
+    last = stderr.strip().rsplit(b"\n", 1)[-1]
+    return last.startswith((b"sudo: ", b"doas: ")) or b"is not allowed to" in last
 
 
 class Process(Protocol):
@@ -126,7 +180,14 @@ class OpenHost(Protocol):
         """What the host is; asked once, kept."""
         ...
 
-    async def run(self, command: Command, *, input_bytes: bytes = b"", limit_bytes: int = 1 << 20, timeout_s: float = 60.0) -> Completed:
+    async def run(
+        self,
+        command: Command,
+        *,
+        input_bytes: bytes = b"",
+        limit_bytes: int = 1 << 20,
+        timeout_s: float = 60.0,
+    ) -> Completed:
         """Runs a short command to its end. A status other than 0 is returned, not raised.
 
         Raises: CommandTimeoutError; CommandFailedError where more than `limit_bytes` came; ToolMissingError where the shell found no such program; HostError.

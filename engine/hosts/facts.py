@@ -1,0 +1,59 @@
+"""What a host is: one command asks, one pure function reads the answer."""
+
+from __future__ import annotations
+
+from engine.errors import HostError
+from engine.hosts.base import Command, Facts
+
+VERSIONED = (
+    "find",
+    "tar",
+    "sqlite3",
+    "python3",
+    "zstd",
+    "pg_dump",
+    "mariadb-dump",
+    "mysqldump",
+    "redis-cli",
+    "mongodump",
+)
+"""Tools whose version decides something."""
+FOUND = (
+    "bash", "cat", "doas", "docker", "getfacl", "getfattr", "ionice", "kubectl", "mariadb", "mongorestore", "mysql", "nice", "pg_basebackup",
+    "pg_restore", "podman", "psql", "renice", "rsync", "runuser", "sha256sum", "stat", "sudo", "timeout",
+)  # fmt: skip
+"""Tools of which it is enough to know that they are there: asking docker or kubectl for a version may take a second."""
+
+_SCRIPT = """
+echo "hostname=$(uname -n)"; echo "system=$(uname -s)"; echo "user=$(id -un 2>/dev/null || id -u)"
+for t in $1; do command -v $t >/dev/null 2>&1 && echo "tool=$t=$($t --version 2>&1 </dev/null | head -n 1)"; done
+for t in $2; do p=$(command -v $t 2>/dev/null) && echo "tool=$t=$p"; done
+:
+"""
+
+COMMAND = Command(("/bin/sh", "-c", _SCRIPT, "facts", " ".join(VERSIONED), " ".join(FOUND)))
+
+
+def parse(host: str, answer: bytes) -> Facts:
+    """Reads the answer to COMMAND. Lines that are none of ours (a login shell's greeting) are passed over. Raises: HostError."""
+    values: dict[str, str] = {}
+    tools: dict[str, str] = {}
+    for line in answer.decode(errors="replace").splitlines():
+        name, equals, value = line.partition("=")
+        if name == "tool" and equals:
+            tool, _, version = value.partition("=")
+            tools[tool] = version[:200]
+        elif name in {"hostname", "system", "user"} and equals:
+            values[name] = value
+    if len(values) < 3:
+        raise HostError(
+            f"{host} did not say what it is", hint="its login shell must run a POSIX command line"
+        )
+    return Facts(
+        hostname=values["hostname"],
+        system=values["system"],
+        user=values["user"],
+        tools=tools,
+        has_gnu_find="GNU findutils" in tools.get("find", ""),
+        has_gnu_tar="GNU tar" in tools.get("tar", ""),
+    )
