@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import importlib.metadata
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import cast
 
 from engine import errors, events
