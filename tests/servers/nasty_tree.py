@@ -1,7 +1,7 @@
 """A tree with everything in it that file systems allow and backup programs lose."""
 
 # Path cannot hold names that are no text.
-# ruff: noqa: PTH101, PTH102, PTH115, PTH118, PTH123, PTH211
+# ruff: noqa: PTH101, PTH102, PTH123, PTH211
 # Permissive modes are what is tested.
 # ruff: noqa: S103
 

@@ -1,7 +1,7 @@
 """Compares two trees of files in everything that a restore must bring back."""
 
 # Path cannot hold names that are no text.
-# ruff: noqa: PTH101, PTH102, PTH115, PTH118, PTH123, PTH211
+# ruff: noqa: PTH115, PTH118, PTH123
 
 from __future__ import annotations
 
