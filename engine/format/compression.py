@@ -79,6 +79,14 @@ class Decompressor:
             raise DamagedError(f"a compressed blob holds {len(content)} bytes instead of {expected_bytes}")
         return content
 
+    def decompresses(self, frame: Buffer, original: Buffer) -> bool:
+        """Whether the frame, just made on this machine, gives back exactly `original`."""
+        try:
+            content = self._decompressor.decompress(frame)
+        except zstandard.ZstdError:
+            return False
+        return len(content) == len(original) and content.startswith(original)
+
     def _decompress_unsized(self, data: Buffer, wanted: int) -> bytes:
         """A frame whose header names no size, read piece by piece so that a bomb costs no more than `wanted`."""
         with self._decompressor.stream_reader(data, read_across_frames=False) as reader:

@@ -45,7 +45,7 @@ class Config:
 def encode(sealer: Sealer, config: Config) -> bytes:
     """The file's bytes."""
     json = f'{{"version":{config.version},"id":"{config.id}","chunker_polynomial":"{config.chunker_polynomial:x}"}}'
-    return bytes(sealer.seal(json.encode()))
+    return sealer.seal(json.encode())
 
 
 def decode(sealer: Sealer, stored: Buffer) -> Config:

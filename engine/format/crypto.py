@@ -30,8 +30,8 @@ TAG_BYTES: Final = 16
 OVERHEAD_BYTES: Final = IV_BYTES + TAG_BYTES
 """By how much a sealed blob is longer than its plaintext."""
 
-JOIN_LIMIT_BYTES: Final = 32 * 1024
-"""Up to here joining three pieces is cheaper than writing into a buffer made beforehand (4.2 against 5.0 us at 4 KiB)."""
+SCRATCH_FROM_BYTES: Final = 32 * 1024
+"""From this size on, what is opened only to be compared goes into a buffer that is kept."""
 
 _ZERO_IV: Final = bytes(IV_BYTES)
 
@@ -109,23 +109,17 @@ class Sealer:
         self._cipher = Cipher(algorithms.AES(key.encrypt), modes.CTR(_ZERO_IV)).encryptor()
         self._scratch = bytearray()
 
-    def seal(self, plaintext: Buffer, iv: bytes | None = None) -> bytes | bytearray:
-        """The sealed form of `plaintext` under a random IV. Only tests give one."""
+    def seal(self, plaintext: Buffer, iv: bytes | None = None) -> bytes:
+        """The sealed form of `plaintext` under a random IV. Only tests give one.
+
+        Joining the three pieces costs no more than encrypting into a buffer made beforehand, which would have to be zeroed first.
+        """
         if iv is None:
             iv = os.urandom(IV_BYTES)
-        size = len(plaintext)
         self._cipher.reset_nonce(iv)
-        if size <= JOIN_LIMIT_BYTES:
-            ciphertext = self._cipher.update(plaintext)
-            tag = Poly1305.generate_tag(self._mac_r + self._tag_cipher.update(iv), ciphertext)
-            return b"".join((iv, ciphertext, tag))
-        sealed = bytearray(size + OVERHEAD_BYTES)
-        sealed[:IV_BYTES] = iv
-        with memoryview(sealed) as whole, whole[IV_BYTES : IV_BYTES + size] as body:
-            self._cipher.update_into(plaintext, body)
-            tag = Poly1305.generate_tag(self._mac_r + self._tag_cipher.update(iv), body)
-        sealed[IV_BYTES + size :] = tag
-        return sealed
+        ciphertext = self._cipher.update(plaintext)
+        tag = Poly1305.generate_tag(self._mac_r + self._tag_cipher.update(iv), ciphertext)
+        return b"".join((iv, ciphertext, tag))
 
     def open(self, sealed: Buffer) -> bytes:
         """The plaintext, once the tag was found right (compared in constant time).
@@ -145,7 +139,7 @@ class Sealer:
         size = len(ciphertext)
         if size != len(plaintext):
             return False
-        if size <= JOIN_LIMIT_BYTES:
+        if size < SCRATCH_FROM_BYTES:
             return self._cipher.update(ciphertext).startswith(plaintext)
         if len(self._scratch) < size:
             self._scratch = bytearray(size)

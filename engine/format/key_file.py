@@ -81,7 +81,7 @@ class KeyFile:
         return MasterKey.from_json(opened)
 
 
-def create(
+def create(  # noqa: PLR0913 -- the fields of a key file
     password: bytes,
     master: MasterKey,
     *,

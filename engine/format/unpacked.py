@@ -22,7 +22,7 @@ LIMIT_BYTES: Final = 512 << 20
 _COMPRESSED: Final = 2
 
 
-def encode(sealer: Sealer, json: Buffer) -> tuple[str, bytes | bytearray]:
+def encode(sealer: Sealer, json: Buffer) -> tuple[str, bytes]:
     """The file's name and its bytes, opened again and compared before they are handed out.
 
     Raises:
