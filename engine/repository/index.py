@@ -1,0 +1,179 @@
+"""The index: which pack holds each blob and where. Packed files for what the repository had, a dictionary for what this run added."""
+
+from __future__ import annotations
+
+import shutil
+import weakref
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from engine.format.ids import BlobType
+from engine.format.pack import BlobEntry
+from engine.repository.packed_index import Location, PackedIndex, PackInfo
+
+_COMPRESSED_ENTRY_BYTES = 41
+_RAW_ENTRY_BYTES = 37
+_PACK_OVERHEAD_BYTES = 36
+TYPES: tuple[BlobType, BlobType] = ("data", "tree")
+
+
+class IndexedBlob(NamedTuple):
+    """One blob at one place, as the index has it. A blob that lies in several packs comes several times."""
+
+    position: int
+    """Unique number from 0 up to `Index.blob_count`: for bit maps over all blobs."""
+    type: BlobType
+    id: bytes
+    location: Location
+
+
+class Index:
+    """All blobs of a repository. Look-ups may come from several threads; `add_pack` from one at a time.
+
+    Blobs are known by type and id: a file whose content equals a tree's JSON is a data blob and a tree blob of one id.
+    """
+
+    def __init__(self, files: Sequence[PackedIndex] = ()) -> None:
+        self._files = tuple(files)
+        self._tables = {type_: tuple(file.table(type_) for file in self._files) for type_ in TYPES}
+        self._added: dict[BlobType, dict[bytes, int]] = {"data": {}, "tree": {}}
+        self._added_blobs: list[tuple[BlobType, bytes, Location]] = []
+        self._added_packs: list[PackInfo] = []
+        self._packed_count = sum(len(file) for file in self._files)
+
+    @classmethod
+    def open_files(cls, paths: Iterable[Path]) -> Self:
+        """An index over packed files that another process made ready; see `file_paths`."""
+        return cls([PackedIndex.open(path, is_checked=False) for path in paths])
+
+    @property
+    def file_paths(self) -> tuple[Path, ...]:
+        """The packed files, for `open_files` in another process. What this run added is not in them."""
+        return tuple(file.path for file in self._files)
+
+    @property
+    def blob_count(self) -> int:
+        """How many blobs at how many places: a blob in two packs counts twice."""
+        return self._packed_count + len(self._added_blobs)
+
+    @property
+    def pack_count(self) -> int:
+        """How many packs; one that two index files name counts twice."""
+        return sum(file.pack_count for file in self._files) + len(self._added_packs)
+
+    def remove_directory_when_done(self, directory: Path) -> None:
+        """Ties a private directory of packed files to this object's life."""
+        weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+
+    def has(self, type_: BlobType, blob_id: bytes) -> bool:
+        """Whether that blob lies in a pack that some index file names, or that this run added. About a microsecond."""
+        if blob_id in self._added[type_]:
+            return True
+        return any(table.find(blob_id) >= 0 for table in self._tables[type_])
+
+    def lookup(self, type_: BlobType, blob_id: bytes) -> Location | None:
+        """Where that blob lies; one of several places; None where the repository does not have it."""
+        added = self._added[type_].get(blob_id)
+        if added is not None:
+            return self._added_blobs[added][2]
+        for file in self._files:
+            table = file.table(type_)
+            row = table.find(blob_id)
+            if row >= 0:
+                return file.location(table, row)
+        return None
+
+    def lookup_all(self, type_: BlobType, blob_id: bytes) -> list[Location]:
+        """Every place of that blob, each once."""
+        found = [place for file in self._files for place in file.locations(file.table(type_), blob_id)]
+        if blob_id in self._added[type_]:
+            found += [place for kind, added, place in self._added_blobs if added == blob_id and kind == type_]
+        return list(dict.fromkeys(found))
+
+    def position(self, type_: BlobType, blob_id: bytes) -> int | None:
+        """The number of that blob's first place, the same at each call; None where the repository does not have it."""
+        base = 0
+        for file in self._files:
+            row = file.table(type_).find(blob_id)
+            if row >= 0:
+                return base + row + (file.data.count if type_ == "tree" else 0)
+            base += len(file)
+        added = self._added[type_].get(blob_id)
+        return None if added is None else base + added
+
+    def add_pack(self, pack_id: bytes, entries: Iterable[BlobEntry]) -> None:
+        """Makes the blobs of a pack known that was stored in this run."""
+        size_bytes, trees, count = _PACK_OVERHEAD_BYTES, 0, 0
+        for entry in entries:
+            type_: BlobType = "tree" if entry.type == "tree" else "data"
+            location = Location(pack_id, entry.offset, entry.length, entry.uncompressed_length or None)
+            self._added[type_].setdefault(entry.id, len(self._added_blobs))
+            self._added_blobs.append((type_, entry.id, location))
+            size_bytes += entry.length + (
+                _COMPRESSED_ENTRY_BYTES if entry.uncompressed_length else _RAW_ENTRY_BYTES
+            )
+            trees += type_ == "tree"
+            count += 1
+        self._added_packs.append(PackInfo(pack_id, b"", count - trees, trees, size_bytes))
+
+    def packs(self) -> Iterator[PackInfo]:
+        """Every pack as each index file has it; a pack that two index files name comes twice."""
+        for file in self._files:
+            for number in range(file.pack_count):
+                yield file.pack(number)
+        yield from list(self._added_packs)
+
+    def blobs(self) -> Iterator[IndexedBlob]:
+        """Every blob at every place, in no useful order, in bounded memory."""
+        base = 0
+        for file in self._files:
+            for type_ in TYPES:
+                table = file.table(type_)
+                for row, (blob_id, pack, offset, length, uncompressed) in enumerate(table.rows()):
+                    location = Location(file.pack_id(pack), offset, length, uncompressed or None)
+                    yield IndexedBlob(base + row, type_, blob_id, location)
+                base += table.count
+        for position, (type_, blob_id, location) in enumerate(list(self._added_blobs), base):
+            yield IndexedBlob(position, type_, blob_id, location)
+
+    def packs_with_blobs(self) -> Iterator[tuple[PackInfo, list[BlobEntry]]]:
+        """Every pack of `packs()` with its blobs by offset. Takes four bytes of memory a blob."""
+        for file in self._files:
+            yield from _by_pack(file)
+        added: dict[bytes, list[BlobEntry]] = {pack.id: [] for pack in self._added_packs}
+        for type_, blob_id, place in self._added_blobs:
+            entry = BlobEntry(type_, blob_id, place.offset, place.length, place.uncompressed_length)
+            added[place.pack].append(entry)
+        for pack in list(self._added_packs):
+            yield pack, added[pack.id]
+
+
+def _by_pack(file: PackedIndex) -> Iterator[tuple[PackInfo, list[BlobEntry]]]:
+    counts = (file.pack(number) for number in range(file.pack_count))
+    begins = array("I", accumulate((pack.data_blobs + pack.tree_blobs for pack in counts), initial=0))
+    next_places = begins[:]
+    order = array("I", bytes(4 * len(file)))
+    for base, table in ((0, file.data), (file.data.count, file.tree)):
+        for row, (_, pack, _, _, _) in enumerate(table.rows()):
+            order[next_places[pack]] = base + row
+            next_places[pack] += 1
+    for number in range(file.pack_count):
+        places = order[begins[number] : begins[number + 1]]
+        entries = [_entry(file, place) for place in places]
+        entries.sort(key=_by_offset)
+        yield file.pack(number), entries
+
+
+def _entry(file: PackedIndex, place: int) -> BlobEntry:
+    if place < file.data.count:
+        blob_id, _, offset, length, uncompressed = file.data.row(place)
+        return BlobEntry("data", blob_id, offset, length, uncompressed or None)
+    blob_id, _, offset, length, uncompressed = file.tree.row(place - file.data.count)
+    return BlobEntry("tree", blob_id, offset, length, uncompressed or None)
+
+
+def _by_offset(entry: BlobEntry) -> int:
+    return entry.offset
