@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -170,8 +170,8 @@ class OpenStorage(Protocol):
         """The object's size in bytes. Raises: ObjectMissingError."""
         ...
 
-    def list(self, kind: Kind) -> AsyncIterator[Listed]:
-        """All objects of that kind, in no order. Names that are not 64 hex digits are passed over; a folder that is missing holds none.
+    def list(self, kind: Kind) -> AsyncGenerator[Listed, None]:
+        """All objects of that kind, in no order; to be closed by whoever leaves it early (contextlib.aclosing). Names that are not 64 hex digits are passed over; a folder that is missing holds none.
 
         Each object that is there from the first step to the last is given once; one that comes or goes meanwhile is given or not.
         Raises: StorageError where the whole place is missing (a disk that is not mounted must not look like an empty repository).
@@ -229,7 +229,7 @@ class Wrapper:
         """Passes the call on."""
         return await self._inner.size(key)
 
-    def list(self, kind: Kind) -> AsyncIterator[Listed]:
+    def list(self, kind: Kind) -> AsyncGenerator[Listed, None]:
         """Passes the call on."""
         return self._inner.list(kind)
 

@@ -16,7 +16,7 @@ import re
 import secrets
 import stat
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -158,7 +158,7 @@ class LocalStorage:
         path = self._path(key)
         return await self._in_thread(lambda: _size(path), f"{path} could not be looked at")
 
-    async def list(self, kind: Kind) -> AsyncIterator[Listed]:
+    async def list(self, kind: Kind) -> AsyncGenerator[Listed, None]:
         """Walks the folders with scandir, a thousand names at a time."""
         listing = self._walk(kind)
         try:

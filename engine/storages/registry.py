@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import importlib.metadata
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import cast
 
 from engine import errors, events
@@ -29,21 +28,16 @@ ENTRY_POINTS = "holdfast.storages"
 
 def kinds() -> tuple[str, ...]:
     """All kinds that can be opened here, sorted."""
-    return tuple(
-        sorted({*MEMBERS, *(point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS))})
-    )
+    return tuple(sorted({*MEMBERS, *_strangers()}))
 
 
 def load(kind: str) -> Member:
     """What opens storages of that kind. Raises: UnknownNameError; ConfigurationError where a package that it needs is not installed."""
-    target = MEMBERS.get(kind)
+    target = MEMBERS.get(kind) or _strangers().get(kind)
     if target is None:
-        points = importlib.metadata.entry_points(group=ENTRY_POINTS, name=kind)
-        if not points:
-            raise errors.UnknownNameError(
-                f"there is no kind of storage named {kind}", hint=f"known kinds: {', '.join(kinds())}"
-            )
-        target = next(iter(points)).value
+        raise errors.UnknownNameError(
+            f"there is no kind of storage named {kind}", hint=f"known kinds: {', '.join(kinds())}"
+        )
     module, _, name = target.partition(":")
     try:
         return cast("Member", getattr(importlib.import_module(module), name))
@@ -51,6 +45,13 @@ def load(kind: str) -> Member:
         raise errors.ConfigurationError(
             f"storages of kind {kind} need the package {error.name}", hint=f"pip install {error.name}"
         ) from error
+
+
+def _strangers() -> Mapping[str, str]:
+    """The kinds that other packages add. Loads importlib.metadata on use: it costs more than the rest of this module."""
+    from importlib import metadata
+
+    return {point.name: point.value for point in metadata.entry_points(group=ENTRY_POINTS)}
 
 
 @contextlib.asynccontextmanager
@@ -61,8 +62,9 @@ async def open_storage(
     clock: Clock,
     secrets: Mapping[str, Secret] | None = None,
     emit: events.Emit = events.ignore,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> AsyncIterator[OpenStorage]:
-    """Opens a storage, with its wrappers on; leaving the context closes it. `emit` hears of each retry.
+    """Opens a storage, with its wrappers on; leaving the context closes it. `emit` hears of each retry; `sleep` is how retries and limits wait.
 
     Options of every kind: `connections` (calls at once), `limit_upload` and `limit_download` (KiB/s, as restic's flags of that name),
     `retry_limit` (seconds that one call is retried, default 900). `secrets` holds the values of those options that are REFs.
@@ -79,8 +81,6 @@ async def open_storage(
         )
         if upload is not None or download is not None:
             storage = ThrottledStorage(
-                storage, upload_kib_s=upload, download_kib_s=download, clock=clock, sleep=asyncio.sleep
+                storage, upload_kib_s=upload, download_kib_s=download, clock=clock, sleep=sleep
             )
-        yield RetryingStorage(
-            storage, patience, clock=clock, sleep=asyncio.sleep, draw=random.random, emit=emit
-        )
+        yield RetryingStorage(storage, patience, clock=clock, sleep=sleep, draw=random.random, emit=emit)

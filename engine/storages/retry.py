@@ -6,7 +6,8 @@ An error is retried only where its class says `retryable`; waits double with jit
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -84,17 +85,18 @@ class RetryingStorage(Wrapper):
         """Asks for the size, trying again."""
         return await self._persist(lambda: self._inner.size(key))
 
-    async def list(self, kind: Kind) -> AsyncIterator[Listed]:
+    async def list(self, kind: Kind) -> AsyncGenerator[Listed, None]:
         """Lists, trying again from the start without giving anything twice; keeps 32 bytes a name to know what was given."""
         given: set[bytes] = set()
         failures = _Failures(self)
         while True:
             try:
-                async for listed in self._inner.list(kind):
-                    name = bytes.fromhex(listed.key.name)
-                    if name not in given:
-                        given.add(name)
-                        yield listed
+                async with contextlib.aclosing(self._inner.list(kind)) as listing:
+                    async for listed in listing:
+                        name = bytes.fromhex(listed.key.name)
+                        if name not in given:
+                            given.add(name)
+                            yield listed
             except errors.StorageError as error:
                 await failures.wait_after(error)
             else:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
@@ -153,7 +153,7 @@ class FaultyStorage(Wrapper):
         """Asks for the size, unless a fault strikes."""
         return await self._run(Call("size", key), lambda: self._inner.size(key))
 
-    async def list(self, kind: Kind) -> AsyncIterator[Listed]:
+    async def list(self, kind: Kind) -> AsyncGenerator[Listed, None]:
         """Lists; a fault after the effect breaks off when half was given."""
 
         call = Call("list", Key(kind))
@@ -254,7 +254,7 @@ class LaggingStorage(Wrapper):
         await self._inner.put(key, parts)
         self._unlisted.add(key)
 
-    async def list(self, kind: Kind) -> AsyncIterator[Listed]:
+    async def list(self, kind: Kind) -> AsyncGenerator[Listed, None]:
         """Lists what is old enough."""
         async for listed in self._inner.list(kind):
             if listed.key not in self._unlisted:

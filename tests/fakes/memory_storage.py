@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from engine import errors
 from engine.storages.base import Buffer, Key, Kind, Listed, Space, Traits, check_range
@@ -47,7 +47,7 @@ class MemoryStorage:
         """The object's length."""
         return len(await self._find(key))
 
-    async def list(self, kind: Kind) -> AsyncIterator[Listed]:
+    async def list(self, kind: Kind) -> AsyncGenerator[Listed, None]:
         """What was there when the listing began."""
         await asyncio.sleep(0)
         for key, stored in tuple(self.objects.items()):
