@@ -15,6 +15,9 @@ class Reader:
         self._name = definition.name
         self._options: Mapping[str, OptionValue] = definition.options
 
+    def __contains__(self, name: str) -> bool:
+        return self._options.get(name) is not None
+
     def text(self, name: str) -> str | None:
         """A text; None where it is not given or empty."""
         value = self._options.get(name)

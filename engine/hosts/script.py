@@ -29,7 +29,8 @@ _PLAIN = re.compile(rb"[A-Za-z0-9@%+=:,./_-]+\Z")
 _GENTLE = b"renice -n 10 -p $$ >/dev/null 2>&1; ionice -c 2 -n 7 -p $$ >/dev/null 2>&1; "
 # The guard ignores TERM to outlive its own signal; `trap :` keeps the main shell until its command is gone, and a subshell resets it.
 _GUARD = (
-    b'exec 3<&0; { trap "" TERM; cat <&3; kill -TERM 0; kill -0 $$ || exit; sleep %d; kill -KILL 0; } >/dev/null 2>&1 & '
+    b'exec 3<&0; { trap "" TERM; cat <&3; kill -TERM 0; '
+    b"for i in %s; do kill -0 $$ || exit; sleep 1; done; kill -KILL 0; } >/dev/null 2>&1 & "
     b"trap : TERM; ( %s ) </dev/null 3<&-; exit $?"
 )
 # The status of the command goes around the compressor by descriptor 5; a compressor that fails adds its own behind it.
@@ -128,4 +129,8 @@ def _guarded(command: Command, is_compressed: bool) -> bytes:
     body = _body(command)
     if is_compressed:
         body = _COMPRESSED % body
-    return body if command.input == "stream" else _GUARD % (KILL_AFTER_S, body)
+    return (
+        body
+        if command.input == "stream"
+        else _GUARD % (b" ".join(b"%d" % second for second in range(KILL_AFTER_S)), body)
+    )

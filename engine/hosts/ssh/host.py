@@ -1,0 +1,153 @@
+"""A host behind SSH."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+import asyncssh
+
+from engine.errors import HostError
+from engine.hosts import facts, options, running, script
+from engine.hosts.base import Command, Completed, Facts, FileAccess, Process, ResolveSecret
+from engine.hosts.ssh import files
+from engine.hosts.ssh.connect import WINDOW_BYTES, Connector
+from engine.hosts.ssh.failures import translate
+from engine.hosts.ssh.process import Session, SshProcess
+from engine.hosts.ssh.trust import HostKey
+from engine.model.definitions import Host
+
+DEFAULT_CHANNELS = 8
+"""OpenSSH's own MaxSessions is 10 a connection; two are left for others."""
+MOST_CONNECTIONS = 4
+"""Where a server allows fewer sessions than we want at once, further connections are made, up to this many."""
+
+
+class SshHost:
+    """See `base.OpenHost`."""
+
+    def __init__(self, definition: Host, connector: Connector, stack: AsyncExitStack) -> None:
+        given = options.Reader(definition)
+        self.name = definition.name
+        self._connector = connector
+        self._stack = stack
+        self._as_user = given.text("as_user")
+        self._is_gentle = given.flag("nice", default=True)
+        self._settings = given.environment()
+        self._channels = asyncio.Semaphore(given.number("max_channels", DEFAULT_CHANNELS))
+        self._connections: list[asyncssh.SSHClientConnection] = []
+        self._connecting = asyncio.Lock()
+        self._facts: Facts | None = None
+        self._asking = asyncio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, definition: Host, *, resolve_secret: ResolveSecret, environment: Mapping[str, str]
+    ) -> AsyncIterator[SshHost]:
+        """Connects, with the host's key checked, and logs in. Leaving closes all channels and connections. Raises: HostError and those below it."""
+        async with AsyncExitStack() as stack:
+            host = cls(definition, Connector(definition, resolve_secret, environment), stack)
+            await host._connect()
+            yield host
+
+    async def facts(self) -> Facts:
+        """See `base.OpenHost.facts`."""
+        async with self._asking:
+            if self._facts is None:
+                self._facts = facts.parse(self.name, (await self.run(facts.COMMAND)).stdout)
+            return self._facts
+
+    async def run(
+        self,
+        command: Command,
+        *,
+        input_bytes: bytes = b"",
+        limit_bytes: int = 1 << 20,
+        timeout_s: float = 60.0,
+    ) -> Completed:
+        """See `base.OpenHost.run`."""
+        return await running.run_to_end(
+            self, command, input_bytes=input_bytes, limit_bytes=limit_bytes, timeout_s=timeout_s
+        )
+
+    def start(self, command: Command) -> AbstractAsyncContextManager[Process]:
+        """See `base.OpenHost.start`."""
+        return self._start(command)
+
+    def files(self) -> AbstractAsyncContextManager[FileAccess]:
+        """See `base.OpenHost.files`: SFTP."""
+        return self._files()
+
+    @asynccontextmanager
+    async def _start(self, command: Command) -> AsyncIterator[Process]:
+        command = replace(
+            command, as_user=command.as_user or self._as_user, settings={**self._settings, **command.settings}
+        )
+        preamble = script.preamble(command)
+        line = script.remote_line(script.compose(command, is_gentle=self._is_gentle))
+        async with self._channels:
+            session = Session()
+            process = SshProcess(self.name, command.program, session, is_stream=command.input == "stream")
+            try:
+                await self._open_session(session, line)
+                if preamble:
+                    process.send(preamble)
+                yield process
+            finally:
+                await process.end()
+
+    @asynccontextmanager
+    async def _files(self) -> AsyncIterator[FileAccess]:
+        async with self._channels:
+            connection = await self._live_connection()
+            async with files.opened(self.name, connection) as access:
+                yield access
+
+    async def _open_session(self, session: Session, line: bytes) -> None:
+        """Opens a channel on the first connection that has room; makes another where a server allows few sessions on one."""
+        tried: list[asyncssh.SSHClientConnection] = []
+        while True:
+            connection = await self._live_connection(besides=tried)
+            try:
+                # asyncssh's type asks for str, its packets take bytes as they are: so words that are not UTF-8 arrive unchanged.
+                await connection.create_session(lambda: session, line, window=WINDOW_BYTES, encoding=None)  # type: ignore[arg-type]
+            except asyncssh.ChannelOpenError as error:
+                if session.channel is not None or (connection.is_closed() and len(tried) >= MOST_CONNECTIONS):
+                    raise translate(error, self.name) from error
+                tried.append(connection)
+            except (asyncssh.Error, OSError) as error:
+                raise translate(error, self.name) from error
+            else:
+                return
+
+    async def _live_connection(
+        self, besides: list[asyncssh.SSHClientConnection] | None = None
+    ) -> asyncssh.SSHClientConnection:
+        """A connection that is open and not among those tried; made anew where none is left. Raises: HostError when there are enough."""
+        full = besides or []
+        async with self._connecting:
+            self._connections = [one for one in self._connections if not one.is_closed()]
+            for connection in self._connections:
+                if connection not in full:
+                    return connection
+            if len(self._connections) >= MOST_CONNECTIONS:
+                raise HostError(
+                    f"{self.name} allows too few sessions at once",
+                    hint="lower max_channels of the host, or raise MaxSessions of its sshd",
+                )
+            return await self._connect()
+
+    async def _connect(self) -> asyncssh.SSHClientConnection:
+        connection = await self._stack.enter_async_context(self._connector.connection())
+        self._connections.append(connection)
+        return connection
+
+
+async def fetch_host_key(
+    definition: Host, *, resolve_secret: ResolveSecret, environment: Mapping[str, str]
+) -> HostKey:
+    """The key that the host shows now, for a person to look at before it is accepted. Does not log in to it. Raises: HostError."""
+    return await Connector(definition, resolve_secret, environment).fetch_host_key()
