@@ -104,11 +104,17 @@ class Repository:
     async def save_unpacked(self, kind: Kind, json: bytes) -> str:
         """Stores an index file, snapshot or lock, after reading it back in memory. Returns its name."""
         if len(json) <= _INLINE_BYTES:
-            name, stored = unpacked.encode(self._sealer, json)
+            name, parts = self.sealed_unpacked(json)
         else:
             name, stored = await asyncio.to_thread(unpacked.encode, self.sealer(), json)
-        await self.storage.put(Key(kind, name), [stored])
+            parts = [stored]
+        await self.storage.put(Key(kind, name), parts)
         return name
+
+    def sealed_unpacked(self, json: bytes) -> tuple[str, list[bytes | bytearray]]:
+        """The name and the bytes of an unpacked file, for who must know the name before it is stored."""
+        name, stored = unpacked.encode(self._sealer, json)
+        return name, [stored]
 
     async def delete(self, kind: Kind, name: str) -> None:
         """Removes an object. Idempotent."""
