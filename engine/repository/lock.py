@@ -23,9 +23,9 @@ from engine.clock import Clock
 from engine.errors import DamagedError, LockLostError, ObjectMissingError, RepositoryLockedError, StorageError
 from engine.format import lock_file
 from engine.format.lock_file import Lock
+from engine.process import ProcessIdentity
 from engine.repository import keys
 from engine.repository.lock_verdicts import LockInfo, Verdict, judge
-from engine.repository.processes import MachineProcesses, Processes
 from engine.repository.repository import Repository
 from engine.scope import task_scope
 from engine.storages.base import Key, Kind
@@ -189,16 +189,16 @@ class HeldLock:
         return True
 
     def _lock(self, now: datetime.datetime) -> Lock:
-        process = MachineProcesses().this()
+        process = ProcessIdentity.current()
         return Lock(
             time=now.astimezone(self._clock.local_offset(now)),
             exclusive=self._exclusive,
-            hostname=process.hostname,
+            hostname=process.host,
             username=keys.user_name(),
             pid=process.pid,
             uid=os.getuid(),
             gid=os.getgid(),
-            boot_id=process.boot_id,
+            boot_id=process.boot,
             started=process.started,
         )
 
@@ -302,12 +302,9 @@ async def find_in_the_way(
     )
 
 
-async def inspect(
-    repository: Repository, *, clock: Clock, processes: Processes | None = None
-) -> list[LockInfo]:
+async def inspect(repository: Repository, *, clock: Clock) -> list[LockInfo]:
     """All locks of the repository, each with what can be said of its holder. One that goes away meanwhile is left out."""
     found = []
-    known = processes or MachineProcesses()
     async for listed in repository.storage.list(Kind.LOCK):
         if not listed.size_bytes:
             found.append(LockInfo(listed.key.name, None, Verdict.EMPTY, "the file is empty"))
@@ -319,20 +316,14 @@ async def inspect(
         except DamagedError as error:
             found.append(LockInfo(listed.key.name, None, Verdict.UNREADABLE, error.message))
         else:
-            verdict, reason = judge(lock, clock.now(), known)
+            verdict, reason = judge(lock, clock.now())
             found.append(LockInfo(listed.key.name, lock, verdict, reason))
     return found
 
 
-async def remove_stale(
-    repository: Repository, *, clock: Clock, processes: Processes | None = None
-) -> list[LockInfo]:
+async def remove_stale(repository: Repository, *, clock: Clock) -> list[LockInfo]:
     """Removes the locks whose holder is proved dead or that nobody refreshed for 30 minutes, and returns them with the reason."""
-    stale = [
-        info
-        for info in await inspect(repository, clock=clock, processes=processes)
-        if info.verdict.is_removable
-    ]
+    stale = [info for info in await inspect(repository, clock=clock) if info.verdict.is_removable]
     for info in stale:
         await repository.delete(Kind.LOCK, info.name)
     return stale

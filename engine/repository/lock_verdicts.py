@@ -1,20 +1,26 @@
-"""What can be said of a lock's holder: pure judgement, from the lock, the time and what the machine knows of its processes."""
+"""What can be said of a lock's holder, from the lock, the time, and what this machine knows of its processes."""
 
 from __future__ import annotations
 
 import datetime
+import platform
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 from engine.format.lock_file import Lock
-from engine.repository.processes import Processes
+from engine.process import Liveness, ProcessIdentity
 
 STALE_AGE: Final = datetime.timedelta(minutes=30)
 """restic's: nobody who lives lets a lock grow this old."""
 
 MISSED_REFRESHES_AGE: Final = datetime.timedelta(minutes=11)
 """Two refreshes missed. With its process gone as well, a lock that proves no boot id is dead by two signs."""
+
+_MOST_PID: Final = 1 << 22
+"""Linux's own limit; a lock is a stranger's text."""
+_PROC: Final = Path("/proc")
 
 
 class Verdict(StrEnum):
@@ -50,7 +56,7 @@ class LockInfo:
     """For people: `its process 4711 has ended`."""
 
 
-def judge(lock: Lock, now: datetime.datetime, processes: Processes) -> tuple[Verdict, str]:
+def judge(lock: Lock, now: datetime.datetime) -> tuple[Verdict, str]:
     """What can be said of the holder, and why.
 
     A process is proved dead only by the same machine in the same start and the same pid namespace. restic's locks name neither: for those
@@ -58,17 +64,21 @@ def judge(lock: Lock, now: datetime.datetime, processes: Processes) -> tuple[Ver
     """
     age = now - lock.time
     minutes = int(age.total_seconds() // 60)
-    this = processes.this()
-    if lock.hostname == this.hostname and lock.boot_id and lock.boot_id == this.boot_id:
-        started = processes.started(lock.pid)
-        if started is None:
+    is_possible = 0 < lock.pid < _MOST_PID
+    if is_possible and lock.boot_id and lock.started:
+        liveness = ProcessIdentity(lock.hostname, lock.boot_id, lock.pid, lock.started).liveness()
+        if liveness is Liveness.DEAD:
             return Verdict.DEAD, f"its process {lock.pid} has ended"
-        if started and lock.started and started != lock.started:
-            return Verdict.DEAD, f"its process has ended, and another has the number {lock.pid} now"
-        return Verdict.ALIVE, f"its process {lock.pid} is running"
+        if liveness is Liveness.ALIVE:
+            return Verdict.ALIVE, f"its process {lock.pid} is running"
     if age >= STALE_AGE:
         return Verdict.STALE, f"it was not refreshed for {minutes} minutes"
-    is_gone = lock.hostname == this.hostname and not lock.boot_id and processes.started(lock.pid) is None
-    if is_gone and age >= MISSED_REFRESHES_AGE:
+    is_ours = is_possible and not lock.boot_id and lock.hostname == platform.node()
+    if (
+        is_ours
+        and age >= MISSED_REFRESHES_AGE
+        and not (_PROC / str(lock.pid)).exists()
+        and (_PROC / "1").exists()
+    ):
         return Verdict.DEAD, f"its process {lock.pid} is gone and it was not refreshed for {minutes} minutes"
     return Verdict.UNKNOWN, f"its holder on {lock.hostname or 'an unnamed host'} may be alive"
