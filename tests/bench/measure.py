@@ -1,0 +1,166 @@
+"""Runs a pipeline of programs and measures wall time, CPU time and peak memory of whole process trees."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_SAMPLE_INTERVAL_S = 0.05
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Programs to run, each one's output piped into the next."""
+
+    stages: tuple[tuple[str, ...], ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Added to this process's own."""
+    cwd: Path | None = None
+    feeders: int = 0
+    """How many of the first stages only bring the data: their memory and CPU are not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a run cost."""
+
+    wall_s: float
+    cpu_s: float
+    """User and system time of all processes counted, children included."""
+    peak_bytes: int
+    """The highest sum of proportional set sizes (PSS) of all processes counted, sampled 20 times a second."""
+
+
+class RunFailedError(Exception):
+    """A program of the bench ended with an error: its figures would mean nothing."""
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of grandchildren whose parent ended, so that their CPU time is counted too."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children_of(pid: int) -> list[int]:
+    """The process and all its descendants that live now."""
+    found = [pid]
+    for parent in found:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                found.extend(int(child) for child in (task / "children").read_bytes().split())
+    return found
+
+
+def pss_bytes(pid: int) -> int:
+    """The process's proportional set size; 0 when it is gone."""
+    with contextlib.suppress(OSError), Path(f"/proc/{pid}/smaps_rollup").open("rb") as lines:
+        for line in lines:
+            if line.startswith(b"Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+class _Sampler(threading.Thread):
+    """Follows the memory of some process trees until told to stop."""
+
+    def __init__(self, roots: Sequence[int]) -> None:
+        super().__init__(daemon=True)
+        self._roots = roots
+        self._ended = threading.Event()
+        self.peak_bytes = 0
+
+    def run(self) -> None:
+        """Samples at a steady pace."""
+        while not self._ended.wait(_SAMPLE_INTERVAL_S):
+            processes = {pid for root in self._roots for pid in children_of(root)}
+            self.peak_bytes = max(self.peak_bytes, sum(map(pss_bytes, processes)))
+
+    def stop(self) -> int:
+        """Ends the sampling; gives the peak."""
+        self._ended.set()
+        self.join()
+        return self.peak_bytes
+
+
+def _start(run: Run, said: int, stdout: Path | None) -> list[subprocess.Popen[bytes]]:
+    started: list[subprocess.Popen[bytes]] = []
+    environment = {**os.environ, **run.environment}
+    source: int = subprocess.DEVNULL
+    with open(stdout or os.devnull, "wb") as sink:  # noqa: PTH123 -- os.devnull is a name, not a path of ours
+        for number, words in enumerate(run.stages, start=1):
+            is_last = number == len(run.stages)
+            target = sink.fileno() if is_last else subprocess.PIPE
+            process = subprocess.Popen(
+                words, stdin=source, stdout=target, stderr=said, env=environment, cwd=run.cwd
+            )
+            if started:
+                os.close(source)
+            if not is_last:
+                assert process.stdout is not None
+                source = os.dup(process.stdout.fileno())
+                process.stdout.close()
+            started.append(process)
+    return started
+
+
+def _reap_orphans() -> float:
+    """CPU seconds of adopted processes that ended."""
+    seconds = 0.0
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, _status, usage = os.wait4(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            seconds += usage.ru_utime + usage.ru_stime
+    return seconds
+
+
+def measure(run: Run, stdout: Path | None = None) -> Measured:
+    """Runs it to its end. Raises RunFailedError, with what it said, when any stage fails."""
+    _reap_orphans()
+    with tempfile.TemporaryFile() as said:
+        began = time.perf_counter()
+        processes = _start(run, said.fileno(), stdout)
+        sampler = _Sampler([process.pid for process in processes[run.feeders :]])
+        sampler.start()
+        cpu_s = 0.0
+        for number, process in enumerate(processes):
+            _pid, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if number >= run.feeders:
+                cpu_s += usage.ru_utime + usage.ru_stime
+        wall_s = time.perf_counter() - began
+        peak_bytes = sampler.stop()
+        failed = [process for process in processes if process.returncode != 0]
+        if failed:
+            said.seek(0)
+            text = said.read().decode(errors="replace")[-4000:]
+            raise RunFailedError(f"{failed[0].args!r} ended with {failed[0].returncode}: {text}")
+    return Measured(wall_s, cpu_s + _reap_orphans(), peak_bytes)
+
+
+def run_quietly(
+    *words: str | Path, environment: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> bytes:
+    """Runs one program that is not measured; gives its output. Raises RunFailedError."""
+    merged = {**os.environ, **(environment or {})}
+    done = subprocess.run(
+        [str(word) for word in words],
+        env=merged,
+        cwd=cwd,
+        capture_output=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode != 0:
+        said = (done.stdout + done.stderr).decode(errors="replace")
+        raise RunFailedError(f"{words} ended with {done.returncode}: {said[-4000:]}")
+    return done.stdout
