@@ -1,0 +1,123 @@
+"""What a person or a schedule asks for: one frozen value a verb, which serialises, so that a worker elsewhere can take it up."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that hold for any job."""
+
+    wait_lock_s: float = 0.0
+    timeout_s: float | None = None
+    upload_kib_s: int | None = None
+    download_kib_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackupRequest:
+    """Back up these sources, one backup each, to these storages."""
+
+    sources: tuple[str, ...]
+    storages: tuple[str, ...] = ()
+    """Empty: the default storage."""
+    kind: str = "incremental"
+    """full reads everything again; incremental decides against the last backup; differential against the last full."""
+    tags: tuple[str, ...] = ()
+    label: str = ""
+    """`--before LABEL`: taken before this change."""
+    expires_at: datetime.datetime | None = None
+    stdin_filename: str = ""
+    """Where set, there is one source, and its content is this process's standard input."""
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreRequest:
+    """Bring a backup's files back into a directory."""
+
+    backup: str
+    """A backup id, an unambiguous beginning of one, or latest:SOURCE."""
+    to: str
+    """The target directory: absolute paths are laid out below it."""
+    storage: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    overwrite: str = "always"
+    """always, if-changed, never."""
+    is_deleting: bool = False
+    """Whether files of the target that the backup does not hold are deleted."""
+    is_dry_run: bool = False
+    is_verified: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyRequest:
+    """Prove that what a storage holds, or one backup of it, is whole."""
+
+    backup: str = ""
+    storage: str = ""
+    is_reading_data: bool = False
+    subset: tuple[int, int] | None = None
+    """(n, m): the n-th of m slices of the packs."""
+    max_age_days: float | None = None
+    """Packs proved within this many days are passed over."""
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepPolicy:
+    """A retention policy: restic's keep rules."""
+
+    last: int = 0
+    hourly: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    yearly: int = 0
+    within_s: float | None = None
+    tags: tuple[str, ...] = ()
+    """Snapshots with one of these tags are kept."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it keeps nothing at all."""
+        return self == KeepPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetRequest:
+    """Forget backups by a policy."""
+
+    policy: KeepPolicy
+    source: str = ""
+    """Empty: each source by itself."""
+    storages: tuple[str, ...] = ()
+    """Empty: all that are enabled."""
+    is_dry_run: bool = False
+    is_pruning: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class PruneRequest:
+    """Delete what no snapshot of the storage needs."""
+
+    storage: str
+    is_dry_run: bool = False
+    max_unused_percent: float = 5.0
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRequest:
+    """Copy backups from one storage to another."""
+
+    from_storage: str
+    to_storage: str
+    backups: tuple[str, ...] = ()
+    is_all: bool = False
+    limits: Limits = field(default_factory=Limits)

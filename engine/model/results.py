@@ -1,0 +1,222 @@
+"""What a job gives back: the fields that scripts read (design of the command line), as frozen values."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from engine.model.backup import Backup, Copy
+
+
+@dataclass(frozen=True, slots=True)
+class SourceResult:
+    """One source's part of a backup job."""
+
+    backup_id: str
+    source: str
+    status: str
+    started_at: datetime.datetime
+    completed_at: datetime.datetime
+    duration_s: float
+    size_bytes: int = 0
+    added_bytes: int = 0
+    files_new: int = 0
+    files_changed: int = 0
+    files_unmodified: int = 0
+    storages: Sequence[Copy] = ()
+    warnings: Sequence[str] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """What a backup job did."""
+
+    job_id: str
+    status: str
+    """completed, incomplete, failed."""
+    backups: Sequence[SourceResult]
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreResult:
+    """What a restore did, or would do."""
+
+    job_id: str
+    status: str
+    restored_files: int
+    restored_bytes: int
+    duration_s: float
+    target: str
+    safety_backup_id: str = ""
+    warnings: Sequence[str] = ()
+    skipped_files: int = 0
+    deleted_files: int = 0
+    is_dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One damaged or missing thing of a repository, and what it touches."""
+
+    pack: str
+    """The pack's or other file's id, 64 hex digits; empty where the damage is no file's."""
+    message: str
+    blobs: Sequence[str] = ()
+    backups: Sequence[str] = ()
+    paths: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """What a verification proved."""
+
+    job_id: str
+    status: str
+    """passed, damaged."""
+    storage: str
+    packs_read: int
+    bytes_read: int
+    duration_s: float
+    damaged: Sequence[Damage] = ()
+    hints: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What retention decided for one backup, and why."""
+
+    backup_id: str
+    snapshot_id: str
+    source: str
+    storage: str
+    created_at: datetime.datetime
+    is_kept: bool
+    reasons: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PruneResult:
+    """What a prune freed, or would free."""
+
+    job_id: str
+    status: str
+    storage: str
+    packs_deleted: int
+    packs_rewritten: int
+    freed_bytes: int
+    unused_bytes_before: int
+    unused_bytes_after: int
+    duration_s: float
+    is_dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetResult:
+    """What a forget did, or would do."""
+
+    job_id: str
+    status: str
+    fates: Sequence[Fate]
+    prunes: Sequence[PruneResult] = ()
+    is_dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CopyResult:
+    """What a copy brought over."""
+
+    job_id: str
+    status: str
+    copied: Sequence[Copy]
+    skipped: int
+    """Backups that were there already."""
+    copied_bytes: int
+    duration_s: float
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileItem:
+    """One entry of a backup's tree, for ls and find. `path` is printable; `raw_path` is base64 where the name is no UTF-8."""
+
+    path: str
+    type: str
+    mode: str
+    size_bytes: int
+    modified_at: str
+    user: str = ""
+    group: str = ""
+    uid: int = 0
+    gid: int = 0
+    target: str = ""
+    raw_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundItem:
+    """A file found in a backup."""
+
+    backup_id: str
+    source: str
+    created_at: datetime.datetime
+    item: FileItem
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One path that differs between two backups."""
+
+    path: str
+    change: str
+    """added, removed, modified, metadata."""
+    size_bytes_before: int | None
+    size_bytes_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StorageCreated:
+    """A storage that was added: the password is set only where one was made, to be shown once."""
+
+    name: str
+    location: str
+    repository_id: str
+    is_new: bool
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StorageUsage:
+    """What a storage holds."""
+
+    storage: str
+    used_bytes: int
+    raw_bytes: int
+    ratio: float
+    free_bytes: int | None
+    backups: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """What a test of a host found."""
+
+    name: str
+    duration_s: float
+    hostname: str
+    user: str
+    tools: Sequence[tuple[str, str]]
+    proposals: Sequence[str]
+    """Source lines, ready to run."""
+    uncovered: Sequence[str]
+    """Data folders and databases that no source takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A catalog that was rebuilt from a repository."""
+
+    storage: str
+    backups: Sequence[Backup]
+    sources: Sequence[str]

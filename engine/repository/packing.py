@@ -1,0 +1,159 @@
+"""From a blob to a sealed place in an open pack: what each worker owns for itself, thread or process.
+
+Compressing happens once however many repositories are fed; sealing once for each. With extra verification (the default) everything that is
+about to be stored is opened and decompressed again and compared with the original bytes, so that a fault of memory, processor or library
+ends the backup and not the restore (restic does the same since 0.16.4; comparing is as strong as hashing again).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.errors import DamagedError
+from engine.format import pack
+from engine.format.compression import Compressor, Decompressor
+from engine.format.crypto import MasterKey, Sealer
+from engine.format.ids import BlobType
+from engine.storages.base import Buffer
+
+Compression = Literal["off", "auto", "max"]
+
+OPEN_PACKS = 2
+"""Blobs go to one of two open packs at random, so that sizes of neighbours tell less of the content (restic PR 5295)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackingOptions:
+    """How blobs are stored."""
+
+    compression: Compression = "auto"
+    is_verified: bool = True
+    """Whether each blob is opened and compared again before it is stored."""
+    pack_bytes: int = pack.TARGET_BYTES
+    """A pack is closed when its blobs reach this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """A sealed blob that found no full pack."""
+
+    type: BlobType
+    id: bytes
+    sealed: Buffer
+    uncompressed_length: int | None
+
+
+class Preparer:
+    """Compresses and seals. Not thread-safe: one for each worker."""
+
+    def __init__(self, keys: Sequence[MasterKey], options: PackingOptions) -> None:
+        self._sealers = [Sealer(key) for key in keys]
+        self._compressor = Compressor(options.compression)
+        self._decompressor = Decompressor()
+        self._is_verified = options.is_verified
+
+    def compress(self, data: Buffer) -> tuple[Buffer, int | None]:
+        """The bytes to seal, and the length before compression, or None where they are the data itself.
+
+        Raises: DamagedError where decompressing does not give the data back.
+        """
+        compressed = self._compressor.compress(data)
+        if compressed is None:
+            return data, None
+        if self._is_verified and not self._decompressor.decompresses(compressed, data):
+            raise DamagedError(
+                "a compressed blob does not decompress to what it was made from",
+                hint="this machine's memory or processor is at fault; nothing wrong was stored",
+            )
+        return compressed, len(data)
+
+    def seal(self, lane: int, payload: Buffer) -> Buffer:
+        """The payload, sealed for that repository. Raises: DamagedError where opening it does not give the payload back."""
+        sealer = self._sealers[lane]
+        sealed = sealer.seal(payload)
+        if self._is_verified and not sealer.seals(sealed, payload):
+            raise DamagedError(
+                "a sealed blob does not open to what it was made from",
+                hint="this machine's memory or processor is at fault; nothing wrong was stored",
+            )
+        return sealed
+
+    def sealer(self, lane: int) -> Sealer:
+        """The sealer of that repository, for pack headers."""
+        return self._sealers[lane]
+
+
+class Packer:
+    """The open packs of one repository and one blob type. Not thread-safe."""
+
+    def __init__(self, sealer: Sealer, pack_bytes: int, on_full: Callable[[pack.Pack], None]) -> None:
+        self._sealer = sealer
+        self._pack_bytes = pack_bytes
+        self._on_full = on_full
+        self._open: list[_OpenPack] = []
+
+    def add(self, blob: Loose) -> None:
+        """Puts a sealed blob into one of the open packs, and hands the pack over where that filled it."""
+        if len(blob.sealed) >= self._pack_bytes:
+            alone = _OpenPack(self._sealer)
+            alone.add(blob)
+            self._on_full(alone.close())
+            return
+        if len(self._open) < OPEN_PACKS:
+            self._open.append(_OpenPack(self._sealer))
+        chosen = self._open[random.randrange(len(self._open))]  # noqa: S311 -- it spreads, it hides nothing by itself
+        chosen.add(blob)
+        if chosen.size_bytes >= self._pack_bytes or chosen.count >= pack.COUNT_LIMIT:
+            self._open.remove(chosen)
+            self._on_full(chosen.close())
+
+    def take_loose(self) -> list[Loose]:
+        """Empties the open packs, and gives what was in them."""
+        loose = [blob for each in self._open for blob in each.blobs]
+        self._open.clear()
+        return loose
+
+
+class _OpenPack:
+    """A pack being filled; hashed when it is closed, since one that is never filled is taken apart again."""
+
+    __slots__ = ("_sealer", "blobs", "count", "size_bytes")
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+        self.blobs: list[Loose] = []
+        self.count = 0
+        self.size_bytes = 0
+
+    def add(self, blob: Loose) -> None:
+        self.blobs.append(blob)
+        self.count += 1
+        self.size_bytes += len(blob.sealed)
+
+    def close(self) -> pack.Pack:
+        builder = pack.PackBuilder(self._sealer)
+        for blob in self.blobs:
+            builder.add(blob.type, blob.id, blob.sealed, blob.uncompressed_length)
+        return builder.finish()
+
+
+def merge_loose(loose: Sequence[Loose], sealer: Sealer, pack_bytes: int) -> list[pack.Pack]:
+    """Packs what several workers had left over into as few packs as hold it, trees and data apart."""
+    packs: list[pack.Pack] = []
+    for blob_type in ("data", "tree"):
+        current = _OpenPack(sealer)
+        seen: set[bytes] = set()
+        for blob in loose:
+            if blob.type != blob_type or blob.id in seen:
+                continue
+            seen.add(blob.id)
+            current.add(blob)
+            if current.size_bytes >= pack_bytes or current.count >= pack.COUNT_LIMIT:
+                packs.append(current.close())
+                current = _OpenPack(sealer)
+        if current.count:
+            packs.append(current.close())
+    return packs

@@ -1,0 +1,230 @@
+"""A pool of worker processes for the many small blobs of a tree, and the parent's side of their talk.
+
+| from | frame | says |
+|---|---|---|
+| us | setup | keys, index files, options: over the socket pair, never in a command line or environment |
+| us | batch | blobs of one type, one after the other |
+| worker | result | their ids in order |
+| worker | pack | a full pack for a lane |
+| us | flush | no more for now |
+| worker | loose, flushed | what filled no pack; then the end |
+
+Files of one size always go to the same worker unless it lags far behind: equal files have equal sizes, so that within one run they meet
+the same worker's memory and are stored once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from engine.errors import DamagedError, RepositoryError
+from engine.format.ids import BlobType
+from engine.format.pack import BlobEntry, Pack
+from engine.repository import pool_worker
+from engine.repository.frames import Channel, Frame, start_workers
+from engine.repository.lanes import Lane
+from engine.repository.packing import Loose, PackingOptions
+from engine.scope import task_scope
+
+BATCH_BYTES = 512 << 10
+"""A batch is sent when it holds this much, or when nothing more comes for now."""
+BATCH_BLOBS = 512
+BACKLOG_BYTES = 4 << 20
+"""What one worker may be behind before the feeding waits."""
+
+Done = Callable[[bytes], None]
+
+
+class _Batch:
+    """Blobs of one type gathered for one worker."""
+
+    __slots__ = ("done", "parts", "size_bytes")
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.done: list[Done] = []
+        self.size_bytes = 0
+
+
+class _Worker:
+    """The parent's side of one worker process."""
+
+    def __init__(self, channel: Channel, lanes: Sequence[Lane]) -> None:
+        self.channel = channel
+        self.backlog_bytes = 0
+        self.loose: list[list[Loose]] = [[] for _ in lanes]
+        self.is_flushed = asyncio.Event()
+        self.has_room = asyncio.Event()
+        self.has_room.set()
+        self._lanes = lanes
+        self._gathering: dict[BlobType, _Batch] = {"data": _Batch(), "tree": _Batch()}
+        self._sent: deque[_Batch] = deque()
+        self._turn = asyncio.Lock()
+
+    async def add(self, blob_type: BlobType, data: bytes, done: Done) -> None:
+        batch = self._gathering[blob_type]
+        batch.parts.append(data)
+        batch.done.append(done)
+        batch.size_bytes += len(data)
+        self.backlog_bytes += len(data)
+        if batch.size_bytes >= BATCH_BYTES or len(batch.parts) >= BATCH_BLOBS:
+            await self.send(blob_type)
+            if self.backlog_bytes > BACKLOG_BYTES:
+                self.has_room.clear()
+                await self.has_room.wait()
+
+    async def send(self, blob_type: BlobType) -> None:
+        batch = self._gathering[blob_type]
+        if not batch.parts:
+            return
+        self._gathering[blob_type] = _Batch()
+        async with self._turn:
+            self._sent.append(batch)
+            sizes = [len(part) for part in batch.parts]
+            await self.channel.send(
+                pool_worker.BATCH, {"type": blob_type, "sizes": sizes}, [b"".join(batch.parts)]
+            )
+
+    async def flush(self) -> None:
+        self.is_flushed.clear()
+        async with self._turn:
+            await self.channel.send(pool_worker.FLUSH, None)
+        await self.is_flushed.wait()
+
+    async def listen(self) -> None:
+        """Takes what the worker says, until the task is cancelled. Waiting for a lane here stops the worker: that is the back-pressure."""
+        while True:
+            frame = await self.channel.receive()
+            match frame.kind:
+                case pool_worker.RESULT:
+                    self._take_result(frame)
+                case pool_worker.PACK:
+                    entries = tuple(BlobEntry(*entry) for entry in frame.header["entries"])
+                    finished = Pack(frame.header["id"], [frame.body], len(frame.body), entries)
+                    await self._lanes[frame.header["lane"]].offer(finished)
+                case pool_worker.LOOSE:
+                    self._take_loose(frame)
+                case pool_worker.FLUSHED:
+                    self.is_flushed.set()
+                case _:
+                    _raise_error(frame.header)
+
+    def _take_result(self, frame: Frame) -> None:
+        batch = self._sent.popleft()
+        body = bytes(frame.body)
+        self.backlog_bytes -= batch.size_bytes
+        if self.backlog_bytes <= BACKLOG_BYTES:
+            self.has_room.set()
+        for number, done in enumerate(batch.done):
+            done(body[number * 32 : number * 32 + 32])
+
+    def _take_loose(self, frame: Frame) -> None:
+        view = memoryview(frame.body)
+        begin = 0
+        for blob_type, blob_id, length, uncompressed_length in frame.header["blobs"]:
+            sealed = bytes(view[begin : begin + length])
+            self.loose[frame.header["lane"]].append(Loose(blob_type, blob_id, sealed, uncompressed_length))
+            begin += length
+
+
+class Pool:
+    """The workers, ready. Made by `start`."""
+
+    def __init__(self, workers: Sequence[_Worker]) -> None:
+        self._workers = workers
+
+    async def submit(self, blob_type: BlobType, data: bytes, done: Done) -> None:
+        """Hands over one small blob; `done` is called with its id, soon, on the event loop. Waits while the workers are far behind."""
+        worker = self._workers[len(data) % len(self._workers)]
+        if worker.backlog_bytes > BACKLOG_BYTES:
+            worker = min(self._workers, key=lambda each: each.backlog_bytes)
+        await worker.add(blob_type, data, done)
+
+    async def nudge(self) -> None:
+        """Sends what was gathered, full batch or not: for when nothing more comes until results are there."""
+        for worker in self._workers:
+            await worker.send("data")
+            await worker.send("tree")
+
+    async def drain(self, lanes: int) -> list[list[Loose]]:
+        """Waits until all is done; gives, for each lane, the blobs that filled no pack."""
+        await self.nudge()
+        async with task_scope() as group:
+            for worker in self._workers:
+                group.create_task(worker.flush())
+        loose: list[list[Loose]] = [[] for _ in range(lanes)]
+        for worker in self._workers:
+            for lane, blobs in enumerate(worker.loose):
+                loose[lane].extend(blobs)
+                worker.loose[lane] = []
+        return loose
+
+
+@asynccontextmanager
+async def start(
+    lanes: Sequence[Lane], channels: Sequence[Channel], options: PackingOptions
+) -> AsyncIterator[Pool]:
+    """Sets the workers up for these lanes. The channels stay the caller's."""
+    setup = {
+        "lanes": [
+            {
+                "key": lane.repository.master.to_json(),
+                "index": [str(path) for path in lane.repository.index.file_paths],
+            }
+            for lane in lanes
+        ],
+        "compression": options.compression,
+        "is_verified": options.is_verified,
+        "pack_bytes": options.pack_bytes,
+    }
+    workers = [_Worker(channel, lanes) for channel in channels]
+    async with task_scope() as group:
+        listeners = []
+        for worker in workers:
+            await worker.channel.send(pool_worker.SETUP, setup)
+            listeners.append(group.create_task(worker.listen()))
+        yield Pool(workers)
+        for listener in listeners:
+            listener.cancel()
+
+
+class Processes:
+    """The worker processes of a job, shared by its sessions one after the other, and made anew after one that was left in mid-work."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self._channels: list[Channel] | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def start(cls, *, is_early: bool) -> AsyncIterator[Processes]:
+        """Ends them with the context. With `is_early` they load while locks are waited for and indexes read."""
+        async with AsyncExitStack() as stack:
+            processes = cls(stack)
+            if is_early:
+                await processes._spawn()
+            yield processes
+
+    @asynccontextmanager
+    async def channels(self) -> AsyncIterator[list[Channel]]:
+        """One channel for each core, for one session. Left by an error, they are given up: answers may still be under way in them."""
+        channels = self._channels or await self._spawn()
+        self._channels = None
+        yield channels
+        self._channels = channels
+
+    async def _spawn(self) -> list[Channel]:
+        self._channels = await self._stack.enter_async_context(
+            start_workers("pool_worker", os.cpu_count() or 1)
+        )
+        return self._channels
+
+
+def _raise_error(header: Any) -> None:
+    error_class = DamagedError if header["is_damage"] else RepositoryError
+    raise error_class(header["message"], hint=header["hint"])

@@ -1,0 +1,220 @@
+"""Writing: a session feeds one or several repositories from one reading, and commits with the snapshot as its last act.
+
+What is cut by the chunker is cut with the secret of the first repository: any cutting is valid to read, and one cutting serves all. Blobs
+are hashed and compressed once, sealed for each repository that lacks them, and packed there. Until `commit` nothing points at what was
+stored; after an interruption the index does, so that the next backup finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from engine.clock import Clock
+from engine.errors import HoldfastError, InterruptedJobError
+from engine.events import Emit, ignore
+from engine.format.allocator import tune_allocator
+from engine.format.chunker import StreamChunker
+from engine.format.ids import BlobType, digest
+from engine.format.snapshot import Snapshot
+from engine.repository import chunk_workers, pool
+from engine.repository.frames import Channel
+from engine.repository.lanes import UPLOADS, Lane, LaneStatistics
+from engine.repository.lock import HeldLock
+from engine.repository.packing import Loose, PackingOptions
+from engine.repository.parents import ParentTrees
+from engine.repository.repository import Repository
+from engine.repository.tree_writer import LARGE_BYTES, Feed, StreamResult, TreeResult, TreeWriter
+from engine.scope import task_scope
+
+_RESCUE_S = 20.0
+"""How long an interrupted session may take to index what it stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """How a session writes."""
+
+    packing: PackingOptions = field(default_factory=PackingOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What became of one repository in a session."""
+
+    repository_id: str
+    snapshot_id: str | None
+    """None where the repository was dropped."""
+    error: HoldfastError | None
+    statistics: LaneStatistics
+
+
+class WriteSession:
+    """An open session. Made by `open_session`; used by one task at a time, but for what it starts itself."""
+
+    def __init__(
+        self, lanes: Sequence[Lane], workers: chunk_workers.ChunkWorkers, small: pool.Pool | None, emit: Emit
+    ) -> None:
+        self._lanes = lanes
+        self._workers = workers
+        self._pool = small
+        self._emit = emit
+        self._seen_trees: set[bytes] = set()
+        self._seed = lanes[0].repository.chunker_seed
+
+    @property
+    def statistics(self) -> Sequence[LaneStatistics]:
+        """What was added so far, for each repository in order."""
+        return [lane.statistics for lane in self._lanes]
+
+    async def save_stream(self, stream: AsyncIterator[bytes]) -> StreamResult:
+        """Cuts, stores and counts a stream of any length. On return it is hashed and packed, not yet uploaded. Raises: what the stream raises."""
+        chunker = StreamChunker(self._seed)
+        content: list[bytes] = []
+        size_bytes = waiting = 0
+
+        async def submit(chunk: bytes | memoryview) -> None:
+            nonlocal waiting
+            number = len(content)
+            content.append(b"")
+            waiting += 1
+
+            def done(blob_id: bytes) -> None:
+                nonlocal waiting
+                content[number] = blob_id
+                waiting -= 1
+
+            await self._workers.submit(chunk, "data", done)
+
+        async for piece in stream:
+            size_bytes += len(piece)
+            for chunk in chunker.feed(piece):
+                await submit(chunk)
+        for chunk in chunker.end():
+            await submit(chunk)
+        await self._workers.wait_until(lambda: not waiting)
+        return StreamResult(tuple(content), size_bytes)
+
+    async def save_small(self, data: bytes, done: Callable[[bytes], None]) -> None:
+        """Stores what is one blob: not empty, at most 512 KiB. `done` is called with its id on the event loop, soon."""
+        if self._pool is not None and len(data) <= LARGE_BYTES:
+            await self._pool.submit("data", data, done)
+        else:
+            await self._workers.submit(data, "data", done)
+
+    async def save_tree_blob(self, data: bytes, tree_id: bytes | None = None) -> bytes:
+        """Stores one tree, where a repository lacks it; returns its id."""
+        tree_id = tree_id or digest(data)
+        is_lacking = any(
+            lane.is_alive and not lane.repository.index.has("tree", tree_id) for lane in self._lanes
+        )
+        if is_lacking and tree_id not in self._seen_trees:
+            self._seen_trees.add(tree_id)
+            await self._submit(data, "tree")
+        return tree_id
+
+    async def save_tree(self, feed: Feed, parent: tuple[Repository, bytes] | None) -> TreeResult:
+        """Stores a tree of files, as far as it differs from the parent's: a repository and the tree's id there. Raises: see TreeWriter.run."""
+        indexes = [lane.repository.index for lane in self._lanes if lane.is_alive]
+        parents = ParentTrees(parent[0], indexes) if parent else None
+        return await TreeWriter(feed, self, parents, self._emit).run(parent[1] if parent else None)
+
+    async def nudge(self) -> None:
+        """Sends on what was gathered into batches, since nothing more comes for now."""
+        if self._pool is not None:
+            await self._pool.nudge()
+
+    async def flush(self) -> None:
+        """Waits until all that was given is stored and indexed. A repository whose storage fails is dropped; raises when none is left."""
+        loose: list[list[Loose]] = await self._workers.drain()
+        if self._pool is not None:
+            for number, blobs in enumerate(await self._pool.drain(len(self._lanes))):
+                loose[number].extend(blobs)
+        async with task_scope() as group:
+            for lane, left in zip(self._lanes, loose, strict=True):
+                group.create_task(lane.finish(left))
+        self.raise_if_all_dropped()
+
+    async def commit(self, snapshot: Snapshot, parents: Mapping[str, bytes] | None = None) -> list[Committed]:
+        """Flushes, then writes the snapshot into each repository. `parents` gives the parent snapshot's id by repository id.
+
+        Raises: the first error, when no repository took the snapshot.
+        """
+        await self.flush()
+        committed = []
+        for lane in self._lanes:
+            repository_id = lane.repository.id
+            parent = (parents or {}).get(repository_id)
+            snapshot_id = await lane.commit(dataclasses.replace(snapshot, parent=parent))
+            committed.append(Committed(repository_id, snapshot_id, lane.error, lane.statistics))
+        self.raise_if_all_dropped()
+        return committed
+
+    def raise_if_all_dropped(self) -> None:
+        """Raises the first lane's error when none is alive."""
+        if all(not lane.is_alive for lane in self._lanes):
+            error = self._lanes[0].error
+            assert error is not None
+            raise error
+
+    async def rescue(self) -> None:
+        """After an interruption: indexes what was uploaded, so that the next backup finds it. Short, and never raises for a storage's fault."""
+        for lane in self._lanes:
+            if lane.is_alive:
+                with contextlib.suppress(HoldfastError):
+                    await lane.write_index()
+
+    async def _submit(self, data: bytes, blob_type: BlobType) -> None:
+        if self._pool is not None:
+            await self._pool.submit(blob_type, data, _nothing)
+        else:
+            await self._workers.submit(data, blob_type, _nothing)
+
+
+@asynccontextmanager
+async def open_session(
+    repositories: Sequence[tuple[Repository, HeldLock]],
+    *,
+    clock: Clock,
+    channels: Sequence[Channel] | None = None,
+    options: WriteOptions | None = None,
+    emit: Emit = ignore,
+) -> AsyncIterator[WriteSession]:
+    """Opens a session over locked repositories. With `channels` (from pool.start_processes) small blobs go to worker processes.
+
+    Leaving it without `commit`, by an error or a cancel, leaves the repositories as they were but for blobs that the index knows.
+    """
+    tune_allocator()
+    packing = (options or WriteOptions()).packing
+    lanes = [Lane(repository, lock, clock, packing.pack_bytes) for repository, lock in repositories]
+    async with task_scope() as uploads, AsyncExitStack() as stack:
+        for lane in lanes:
+            for _ in range(UPLOADS):
+                uploads.create_task(lane.upload())
+        workers = await stack.enter_async_context(chunk_workers.start(lanes, packing))
+        small = await stack.enter_async_context(pool.start(lanes, channels, packing)) if channels else None
+        session = WriteSession(lanes, workers, small, emit)
+        try:
+            yield session
+        except BaseException:
+            await asyncio.shield(_rescue(session))
+            for lane in lanes:
+                lane.drop(InterruptedJobError())
+            raise
+        finally:
+            for lane in lanes:
+                lane.end()
+
+
+async def _rescue(session: WriteSession) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_RESCUE_S):
+            await session.rescue()
+
+
+def _nothing(_blob_id: bytes) -> None:
+    """For trees: their id is known before they are stored."""
