@@ -146,18 +146,20 @@ class Sealer:
         self._cipher.update_into(ciphertext, self._scratch)
         return self._scratch.startswith(plaintext)
 
-    def _checked_ciphertext(self, sealed: Buffer) -> memoryview:
+    def _checked_ciphertext(self, sealed: Buffer) -> Buffer:
         """The ciphertext within `sealed`, its tag checked and the cipher set to its IV."""
-        view = memoryview(sealed)
-        if len(view) < OVERHEAD_BYTES:
-            raise DamagedError(f"a sealed blob is too short: {len(view)} bytes")
-        iv = bytes(view[:IV_BYTES])
+        size = len(sealed)
+        if size < OVERHEAD_BYTES:
+            raise DamagedError(f"a sealed blob is too short: {size} bytes")
+        # Slices of short bytes are copies, and cheaper than views.
+        whole = sealed if size < SCRATCH_FROM_BYTES and isinstance(sealed, bytes) else memoryview(sealed)
+        iv = bytes(whole[:IV_BYTES])
         if iv == _ZERO_IV:
             raise DamagedError("a sealed blob has an IV of zeros")
-        ciphertext = view[IV_BYTES:-TAG_BYTES]
+        ciphertext = whole[IV_BYTES:-TAG_BYTES]
         try:
             Poly1305.verify_tag(
-                self._mac_r + self._tag_cipher.update(iv), ciphertext, bytes(view[-TAG_BYTES:])
+                self._mac_r + self._tag_cipher.update(iv), ciphertext, bytes(whole[-TAG_BYTES:])
             )
         except InvalidSignature as error:
             raise DamagedError("a sealed blob is damaged, or sealed under another key") from error

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from engine.errors import DamagedError
 from engine.format.crypto import OVERHEAD_BYTES, Sealer
-from engine.format.ids import ID_BYTES, Buffer
+from engine.format.ids import Buffer
 
 TARGET_BYTES: Final = 16 << 20
 """Blob bytes at which a pack is closed, restic's default."""
@@ -199,33 +199,3 @@ def parse_tail(sealer: Sealer, tail: Buffer, pack_size: int) -> list[BlobEntry]:
     if total != pack_size:
         raise DamagedError(f"a pack has {pack_size} bytes, but its header speaks of {total}")
     return entries
-
-
-def entries_in_order(entries: Sequence[BlobEntry]) -> bool:
-    """Whether the entries are end to end from the pack's start, as encode_header needs them."""
-    offset = 0
-    for entry in entries:
-        if entry.offset != offset:
-            return False
-        offset += entry.length
-    return True
-
-
-__all__ = [
-    "COUNT_LIMIT",
-    "HEADER_LIMIT_BYTES",
-    "ID_BYTES",
-    "PACK_LIMIT_BYTES",
-    "TARGET_BYTES",
-    "BlobEntry",
-    "Pack",
-    "PackBuilder",
-    "decode_header",
-    "encode_header",
-    "entries_in_order",
-    "entry_bytes",
-    "header_length",
-    "parse_pack",
-    "parse_tail",
-    "size_bytes",
-]
