@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from engine.errors import DamagedError
-from engine.format import ids
+from engine.format import blob as blob_format
 from engine.format.compression import Decompressor
-from engine.format.crypto import MasterKey, Sealer
+from engine.format.crypto import OVERHEAD_BYTES, MasterKey, Sealer
 from engine.format.ids import BlobType
 from engine.repository.packed_index import Location
 
@@ -28,6 +28,11 @@ class Wanted(NamedTuple):
     id: bytes
     location: Location
 
+    @property
+    def plain_bytes(self) -> int:
+        """Length of the plaintext, as the index has it."""
+        return self.location.uncompressed_length or self.location.length - OVERHEAD_BYTES
+
 
 class Read(NamedTuple):
     """One range of one pack, and the blobs in it."""
@@ -42,27 +47,24 @@ def plan_reads(
     wanted: Iterable[Wanted], gap_bytes: int = GAP_BYTES, request_bytes: int = REQUEST_BYTES
 ) -> list[Read]:
     """Groups blobs into ranges, pack by pack. A blob that is wanted twice is read once."""
-    reads: list[Read] = []
-    group: list[Wanted] = []
-    for blob in sorted(set(wanted), key=_by_place):
-        if group and not _continues(group, blob, gap_bytes, request_bytes):
-            reads.append(_read(group))
-            group = []
-        group.append(blob)
-    if group:
-        reads.append(_read(group))
-    return reads
+    return list(plan_ordered_reads(sorted(set(wanted), key=_by_place), gap_bytes, request_bytes))
 
 
-def plan_ordered_reads(wanted: Iterable[Wanted], gap_bytes: int, request_bytes: int) -> Iterable[Read]:
-    """Groups blobs into ranges without changing their order: only neighbours that follow one another in a pack share one."""
+def plan_ordered_reads(
+    wanted: Iterable[Wanted], gap_bytes: int = GAP_BYTES, request_bytes: int = REQUEST_BYTES
+) -> Iterator[Read]:
+    """Groups blobs into ranges without changing their order: only those that follow one another in a pack share one.
+
+    `request_bytes` bounds the plaintexts of a range together as well: a pack of zeros holds gigabytes of them.
+    """
     group: list[Wanted] = []
+    plain_bytes = 0
     for blob in wanted:
-        if group and not (
-            blob.location.offset >= _end(group[-1]) and _continues(group, blob, gap_bytes, request_bytes)
-        ):
+        plain_bytes += blob.plain_bytes
+        if group and (plain_bytes > request_bytes or not _continues(group, blob, gap_bytes, request_bytes)):
             yield _read(group)
             group = []
+            plain_bytes = blob.plain_bytes
         group.append(blob)
     if group:
         yield _read(group)
@@ -79,15 +81,14 @@ def _end(blob: Wanted) -> int:
 def _continues(group: list[Wanted], blob: Wanted, gap_bytes: int, request_bytes: int) -> bool:
     return (
         blob.location.pack == group[0].location.pack
-        and blob.location.offset - _end(group[-1]) <= gap_bytes
+        and 0 <= blob.location.offset - _end(group[-1]) <= gap_bytes
         and _end(blob) - group[0].location.offset <= request_bytes
     )
 
 
 def _read(group: list[Wanted]) -> Read:
     offset = group[0].location.offset
-    end = max(_end(blob) for blob in group)
-    return Read(group[0].location.pack, offset, end - offset, tuple(group))
+    return Read(group[0].location.pack, offset, _end(group[-1]) - offset, tuple(group))
 
 
 class BlobDecoder:
@@ -102,14 +103,11 @@ class BlobDecoder:
         sealer, decompressor = self._contexts()
         expected = blob.location.uncompressed_length
         try:
-            plain = sealer.open(stored)
-            if expected is not None:
-                plain = decompressor.decompress(plain, expected)
+            return blob_format.decode(sealer, decompressor, stored, blob.id, expected)
         except DamagedError as error:
-            raise self._damaged(blob, str(error)) from error
-        if ids.digest(plain) != blob.id:
-            raise self._damaged(blob, "its content does not hash to its id")
-        return plain
+            raise DamagedError(
+                f"the {blob.type} blob {blob.id.hex()} in pack {blob.location.pack.hex()} is damaged: {error}"
+            ) from error
 
     def decode_read(self, read: Read, stored: bytes) -> list[bytes | DamagedError]:
         """The plaintext of each blob of a range, or what is wrong with it. CPU work: for a thread where the range is long."""
@@ -128,12 +126,6 @@ class BlobDecoder:
         if found is None:
             found = self._local.contexts = (Sealer(self._master), Decompressor())
         return found
-
-    @staticmethod
-    def _damaged(blob: Wanted, what: str) -> DamagedError:
-        return DamagedError(
-            f"the {blob.type} blob {blob.id.hex()} in pack {blob.location.pack.hex()} is damaged: {what}"
-        )
 
 
 class BlobCache:

@@ -16,6 +16,7 @@ from engine.errors import (
     NoRepositoryError,
     ObjectMissingError,
     RepositoryExistsError,
+    ShortReadError,
     UnknownSnapshotError,
 )
 from engine.format import config_file, polynomial, snapshot, unpacked
@@ -194,7 +195,7 @@ class Repository:
         """
         if type_ == "tree" and (kept := self._trees.get(blob_id)) is not None:
             return kept
-        plain = await self._load_anywhere(type_, blob_id)
+        plain = await self.load_anywhere(type_, blob_id)
         if type_ == "tree":
             self._trees.put(blob_id, plain)
         return plain
@@ -210,33 +211,38 @@ class Repository:
         return Wanted(type_, blob_id, location)
 
     async def load_at(self, blob: Wanted) -> bytes:
-        """One blob at that place, verified; a damaged one is read once more. Raises: DamagedError; ObjectMissingError; ShortReadError."""
-        key = Key(Kind.PACK, blob.location.pack.hex())
-        try:
-            return await self._decode_blob(
-                blob, await self.storage.get(key, blob.location.offset, blob.location.length)
-            )
-        except DamagedError:
-            return await self._decode_blob(
-                blob, await self.storage.get(key, blob.location.offset, blob.location.length)
-            )
+        """One blob at that place, verified; a damaged one is read once more.
 
-    async def _load_anywhere(self, type_: BlobType, blob_id: bytes) -> bytes:
+        Raises: DamagedError, also where the pack is missing or too short.
+        """
+        try:
+            return await self._read_blob(blob)
+        except DamagedError:
+            return await self._read_blob(blob)
+
+    async def load_anywhere(self, type_: BlobType, blob_id: bytes) -> bytes:
+        """One blob from the first of its places where it is sound. Raises: DamagedError, of its first place."""
         wanted = self.wanted(type_, blob_id)
         try:
             return await self.load_at(wanted)
-        except (DamagedError, ObjectMissingError):
-            others = [place for place in self.index.lookup_all(type_, blob_id) if place != wanted.location]
-            for place in others[:-1]:
+        except DamagedError as error:
+            damage = error
+        for place in self.index.lookup_all(type_, blob_id):
+            if place != wanted.location:
                 try:
                     return await self.load_at(wanted._replace(location=place))
-                except (DamagedError, ObjectMissingError):
+                except DamagedError:
                     continue
-            if not others:
-                raise
-            return await self.load_at(wanted._replace(location=others[-1]))
+        raise damage
 
-    async def _decode_blob(self, blob: Wanted, stored: bytes) -> bytes:
+    async def _read_blob(self, blob: Wanted) -> bytes:
+        key = Key(Kind.PACK, blob.location.pack.hex())
+        try:
+            stored = await self.storage.get(key, blob.location.offset, blob.location.length)
+        except (ObjectMissingError, ShortReadError) as error:
+            raise DamagedError(
+                f"the {blob.type} blob {blob.id.hex()} cannot be read from pack {key.name}: {error}"
+            ) from error
         if len(stored) <= _INLINE_BYTES:
             return self.decoder.decode(blob, stored)
         return await asyncio.to_thread(self.decoder.decode, blob, stored)
