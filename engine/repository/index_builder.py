@@ -138,7 +138,7 @@ class IndexBuilder:
         pack_row = ROW.pack
         for at, number, blob in zip(range(0, len(ids), ID_BYTES), places, blobs, strict=True):
             row = pack_row(
-                ids[at : at + ID_BYTES], number, blob.offset, blob.length, blob.uncompressed_length
+                ids[at : at + ID_BYTES], number, blob.offset, blob.length, blob.uncompressed_length or 0
             )
             heap = row[0] if blob.type == "data" else row[0] + _TREES_FROM
             heaps.setdefault(heap, []).append(row)
