@@ -10,7 +10,7 @@ EntryType = Literal["f", "d", "l", "p", "s", "c", "b"]
 
 
 class Entry(NamedTuple):
-    """One file, directory, link or device as the host's listing has it. Untrusted input until `files.parse_listing` let it pass.
+    """One file, directory, link or device as the host's listing has it. Untrusted input until `files.listing` let it pass.
 
     A tuple and not a dataclass, because a listing of a million makes a million of them.
     """
@@ -24,7 +24,7 @@ class Entry(NamedTuple):
     uid: int
     gid: int
     user: bytes
-    """Name of the owner on the host, empty where it has none (find prints the number then: parse_listing empties it)."""
+    """Name of the owner on the host, empty where it has none (find prints the number then: the listing's parser empties it)."""
     group: bytes
     size: int
     mtime: bytes
@@ -47,7 +47,8 @@ class Fetched(NamedTuple):
     rdev: int
     """Device number of a character or block device as st_rdev (makedev), else 0."""
     data: bytes | None
-    """The whole content of a small file; b"" for what has no content; None where `stream` has it."""
+    """The whole content of a small file; b"" for what has no content; None where `stream` has it. None without a
+    stream means: the same content as an earlier wanted entry with the same device and inode, of which this is a hard link."""
     stream: AsyncIterator[bytes] | None
     """Pieces of a large file. To be read to its end, or closed, before the next batch is asked for."""
 

@@ -11,7 +11,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from engine.hosts.base import OpenHost
 from engine.model.entry import Entry, Failure, Fetched
 from engine.model.secret import Secret
 

@@ -1,0 +1,63 @@
+"""An item that is the standard output of one command, and how its end is judged. For every member whose dump is a command."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from engine.errors import ConnectionLostError, IncompleteDumpError
+from engine.hosts.base import Command, Exit, OpenHost, Process, require_success
+from engine.sources.base import ItemStream
+
+Judge = Callable[[Exit], Sequence[str]]
+"""Looks at a command that ended: warnings, or raises in its own words. What it lets pass must still have status 0."""
+
+
+def no_opinion(_ended: Exit) -> Sequence[str]:
+    """A judge for commands of which nothing but the status is known."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class DumpItem:
+    """See `base.Item`."""
+
+    path: str
+    host: OpenHost
+    command: Command
+    judge: Judge = no_opinion
+
+    def open(self) -> AbstractAsyncContextManager[ItemStream]:
+        """See `base.Item.open`."""
+        return self._open()
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[ItemStream]:
+        async with self.host.start(self.command) as process:
+            yield _DumpStream(self, process)
+
+
+class _DumpStream:
+    """See `base.ItemStream`."""
+
+    def __init__(self, item: DumpItem, process: Process) -> None:
+        self._item = item
+        self._process = process
+        self._is_at_end = False
+
+    async def read(self) -> bytes:
+        data = await self._process.read()
+        self._is_at_end = not data
+        return data
+
+    async def judge(self) -> Sequence[str]:
+        if not self._is_at_end:
+            raise IncompleteDumpError(f"{self._item.path} was not read to its end")
+        ended = await self._process.wait()
+        name = self._item.host.name
+        if ended.status is None and ended.signal is None:
+            raise ConnectionLostError(f"{name} never said how {self._item.command.program} ended")
+        warnings = self._item.judge(ended)
+        require_success(name, self._item.command, ended)
+        return warnings

@@ -1,0 +1,117 @@
+"""Listing a tree by GNU find: one command for all roots."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from engine.errors import PathMissingError, SourceError
+from engine.hosts.base import Command, OpenHost, require_started
+from engine.model.entry import Entry, Failure
+from engine.sources.files import messages
+from engine.sources.files.excludes import Excludes
+from engine.sources.files.journal import Journal
+from engine.sources.files.listing import FIND_FORMAT, ListingParser
+from engine.sources.files.roots import Request, ancestors
+from engine.sources.files.running import RunningTool
+
+_NO_SOCKETS = ("!", "-type", "s")
+"""A socket is nothing without the process that listens to it; restic leaves it out too."""
+_CHECK_TIMEOUT_S = 120.0
+
+
+async def existing_roots(host: OpenHost, request: Request, journal: Journal) -> tuple[bytes, ...]:
+    """Those roots that are there. One that is not is a failure of the backup while others are.
+
+    Raises: PathMissingError where none is; SourceError, HostError.
+    """
+    if request.roots == (b"/",):
+        return request.roots
+    command = Command(("find", *request.roots, "-maxdepth", "0", "-printf", FIND_FORMAT))
+    ended = await host.run(command, limit_bytes=16 << 20, timeout_s=_CHECK_TIMEOUT_S)
+    require_started(host.name, command, ended.exit)
+    parser = ListingParser(request.roots)
+    found = {b"/" + entry.path for entry in parser.feed(ended.stdout)}
+    parser.end()
+    if ended.exit.status not in (0, 1):
+        raise SourceError(f"find on {host.name} could not look at the paths: {_last(ended.exit.stderr)}")
+    reasons = {b"/" + failure.path: failure for failure in _failures(ended.exit.stderr)}
+    for root in request.roots:
+        if root not in found:
+            journal.fail(reasons.get(root, Failure(root.strip(b"/"), "vanished", "find did not list it")))
+    if not found:
+        shown = ", ".join(root.decode(errors="backslashreplace") for root in request.roots)
+        raise PathMissingError(
+            f"{shown} is not there on {host.name}"
+            if len(request.roots) == 1
+            else f"none of these is there on {host.name}: {shown}",
+            hint=_last(ended.exit.stderr) or None,
+        )
+    return tuple(root for root in request.roots if root in found)
+
+
+async def list_ancestors(host: OpenHost, roots: Sequence[bytes]) -> dict[bytes, list[Entry]]:
+    """For each root (without its leading slash) the entries of the directories that lead to it, links followed. Raises: SourceError, HostError."""
+    above = ancestors(roots)
+    wanted = [path for paths in above.values() for path in paths]
+    if not wanted:
+        return {}
+    command = Command(("find", "-H", *wanted, "-maxdepth", "0", "-printf", FIND_FORMAT))
+    ended = await host.run(command, limit_bytes=16 << 20, timeout_s=_CHECK_TIMEOUT_S)
+    require_started(host.name, command, ended.exit)
+    parser = ListingParser(wanted)
+    found = {entry.path: entry for entry in parser.feed(ended.stdout) if entry.type == "d"}
+    parser.end()
+    lost = [path for path in wanted if path[1:] not in found]
+    if lost:
+        raise SourceError(
+            f"{lost[0].decode(errors='backslashreplace')} on {host.name} is no directory: {_last(ended.exit.stderr)}"
+        )
+    return {root[1:]: [found[path[1:]] for path in paths] for root, paths in above.items() if paths}
+
+
+class FindLister:
+    """One find over all roots."""
+
+    def __init__(
+        self,
+        host: OpenHost,
+        request: Request,
+        roots: Sequence[bytes],
+        journal: Journal,
+        group: asyncio.TaskGroup,
+    ) -> None:
+        """Starts find at once."""
+        expression: list[str | bytes] = []
+        if request.is_one_file_system:
+            expression.append("-xdev")
+        if roots == (b"/",):
+            expression += ["-mindepth", "1"]
+        words = ("find", *roots, *expression, *request.find_words, *_NO_SOCKETS, "-printf", FIND_FORMAT)
+        self._tool = RunningTool(host, Command(words), messages.parse_find, journal)
+        self._tool.start(group)
+        self._parser = ListingParser(roots)
+        self._excludes = Excludes(request.excludes)
+
+    async def entries(self) -> AsyncIterator[Sequence[Entry]]:
+        """Batches of what is not left out. Raises: HostileListingError, IncompleteDumpError, SourceError, HostError."""
+        process = await self._tool.process()
+        while data := await process.read():
+            if entries := self._excludes.keep(self._parser.feed(data)):
+                yield entries
+        await self._tool.finish()
+        self._parser.end()
+
+    def cancel(self) -> None:
+        """Ends find if it still runs."""
+        self._tool.cancel()
+
+
+def _failures(stderr: bytes) -> list[Failure]:
+    understood = (messages.parse_find(line) for line in stderr.splitlines())
+    return [message.failure for message in understood if message.failure]
+
+
+def _last(stderr: bytes) -> str:
+    lines = stderr.decode(errors="backslashreplace").splitlines()
+    return lines[-1] if lines else ""

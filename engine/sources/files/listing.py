@@ -1,0 +1,208 @@
+"""The listing that GNU find sends: untrusted bytes in, checked entries out. Pure, and a hot path: a million entries in about a second.
+
+One record is six fields, each ended by a NUL, because a path, a link's target and the names of users and groups may hold anything else:
+type, mode, owner, group, device and links; user name; group name; size, times and inode; path; target. What has few different values
+(the first three fields) is parsed once and remembered; what has many is taken apart for a whole piece at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import repeat
+
+from engine.errors import HostileListingError, IncompleteDumpError
+from engine.model.entry import Entry
+
+FIND_FORMAT = r"%y %m %U %G %D %n\0%u\0%g\0%s %T@ %C@ %i\0%p\0%l\0"
+"""What `find -printf` is told. Paths are absolute."""
+
+_FIELDS = 6
+_RECORD_LIMIT_BYTES = 1 << 20
+"""No honest record is longer: a path has at most 4096 bytes on Linux, some more where directories are nested deeper than that."""
+_SLICE_BYTES = 1 << 16
+"""So much is parsed at a time: what is made of it stays in the processor's cache (twice as fast as slices of 1 MiB)."""
+_KNOWN_LIMIT = 1 << 16
+"""So many combinations of type, mode, owner, device and links are remembered; a hostile host could send a new one with each entry."""
+
+_HEAD = re.compile(rb"([fdlpscb]) ([0-7]{1,4}) (\d{1,10}) (\d{1,10}) (\d{1,20}) (\d{1,20})")
+_NUMBERS = re.compile(rb"\d{1,20} -?\d{1,19}\.\d{1,10} -?\d{1,19}\.\d{1,10} \d{1,20}")
+_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
+_BAD_PARTS = (b"//", b"/./", b"/../", b"/\0", b"/.\0", b"/..\0")
+
+_Head = tuple[str, int, int, int, bytes, bytes, int, int]
+_Key = tuple[bytes, bytes, bytes]
+
+
+class ListingParser:
+    """Takes the listing in pieces of any size and hands out checked entries, without the requested root `/` itself."""
+
+    def __init__(self, roots: Sequence[bytes]) -> None:
+        """The absolute paths that were asked for: normalised, none below another, in the order in which find was given them. `/` comes
+        alone, and find does not list it (`-mindepth 1`).
+        """
+        self._roots = frozenset(roots)
+        self._pending = list(reversed(roots))
+        self._inside = b"\0"
+        """The root whose walk is on, with a slash at its end; at first what no path begins with."""
+        self._directories: list[bytes] = []
+        """The chain of directories, each with a slash at its end, that the last entry lies in."""
+        if self._pending == [b"/"]:
+            self._pending.clear()
+            self._inside = b"/"
+            self._directories.append(b"/")
+        self._fields: list[bytes] = []
+        self._rest = b""
+        self._known: dict[_Key, _Head] = {}
+        self._seen_shapes: set[bytes] = set()
+
+    def feed(self, data: bytes) -> list[Entry]:
+        """The entries whose records `data` completes. Raises: HostileListingError."""
+        entries: list[Entry] = []
+        for begin in range(0, len(data), _SLICE_BYTES):
+            entries += self._feed_slice(data[begin : begin + _SLICE_BYTES])
+        return entries
+
+    def _feed_slice(self, data: bytes) -> list[Entry]:
+        fields = (self._rest + data).split(b"\0")
+        self._rest = fields.pop()
+        if self._fields:
+            fields = self._fields + fields
+        whole = len(fields) - len(fields) % _FIELDS
+        self._fields = fields[whole:]
+        if len(self._rest) + sum(map(len, self._fields)) > _RECORD_LIMIT_BYTES:
+            raise HostileListingError(
+                f"a record of the listing is longer than {_RECORD_LIMIT_BYTES} bytes: {_shown(self._rest)}"
+            )
+        return self._parse(fields, whole) if whole else []
+
+    def end(self) -> None:
+        """Says that nothing more comes. Raises: IncompleteDumpError where the last record is cut."""
+        if self._rest or self._fields:
+            raise IncompleteDumpError(
+                f"the listing ends in the middle of a record: {_shown(b' '.join([*self._fields, self._rest]))}"
+            )
+
+    def _parse(self, fields: list[bytes], whole: int) -> list[Entry]:
+        heads = self._heads(fields[0:whole:_FIELDS], fields[1:whole:_FIELDS], fields[2:whole:_FIELDS])
+        sizes, mtimes, ctimes, inodes = self._numbers(fields[3:whole:_FIELDS])
+        paths = fields[4:whole:_FIELDS]
+        targets = fields[5:whole:_FIELDS]
+        types, modes, uids, gids, users, groups, devices, links = zip(*heads, strict=True)
+        self._check_paths(paths)
+        self._check_order(paths, types)
+        if len(targets) - targets.count(b"") != types.count("l"):
+            _check_targets(types, targets, paths)
+        columns = zip(
+            [path[1:] for path in paths], types, modes, uids, gids, users, groups,
+            map(int, sizes), mtimes, ctimes, map(int, inodes), devices, links, targets, strict=True,
+        )  # fmt: skip
+        return list(map(tuple.__new__, repeat(Entry), columns))
+
+    def _heads(self, heads: list[bytes], users: list[bytes], groups: list[bytes]) -> list[_Head]:
+        known = self._known
+        keys = list(zip(heads, users, groups, strict=True))
+        try:
+            return list(map(known.__getitem__, keys))
+        except KeyError:
+            for key in set(keys).difference(known):
+                if len(known) >= _KNOWN_LIMIT:
+                    known.clear()
+                    return [_parse_head(*each) for each in keys]
+                known[key] = _parse_head(*key)
+            return list(map(known.__getitem__, keys))
+
+    def _numbers(self, numbers: list[bytes]) -> tuple[list[bytes], list[bytes], list[bytes], list[bytes]]:
+        # Validated by shape: with all digits made zeros, a million different records have a few hundred different shapes.
+        shapes = set(b"\0".join(numbers).translate(_DIGITS_TO_ZERO).split(b"\0"))
+        if not shapes <= self._seen_shapes:
+            for number in numbers:
+                if not _NUMBERS.fullmatch(number):
+                    raise HostileListingError(
+                        f"the listing holds what is no size, time and inode: {_shown(number)}"
+                    )
+            if len(self._seen_shapes) < _KNOWN_LIMIT:
+                self._seen_shapes |= shapes
+        columns = b" ".join(numbers).split(b" ")
+        return columns[0::4], columns[1::4], columns[2::4], columns[3::4]
+
+    def _check_paths(self, paths: list[bytes]) -> None:
+        joined = b"\0%b\0" % b"\0".join(paths)
+        if any(bad in joined for bad in _BAD_PARTS):
+            self._refuse_bad_path(paths)
+        if joined.count(b"\0" + self._inside) != len(paths):
+            self._check_roots(paths)
+
+    def _refuse_bad_path(self, paths: list[bytes]) -> None:
+        for path in paths:
+            if any(bad in path + b"\0" for bad in _BAD_PARTS):
+                raise HostileListingError(
+                    f"the listing holds a path with an empty part, `.` or `..`: {_shown(path)}"
+                )
+
+    def _check_roots(self, paths: list[bytes]) -> None:
+        for path in paths:
+            if path.startswith(self._inside):
+                continue
+            while self._pending:
+                root = self._pending.pop()
+                if path == root:
+                    self._inside = root + b"/"
+                    break
+            else:
+                raise HostileListingError(f"the listing holds a path that was not asked for: {_shown(path)}")
+
+    def _check_order(self, paths: list[bytes], types: Sequence[str]) -> None:
+        """Each entry must lie in a directory that is open: itself listed, and not left since. So the listing is a walk, and no loop."""
+        directories = self._directories
+        current = directories[-1] if directories else b"/"
+        begin = len(current)
+        for path, type_ in zip(paths, types, strict=True):
+            if path.find(b"/", begin) >= 0 or not path.startswith(current):
+                while directories and not path.startswith(current):
+                    directories.pop()
+                    current = directories[-1] if directories else b"/"
+                begin = len(current)
+                if path.find(b"/", begin) >= 0 and path not in self._roots:
+                    raise HostileListingError(
+                        f"the listing holds an entry before its directory, or out of order: {_shown(path)}"
+                    )
+            if type_ == "d":
+                current = path + b"/"
+                begin = len(current)
+                directories.append(current)
+
+
+def _parse_head(head: bytes, user: bytes, group: bytes) -> _Head:
+    found = _HEAD.fullmatch(head)
+    if not found:
+        raise HostileListingError(
+            f"the listing holds what is no type, mode, owner and device: {_shown(head)}"
+        )
+    type_, mode, uid, gid, device, links = found.groups()
+    # find prints the number where the host has no name for it; restic leaves the name out then.
+    return (
+        type_.decode(), int(mode, 8), int(uid), int(gid), b"" if user == uid else user, b"" if group == gid else group,
+        int(device), int(links),
+    )  # fmt: skip
+
+
+def _check_targets(types: Sequence[str], targets: list[bytes], paths: list[bytes]) -> None:
+    for type_, target, path in zip(types, targets, paths, strict=True):
+        if target and type_ != "l":
+            raise HostileListingError(
+                f"the listing gives a target to what is no symbolic link: {_shown(path)}"
+            )
+
+
+def _shown(record: bytes) -> str:
+    """For a message: printable, on one line, not longer than a line."""
+    text = ascii(record[:120].decode("utf-8", "surrogateescape"))
+    return text + "…" if len(record) > 120 else text
+
+
+def require_safe_name(path: bytes, prefix: bytes) -> None:
+    """Raises HostileListingError unless the path is the prefix and one more part, which is no `.` or `..`."""
+    name = path[len(prefix) :]
+    if not path.startswith(prefix) or name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+        raise HostileListingError(f"the listing of a directory holds what cannot lie in it: {_shown(path)}")

@@ -1,0 +1,72 @@
+"""The kinds of sources, and the one door through which they are opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from importlib import import_module
+from typing import Protocol, cast
+
+from engine.errors import ConfigurationError, UnknownNameError
+from engine.hosts.base import OpenHost
+from engine.model.definitions import Source
+from engine.model.secret import Secret
+from engine.sources.base import OpenSource
+
+MEMBERS: Mapping[str, str] = {
+    "files": "engine.sources.files.source:FilesSource",
+    "sqlite": "engine.sources.sqlite:SqliteSource",
+    "command": "engine.sources.command:CommandSource",
+    "stdin": "engine.sources.stdin:StdinSource",
+}
+"""Kind to "module:Class" (a `Member`), imported at the first use."""
+
+ENTRY_POINTS = "holdfast.sources"
+"""The entry-point group by which other packages add kinds; none replaces one of ours."""
+
+
+class Member(Protocol):
+    """What a kind of source gives: a class with this way in."""
+
+    def open(
+        self, definition: Source, host: OpenHost, secrets: Mapping[str, Secret]
+    ) -> AbstractAsyncContextManager[OpenSource]:
+        """Binds the definition to its open host; the options are checked here. Raises: ConfigurationError."""
+        ...
+
+
+def kinds() -> tuple[str, ...]:
+    """All kinds that can be opened here, sorted."""
+    return tuple(sorted({*MEMBERS, *_strangers()}))
+
+
+def open_source(
+    definition: Source, host: OpenHost, secrets: Mapping[str, Secret] | None = None
+) -> AbstractAsyncContextManager[OpenSource]:
+    """Opens a source on a host that is open and stays so; `secrets` holds the values of those options that are REFs.
+
+    Raises: UnknownNameError for the kind; ConfigurationError for an option, on entering.
+    """
+    return _member(definition.kind).open(definition, host, secrets or {})
+
+
+def _member(kind: str) -> Member:
+    target = MEMBERS.get(kind) or _strangers().get(kind)
+    if target is None:
+        raise UnknownNameError(
+            f"there is no kind of source named {kind}", hint=f"known kinds: {', '.join(kinds())}"
+        )
+    module, _, name = target.partition(":")
+    try:
+        return cast("Member", getattr(import_module(module), name))
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"sources of kind {kind} need the package {error.name}", hint=f"pip install {error.name}"
+        ) from error
+
+
+def _strangers() -> Mapping[str, str]:
+    """The kinds that other packages add. Loads importlib.metadata on use: it costs more than the rest of this module."""
+    from importlib import metadata
+
+    return {point.name: point.value for point in metadata.entry_points(group=ENTRY_POINTS)}

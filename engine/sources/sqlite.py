@@ -1,0 +1,200 @@
+"""Kind `sqlite`: one SQLite database, copied whole and at one instant while it is being written to.
+
+The host's own sqlite3 does it by `VACUUM INTO`, which notices damaged pages (status 11) where `.backup` copies them and `.dump` hides them;
+where it is missing, the host's python3 does by the backup call and an integrity check of the copy. The copy lies in a private folder on
+the host while it is sent, and needs as much space there as the database. Measured: design notes on SQLite, with version 3.40.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from engine.errors import (
+    ConfigurationError,
+    HoldfastError,
+    IncompleteDumpError,
+    PathMissingError,
+    SourceError,
+    ToolMissingError,
+)
+from engine.format.layout import encode_name
+from engine.hosts.base import Command, Exit, Facts, OpenHost
+from engine.model.definitions import Source
+from engine.sources.base import Item, Secrets, Traits, TreeFeed
+from engine.sources.dump import DumpItem
+from engine.sources.options import Reader
+
+_BUSY_TIMEOUT_MS = 5000
+_VACUUM_INTO_SINCE = (3, 27)
+_NO_FILE, _NO_FOLDER = 66, 73
+"""Statuses of our own scripts (EX_NOINPUT and EX_CANTCREAT of sysexits.h), which sqlite3 does not use."""
+
+# `$1` is the database. /var/tmp, because /tmp is often in memory. The shell must end by `exit` for its trap to run, also when told to end.
+_FRAME = f"""
+[ -f "$1" ] || {{ echo "there is no such file" >&2; exit {_NO_FILE}; }}
+umask 077
+t=$(mktemp -d "${{TMPDIR:-/var/tmp}}/holdfast.XXXXXXXX") || exit {_NO_FOLDER}
+trap 'cd /; rm -rf "$t"' EXIT
+trap 'exit 143' HUP INT TERM
+cd "$t" || exit {_NO_FOLDER}
+"""
+_SQLITE3 = f"sqlite3 -batch -bail -readonly -init /dev/null -cmd '.timeout {_BUSY_TIMEOUT_MS}'"
+_VACUUM = (
+    _FRAME
+    + f"""
+{_SQLITE3} "$1" "VACUUM INTO 'copy.db'" </dev/null >&2 || exit
+[ -f copy.db ] && cat copy.db
+"""
+)
+_BACKUP = (
+    _FRAME
+    + f"""
+{_SQLITE3} "$1" ".backup copy.db" </dev/null >&2 || exit
+[ "$({_SQLITE3} copy.db 'PRAGMA integrity_check(1)' </dev/null)" = ok ] || {{ echo "the copy is malformed" >&2; exit 11; }}
+cat copy.db
+"""
+)
+_CHECK = f"""
+[ -f "$1" ] || {{ echo "there is no such file" >&2; exit {_NO_FILE}; }}
+{_SQLITE3} "$1" "PRAGMA schema_version" </dev/null && wc -c <"$1"
+"""
+_PYTHON_OPEN = f"""
+import os, shutil, signal, sqlite3, sys, tempfile, urllib.parse
+path = sys.argv[1]
+if not os.path.isfile(path):
+    print("there is no such file", file=sys.stderr)
+    sys.exit({_NO_FILE})
+try:
+    source = sqlite3.connect("file:" + urllib.parse.quote(os.fsencode(path)) + "?mode=ro", uri=True, timeout={_BUSY_TIMEOUT_MS / 1000})
+    version = source.execute("PRAGMA schema_version").fetchone()[0]
+except sqlite3.Error as error:
+    sys.exit("Error: %s" % error)
+"""
+_PYTHON_CHECK = _PYTHON_OPEN + "print(version); print(os.path.getsize(path))"
+_PYTHON_BACKUP = (
+    _PYTHON_OPEN
+    + f"""
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+os.umask(0o77)
+try:
+    folder = tempfile.TemporaryDirectory(prefix="holdfast.", dir=os.environ.get("TMPDIR", "/var/tmp"))
+except OSError as error:
+    print(error, file=sys.stderr)
+    sys.exit({_NO_FOLDER})
+with folder as name:
+    try:
+        copy = sqlite3.connect(os.path.join(name, "copy.db"))
+        source.backup(copy)
+        verdict = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        copy.close()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError("the copy is malformed: %s" % verdict)
+        with open(os.path.join(name, "copy.db"), "rb") as whole:
+            shutil.copyfileobj(whole, sys.stdout.buffer, 1 << 20)
+        sys.stdout.buffer.flush()
+    except (sqlite3.Error, OSError) as error:
+        sys.exit("Error: %s" % error)
+"""
+)
+
+
+class SqliteSource:
+    """See `base.OpenSource`."""
+
+    traits = Traits(kind="sqlite", shape="items", can_load=True)
+
+    def __init__(self, definition: Source, host: OpenHost) -> None:
+        """Raises: ConfigurationError."""
+        given = Reader(definition)
+        self._host = host
+        self._path = given.text("path")
+        given.require_no_more()
+        if not self._path.startswith("/") or self._path.endswith("/"):
+            raise ConfigurationError(
+                f"option --path of source {definition.name} must be an absolute path of a file, not {self._path!a}"
+            )
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, definition: Source, host: OpenHost, secrets: Secrets) -> AsyncIterator[SqliteSource]:
+        """Opens it; there is no secret to know. Raises: ConfigurationError."""
+        del secrets
+        yield cls(definition, host)
+
+    async def check(self) -> Mapping[str, str]:
+        """See `base.OpenSource.check`. Raises: PathMissingError, ToolMissingError, SourceError, HostError."""
+        facts = await self._host.facts()
+        tool = self._tool(facts)
+        words = (
+            ("sh", "-c", _CHECK, "sqlite", self._path)
+            if tool == "sqlite3"
+            else ("python3", "-c", _PYTHON_CHECK, self._path)
+        )
+        done = await self._host.run(Command(words))
+        self._judge(done.exit)
+        return {"tool": tool, "version": facts.tools[tool], "size_bytes": done.stdout.decode().split()[-1]}
+
+    async def items(self) -> Sequence[Item]:
+        """See `base.OpenSource.items`. Raises: ToolMissingError, HostError."""
+        facts = await self._host.facts()
+        if self._tool(facts) == "sqlite3":
+            script = _VACUUM if _version(facts.tools["sqlite3"]) >= _VACUUM_INTO_SINCE else _BACKUP
+            command = Command(("sh", "-c", script, "sqlite", self._path))
+        else:
+            command = Command(("python3", "-c", _PYTHON_BACKUP, self._path))
+        name = encode_name(posixpath.basename(self._path))
+        return [DumpItem(f"databases/{name}.db", self._host, command, self._judge)]
+
+    def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
+        """There is none. Raises: SourceError."""
+        raise SourceError("a source of kind sqlite has no tree, but an item")
+
+    def _tool(self, facts: Facts) -> str:
+        for tool in ("sqlite3", "python3"):
+            if tool in facts.tools:
+                return tool
+        raise ToolMissingError(
+            f"{self._host.name} has neither sqlite3 nor python3, so a database in use cannot be copied whole",
+            hint=f"install sqlite3 there (Debian: `apt install sqlite3`), then `holdfast host test {self._host.name}`",
+        )
+
+    def _judge(self, ended: Exit) -> Sequence[str]:
+        if ended.is_success:
+            return ()
+        words = ended.stderr.decode(errors="backslashreplace").strip()
+        place = f"{self._path} on {self._host.name}"
+        if ended.status == _NO_FILE:
+            raise PathMissingError(f"{place} is not there")
+        raise self._reason(ended, words, place)
+
+    def _reason(self, ended: Exit, words: str, place: str) -> HoldfastError:
+        if ended.status == _NO_FOLDER:
+            return SourceError(
+                f"no private folder could be made for a copy of {place}: {words}",
+                hint="set TMPDIR for the host",
+            )
+        if "disk is full" in words or "No space left" in words or "disk I/O error" in words:
+            return IncompleteDumpError(
+                f"the disk of {self._host.name} has no room for a copy of {place}: {words}",
+                hint="the copy needs as much free space as the database, in /var/tmp or where TMPDIR of the host points",
+            )
+        if "malformed" in words or "not a database" in words:
+            return IncompleteDumpError(
+                f"{place} is damaged: {words}", hint="try `sqlite3 FILE .recover` on a copy of it"
+            )
+        if "locked" in words or "busy" in words:
+            return IncompleteDumpError(
+                f"{place} stayed locked for {_BUSY_TIMEOUT_MS // 1000} seconds: {words}",
+                hint="back it up when its writer is idle",
+            )
+        how = f"status {ended.status}" if ended.status is not None else f"signal {ended.signal}"
+        return IncompleteDumpError(f"{place} could not be copied ({how}): {words or 'nothing was said'}")
+
+
+def _version(line: str) -> tuple[int, ...]:
+    """The numbers that `sqlite3 --version` begins with; empty where there are none."""
+    found = re.match(r"(\d+)\.(\d+)", line)
+    return tuple(map(int, found.groups())) if found else ()
