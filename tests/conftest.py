@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
 
 import hypothesis
@@ -10,6 +11,9 @@ import pytest
 from tests.servers.tools import is_ci
 
 pytest_plugins = ["tests.servers.sshd", "tests.servers.restic", "tests.servers.borg"]
+
+# looptime asks for the loop before a test that has none; Python 3.11 would then make one that nobody closes.
+asyncio.set_event_loop(None)
 
 # A shared machine is slow at times, and a deadline would then fail a property that holds.
 hypothesis.settings.register_profile(

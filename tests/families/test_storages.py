@@ -81,11 +81,14 @@ def throttled(inner: OpenStorage) -> OpenStorage:
 
 STORAGES: dict[str, Factory] = {
     "local": through_registry("local", local_options),
-    "local-one-connection": through_registry(
-        "local", lambda place: {**local_options(place), "connections": 1}
-    ),
-    "local-throttled": through_registry(
-        "local", lambda place: {**local_options(place), "limit_upload": 1 << 30}
+    "local-narrow": through_registry(
+        "local",
+        lambda place: {
+            **local_options(place),
+            "connections": 1,
+            "limit_upload": 1 << 30,
+            "limit_download": 1 << 30,
+        },
     ),
     "memory": in_memory(lambda inner: inner),
     "memory-retrying": in_memory(retrying),
@@ -239,8 +242,9 @@ async def test_each_kind_is_listed_for_itself(storage: OpenStorage) -> None:
 async def test_a_long_listing_gives_every_object_once(storage: OpenStorage) -> None:
     """An index that is not listed hides its packs, and prune would remove them."""
     keys = [key_of(number.to_bytes(2, "big"), Kind.INDEX) for number in range(1200)]
-    for key in keys:
-        await storage.put(key, [b"index"])
+    async with asyncio.TaskGroup() as group:
+        for key in keys:
+            group.create_task(storage.put(key, [b"index"]))
     assert await names(storage, Kind.INDEX) == [Listed(key, 5) for key in sorted(keys)]
 
 
