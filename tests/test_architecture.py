@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,20 @@ def test_the_start_loads_nothing_heavy() -> None:
         [sys.executable, "-c", program, *doors], check=True, capture_output=True, text=True, cwd=PROJECT
     )
     assert HEAVY_LIBRARIES & {name.partition(".")[0] for name in loaded.stdout.split()} == set()
+
+
+@pytest.mark.parametrize("family", ["storages", "sources", "hosts"])
+def test_every_member_is_kept_from_its_siblings(family: str) -> None:
+    """A member that the import rules do not name could lean on a sibling, and break with it."""
+    members: Mapping[str, str] = importlib.import_module(f"engine.{family}.registry").MEMBERS
+    contracts = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "importlinter"
+    ]["contracts"]
+    (named,) = (contract["modules"] for contract in contracts if contract["id"] == family)
+    modules = [target.partition(":")[0] for target in members.values()]
+    assert [
+        module for module in modules if not any(f"{module}.".startswith(f"{name}.") for name in named)
+    ] == []
 
 
 def test_no_file_knows_where_it_was_written() -> None:
