@@ -5,7 +5,6 @@ A name begins with a letter, an id with a digit. `latest:SOURCE` is neither, for
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable
 
@@ -41,4 +40,6 @@ def is_id_prefix(text: str) -> bool:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that was most likely meant, or None where none is near."""
+    import difflib  # two milliseconds that only a mistake pays for
+
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), None)

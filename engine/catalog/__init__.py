@@ -1,0 +1,12 @@
+"""The catalog: holdfast's own database of hosts, sources, storages, backups, jobs and all that is known of them. SQLite, one file.
+
+catalog.py opens it and shows its parts; opening.py creates, migrates and refuses; database.py runs named queries in transactions and
+translates SQLite's errors; the other modules hold one noun each. SQL lies in queries.sql, to be read as SQL; schema.sql is the whole as
+it is now, migrations/ the way there: a test keeps the two equal.
+
+Instants are whole microseconds since 1970 in UTC, so that they sort, compare and take eight bytes. Lists and options are JSON. A backup
+names its source, host and storages by name and without a foreign key: what was backed up stays known after its definition is gone.
+
+aiosqlite runs SQLite in one thread for each open catalog: a slow disk never blocks the event loop. Write-ahead log with
+synchronous=FULL: a row that was committed outlives a power cut. A catalog on a network file system is not supported, for SQLite is not.
+"""

@@ -1,0 +1,359 @@
+"""Backups, their copies, tags and proofs; read in pages, newest first."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from engine.catalog.database import (
+    Database,
+    Row,
+    Transaction,
+    Value,
+    to_instant,
+    to_json,
+    to_list,
+    to_microseconds,
+    to_optional_instant,
+    to_optional_microseconds,
+    to_text,
+)
+from engine.errors import UnknownNameError, UsageError
+from engine.model.backup import Backup, BackupStatus, Copy, Proof
+from engine.model.names import is_id_prefix
+
+_STATUSES = {each.value: each for each in BackupStatus}
+_PROOFS = {each.value: each for each in Proof}
+_LADDER = list(Proof)
+
+
+class Place(NamedTuple):
+    """Where a page of backups ends: the next begins behind it."""
+
+    created_at: datetime.datetime
+    backup_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackupFilter:
+    """Which backups; what is left empty holds for all."""
+
+    source: str = ""
+    host: str = ""
+    storage: str = ""
+    tag: str = ""
+    status: BackupStatus | None = None
+    since: datetime.datetime | None = None
+    """That instant and later."""
+    until: datetime.datetime | None = None
+    """Before that instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProofRecord:
+    """One attempt to prove a backup, and how it ended."""
+
+    backup_id: str
+    storage: str
+    proof: Proof
+    """The rung of the ladder that was tried."""
+    proven_at: datetime.datetime
+    is_passed: bool
+    job_id: str = ""
+    detail: str = ""
+
+
+class Backups:
+    """The backups that the catalog knows."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, backup: Backup) -> None:
+        """Writes a backup with its copies and tags, or puts it in place of the one of the same id."""
+        await self.add_many([backup])
+
+    async def add_many(self, backups: Iterable[Backup]) -> None:
+        """As `add`, all or none: a recovery adds thousands."""
+        async with self._database.transaction() as transaction:
+            for backup in backups:
+                await _write(transaction, backup)
+
+    async def add_copy(self, backup_id: str, copy: Copy) -> None:
+        """Adds a copy in one more storage, or puts it in place of that storage's."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute_many("add_copy", [_copy_row(backup_id, copy)])
+
+    async def get(self, backup_id: str) -> Backup:
+        """The backup of exactly this id. Raises: UnknownNameError."""
+        found = await self._select(["b.backup_id = :backup_id"], {"backup_id": backup_id, "limit": 1}, "b")
+        if not found:
+            raise UnknownNameError(
+                f"there is no backup {backup_id}", hint="`holdfast backups` lists what there is"
+            )
+        return found[0]
+
+    async def find(self, text: str) -> Backup:
+        """The backup that a person means: an id, an unambiguous beginning of one, or latest:SOURCE.
+
+        Raises: UnknownNameError where there is none, UsageError where the beginning fits several or is none.
+        """
+        if text.startswith("latest:"):
+            return await self.latest(text.removeprefix("latest:"))
+        if not is_id_prefix(text):
+            raise UsageError(
+                f"{text!r} is no id of a backup", hint="an id begins with a digit; or say latest:SOURCE"
+            )
+        rows = await self._database.fetch_all("backups_by_prefix", prefix=text)
+        if len(rows) > 1 and rows[0][0] != text:
+            raise UsageError(
+                f"several backups begin with {text}: {rows[0][0]}, {rows[1][0]}, …", hint="add more letters"
+            )
+        return await self.get(rows[0][0] if rows else text)
+
+    async def latest(self, source: str) -> Backup:
+        """The newest backup of a source that can be relied on at all: completed or incomplete. Raises: UnknownNameError."""
+        conditions = ["b.source = :source", "b.status <> 'failed'"]
+        found = await self._select(conditions, {"source": source, "limit": 1}, "b")
+        if not found:
+            raise UnknownNameError(
+                f"there is no backup of {source}", hint=f"`holdfast backup {source}` makes one"
+            )
+        return found[0]
+
+    async def page(
+        self, chosen: BackupFilter | None = None, *, limit: int = 100, before: Place | None = None
+    ) -> list[Backup]:
+        """A page of at most `limit` backups, newest first, from behind `before` on. A negative limit gives all."""
+        chosen = chosen or BackupFilter()
+        # The copies of a storage and the tags are in order of time themselves: reading along them finds the rare ones fast.
+        driver = "t" if chosen.tag else "c" if chosen.storage else "b"
+        parameters: dict[str, Value] = {"limit": limit}
+        conditions = []
+        for name, value, condition in (
+            ("source", chosen.source, "b.source = :source"),
+            ("host", chosen.host, "b.host = :host"),
+            ("status", chosen.status, "b.status = :status"),
+            ("tag", chosen.tag, "t.tag = :tag"),
+            ("storage", chosen.storage, "c.storage = :storage"),
+            ("since", to_optional_microseconds(chosen.since), f"{driver}.created_at >= :since"),
+            ("until", to_optional_microseconds(chosen.until), f"{driver}.created_at < :until"),
+        ):
+            if value not in ("", None):
+                parameters[name] = str(value) if isinstance(value, str) else value
+                conditions.append(condition)
+        if before is not None:
+            parameters |= {"place": to_microseconds(before.created_at), "place_id": before.backup_id}
+            conditions.append(f"({driver}.created_at, {driver}.backup_id) < (:place, :place_id)")
+        return await self._select(conditions, parameters, driver, is_joining_copies=bool(chosen.storage))
+
+    async def _select(
+        self,
+        conditions: Sequence[str],
+        parameters: Mapping[str, Value],
+        driver: str,
+        *,
+        is_joining_copies: bool = False,
+    ) -> list[Backup]:
+        """CROSS JOIN keeps SQLite to the order written: from the driver, which has the order of time, to the rest."""
+        sql = self._database.query("select_backups")
+        if driver == "t":
+            sql = sql.replace(
+                "FROM backups AS b", "FROM tags AS t CROSS JOIN backups AS b ON b.backup_id = t.backup_id"
+            )
+            if is_joining_copies:
+                sql += " CROSS JOIN copies AS c ON c.backup_id = b.backup_id"
+        elif driver == "c":
+            sql = sql.replace(
+                "FROM backups AS b", "FROM copies AS c CROSS JOIN backups AS b ON b.backup_id = c.backup_id"
+            )
+        if conditions:
+            sql += " WHERE " + " AND ".join(conditions)
+        sql += f" ORDER BY {driver}.created_at DESC, {driver}.backup_id DESC LIMIT :limit"
+        rows = await self._database.fetch_sql(sql, parameters)
+        if not rows:
+            return []
+        ids = to_json([row[0] for row in rows])
+        copies: dict[str, list[Copy]] = {}
+        for backup_id, storage, snapshot_id, status, error in await self._database.fetch_all(
+            "copies_of_backups", backup_ids=ids
+        ):
+            copies.setdefault(backup_id, []).append(Copy(storage, snapshot_id, _STATUSES[status], error))
+        return [_to_backup(row, copies.get(row[0], ())) for row in rows]
+
+    async def by_snapshots(self, storage: str, snapshot_ids: Sequence[str]) -> dict[str, str]:
+        """Snapshot id -> backup id, for those of a storage's snapshots that the catalog knows."""
+        if not snapshot_ids:
+            return {}
+        joined = bytes.fromhex("".join(snapshot_ids))
+        rows = await self._database.fetch_all("backups_by_snapshots", snapshot_ids=joined, storage=storage)
+        return dict(rows)
+
+    async def newest_of_each_source(self) -> list[Backup]:
+        """The newest backup, failed ones too, of each source that is defined and has one; by source."""
+        ids = [row[0] for row in await self._database.fetch_all("newest_of_each_source") if row[0]]
+        if not ids:
+            return []
+        found = await self._select(
+            ["b.backup_id IN (SELECT value FROM json_each(:ids))"], {"ids": to_json(ids), "limit": -1}, "b"
+        )
+        return sorted(found, key=lambda backup: backup.source)
+
+    async def count_by_storage(self) -> dict[str, int]:
+        """How many backups each storage holds."""
+        return {row[0]: row[1] for row in await self._database.fetch_all("count_backups_by_storage")}
+
+    async def count_of_source(self, source: str) -> int:
+        """How many backups of a source are known."""
+        row = await self._database.fetch_one("count_backups_of_source", source=source)
+        return row[0] if row else 0
+
+    async def protect(self, backup_id: str, *, is_protected: bool, hold_reason: str = "") -> None:
+        """Protects a backup from forget and delete, or lifts that. Raises: UnknownNameError."""
+        await self._change(
+            backup_id, "set_protection", is_protected=is_protected, hold_reason=to_text(hold_reason)
+        )
+
+    async def set_expiry(self, backup_id: str, expires_at: datetime.datetime | None) -> None:
+        """Sets when a backup may go, or that no such instant is set. Raises: UnknownNameError."""
+        await self._change(backup_id, "set_expiry", expires_at=to_optional_microseconds(expires_at))
+
+    async def _change(self, backup_id: str, query: str, **parameters: Value) -> None:
+        async with self._database.transaction() as transaction:
+            changed = await transaction.execute(query, backup_id=backup_id, **parameters)
+        if not changed:
+            await self.get(backup_id)
+
+    async def remove_copies(self, storage: str, backup_ids: Iterable[str]) -> None:
+        """Forgets a storage's copies of these backups, and each backup that has no copy left. Idempotent."""
+        rows: list[dict[str, Value]] = [{"storage": storage, "backup_id": each} for each in backup_ids]
+        async with self._database.transaction() as transaction:
+            await transaction.execute_many("remove_copy", rows)
+            await transaction.execute_many("remove_backup_without_copies", rows)
+
+    async def remove(self, backup_id: str) -> None:
+        """Forgets a backup in the catalog; no repository is touched. Idempotent."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute("remove_backup", backup_id=backup_id)
+
+    async def record_proof(self, record: ProofRecord) -> None:
+        """Writes down an attempt to prove a backup. One that passed lifts the backup to its rung, unless it stands higher, and renews
+        the instant; one that failed brings it back to `taken`, for nothing can be relied on then."""
+        backup = await self.get(record.backup_id)
+        proof = max(backup.proof, record.proof, key=_LADDER.index) if record.is_passed else Proof.TAKEN
+        proven_at = to_microseconds(record.proven_at)
+        async with self._database.transaction() as transaction:
+            await transaction.execute(
+                "add_proof",
+                backup_id=record.backup_id,
+                proven_at=proven_at,
+                storage=record.storage,
+                proof=record.proof.value,
+                is_passed=record.is_passed,
+                job_id=record.job_id,
+                detail=to_text(record.detail),
+            )
+            await transaction.execute(
+                "set_proof",
+                backup_id=record.backup_id,
+                proof=proof.value,
+                proven_at=proven_at if record.is_passed else None,
+            )
+
+    async def list_proofs(self, backup_id: str) -> list[ProofRecord]:
+        """All attempts to prove a backup, newest first."""
+        return [
+            ProofRecord(backup_id, storage, _PROOFS[proof], to_instant(at), bool(is_passed), job_id, detail)
+            for _, storage, proof, at, is_passed, job_id, detail in await self._database.fetch_all(
+                "list_proofs", backup_id=backup_id
+            )
+        ]
+
+
+async def _write(transaction: Transaction, backup: Backup) -> None:
+    created_at = to_microseconds(backup.created_at)
+    await transaction.execute("add_backup", **_backup_row(backup))
+    await transaction.execute("remove_copies_of_backup", backup_id=backup.backup_id)
+    await transaction.execute("remove_tags_of_backup", backup_id=backup.backup_id)
+    await transaction.execute_many("add_copy", [_copy_row(backup.backup_id, copy) for copy in backup.copies])
+    await transaction.execute_many(
+        "add_tag",
+        [{"tag": tag, "created_at": created_at, "backup_id": backup.backup_id} for tag in backup.tags],
+    )
+
+
+def _copy_row(backup_id: str, copy: Copy) -> Mapping[str, Value]:
+    return {
+        "backup_id": backup_id,
+        "storage": copy.storage,
+        "snapshot_id": bytes.fromhex(copy.snapshot_id),
+        "status": copy.status.value,
+        "error": to_text(copy.error),
+    }
+
+
+def _backup_row(backup: Backup) -> Mapping[str, Value]:
+    return {
+        "backup_id": backup.backup_id,
+        "source": backup.source,
+        "host": backup.host,
+        "kind": backup.kind,
+        "status": backup.status.value,
+        "created_at": to_microseconds(backup.created_at),
+        "completed_at": to_optional_microseconds(backup.completed_at),
+        "size_bytes": backup.size_bytes,
+        "added_bytes": backup.added_bytes,
+        "files_new": backup.files_new,
+        "files_changed": backup.files_changed,
+        "files_unmodified": backup.files_unmodified,
+        "warnings": to_json(list(backup.warnings)),
+        "tags": to_json(list(backup.tags)),
+        "proof": backup.proof.value,
+        "proven_at": to_optional_microseconds(backup.proven_at),
+        "is_protected": backup.is_protected,
+        "expires_at": to_optional_microseconds(backup.expires_at),
+        "hold_reason": to_text(backup.hold_reason),
+        "job_id": backup.job_id,
+    }
+
+
+def _to_backup(row: Row, copies: Sequence[Copy]) -> Backup:
+    backup_id, source, host, kind, status, created_at, completed_at, size_bytes, added_bytes, *more = row
+    (
+        files_new,
+        files_changed,
+        files_unmodified,
+        warnings,
+        tags,
+        proof,
+        proven_at,
+        is_protected,
+        expires_at,
+        hold_reason,
+        job_id,
+    ) = more
+    return Backup(
+        backup_id,
+        source,
+        host,
+        kind,
+        _STATUSES[status],
+        to_instant(created_at),
+        to_optional_instant(completed_at),
+        size_bytes,
+        added_bytes,
+        files_new,
+        files_changed,
+        files_unmodified,
+        copies,
+        to_list(warnings),
+        to_list(tags),
+        _PROOFS[proof],
+        to_optional_instant(proven_at),
+        bool(is_protected),
+        to_optional_instant(expires_at),
+        hold_reason,
+        job_id,
+    )

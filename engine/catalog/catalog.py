@@ -1,0 +1,73 @@
+"""The catalog as its users see it: one open file, one attribute for each noun."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from engine.catalog.backups import Backups
+from engine.catalog.database import Database
+from engine.catalog.definitions import Hosts, Sources, Storages
+from engine.catalog.jobs import Jobs
+from engine.catalog.opening import Schema
+from engine.catalog.settings import AuditRows, HostKeys, PackProofs, SealedSecrets, Settings
+from engine.catalog.workers import Workers
+from engine.clock import Clock
+
+TIMEOUT_S = 10.0
+"""How long a write waits for another process's."""
+
+
+class Catalog:
+    """All that holdfast knows. Every method may raise CatalogBusyError, CatalogDamagedError and CatalogError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.hosts = Hosts(database)
+        self.sources = Sources(database)
+        self.storages = Storages(database)
+        self.backups = Backups(database)
+        self.jobs = Jobs(database)
+        self.workers = Workers(database)
+        self.settings = Settings(database)
+        self.host_keys = HostKeys(database)
+        self.pack_proofs = PackProofs(database)
+        self.secrets = SealedSecrets(database)
+        self.audit_rows = AuditRows(database)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        path: Path,
+        clock: Clock,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        schema: Schema | None = None,
+    ) -> AsyncIterator[Catalog]:
+        """Opens the catalog at `path`; creates it where nothing is, migrates an older one after a copy of it was kept beside it.
+
+        Raises: CatalogVersionError (newer than this program, or older and still in use by a process, which it names),
+        CatalogBusyError, CatalogDamagedError, CatalogError.
+        """
+        async with Database.open(
+            path, clock, timeout_s=timeout_s, schema=schema or Schema.current()
+        ) as database:
+            yield cls(database)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._database.path
+
+    async def data_version(self) -> int:
+        """A number that changes whenever another connection changed something: cheap to ask several times a second."""
+        row = await self._database.fetch_one("data_version")
+        return row[0] if row else 0
+
+    async def check(self) -> list[str]:
+        """What SQLite finds wrong with the file; nothing where it is whole. Reads all of it."""
+        found = [row[0] for row in await self._database.fetch_all("quick_check") if row[0] != "ok"]
+        loose = await self._database.fetch_all("foreign_key_check")
+        return found + [f"a row of {row[0]} belongs to no row of {row[2]}" for row in loose]

@@ -1,0 +1,157 @@
+"""Named queries in transactions over one connection, with SQLite's errors translated."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import functools
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import aiosqlite
+
+from engine.catalog import opening
+from engine.clock import Clock
+
+Value = str | int | float | bytes | None
+Row = tuple[Any, ...]
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
+
+
+def to_microseconds(instant: datetime.datetime) -> int:
+    """An aware instant as the catalog holds it: whole microseconds since 1970 in UTC."""
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def to_instant(microseconds: int) -> datetime.datetime:
+    """An instant out of the catalog, in UTC."""
+    return _EPOCH + datetime.timedelta(microseconds=microseconds)
+
+
+def to_optional_microseconds(instant: datetime.datetime | None) -> int | None:
+    """As `to_microseconds`; None stays None."""
+    return None if instant is None else to_microseconds(instant)
+
+
+def to_optional_instant(microseconds: int | None) -> datetime.datetime | None:
+    """As `to_instant`; None stays None."""
+    return None if microseconds is None else to_instant(microseconds)
+
+
+def to_json(value: object) -> str:
+    """JSON in ASCII: a name that is no UTF-8 survives as an escaped surrogate, which SQLite would refuse as text."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def to_object(text: str) -> dict[str, Any]:
+    """A JSON object out of the catalog."""
+    return {} if text == "{}" else cast("dict[str, Any]", json.loads(text))
+
+
+def to_list(text: str) -> Sequence[str]:
+    """A JSON list of texts out of the catalog."""
+    return () if text == "[]" else tuple(json.loads(text))
+
+
+def to_text(text: str) -> str:
+    """Text that SQLite takes: what is no Unicode (part of a file's name) becomes a visible escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+class Transaction:
+    """Statements that all take effect, or none. Lives inside `Database.transaction`."""
+
+    def __init__(self, connection: aiosqlite.Connection, queries: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._queries = queries
+
+    async def fetch_all(self, query: str, **parameters: Value) -> list[Row]:
+        """All rows of a query of queries.sql."""
+        return cast("list[Row]", await self._connection.execute_fetchall(self._queries[query], parameters))
+
+    async def fetch_one(self, query: str, **parameters: Value) -> Row | None:
+        """The first row, or None."""
+        rows = await self.fetch_all(query, **parameters)
+        return rows[0] if rows else None
+
+    async def execute(self, query: str, **parameters: Value) -> int:
+        """Runs a statement; the number of rows that it changed."""
+        cursor = await self._connection.execute(self._queries[query], parameters)
+        return cursor.rowcount
+
+    async def execute_many(self, query: str, rows: Iterable[Mapping[str, Value]]) -> None:
+        """Runs a statement once for each row."""
+        await self._connection.executemany(self._queries[query], rows)
+
+
+class Database:
+    """One open catalog file. Safe for many tasks of one event loop: transactions queue up for the connection."""
+
+    def __init__(self, connection: aiosqlite.Connection, path: Path, clock: Clock) -> None:
+        self._connection = connection
+        self._turn = asyncio.Lock()
+        self._queries = opening.load_queries()
+        self.path = path
+        self.clock = clock
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, path: Path, clock: Clock, *, timeout_s: float, schema: opening.Schema
+    ) -> AsyncIterator[Database]:
+        """Opens, creates or migrates the file; see `opening.connect` for what it raises."""
+        connector = functools.partial(
+            opening.connect, path, now=clock.now(), timeout_s=timeout_s, schema=schema
+        )
+        connection = aiosqlite.Connection(connector, iter_chunk_size=64)
+        async with connection:
+            yield cls(connection, path, clock)
+
+    @property
+    def now(self) -> int:
+        """The clock's present instant as the catalog holds it."""
+        return to_microseconds(self.clock.now())
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Takes the write lock of the file, waits for it up to the time-out, and commits at the end.
+
+        An error or a cancellation inside rolls back. Statements reach the connection's thread in order, so that a rollback is in
+        effect before whatever comes next, even if nobody waits for its end. A cancellation while the commit itself runs leaves open
+        which of the two happened: what is asked again must be idempotent.
+
+        Raises: CatalogBusyError, CatalogDamagedError, CatalogError.
+        """
+        async with self._turn:
+            with opening.translated(self.path):
+                try:
+                    await self._connection.execute("BEGIN IMMEDIATE")
+                    yield Transaction(self._connection, self._queries)
+                    await self._connection.commit()
+                except BaseException:
+                    await self._connection.rollback()
+                    raise
+
+    async def fetch_all(self, query: str, **parameters: Value) -> list[Row]:
+        """All rows of a query of queries.sql, read by itself: never inside a transaction of the same task. Raises: CatalogError."""
+        return await self.fetch_sql(self._queries[query], parameters)
+
+    async def fetch_one(self, query: str, **parameters: Value) -> Row | None:
+        """The first row, or None. Raises: CatalogError."""
+        rows = await self.fetch_all(query, **parameters)
+        return rows[0] if rows else None
+
+    async def fetch_sql(self, sql: str, parameters: Mapping[str, Value]) -> list[Row]:
+        """All rows of a query that was put together from parts of queries.sql. Raises: CatalogError."""
+        async with self._turn:
+            with opening.translated(self.path):
+                return cast("list[Row]", await self._connection.execute_fetchall(sql, parameters))
+
+    def query(self, name: str) -> str:
+        """The text of a query, for putting together."""
+        return self._queries[name]

@@ -1,0 +1,304 @@
+"""Jobs: the queue, and what is known of each execution. A lease says who runs a job; a slot is a place at a host or storage."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from engine.catalog.database import (
+    Database,
+    Row,
+    to_instant,
+    to_json,
+    to_microseconds,
+    to_object,
+    to_optional_instant,
+    to_text,
+)
+from engine.errors import UnknownNameError, UsageError
+from engine.model.job import Job, JobStatus
+from engine.model.names import is_id_prefix
+from engine.process import ProcessIdentity
+
+LEASE_S = 60.0
+"""How long a lease lives without being renewed."""
+RENEW_S = 15.0
+"""How often its holder renews it: three failures in a row do not lose it."""
+LOG_LINES = 1_000
+"""Lines of log that the catalog keeps of a job, the newest: everything else lies in the log files."""
+_LATEST = to_microseconds(datetime.datetime(9000, 1, 1, tzinfo=datetime.UTC))
+
+Level = Literal["person", "expert"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be."""
+
+    job_id: str
+    verb: str
+    request: Mapping[str, Any]
+    slots: Sequence[str] = ()
+    """What it needs a place at: host:NAME, storage:NAME."""
+    idempotency_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotLimits:
+    """How many jobs may hold a place at once."""
+
+    default: int = 1
+    each: Mapping[str, int] = field(default_factory=dict)
+    """Slot -> limit, where it is not the default."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a job's log."""
+
+    number: int
+    at: datetime.datetime
+    level: Level
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended."""
+
+    status: JobStatus
+    result: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+    error_class: str = ""
+
+
+class Jobs:
+    """The jobs that wait, run and ran."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, new: NewJob) -> tuple[Job, bool]:
+        """Queues a job. Where a job of the same idempotency key is there, that one is returned, and False: the same key twice is one job.
+
+        Raises: UsageError where the key was used for another verb.
+        """
+        async with self._database.transaction() as transaction:
+            existing = (
+                await transaction.fetch_one("get_job_by_key", idempotency_key=new.idempotency_key)
+                if new.idempotency_key
+                else None
+            )
+            if existing is None:
+                await transaction.execute(
+                    "add_job",
+                    job_id=new.job_id,
+                    verb=new.verb,
+                    request=to_json(dict(new.request)),
+                    created_at=self._database.now,
+                    idempotency_key=new.idempotency_key,
+                )
+                await transaction.execute_many(
+                    "add_slot", [{"job_id": new.job_id, "resource": each} for each in new.slots]
+                )
+        job_id, verb = existing or (new.job_id, new.verb)
+        if verb != new.verb:
+            raise UsageError(
+                f"the idempotency key {new.idempotency_key!r} was used for {verb} job {job_id}",
+                hint="a key stands for one job: choose another",
+            )
+        return await self.get(job_id), existing is None
+
+    async def claim(
+        self, owner: ProcessIdentity, limits: SlotLimits, *, job_id: str = "", lease_s: float = LEASE_S
+    ) -> Job | None:
+        """Takes the oldest queued job whose slots are all free (or `job_id`, if it is so), and its slots, in one transaction. None where there is none."""
+        now = self._database.now
+        lease_until = now + int(lease_s * 1_000_000)
+        async with self._database.transaction() as transaction:
+            found = await transaction.fetch_one(
+                "find_claimable",
+                now=now,
+                limits=to_json(dict(limits.each)),
+                default_limit=limits.default,
+                job_id=job_id,
+            )
+            if found is None:
+                return None
+            await transaction.execute(
+                "claim_job", job_id=found[0], owner=str(owner), lease_until=lease_until, now=now
+            )
+            await transaction.execute("hold_slots", job_id=found[0], lease_until=lease_until)
+        return await self.get(found[0])
+
+    async def renew(
+        self, job_id: str, owner: ProcessIdentity, *, lease_s: float = LEASE_S
+    ) -> Literal["held", "cancelled", "lost"]:
+        """Renews the lease. `cancelled`: a person asked for its end. `lost`: the job is not ours any more, stop at once."""
+        lease_until = self._database.now + int(lease_s * 1_000_000)
+        async with self._database.transaction() as transaction:
+            row = await transaction.fetch_one(
+                "renew_job", job_id=job_id, owner=str(owner), lease_until=lease_until
+            )
+            if row is None:
+                return "lost"
+            await transaction.execute("hold_slots", job_id=job_id, lease_until=lease_until)
+        return "cancelled" if row[0] else "held"
+
+    async def set_progress(self, job_id: str, owner: ProcessIdentity, progress: Mapping[str, Any]) -> bool:
+        """Writes how far a running job is; the caller sees to it that this is at most a few times a second. Whether it was asked to end."""
+        async with self._database.transaction() as transaction:
+            row = await transaction.fetch_one(
+                "set_progress", job_id=job_id, owner=str(owner), progress=to_json(dict(progress))
+            )
+        return bool(row and row[0])
+
+    async def finish(self, job_id: str, owner: ProcessIdentity, outcome: Outcome) -> bool:
+        """Ends a job that this process runs, and frees its slots. False where it was not ours (any more): then nothing is changed."""
+        async with self._database.transaction() as transaction:
+            is_ours = await transaction.execute(
+                "finish_job",
+                job_id=job_id,
+                owner=str(owner),
+                status=outcome.status.value,
+                completed_at=self._database.now,
+                result=to_json(dict(outcome.result)),
+                error=to_text(outcome.error),
+                error_class=outcome.error_class,
+            )
+            if is_ours:
+                await transaction.execute("free_slots", job_id=job_id)
+        return bool(is_ours)
+
+    async def interrupt(self, job: Job, reason: str) -> bool:
+        """Marks a running job interrupted and frees its slots, unless it was renewed or ended since `job` was read. Whether it was so."""
+        if job.lease_until is None:
+            return False
+        async with self._database.transaction() as transaction:
+            is_done = await transaction.execute(
+                "interrupt_job",
+                job_id=job.job_id,
+                owner=job.owner,
+                lease_until=to_microseconds(job.lease_until),
+                completed_at=self._database.now,
+                error=to_text(reason),
+            )
+            if is_done:
+                await transaction.execute("free_slots", job_id=job.job_id)
+        return bool(is_done)
+
+    async def request_cancel(self, job_id: str) -> bool:
+        """Ends a queued job at once, and asks a running one to end: its holder sees it at the next renewal. False where it is over already.
+
+        Raises: UnknownNameError.
+        """
+        async with self._database.transaction() as transaction:
+            changed = await transaction.execute(
+                "cancel_queued_job", job_id=job_id, completed_at=self._database.now
+            )
+            if changed:
+                await transaction.execute("free_slots", job_id=job_id)
+            else:
+                changed = await transaction.execute("request_cancel", job_id=job_id)
+        if not changed:
+            await self.get(job_id)
+        return bool(changed)
+
+    async def get(self, job_id: str) -> Job:
+        """The job of exactly this id. Raises: UnknownNameError."""
+        row = await self._database.fetch_one("get_job", job_id=job_id)
+        if row is None:
+            raise UnknownNameError(f"there is no job {job_id}", hint="`holdfast jobs` lists what there is")
+        return _to_job(row)
+
+    async def find(self, text: str) -> Job:
+        """The job of an id or an unambiguous beginning of one. Raises: UnknownNameError, UsageError."""
+        if not is_id_prefix(text):
+            raise UsageError(f"{text!r} is no id of a job", hint="`holdfast jobs` lists what there is")
+        rows = await self._database.fetch_all("jobs_by_prefix", prefix=text)
+        if len(rows) > 1 and rows[0][0] != text:
+            raise UsageError(
+                f"several jobs begin with {text}: {rows[0][0]}, {rows[1][0]}, …", hint="add more letters"
+            )
+        return await self.get(rows[0][0] if rows else text)
+
+    async def page(
+        self,
+        *,
+        status: JobStatus | None = None,
+        verb: str = "",
+        limit: int = 100,
+        before: Job | None = None,
+    ) -> list[Job]:
+        """A page of at most `limit` jobs, newest first, from behind `before` on. A negative limit gives all."""
+        created_at = _LATEST if before is None else to_microseconds(before.created_at)
+        job_id = "" if before is None else before.job_id
+        if status is None:
+            rows = await self._database.fetch_all(
+                "list_jobs", created_at=created_at, job_id=job_id, verb=verb, limit=limit
+            )
+        else:
+            rows = await self._database.fetch_all(
+                "list_jobs_of_status",
+                status=status.value,
+                created_at=created_at,
+                job_id=job_id,
+                verb=verb,
+                limit=limit,
+            )
+        return [_to_job(row) for row in rows]
+
+    async def running(self) -> list[Job]:
+        """All jobs that some process says it runs. Whoever judges them looks at the lease *and* at the owner's liveness."""
+        return await self.page(status=JobStatus.RUNNING, limit=-1)
+
+    async def find_lapsed(self) -> list[Job]:
+        """Running jobs whose lease ran out. That alone proves nothing: see `ProcessIdentity.liveness`."""
+        now = self._database.clock.now()
+        return [job for job in await self.running() if job.lease_until is None or job.lease_until <= now]
+
+    async def remove_older(self, before: datetime.datetime) -> int:
+        """Forgets jobs that ended before that instant, with their logs; how many."""
+        async with self._database.transaction() as transaction:
+            return await transaction.execute("remove_old_jobs", before=to_microseconds(before))
+
+    async def add_log(self, job_id: str, level: Level, message: str) -> None:
+        """Adds a line to a job's log, and drops its oldest beyond LOG_LINES."""
+        async with self._database.transaction() as transaction:
+            row = await transaction.fetch_one(
+                "add_log_line", job_id=job_id, at=self._database.now, level=level, message=to_text(message)
+            )
+            if row and row[0] > LOG_LINES:
+                await transaction.execute("trim_log", job_id=job_id, number=row[0] - LOG_LINES)
+
+    async def log(self, job_id: str, *, after: int = 0, limit: int = LOG_LINES) -> list[LogLine]:
+        """Lines of a job's log from behind number `after` on, oldest first."""
+        rows = await self._database.fetch_all("list_log", job_id=job_id, after=after, limit=limit)
+        return [
+            LogLine(number, to_instant(at), cast("Level", level), message)
+            for number, at, level, message in rows
+        ]
+
+
+def _to_job(row: Row) -> Job:
+    job_id, verb, request, status, created_at, started_at, completed_at, owner, lease_until, *rest = row
+    idempotency_key, progress, result, error, error_class, is_cancel_requested = rest
+    return Job(
+        job_id,
+        verb,
+        to_object(request),
+        JobStatus(status),
+        to_instant(created_at),
+        to_optional_instant(started_at),
+        to_optional_instant(completed_at),
+        owner,
+        to_optional_instant(lease_until),
+        idempotency_key,
+        to_object(progress),
+        to_object(result),
+        error,
+        error_class,
+        bool(is_cancel_requested),
+    )

@@ -1,0 +1,168 @@
+-- The first catalog.
+
+CREATE TABLE hosts (
+    name TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    address TEXT NOT NULL,
+    options TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE sources (
+    name TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    host TEXT NOT NULL,
+    options TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX sources_by_host ON sources (host);
+
+CREATE TABLE storages (
+    name TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    options TEXT NOT NULL,
+    password TEXT NOT NULL,
+    repository_id TEXT NOT NULL,
+    is_enabled INTEGER NOT NULL,
+    is_default INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE backups (
+    backup_id TEXT NOT NULL UNIQUE,
+    source TEXT NOT NULL,
+    host TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    status TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    completed_at INTEGER,
+    size_bytes INTEGER NOT NULL,
+    added_bytes INTEGER NOT NULL,
+    files_new INTEGER NOT NULL,
+    files_changed INTEGER NOT NULL,
+    files_unmodified INTEGER NOT NULL,
+    warnings TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    proof TEXT NOT NULL,
+    proven_at INTEGER,
+    is_protected INTEGER NOT NULL,
+    expires_at INTEGER,
+    hold_reason TEXT NOT NULL,
+    job_id TEXT NOT NULL
+);
+CREATE INDEX backups_by_time ON backups (created_at, backup_id);
+CREATE INDEX backups_by_source ON backups (source, created_at, backup_id);
+CREATE INDEX backups_by_job ON backups (job_id) WHERE job_id <> '';
+CREATE INDEX backups_expiring ON backups (expires_at) WHERE expires_at IS NOT NULL;
+
+-- A backup as one storage holds it. created_at repeats the backup's, so that a storage's newest are found by one index.
+CREATE TABLE copies (
+    backup_id TEXT NOT NULL REFERENCES backups (backup_id) ON DELETE CASCADE,
+    storage TEXT NOT NULL,
+    snapshot_id BLOB NOT NULL,
+    status TEXT NOT NULL,
+    error TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (backup_id, storage)
+) WITHOUT ROWID;
+CREATE INDEX copies_by_storage ON copies (storage, created_at, backup_id);
+CREATE INDEX copies_by_snapshot ON copies (snapshot_id) WHERE snapshot_id <> x'';
+
+CREATE TABLE tags (
+    tag TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    backup_id TEXT NOT NULL REFERENCES backups (backup_id) ON DELETE CASCADE,
+    PRIMARY KEY (tag, created_at, backup_id)
+) WITHOUT ROWID;
+CREATE INDEX tags_by_backup ON tags (backup_id);
+
+-- What was proved of a backup, pass or fail.
+CREATE TABLE proofs (
+    backup_id TEXT NOT NULL REFERENCES backups (backup_id) ON DELETE CASCADE,
+    proven_at INTEGER NOT NULL,
+    storage TEXT NOT NULL,
+    proof TEXT NOT NULL,
+    is_passed INTEGER NOT NULL,
+    job_id TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (backup_id, proven_at, storage, proof)
+) WITHOUT ROWID;
+
+-- When each pack of a repository was last read whole and found good.
+CREATE TABLE pack_proofs (
+    repository_id TEXT NOT NULL,
+    pack BLOB NOT NULL,
+    proven_at INTEGER NOT NULL,
+    PRIMARY KEY (repository_id, pack)
+) WITHOUT ROWID;
+
+CREATE TABLE jobs (
+    job_id TEXT NOT NULL UNIQUE,
+    verb TEXT NOT NULL,
+    request TEXT NOT NULL,
+    status TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    started_at INTEGER,
+    completed_at INTEGER,
+    owner TEXT NOT NULL DEFAULT '',
+    lease_until INTEGER,
+    idempotency_key TEXT NOT NULL,
+    progress TEXT NOT NULL DEFAULT '{}',
+    result TEXT NOT NULL DEFAULT '{}',
+    error TEXT NOT NULL DEFAULT '',
+    error_class TEXT NOT NULL DEFAULT '',
+    is_cancel_requested INTEGER NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX jobs_by_key ON jobs (idempotency_key) WHERE idempotency_key <> '';
+CREATE INDEX jobs_by_time ON jobs (created_at, job_id);
+CREATE INDEX jobs_by_status ON jobs (status, created_at, job_id);
+
+-- What a job needs a place at, `host:NAME` or `storage:NAME`. held_until is empty while it waits; then it is the job's lease.
+CREATE TABLE slots (
+    job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
+    resource TEXT NOT NULL,
+    held_until INTEGER,
+    PRIMARY KEY (job_id, resource)
+) WITHOUT ROWID;
+CREATE INDEX slots_held ON slots (resource, held_until) WHERE held_until IS NOT NULL;
+
+CREATE TABLE job_log (
+    job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    level TEXT NOT NULL,
+    message TEXT NOT NULL,
+    PRIMARY KEY (job_id, number)
+) WITHOUT ROWID;
+
+CREATE TABLE workers (
+    owner TEXT PRIMARY KEY,
+    version TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    lease_until INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE settings (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- The vault's secrets, sealed: a catalog that leaks holds none.
+CREATE TABLE secrets (
+    name TEXT PRIMARY KEY,
+    sealed BLOB NOT NULL,
+    changed_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Keys of SSH hosts that a person accepted: `address` as known_hosts writes it, HOST or [HOST]:PORT.
+CREATE TABLE host_keys (
+    address TEXT NOT NULL,
+    key TEXT NOT NULL,
+    accepted_at INTEGER NOT NULL,
+    PRIMARY KEY (address, key)
+) WITHOUT ROWID;
+
+-- The audit log: `record` is JSON, `hash` covers it and the hash before.
+CREATE TABLE audit (
+    sequence INTEGER PRIMARY KEY,
+    record TEXT NOT NULL,
+    previous BLOB NOT NULL,
+    hash BLOB NOT NULL
+);

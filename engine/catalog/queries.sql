@@ -1,0 +1,320 @@
+-- All queries of the catalog, by name. `:name` are parameters. A name is used once: a test finds those that nobody uses.
+
+-- name: list_hosts
+SELECT name, kind, address, options FROM hosts ORDER BY name;
+
+-- name: get_host
+SELECT name, kind, address, options FROM hosts WHERE name = :name;
+
+-- name: add_host
+INSERT INTO hosts (name, kind, address, options) VALUES (:name, :kind, :address, :options);
+
+-- name: replace_host
+UPDATE hosts SET kind = :kind, address = :address, options = :options WHERE name = :name;
+
+-- name: remove_host
+DELETE FROM hosts WHERE name = :name;
+
+-- name: list_sources
+SELECT name, kind, host, options FROM sources ORDER BY name;
+
+-- name: list_sources_of_host
+SELECT name FROM sources WHERE host = :host ORDER BY name;
+
+-- name: get_source
+SELECT name, kind, host, options FROM sources WHERE name = :name;
+
+-- name: add_source
+INSERT INTO sources (name, kind, host, options) VALUES (:name, :kind, :host, :options);
+
+-- name: replace_source
+UPDATE sources SET kind = :kind, host = :host, options = :options WHERE name = :name;
+
+-- name: remove_source
+DELETE FROM sources WHERE name = :name;
+
+-- name: list_storages
+SELECT name, kind, options, password, repository_id, is_enabled, is_default FROM storages ORDER BY name;
+
+-- name: get_storage
+SELECT name, kind, options, password, repository_id, is_enabled, is_default FROM storages WHERE name = :name;
+
+-- name: add_storage
+INSERT INTO storages (name, kind, options, password, repository_id, is_enabled, is_default)
+VALUES (:name, :kind, :options, :password, :repository_id, :is_enabled, :is_default);
+
+-- name: replace_storage
+UPDATE storages SET kind = :kind, options = :options, password = :password, repository_id = :repository_id,
+    is_enabled = :is_enabled, is_default = :is_default
+WHERE name = :name;
+
+-- name: remove_storage
+DELETE FROM storages WHERE name = :name;
+
+-- name: clear_other_defaults
+UPDATE storages SET is_default = 0 WHERE name <> :name AND is_default;
+
+-- name: add_backup
+INSERT INTO backups (backup_id, source, host, kind, status, created_at, completed_at, size_bytes, added_bytes, files_new,
+    files_changed, files_unmodified, warnings, tags, proof, proven_at, is_protected, expires_at, hold_reason, job_id)
+VALUES (:backup_id, :source, :host, :kind, :status, :created_at, :completed_at, :size_bytes, :added_bytes, :files_new,
+    :files_changed, :files_unmodified, :warnings, :tags, :proof, :proven_at, :is_protected, :expires_at, :hold_reason, :job_id)
+ON CONFLICT (backup_id) DO UPDATE SET source = excluded.source, host = excluded.host, kind = excluded.kind,
+    status = excluded.status, created_at = excluded.created_at, completed_at = excluded.completed_at,
+    size_bytes = excluded.size_bytes, added_bytes = excluded.added_bytes, files_new = excluded.files_new,
+    files_changed = excluded.files_changed, files_unmodified = excluded.files_unmodified, warnings = excluded.warnings,
+    tags = excluded.tags, proof = excluded.proof, proven_at = excluded.proven_at, is_protected = excluded.is_protected,
+    expires_at = excluded.expires_at, hold_reason = excluded.hold_reason, job_id = excluded.job_id;
+
+-- name: remove_copies_of_backup
+DELETE FROM copies WHERE backup_id = :backup_id;
+
+-- name: remove_tags_of_backup
+DELETE FROM tags WHERE backup_id = :backup_id;
+
+-- name: add_copy
+INSERT OR REPLACE INTO copies (backup_id, storage, snapshot_id, status, error, created_at)
+SELECT backup_id, :storage, :snapshot_id, :status, :error, created_at FROM backups WHERE backup_id = :backup_id;
+
+-- name: add_tag
+INSERT OR IGNORE INTO tags (tag, created_at, backup_id) VALUES (:tag, :created_at, :backup_id);
+
+-- The newest backups, a page of them. `driver` is what the page is read along: backups, or the copies or tags that choose them.
+-- Written so that each form has its index for filter and order: a page costs the same at the start and after a million.
+-- name: select_backups
+SELECT b.backup_id, b.source, b.host, b.kind, b.status, b.created_at, b.completed_at, b.size_bytes, b.added_bytes, b.files_new,
+    b.files_changed, b.files_unmodified, b.warnings, b.tags, b.proof, b.proven_at, b.is_protected, b.expires_at, b.hold_reason, b.job_id
+FROM backups AS b;
+
+-- name: copies_of_backups
+SELECT c.backup_id, c.storage, lower(hex(c.snapshot_id)), c.status, c.error
+FROM json_each(:backup_ids) AS wanted CROSS JOIN copies AS c ON c.backup_id = wanted.value
+ORDER BY c.backup_id, c.storage;
+
+-- name: backups_by_prefix
+SELECT backup_id FROM backups WHERE backup_id >= :prefix AND backup_id < :prefix || '~' ORDER BY backup_id LIMIT 2;
+
+-- `snapshot_ids` is ids of 32 bytes, one behind the other.
+-- name: backups_by_snapshots
+WITH RECURSIVE wanted (number) AS (
+    SELECT 0 UNION ALL SELECT number + 1 FROM wanted WHERE 32 * (number + 2) <= length(:snapshot_ids)
+)
+SELECT lower(hex(c.snapshot_id)), c.backup_id
+FROM wanted CROSS JOIN copies AS c ON c.snapshot_id = substr(:snapshot_ids, 1 + 32 * wanted.number, 32) AND c.snapshot_id <> x''
+WHERE c.storage = :storage;
+
+-- name: newest_of_each_source
+SELECT (SELECT b.backup_id FROM backups AS b WHERE b.source = s.name ORDER BY b.created_at DESC, b.backup_id DESC LIMIT 1)
+FROM sources AS s ORDER BY s.name;
+
+-- name: count_backups_by_storage
+SELECT storage, count(*) FROM copies WHERE snapshot_id <> x'' GROUP BY storage;
+
+-- name: count_backups_of_source
+SELECT count(*) FROM backups WHERE source = :source;
+
+-- name: set_protection
+UPDATE backups SET is_protected = :is_protected, hold_reason = :hold_reason WHERE backup_id = :backup_id;
+
+-- name: set_expiry
+UPDATE backups SET expires_at = :expires_at WHERE backup_id = :backup_id;
+
+-- name: remove_copy
+DELETE FROM copies WHERE backup_id = :backup_id AND storage = :storage;
+
+-- name: remove_copies_of_storage
+DELETE FROM copies WHERE storage = :storage;
+
+-- name: remove_backup
+DELETE FROM backups WHERE backup_id = :backup_id;
+
+-- name: remove_backup_without_copies
+DELETE FROM backups WHERE backup_id = :backup_id AND NOT EXISTS (SELECT 1 FROM copies WHERE copies.backup_id = backups.backup_id);
+
+-- name: remove_backups_without_copies
+DELETE FROM backups WHERE NOT EXISTS (SELECT 1 FROM copies WHERE copies.backup_id = backups.backup_id);
+
+-- name: add_proof
+INSERT OR REPLACE INTO proofs (backup_id, proven_at, storage, proof, is_passed, job_id, detail)
+VALUES (:backup_id, :proven_at, :storage, :proof, :is_passed, :job_id, :detail);
+
+-- name: set_proof
+UPDATE backups SET proof = :proof, proven_at = :proven_at WHERE backup_id = :backup_id;
+
+-- name: list_proofs
+SELECT backup_id, storage, proof, proven_at, is_passed, job_id, detail FROM proofs
+WHERE backup_id = :backup_id ORDER BY proven_at DESC, storage, proof;
+
+-- name: add_pack_proof
+INSERT OR REPLACE INTO pack_proofs (repository_id, pack, proven_at) VALUES (:repository_id, :pack, :proven_at);
+
+-- name: list_pack_proofs
+SELECT pack, proven_at FROM pack_proofs WHERE repository_id = :repository_id AND proven_at >= :since;
+
+-- name: remove_pack_proof
+DELETE FROM pack_proofs WHERE repository_id = :repository_id AND pack = :pack;
+
+-- name: add_job
+INSERT INTO jobs (job_id, verb, request, status, created_at, idempotency_key)
+VALUES (:job_id, :verb, :request, 'queued', :created_at, :idempotency_key);
+
+-- name: get_job_by_key
+SELECT job_id, verb FROM jobs WHERE idempotency_key = :idempotency_key;
+
+-- name: add_slot
+INSERT OR IGNORE INTO slots (job_id, resource) VALUES (:job_id, :resource);
+
+-- name: get_job
+SELECT job_id, verb, request, status, created_at, started_at, completed_at, owner, lease_until, idempotency_key, progress, result,
+    error, error_class, is_cancel_requested
+FROM jobs WHERE job_id = :job_id;
+
+-- name: jobs_by_prefix
+SELECT job_id FROM jobs WHERE job_id >= :prefix AND job_id < :prefix || '~' ORDER BY job_id LIMIT 2;
+
+-- name: list_jobs
+SELECT job_id, verb, request, status, created_at, started_at, completed_at, owner, lease_until, idempotency_key, progress, result,
+    error, error_class, is_cancel_requested
+FROM jobs WHERE (created_at, job_id) < (:created_at, :job_id) AND (:verb = '' OR verb = :verb)
+ORDER BY created_at DESC, job_id DESC LIMIT :limit;
+
+-- name: list_jobs_of_status
+SELECT job_id, verb, request, status, created_at, started_at, completed_at, owner, lease_until, idempotency_key, progress, result,
+    error, error_class, is_cancel_requested
+FROM jobs WHERE status = :status AND (created_at, job_id) < (:created_at, :job_id) AND (:verb = '' OR verb = :verb)
+ORDER BY created_at DESC, job_id DESC LIMIT :limit;
+
+-- The oldest job that waits and whose places are all free. A place is taken while its job's lease lives.
+-- name: find_claimable
+WITH taken (resource) AS (
+    SELECT resource FROM slots WHERE held_until > :now
+    GROUP BY resource
+    HAVING count(*) >= coalesce((SELECT value FROM json_each(:limits) WHERE key = slots.resource), :default_limit)
+)
+SELECT job_id FROM jobs
+WHERE status = 'queued' AND (:job_id = '' OR job_id = :job_id)
+    AND NOT EXISTS (SELECT 1 FROM slots WHERE slots.job_id = jobs.job_id AND slots.resource IN (SELECT resource FROM taken))
+ORDER BY created_at, job_id LIMIT 1;
+
+-- name: claim_job
+UPDATE jobs SET status = 'running', owner = :owner, lease_until = :lease_until, started_at = :now
+WHERE job_id = :job_id AND status = 'queued';
+
+-- name: hold_slots
+UPDATE slots SET held_until = :lease_until WHERE job_id = :job_id;
+
+-- name: renew_job
+UPDATE jobs SET lease_until = :lease_until WHERE job_id = :job_id AND owner = :owner AND status = 'running'
+RETURNING is_cancel_requested;
+
+-- name: set_progress
+UPDATE jobs SET progress = :progress WHERE job_id = :job_id AND owner = :owner AND status = 'running'
+RETURNING is_cancel_requested;
+
+-- name: finish_job
+UPDATE jobs SET status = :status, completed_at = :completed_at, result = :result, error = :error, error_class = :error_class,
+    lease_until = NULL
+WHERE job_id = :job_id AND owner = :owner AND status = 'running';
+
+-- name: interrupt_job
+UPDATE jobs SET status = 'interrupted', completed_at = :completed_at, error = :error, error_class = 'InterruptedJobError', lease_until = NULL
+WHERE job_id = :job_id AND owner = :owner AND status = 'running' AND lease_until = :lease_until;
+
+-- name: cancel_queued_job
+UPDATE jobs SET status = 'cancelled', completed_at = :completed_at, is_cancel_requested = 1
+WHERE job_id = :job_id AND status = 'queued';
+
+-- name: request_cancel
+UPDATE jobs SET is_cancel_requested = 1 WHERE job_id = :job_id AND status = 'running';
+
+-- name: free_slots
+DELETE FROM slots WHERE job_id = :job_id;
+
+-- name: remove_old_jobs
+DELETE FROM jobs WHERE completed_at < :before AND status NOT IN ('queued', 'running');
+
+-- name: add_log_line
+INSERT INTO job_log (job_id, number, at, level, message)
+SELECT :job_id, 1 + coalesce((SELECT max(number) FROM job_log WHERE job_id = :job_id), 0), :at, :level, :message
+RETURNING number;
+
+-- name: trim_log
+DELETE FROM job_log WHERE job_id = :job_id AND number <= :number;
+
+-- name: list_log
+SELECT number, at, level, message FROM job_log WHERE job_id = :job_id AND number > :after ORDER BY number LIMIT :limit;
+
+-- name: renew_worker
+INSERT INTO workers (owner, version, started_at, lease_until) VALUES (:owner, :version, :now, :lease_until)
+ON CONFLICT (owner) DO UPDATE SET lease_until = excluded.lease_until, version = excluded.version;
+
+-- name: remove_worker
+DELETE FROM workers WHERE owner = :owner;
+
+-- name: list_workers
+SELECT owner, version, started_at, lease_until FROM workers ORDER BY started_at, owner;
+
+-- name: live_leases
+SELECT owner, 'a worker of holdfast ' || version, lease_until FROM workers WHERE lease_until > :now
+UNION ALL
+SELECT owner, 'job ' || job_id, lease_until FROM jobs WHERE status = 'running' AND lease_until > :now;
+
+-- name: get_setting
+SELECT value FROM settings WHERE name = :name;
+
+-- name: list_settings
+SELECT name, value FROM settings ORDER BY name;
+
+-- name: put_setting
+INSERT OR REPLACE INTO settings (name, value) VALUES (:name, :value);
+
+-- name: remove_setting
+DELETE FROM settings WHERE name = :name;
+
+-- name: get_secret
+SELECT sealed FROM secrets WHERE name = :name;
+
+-- name: list_secrets
+SELECT name, sealed, changed_at FROM secrets ORDER BY name;
+
+-- name: put_secret
+INSERT OR REPLACE INTO secrets (name, sealed, changed_at) VALUES (:name, :sealed, :changed_at);
+
+-- name: add_secret
+INSERT OR IGNORE INTO secrets (name, sealed, changed_at) VALUES (:name, :sealed, :changed_at);
+
+-- name: reseal_secret
+UPDATE secrets SET sealed = :sealed WHERE name = :name;
+
+-- name: remove_secret
+DELETE FROM secrets WHERE name = :name;
+
+-- name: list_host_keys
+SELECT address, key, accepted_at FROM host_keys WHERE address = :address OR :address = '' ORDER BY address, key;
+
+-- name: add_host_key
+INSERT OR IGNORE INTO host_keys (address, key, accepted_at) VALUES (:address, :key, :accepted_at);
+
+-- name: remove_host_keys
+DELETE FROM host_keys WHERE address = :address;
+
+-- name: audit_head
+SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1;
+
+-- name: add_audit_record
+INSERT INTO audit (sequence, record, previous, hash) VALUES (:sequence, :record, :previous, :hash);
+
+-- name: list_audit
+SELECT sequence, record, previous, hash FROM audit WHERE sequence > :after ORDER BY sequence LIMIT :limit;
+
+-- name: newest_audit
+SELECT sequence, record, previous, hash FROM audit ORDER BY sequence DESC LIMIT :limit;
+
+-- name: data_version
+PRAGMA data_version;
+
+-- name: quick_check
+PRAGMA quick_check(20);
+
+-- name: foreign_key_check
+PRAGMA foreign_key_check;

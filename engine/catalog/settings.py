@@ -1,0 +1,195 @@
+"""Small things that are kept by name: settings, accepted keys of hosts, proofs of packs, the vault's sealed secrets, the audit log's rows."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from engine.catalog.database import Database, Row, Value, to_instant, to_json, to_microseconds, to_text
+
+
+class Settings:
+    """Values of the program itself, by name: JSON."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, name: str) -> Any:
+        """The value, or None."""
+        row = await self._database.fetch_one("get_setting", name=name)
+        return None if row is None else json.loads(row[0])
+
+    async def put(self, name: str, value: object) -> None:
+        """Sets the value; None removes it."""
+        async with self._database.transaction() as transaction:
+            if value is None:
+                await transaction.execute("remove_setting", name=name)
+            else:
+                await transaction.execute("put_setting", name=name, value=to_json(value))
+
+    async def all(self) -> dict[str, Any]:
+        """All, by name."""
+        return {row[0]: json.loads(row[1]) for row in await self._database.fetch_all("list_settings")}
+
+
+class HostKey(NamedTuple):
+    """A key that a person accepted for an SSH host."""
+
+    address: str
+    """As known_hosts writes it: HOST, or [HOST]:PORT."""
+    key: str
+    """Algorithm and base64, as in known_hosts."""
+    accepted_at: datetime.datetime
+
+
+class HostKeys:
+    """Keys of SSH hosts, beside those of known_hosts files."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self, address: str = "") -> list[HostKey]:
+        """The keys of an address, or all."""
+        rows = await self._database.fetch_all("list_host_keys", address=address)
+        return [HostKey(address, key, to_instant(at)) for address, key, at in rows]
+
+    async def accept(self, address: str, key: str) -> None:
+        """Adds a key. Idempotent."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute(
+                "add_host_key", address=address, key=key, accepted_at=self._database.now
+            )
+
+    async def remove(self, address: str) -> None:
+        """Forgets all keys of an address. Idempotent."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute("remove_host_keys", address=address)
+
+
+class PackProofs:
+    """When each pack of a repository was last read whole and found good."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(self, repository_id: str, packs: Iterable[bytes], at: datetime.datetime) -> None:
+        """Writes down that these packs (ids of 32 bytes) were good at `at`."""
+        proven_at = to_microseconds(at)
+        rows: list[Mapping[str, Value]] = [
+            {"repository_id": repository_id, "pack": pack, "proven_at": proven_at} for pack in packs
+        ]
+        async with self._database.transaction() as transaction:
+            await transaction.execute_many("add_pack_proof", rows)
+
+    async def since(self, repository_id: str, since: datetime.datetime) -> dict[bytes, datetime.datetime]:
+        """Packs proved at `since` or later."""
+        rows = await self._database.fetch_all(
+            "list_pack_proofs", repository_id=repository_id, since=to_microseconds(since)
+        )
+        return {pack: to_instant(at) for pack, at in rows}
+
+    async def remove(self, repository_id: str, packs: Iterable[bytes]) -> None:
+        """Forgets packs that are gone or damaged. Idempotent."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute_many(
+                "remove_pack_proof", [{"repository_id": repository_id, "pack": pack} for pack in packs]
+            )
+
+
+class SealedSecrets:
+    """Where the vault keeps what it sealed (the vault's protocol `SealedStore`). Nothing in here opens anything."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, name: str) -> bytes | None:
+        """The sealed secret of that name."""
+        row = await self._database.fetch_one("get_secret", name=name)
+        return None if row is None else row[0]
+
+    async def put(self, name: str, sealed: bytes) -> None:
+        """Sets a secret."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute("put_secret", name=name, sealed=sealed, changed_at=self._database.now)
+
+    async def add(self, name: str, sealed: bytes) -> bool:
+        """Sets a secret unless one of that name is there; whether it was set."""
+        async with self._database.transaction() as transaction:
+            return bool(
+                await transaction.execute(
+                    "add_secret", name=name, sealed=sealed, changed_at=self._database.now
+                )
+            )
+
+    async def remove(self, name: str) -> bool:
+        """Removes a secret; whether one was there."""
+        async with self._database.transaction() as transaction:
+            return bool(await transaction.execute("remove_secret", name=name))
+
+    async def all(self) -> list[tuple[str, bytes, datetime.datetime]]:
+        """Name, sealed secret, and when it was set; by name."""
+        return [
+            (name, sealed, to_instant(at))
+            for name, sealed, at in await self._database.fetch_all("list_secrets")
+        ]
+
+    async def reseal(self, turn: Callable[[str, bytes], bytes]) -> int:
+        """Puts `turn(name, sealed)` in place of every secret, all in one transaction; how many. Raises what `turn` raises, with nothing changed."""
+        async with self._database.transaction() as transaction:
+            rows = await transaction.fetch_all("list_secrets")
+            turned: list[Mapping[str, Value]] = [
+                {"name": name, "sealed": turn(name, sealed)} for name, sealed, _ in rows
+            ]
+            await transaction.execute_many("reseal_secret", turned)
+        return len(turned)
+
+
+class ChainRow(NamedTuple):
+    """A row of the audit log."""
+
+    sequence: int
+    """From 1 on, without a gap."""
+    record: str
+    """JSON."""
+    previous: bytes
+    hash: bytes
+
+
+class AuditRows:
+    """The rows of the audit log; what they mean, and whether they hold, is engine.audit's to say."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def append(self, build: Callable[[int, bytes], ChainRow]) -> ChainRow:
+        """Adds `build(sequence, previous hash)`, with no other writer in between. The first row follows 0 and an empty hash."""
+        async with self._database.transaction() as transaction:
+            head = await transaction.fetch_one("audit_head") or (0, b"")
+            row = build(head[0] + 1, head[1])
+            await transaction.execute(
+                "add_audit_record",
+                sequence=row.sequence,
+                record=to_text(row.record),
+                previous=row.previous,
+                hash=row.hash,
+            )
+        return row
+
+    async def head(self) -> tuple[int, bytes]:
+        """Sequence and hash of the newest row; (0, b"") where there is none."""
+        row: Row | None = await self._database.fetch_one("audit_head")
+        return (0, b"") if row is None else (row[0], row[1])
+
+    async def newest(self, limit: int) -> list[ChainRow]:
+        """The newest rows, newest first."""
+        return [ChainRow(*row) for row in await self._database.fetch_all("newest_audit", limit=limit)]
+
+    async def all(self, *, page: int = 1_000) -> AsyncIterator[ChainRow]:
+        """All rows, oldest first, read in pages."""
+        after = -(1 << 62)
+        while rows := await self._database.fetch_all("list_audit", after=after, limit=page):
+            for row in rows:
+                yield ChainRow(*row)
+            after = rows[-1][0]
