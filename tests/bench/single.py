@@ -1,4 +1,4 @@
-"""Rows that are held against a limit: the index of ten million blobs, and start-up."""
+"""Rows that are held against a limit: the index of ten million blobs, start-up, and a long list of backups."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.bench import catalog_scale, index_scale
 from tests.bench.measure import Run, measure
 from tests.bench.programs import HOLDFAST, Pass
 from tests.bench.report import Figure
 
 STARTS = 40
 START_RATIO_LIMIT = 3.0
+LISTED_BACKUPS = 100_000
+LIST_LIMIT_S = 0.5
 
 
 def start_up(_place: Path) -> Iterator[Figure]:
@@ -32,12 +35,19 @@ def start_up(_place: Path) -> Iterator[Figure]:
 
 def index_of_millions(place: Path) -> Iterator[Figure]:
     """Memory and query time of an index of ten million blobs, in a process of its own."""
-    from tests.bench import index_scale
-
     yield from index_scale.figures(place, sys.executable)
+
+
+def long_list(place: Path) -> Iterator[Figure]:
+    """`holdfast backups` on a catalog of 100,000 backups."""
+    catalog_scale.fill(place / "home", LISTED_BACKUPS)
+    run = Run(((str(HOLDFAST), "--home", str(place / "home"), "backups"),))
+    spans = [measure(run).wall_s for _round in range(5)]
+    yield Figure(f"holdfast backups on {LISTED_BACKUPS} backups", statistics.median(spans), "s", LIST_LIMIT_S)
 
 
 SINGLES: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "start-up": start_up,
     "index": index_of_millions,
+    "backups-list": long_list,
 }
