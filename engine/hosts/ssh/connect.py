@@ -148,6 +148,8 @@ class Connector:
 
     def _config_files(self) -> list[str]:
         given = self._given.text("ssh_config")
+        if given == "none":
+            return []
         if given is not None:
             if not Path(given).is_file():
                 raise ConfigurationError(f"the ssh_config {given} of host {self.name} is not there")
@@ -233,8 +235,15 @@ async def _opened(
         connection = await asyncssh.connect(
             tunnel=tunnel, known_hosts=verifier.match, client_factory=lambda: verifier, **plan.arguments
         )
-    except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
-        raise await _refusal(plan, tunnel, verifier, error) from error
+    except asyncssh.HostKeyNotVerifiable as error:
+        shown = verifier.shown or await _shown_key(plan, tunnel)
+        raise verifier.refusal(error.reason, shown) from error
+    except (asyncssh.KeyExchangeFailed, asyncssh.ConnectionLost) as error:
+        # A host that no longer has a key of the known kind hangs up before it shows one.
+        shown = await _shown_key(plan, tunnel) if verifier.known and verifier.shown is None else None
+        if shown is None or shown in verifier.known:
+            raise translate(error, plan.name) from error
+        raise verifier.refusal(error.reason, shown) from error
     except (asyncssh.Error, asyncssh.PasswordChangeRequired, OSError, ValueError) as error:
         raise translate(error, plan.name) from error
     try:
@@ -246,23 +255,6 @@ async def _opened(
                 await connection.wait_closed()
         except TimeoutError:
             connection.abort()
-
-
-async def _refusal(
-    plan: _Plan,
-    tunnel: asyncssh.SSHClientConnection | None,
-    verifier: trust.Verifier,
-    error: asyncssh.DisconnectError,
-) -> HostError:
-    """Why the host's key was refused. Asks for its plain key where it showed a certificate or none, to have a fingerprint to show."""
-    shown = None
-    if verifier.shown is None:
-        shown = await _shown_key(plan, tunnel)
-    if isinstance(error, asyncssh.KeyExchangeFailed) and (
-        shown is None or not verifier.known or shown in verifier.known
-    ):
-        return cast("HostError", translate(error, plan.name))
-    return verifier.refusal(error.reason, shown)
 
 
 async def _shown_key(plan: _Plan, tunnel: asyncssh.SSHClientConnection | None) -> asyncssh.SSHKey | None:

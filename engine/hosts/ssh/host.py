@@ -70,8 +70,17 @@ class SshHost:
     ) -> Completed:
         """See `base.OpenHost.run`."""
         return await running.run_to_end(
-            self, command, input_bytes=input_bytes, limit_bytes=limit_bytes, timeout_s=timeout_s
+            self,
+            self._completed(command),
+            input_bytes=input_bytes,
+            limit_bytes=limit_bytes,
+            timeout_s=timeout_s,
         )
+
+    def _completed(self, command: Command) -> Command:
+        """The command with the host's own user and settings where it has none."""
+        settings = {**self._settings, **command.settings}
+        return replace(command, as_user=command.as_user or self._as_user, settings=settings)
 
     def start(self, command: Command) -> AbstractAsyncContextManager[Process]:
         """See `base.OpenHost.start`."""
@@ -83,9 +92,7 @@ class SshHost:
 
     @asynccontextmanager
     async def _start(self, command: Command) -> AsyncIterator[Process]:
-        command = replace(
-            command, as_user=command.as_user or self._as_user, settings={**self._settings, **command.settings}
-        )
+        command = self._completed(command)
         preamble = script.preamble(command)
         line = script.remote_line(script.compose(command, is_gentle=self._is_gentle))
         async with self._channels:

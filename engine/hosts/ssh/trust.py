@@ -71,9 +71,8 @@ class Verifier(asyncssh.SSHClient):
         self.shown = key
         return False
 
-    def refusal(self, reason: str, shown: asyncssh.SSHKey | None) -> HostError:
-        """The error for a key that was refused; `shown` where the host showed only a certificate."""
-        key = self.shown or shown
+    def refusal(self, reason: str, key: asyncssh.SSHKey | None) -> HostError:
+        """The error for a key that was refused, or for a certificate by an authority that is not known; `key` is the host's plain one."""
         if "revoked" in reason:
             return HostKeyChangedError(
                 f"the key of {self._name} is revoked in known_hosts",
