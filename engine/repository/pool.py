@@ -37,17 +37,20 @@ BATCH_BLOBS = 512
 BACKLOG_BYTES = 4 << 20
 """What one worker may be behind before the feeding waits."""
 
-Done = Callable[[bytes], None]
+Receiver = Callable[[Sequence[Any], bytes], None]
+"""Takes the tokens of a batch, and the ids of its blobs one after the other, 32 bytes each."""
 
 
 class _Batch:
     """Blobs of one type gathered for one worker."""
 
-    __slots__ = ("done", "parts", "size_bytes")
+    __slots__ = ("parts", "receiver", "size_bytes", "tokens", "type")
 
-    def __init__(self) -> None:
+    def __init__(self, blob_type: BlobType, receiver: Receiver) -> None:
+        self.type = blob_type
+        self.receiver = receiver
         self.parts: list[bytes] = []
-        self.done: list[Done] = []
+        self.tokens: list[Any] = []
         self.size_bytes = 0
 
 
@@ -62,33 +65,42 @@ class _Worker:
         self.has_room = asyncio.Event()
         self.has_room.set()
         self._lanes = lanes
-        self._gathering: dict[BlobType, _Batch] = {"data": _Batch(), "tree": _Batch()}
+        self._gathering: dict[BlobType, _Batch] = {}
+        self._full: deque[_Batch] = deque()
         self._sent: deque[_Batch] = deque()
         self._turn = asyncio.Lock()
 
-    async def add(self, blob_type: BlobType, data: bytes, done: Done) -> None:
-        batch = self._gathering[blob_type]
+    def add(self, blob_type: BlobType, data: bytes, token: Any, receiver: Receiver) -> bool:
+        """Gathers a blob; says whether a batch is full by now and `send` is due."""
+        batch = self._gathering.get(blob_type)
+        if batch is None:
+            batch = self._gathering[blob_type] = _Batch(blob_type, receiver)
         batch.parts.append(data)
-        batch.done.append(done)
+        batch.tokens.append(token)
         batch.size_bytes += len(data)
-        self.backlog_bytes += len(data)
-        if batch.size_bytes >= BATCH_BYTES or len(batch.parts) >= BATCH_BLOBS:
-            await self.send(blob_type)
-            if self.backlog_bytes > BACKLOG_BYTES:
-                self.has_room.clear()
-                await self.has_room.wait()
+        if batch.size_bytes < BATCH_BYTES and len(batch.parts) < BATCH_BLOBS:
+            return False
+        self._full.append(self._gathering.pop(blob_type))
+        return True
 
-    async def send(self, blob_type: BlobType) -> None:
-        batch = self._gathering[blob_type]
-        if not batch.parts:
-            return
-        self._gathering[blob_type] = _Batch()
+    async def send(self, *, is_all: bool = False) -> None:
+        """Sends full batches, or what there is; waits while the worker is far behind."""
+        if is_all:
+            self._full.extend(self._gathering.values())
+            self._gathering.clear()
         async with self._turn:
-            self._sent.append(batch)
-            sizes = [len(part) for part in batch.parts]
-            await self.channel.send(
-                pool_worker.BATCH, {"type": blob_type, "sizes": sizes}, [b"".join(batch.parts)]
-            )
+            while self._full:
+                batch = self._full.popleft()
+                self._sent.append(batch)
+                self.backlog_bytes += batch.size_bytes
+                sizes = [len(part) for part in batch.parts]
+                await self.channel.send(
+                    pool_worker.BATCH, {"type": batch.type, "sizes": sizes}, [b"".join(batch.parts)]
+                )
+                batch.parts.clear()
+        if self.backlog_bytes > BACKLOG_BYTES:
+            self.has_room.clear()
+            await self.has_room.wait()
 
     async def flush(self) -> None:
         self.is_flushed.clear()
@@ -120,8 +132,7 @@ class _Worker:
         self.backlog_bytes -= batch.size_bytes
         if self.backlog_bytes <= BACKLOG_BYTES:
             self.has_room.set()
-        for number, done in enumerate(batch.done):
-            done(body[number * 32 : number * 32 + 32])
+        batch.receiver(batch.tokens, body)
 
     def _take_loose(self, frame: Frame) -> None:
         view = memoryview(frame.body)
@@ -138,18 +149,25 @@ class Pool:
     def __init__(self, workers: Sequence[_Worker]) -> None:
         self._workers = workers
 
-    async def submit(self, blob_type: BlobType, data: bytes, done: Done) -> None:
-        """Hands over one small blob; `done` is called with its id, soon, on the event loop. Waits while the workers are far behind."""
-        worker = self._workers[len(data) % len(self._workers)]
+    def put(self, blob_type: BlobType, data: bytes, token: Any, receiver: Receiver) -> _Worker | None:
+        """Takes one small blob. `receiver` is told its id with its token, on the event loop, once its batch is stored.
+
+        Where a worker is returned, `make_room` is due before the next `put`. All blobs of one type have the same receiver.
+        """
+        workers = self._workers
+        worker = workers[len(data) % len(workers)]
         if worker.backlog_bytes > BACKLOG_BYTES:
-            worker = min(self._workers, key=lambda each: each.backlog_bytes)
-        await worker.add(blob_type, data, done)
+            worker = min(workers, key=_backlog)
+        return worker if worker.add(blob_type, data, token, receiver) else None
+
+    async def make_room(self, worker: _Worker) -> None:
+        """Sends that worker's full batches; waits while it is far behind."""
+        await worker.send()
 
     async def nudge(self) -> None:
         """Sends what was gathered, full batch or not: for when nothing more comes until results are there."""
         for worker in self._workers:
-            await worker.send("data")
-            await worker.send("tree")
+            await worker.send(is_all=True)
 
     async def drain(self, lanes: int) -> list[list[Loose]]:
         """Waits until all is done; gives, for each lane, the blobs that filled no pack."""
@@ -223,6 +241,10 @@ class Processes:
             start_workers("pool_worker", os.cpu_count() or 1)
         )
         return self._channels
+
+
+def _backlog(worker: _Worker) -> int:
+    return worker.backlog_bytes
 
 
 def _raise_error(header: Any) -> None:

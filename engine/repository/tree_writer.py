@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.errors import HostileListingError
 from engine.events import Emit, Progress
@@ -20,8 +20,7 @@ from engine.model.entry import Entry, Failure, Fetched
 from engine.repository.parents import ParentTree, ParentTrees
 from engine.scope import task_scope
 
-LARGE_BYTES = 512 << 10
-"""Files up to this are one blob: the chunker cuts nothing smaller, and restic's does not either."""
+_Xattrs = tuple[tuple[bytes, bytes], ...]
 
 
 class Feed(Protocol):
@@ -51,8 +50,10 @@ class Feed(Protocol):
 class BlobSink(Protocol):
     """Where blobs go: the session."""
 
-    async def save_small(self, data: bytes, done: Callable[[bytes], None]) -> None:
-        """One data blob; `done` gets its id later."""
+    def put_small(
+        self, data: bytes, token: Any, receiver: Callable[[Sequence[Any], bytes], None]
+    ) -> Awaitable[None] | None:
+        """One data blob; `receiver` gets tokens and ids later. What is returned is to be awaited before the next."""
         ...
 
     async def save_stream(self, stream: AsyncIterator[bytes]) -> StreamResult:
@@ -151,6 +152,7 @@ class TreeWriter:
         self._is_complete = asyncio.Event()
         self._root_id: bytes | None = None
         self._done_bytes = 0
+        self._failures: list[Failure] = []
 
     async def run(self, parent_tree: bytes | None) -> TreeResult:
         """Reads the feed to its end and stores everything. Raises: HostileListingError, SourceError, HostError, RepositoryError."""
@@ -161,7 +163,7 @@ class TreeWriter:
             group.create_task(self._receive())
             group.create_task(self._finish_directories())
         assert self._root_id is not None
-        return TreeResult(self._root_id, self._counts, tuple(self._feed.failures()))
+        return TreeResult(self._root_id, self._counts, (*self._feed.failures(), *self._failures))
 
     async def _old_tree(self, tree_id: bytes | None) -> ParentTree | None:
         return (
@@ -263,9 +265,10 @@ class TreeWriter:
                     self._directory_arrived(wanted.directory, node_suffix(fetched.xattrs, 0, None, None))
                 elif fetched.stream is not None:
                     result = await self._sink.save_stream(fetched.stream)
-                    self._content_arrived(wanted, fetched, result.content, result.size_bytes)
+                    self._content_arrived(wanted, fetched.xattrs, result.content, result.size_bytes)
                 elif wanted.entry.type == "f":
-                    await self._small(wanted, fetched)
+                    if (room := self._small(wanted, fetched)) is not None:
+                        await room
                 else:
                     self._node_arrived(wanted, node_suffix(fetched.xattrs, fetched.rdev, None, None))
         while self._wanted:
@@ -280,17 +283,24 @@ class TreeWriter:
             self._lost(wanted)
         raise HostileListingError(f"the host sent {path!r}, which was not asked for")
 
-    async def _small(self, wanted: _Wanted, fetched: Fetched) -> None:
-        data = fetched.data or b""
-        if not data:
-            self._content_arrived(wanted, fetched, (), 0)
-            return
-        await self._sink.save_small(
-            data, lambda blob_id: self._content_arrived(wanted, fetched, (blob_id,), len(data))
-        )
+    def _small(self, wanted: _Wanted, fetched: Fetched) -> Awaitable[None] | None:
+        data = fetched.data
+        if data:
+            return self._sink.put_small(data, (wanted, fetched.xattrs, len(data)), self._stored)
+        if data is None:
+            # Another name of an inode that had one name when it was listed: tar sends no content for it.
+            self._failures.append(Failure(fetched.path, "vanished", "became a hard link while it was read"))
+            self._lost(wanted)
+        else:
+            self._content_arrived(wanted, fetched.xattrs, (), 0)
+        return None
+
+    def _stored(self, tokens: Sequence[tuple[_Wanted, _Xattrs, int]], ids: bytes) -> None:
+        for number, (wanted, xattrs, size_bytes) in enumerate(tokens):
+            self._content_arrived(wanted, xattrs, (ids[32 * number : 32 * number + 32],), size_bytes)
 
     def _content_arrived(
-        self, wanted: _Wanted, fetched: Fetched, content: tuple[bytes, ...], size_bytes: int
+        self, wanted: _Wanted, xattrs: _Xattrs, content: tuple[bytes, ...], size_bytes: int
     ) -> None:
         self._done_bytes += size_bytes
         if size_bytes != wanted.entry.size:
@@ -298,7 +308,7 @@ class TreeWriter:
             self._counts.total_bytes += size_bytes - wanted.entry.size
             wanted.entry = wanted.entry._replace(size=size_bytes)
             wanted.prefix = node_prefix(wanted.entry)
-        self._node_arrived(wanted, node_suffix(fetched.xattrs, 0, content, None))
+        self._node_arrived(wanted, node_suffix(xattrs, 0, content, None))
 
     def _node_arrived(self, wanted: _Wanted, suffix: bytes) -> None:
         entry = wanted.entry

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.clock import Clock
 from engine.errors import HoldfastError, InterruptedJobError
@@ -28,7 +29,7 @@ from engine.repository.lock import HeldLock
 from engine.repository.packing import Loose, PackingOptions
 from engine.repository.parents import ParentTrees
 from engine.repository.repository import Repository
-from engine.repository.tree_writer import LARGE_BYTES, Feed, StreamResult, TreeResult, TreeWriter
+from engine.repository.tree_writer import Feed, StreamResult, TreeResult, TreeWriter
 from engine.scope import task_scope
 
 _RESCUE_S = 20.0
@@ -99,12 +100,15 @@ class WriteSession:
         await self._workers.wait_until(lambda: not waiting)
         return StreamResult(tuple(content), size_bytes)
 
-    async def save_small(self, data: bytes, done: Callable[[bytes], None]) -> None:
-        """Stores what is one blob: not empty, at most 512 KiB. `done` is called with its id on the event loop, soon."""
-        if self._pool is not None and len(data) <= LARGE_BYTES:
-            await self._pool.submit("data", data, done)
-        else:
-            await self._workers.submit(data, "data", done)
+    def put_small(self, data: bytes, token: Any, receiver: pool.Receiver) -> Awaitable[None] | None:
+        """Stores what is one blob: not empty, at most 512 KiB. `receiver` is told tokens and ids on the event loop, in batches, soon.
+
+        What is returned, where anything is, must be awaited before the next call. There is one receiver a session.
+        """
+        if self._pool is not None:
+            worker = self._pool.put("data", data, token, receiver)
+            return None if worker is None else self._pool.make_room(worker)
+        return self._workers.submit(data, "data", lambda blob_id: receiver((token,), blob_id))
 
     async def save_tree_blob(self, data: bytes, tree_id: bytes | None = None) -> bytes:
         """Stores one tree, where a repository lacks it; returns its id."""
@@ -169,10 +173,10 @@ class WriteSession:
                     await lane.write_index()
 
     async def _submit(self, data: bytes, blob_type: BlobType) -> None:
-        if self._pool is not None:
-            await self._pool.submit(blob_type, data, _nothing)
-        else:
+        if self._pool is None:
             await self._workers.submit(data, blob_type, _nothing)
+        elif (worker := self._pool.put(blob_type, data, None, _nothing)) is not None:
+            await self._pool.make_room(worker)
 
 
 @asynccontextmanager
@@ -216,5 +220,5 @@ async def _rescue(session: WriteSession) -> None:
             await session.rescue()
 
 
-def _nothing(_blob_id: bytes) -> None:
+def _nothing(*_told: object) -> None:
     """For trees: their id is known before they are stored."""
