@@ -19,11 +19,12 @@ from engine.errors import DamagedError
 from engine.repository.index import Index
 from engine.repository.index_builder import IndexBuilder
 from engine.repository.packed_index import PackedIndex, file_name
+from engine.scope import task_scope
 
 KEPT_UNUSED = datetime.timedelta(days=1)
 """How long a packed file that nobody opened stays: another process may be about to open it by its path."""
 
-_MERGED_BELOW_BLOBS = 20_000
+MERGED_BELOW_BLOBS = 20_000
 """Packed files smaller than this are always merged: it costs less than looking in two."""
 _FETCHES_AT_ONCE = 5
 
@@ -104,7 +105,7 @@ def _plan_merges(choice: _Choice) -> None:
         return
     new = sum(len(file) for file, _ in choice.partly)
     choice.whole.sort(key=len, reverse=True)
-    while choice.whole and len(choice.whole[-1]) <= max(_MERGED_BELOW_BLOBS, 2 * new):
+    while choice.whole and len(choice.whole[-1]) <= max(MERGED_BELOW_BLOBS, 2 * new):
         file = choice.whole.pop()
         choice.partly.append((file, frozenset(file.index_ids)))
         new += len(file)
@@ -157,7 +158,7 @@ async def _fetched(
         for _ in names:
             yield await ready.get()
 
-    async with asyncio.TaskGroup() as group:
+    async with task_scope() as group:
         workers = [group.create_task(work()) for _ in range(min(_FETCHES_AT_ONCE, len(names)))]
         try:
             yield each()

@@ -16,6 +16,7 @@ from typing import IO, Final, Literal
 import msgspec
 
 from engine.errors import DamagedError
+from engine.format.crypto import OVERHEAD_BYTES
 from engine.format.ids import BlobType
 from engine.repository.packed_index import ID_BYTES, ROW, ROW_BYTES, PackedIndex, PackedWriter, Table
 
@@ -117,22 +118,26 @@ class IndexBuilder:
             writer.discard()
 
     def _add_packs(self, packs: list[_Pack], file: int) -> None:
+        """Adds all packs or, where one is impossible, none."""
         blobs: list[_Blob] = []
         pack_ids = _joined_ids([pack.id for pack in packs])
         places = array("I")
+        rows = bytearray()
         for place, pack in enumerate(packs):
             size_bytes, trees = _PACK_OVERHEAD_BYTES, 0
             held = pack.blobs or []
             for blob in held:
+                if blob.length < OVERHEAD_BYTES:
+                    raise ValueError(f"a blob has {blob.length} bytes, less than a sealed one has")
                 size_bytes += blob.length + (
                     _COMPRESSED_ENTRY_BYTES if blob.uncompressed_length else _RAW_ENTRY_BYTES
                 )
                 trees += blob.type == "tree"
             pack_id = pack_ids[place * ID_BYTES : (place + 1) * ID_BYTES]
             size_bytes = min(size_bytes, _MOST_UINT32)
-            number = self._add_pack_row(pack_id, file, len(held) - trees, trees, size_bytes)
+            rows += ROW.pack(pack_id, file, len(held) - trees, trees, size_bytes)
             blobs += held
-            places.extend([number] * len(held))
+            places.extend([self._pack_count + place] * len(held))
         ids = _joined_ids([blob.id for blob in blobs])
         heaps: dict[int, list[bytes]] = {}
         pack_row = ROW.pack
@@ -142,6 +147,8 @@ class IndexBuilder:
             )
             heap = row[0] if blob.type == "data" else row[0] + _TREES_FROM
             heaps.setdefault(heap, []).append(row)
+        self._packs += rows
+        self._pack_count += len(packs)
         self._heap(heaps)
 
     def _add_pack_row(self, pack_id: bytes, file: int, data: int, tree: int, size_bytes: int) -> int:

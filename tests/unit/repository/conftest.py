@@ -8,7 +8,7 @@ from engine.model.secret import Secret
 from engine.repository import repository
 from engine.repository.keys import Kdf
 from engine.repository.repository import Repository
-from tests.fakes.clock import LoopClock
+from tests.fakes.loop_clock import LoopClock
 from tests.fakes.memory_storage import MemoryStorage
 
 PASSWORD = Secret("correct horse")

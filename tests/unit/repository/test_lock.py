@@ -21,8 +21,8 @@ from engine.repository.keys import Unlocked
 from engine.repository.lock_verdicts import Verdict
 from engine.repository.repository import Repository
 from engine.storages.base import Key, Kind, OpenStorage
-from tests.fakes.clock import BEGIN, LoopClock
 from tests.fakes.faulty_storage import Fault, FaultyStorage, Mode
+from tests.fakes.loop_clock import BEGIN, LoopClock
 from tests.fakes.memory_storage import MemoryStorage
 
 pytestmark = pytest.mark.looptime
