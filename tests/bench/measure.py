@@ -123,6 +123,22 @@ def _reap_orphans() -> float:
     return seconds
 
 
+def _wait_all(processes: Sequence[subprocess.Popen[bytes]], feeders: int) -> float:
+    """CPU seconds of all but the feeders, once all ended. Leaves none behind when it is interrupted."""
+    cpu_s = 0.0
+    try:
+        for number, process in enumerate(processes):
+            _pid, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if number >= feeders:
+                cpu_s += usage.ru_utime + usage.ru_stime
+    finally:
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+    return cpu_s
+
+
 def measure(run: Run, stdout: Path | None = None) -> Measured:
     """Runs it to its end. Raises RunFailedError, with what it said, when any stage fails."""
     _reap_orphans()
@@ -131,14 +147,11 @@ def measure(run: Run, stdout: Path | None = None) -> Measured:
         processes = _start(run, said.fileno(), stdout)
         sampler = _Sampler([process.pid for process in processes[run.feeders :]])
         sampler.start()
-        cpu_s = 0.0
-        for number, process in enumerate(processes):
-            _pid, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            if number >= run.feeders:
-                cpu_s += usage.ru_utime + usage.ru_stime
-        wall_s = time.perf_counter() - began
-        peak_bytes = sampler.stop()
+        try:
+            cpu_s = _wait_all(processes, run.feeders)
+            wall_s = time.perf_counter() - began
+        finally:
+            peak_bytes = sampler.stop()
         failed = [process for process in processes if process.returncode != 0]
         if failed:
             said.seek(0)
