@@ -30,3 +30,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and CI lets nothing be skipped: {report.longrepr}"
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a whole module that is skipped while it is collected."""
+    report = yield
+    if report.skipped and is_ci():
+        report.outcome = "failed"
+        report.longrepr = f"{collector.nodeid} was skipped, and CI lets nothing be skipped: {report.longrepr}"
+    return report

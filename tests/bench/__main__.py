@@ -18,7 +18,7 @@ from tests.bench.inputs import Inputs
 from tests.bench.measure import RunFailedError, adopt_orphans
 from tests.bench.pairs import Results, run_workload
 from tests.bench.programs import Program
-from tests.bench.single import SINGLES
+from tests.bench.single import ONLY_BY_NAME, SINGLES
 from tests.bench.workloads import WORKLOADS, Workload, chosen, local_programs, remote_programs
 from tests.servers.sshd import Sshd, running_sshd
 
@@ -101,7 +101,11 @@ def _run_all(options: argparse.Namespace, results: Results) -> list[report.Figur
                 later.kind != workload.kind for later in workloads[place + 1 :]
             ):
                 inputs.discard(workload.kind)
-        return _run_singles([name for name in SINGLES if name in names or not names], options.place, results)
+        return _run_singles(
+            [name for name in SINGLES if (name in names if names else name not in ONLY_BY_NAME)],
+            options.place,
+            results,
+        )
     finally:
         if not options.keep_inputs:
             inputs.remove()

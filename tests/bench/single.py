@@ -1,4 +1,4 @@
-"""Rows that are held against a limit: the index of ten million blobs, start-up, and a long list of backups."""
+"""Rows that are held against a limit: the index of ten million blobs, start-up, a long list of backups, a stream of 50 GiB."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 
 from tests.bench import catalog_scale, index_scale
 from tests.bench.measure import Run, measure
-from tests.bench.programs import HOLDFAST, Pass
+from tests.bench.programs import HOLDFAST, Holdfast, Pass, Task
 from tests.bench.report import Figure
 
 STARTS = 40
 START_RATIO_LIMIT = 3.0
 LISTED_BACKUPS = 100_000
 LIST_LIMIT_S = 0.5
+HUGE_BYTES = 50 << 30
+HUGE_LIMIT_MIB = 200.0
+HUGE_GROWTH_LIMIT = 1.2
 
 
 def start_up(_place: Path) -> Iterator[Figure]:
@@ -46,8 +49,38 @@ def long_list(place: Path) -> Iterator[Figure]:
     yield Figure(f"holdfast backups on {LISTED_BACKUPS} backups", statistics.median(spans), "s", LIST_LIMIT_S)
 
 
+def huge_stream(place: Path) -> Iterator[Figure]:
+    """Memory on a stream of 50 GiB out of a sparse file, against one of 5 GiB: it must not grow with the stream."""
+    peaks = []
+    for size_bytes in (HUGE_BYTES // 10, HUGE_BYTES):
+        source = place / "sparse"
+        with source.open("wb") as file:
+            file.truncate(size_bytes)
+        program, task = Holdfast(), Task("backup-stream", source)
+        room = place / str(size_bytes)
+        room.mkdir()
+        program.prepare(room, task)
+        run = program.run(room, task)
+        assert run is not None
+        measured = measure(run)
+        peaks.append(measured.peak_bytes)
+        yield Figure(
+            f"stream of {size_bytes >> 30} GiB: peak memory",
+            measured.peak_bytes / (1 << 20),
+            "MiB",
+            HUGE_LIMIT_MIB,
+        )
+        yield Figure(f"stream of {size_bytes >> 30} GiB: time", measured.wall_s, "s")
+    yield Figure(
+        "stream of 50 GiB: memory over that of 5 GiB", peaks[1] / peaks[0], "times", HUGE_GROWTH_LIMIT
+    )
+
+
 SINGLES: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "start-up": start_up,
     "index": index_of_millions,
     "backups-list": long_list,
+    "huge-stream": huge_stream,
 }
+ONLY_BY_NAME = {"huge-stream"}
+"""Not part of a run that names nothing: they take minutes."""

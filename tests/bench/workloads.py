@@ -40,6 +40,7 @@ FLOORS = {
     "sql-check": Floor({"restic": 1.2}, 150),
     "ssh-sql": Floor({"restic": 1.5}, 250),
     "ssh-small": Floor({"rsync": 1.0}, 250),
+    "ssh-many": Floor({}, 250),
     "ssh-many-unchanged": Floor({"find": 0.25}, 250),
 }
 
