@@ -280,9 +280,6 @@ SELECT name, sealed, changed_at FROM secrets ORDER BY name;
 -- name: put_secret
 INSERT OR REPLACE INTO secrets (name, sealed, changed_at) VALUES (:name, :sealed, :changed_at);
 
--- name: add_secret
-INSERT OR IGNORE INTO secrets (name, sealed, changed_at) VALUES (:name, :sealed, :changed_at);
-
 -- name: reseal_secret
 UPDATE secrets SET sealed = :sealed WHERE name = :name;
 

@@ -5,9 +5,19 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from engine.catalog.database import Database, Row, Value, to_instant, to_json, to_microseconds, to_text
+from engine.catalog.database import (
+    Database,
+    Row,
+    Transaction,
+    Value,
+    to_instant,
+    to_json,
+    to_microseconds,
+    to_text,
+)
 
 
 class Settings:
@@ -98,8 +108,32 @@ class PackProofs:
             )
 
 
+class SealedRows:
+    """The vault's rows inside one transaction."""
+
+    def __init__(self, transaction: Transaction, now: int) -> None:
+        self._transaction = transaction
+        self._now = now
+
+    async def all(self) -> list[tuple[str, bytes]]:
+        """Name and sealed secret, by name."""
+        return [(row[0], row[1]) for row in await self._transaction.fetch_all("list_secrets")]
+
+    async def put(self, name: str, sealed: bytes) -> None:
+        """Sets a secret."""
+        await self._transaction.execute("put_secret", name=name, sealed=sealed, changed_at=self._now)
+
+    async def reseal(self, name: str, sealed: bytes) -> None:
+        """Puts another sealing of the same secret in place: when it was set stays."""
+        await self._transaction.execute("reseal_secret", name=name, sealed=sealed)
+
+    async def remove(self, name: str) -> bool:
+        """Removes a secret; whether one was there."""
+        return bool(await self._transaction.execute("remove_secret", name=name))
+
+
 class SealedSecrets:
-    """Where the vault keeps what it sealed (the vault's protocol `SealedStore`). Nothing in here opens anything."""
+    """Where the vault keeps what it sealed (its protocol `SealedStore`). Nothing in here opens anything."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -109,25 +143,6 @@ class SealedSecrets:
         row = await self._database.fetch_one("get_secret", name=name)
         return None if row is None else row[0]
 
-    async def put(self, name: str, sealed: bytes) -> None:
-        """Sets a secret."""
-        async with self._database.transaction() as transaction:
-            await transaction.execute("put_secret", name=name, sealed=sealed, changed_at=self._database.now)
-
-    async def add(self, name: str, sealed: bytes) -> bool:
-        """Sets a secret unless one of that name is there; whether it was set."""
-        async with self._database.transaction() as transaction:
-            return bool(
-                await transaction.execute(
-                    "add_secret", name=name, sealed=sealed, changed_at=self._database.now
-                )
-            )
-
-    async def remove(self, name: str) -> bool:
-        """Removes a secret; whether one was there."""
-        async with self._database.transaction() as transaction:
-            return bool(await transaction.execute("remove_secret", name=name))
-
     async def all(self) -> list[tuple[str, bytes, datetime.datetime]]:
         """Name, sealed secret, and when it was set; by name."""
         return [
@@ -135,15 +150,11 @@ class SealedSecrets:
             for name, sealed, at in await self._database.fetch_all("list_secrets")
         ]
 
-    async def reseal(self, turn: Callable[[str, bytes], bytes]) -> int:
-        """Puts `turn(name, sealed)` in place of every secret, all in one transaction; how many. Raises what `turn` raises, with nothing changed."""
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SealedRows]:
+        """Changes that all take effect or none, with no other writer, of this process or another, in between."""
         async with self._database.transaction() as transaction:
-            rows = await transaction.fetch_all("list_secrets")
-            turned: list[Mapping[str, Value]] = [
-                {"name": name, "sealed": turn(name, sealed)} for name, sealed, _ in rows
-            ]
-            await transaction.execute_many("reseal_secret", turned)
-        return len(turned)
+            yield SealedRows(transaction, self._database.now)
 
 
 class ChainRow(NamedTuple):

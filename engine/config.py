@@ -1,0 +1,228 @@
+"""The home: where catalog, vault key, cache and logs lie; and config.toml in it, which holds what a machine's administrator decides.
+
+Environment and user are arguments. Nothing in here is a secret: config.toml says where the vault's key comes from, never what it is.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ConfigurationError
+from engine.model.names import nearest
+
+ROOT_HOME = Path("/var/lib/holdfast")
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A folder that holds all that holdfast keeps on this machine."""
+
+    directory: Path
+
+    @classmethod
+    def locate(cls, option: str | None, environment: Mapping[str, str], uid: int) -> Home:
+        """The home by `--home`, else HOLDFAST_HOME, else root's own, else $XDG_DATA_HOME/holdfast. Nothing is created.
+
+        Raises: ConfigurationError where the environment names neither a home nor a home directory.
+        """
+        named = option or environment.get("HOLDFAST_HOME")
+        if named:
+            return cls(Path(named).expanduser().absolute())
+        if uid == 0:
+            return cls(ROOT_HOME)
+        data = environment.get("XDG_DATA_HOME", "")
+        if data.startswith("/"):  # the specification says that a relative one is ignored
+            return cls(Path(data) / "holdfast")
+        if environment.get("HOME"):
+            return cls(Path(environment["HOME"]) / ".local/share/holdfast")
+        raise ConfigurationError(
+            "there is no place for holdfast's home", hint="set HOLDFAST_HOME, or say --home"
+        )
+
+    def ensure(self) -> None:
+        """Creates the folder for its owner alone, with those above it. Raises: ConfigurationError."""
+        try:
+            self.directory.parent.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700, exist_ok=True)
+            if not stat.S_ISDIR(self.directory.stat().st_mode):
+                raise NotADirectoryError(20, "Not a directory")
+            self.cache.mkdir(mode=0o700, exist_ok=True)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the home {self.directory} cannot be used: {error.strerror}",
+                hint="say another one by --home or HOLDFAST_HOME",
+            ) from error
+
+    @property
+    def catalog(self) -> Path:
+        """The catalog's file."""
+        return self.directory / "catalog.db"
+
+    @property
+    def vault_key(self) -> Path:
+        """The file of the vault's key, where it is no other place's."""
+        return self.directory / "vault.key"
+
+    @property
+    def settings(self) -> Path:
+        """config.toml; it need not be there."""
+        return self.directory / "config.toml"
+
+    @property
+    def cache(self) -> Path:
+        """Copies of what repositories hold; may be deleted at any time."""
+        return self.directory / "cache"
+
+    @property
+    def logs(self) -> Path:
+        """The log files."""
+        return self.directory / "logs"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """[limits]: how much at once, and how fast."""
+
+    jobs: int = 8
+    """Jobs of one worker."""
+    host_jobs: int = 2
+    """Jobs at one host."""
+    storage_jobs: int = 4
+    """Jobs at one storage."""
+    hosts: Mapping[str, int] = field(default_factory=dict)
+    """Name -> jobs, where it is not host_jobs."""
+    storages: Mapping[str, int] = field(default_factory=dict)
+    """Name -> jobs, where it is not storage_jobs."""
+    upload_kib_s: int = 0
+    """KiB a second; 0 is no limit."""
+    download_kib_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VaultSettings:
+    """[vault]: where its key comes from."""
+
+    key: str = ""
+    """env:NAME, file:PATH, command:CMD or systemd:NAME; empty for the file in the home."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """[logs]: how much of the experts' log is kept."""
+
+    file_bytes: int = 10_000_000
+    files: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """config.toml."""
+
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    vault: VaultSettings = field(default_factory=VaultSettings)
+    logs: LogSettings = field(default_factory=LogSettings)
+
+
+_LEAST: Mapping[str, int] = {"upload_kib_s": 0, "download_kib_s": 0, "file_bytes": 10_000}
+"""The least value of a number; 1 where none is named."""
+
+
+def read_settings(path: Path) -> Settings:
+    """Reads config.toml; a file that is not there is an empty one. Raises: ConfigurationError, with file and line."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        raise ConfigurationError(f"{path} cannot be read: {reason}") from error
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is no TOML: {error}") from error
+    return _Reader(path, text).settings(document)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Turns a parsed document into settings, and finds the line of what it has to complain of."""
+
+    path: Path
+    text: str
+
+    def settings(self, document: Mapping[str, Any]) -> Settings:
+        self._refuse_unknown("", document, Settings)
+        parts: dict[str, Any] = {}
+        kinds: Mapping[str, type[Any]] = {
+            "limits": LimitSettings,
+            "vault": VaultSettings,
+            "logs": LogSettings,
+        }
+        for name, kind in kinds.items():
+            table = document.get(name, {})
+            if not isinstance(table, dict):
+                raise self._mistake("", name, "is a table")
+            self._refuse_unknown(name, table, kind)
+            defaults: Any = kind()
+            values: dict[str, Any] = {
+                key: self._value(name, key, value, getattr(defaults, key)) for key, value in table.items()
+            }
+            parts[name] = kind(**values)
+        return Settings(**parts)
+
+    def _value(self, table: str, key: str, value: object, default: object) -> object:
+        if isinstance(default, dict):
+            if not isinstance(value, dict):
+                raise self._mistake(table, key, "is a table of names and whole numbers")
+            return {name: self._value(f"{table}.{key}", name, each, 1) for name, each in value.items()}
+        if isinstance(default, str):
+            if not isinstance(value, str):
+                raise self._mistake(table, key, "is a text")
+            return value
+        least = _LEAST.get(key, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise self._mistake(table, key, f"is a whole number, at least {least}")
+        return value
+
+    def _refuse_unknown(self, table: str, given: Mapping[str, Any], kind: type[Any]) -> None:
+        known = [each.name for each in fields(kind)]
+        for key in given:
+            if key not in known:
+                near = nearest(key, known)
+                raise ConfigurationError(
+                    f"{self.path}, line {self._line(table, key)}: there is no setting {_dotted(table, key)}",
+                    hint=f"did you mean {_dotted(table, near)}?"
+                    if near
+                    else f"there are: {', '.join(known)}",
+                )
+
+    def _mistake(self, table: str, key: str, expectation: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self.path}, line {self._line(table, key)}: {_dotted(table, key)} {expectation}"
+        )
+
+    def _line(self, table: str, key: str) -> int:
+        """Where a key stands: tomllib does not tell. The first line that sets it in its table, or else names it at all."""
+        current = ""
+        fallback = 1
+        pattern = re.compile(rf'\s*\[?\s*(?:[\w.-]+\.)?["\']?{re.escape(key)}["\']?\s*[=.\]]')
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if pattern.match(line):
+                if current == table or line.lstrip().startswith("["):
+                    return number
+                fallback = number
+            header = re.match(r"\s*\[([^\[\]]+)\]", line)
+            if header:
+                current = header[1].strip()
+        return fallback
+
+
+def _dotted(table: str, key: str) -> str:
+    return f"{table}.{key}" if table else key
