@@ -26,6 +26,7 @@ from engine.format.lock_file import Lock
 from engine.process import ProcessIdentity
 from engine.repository import keys
 from engine.repository.lock_verdicts import LockInfo, Verdict, judge
+from engine.repository.probes import surviving_probes
 from engine.repository.repository import Repository
 from engine.scope import task_scope
 from engine.storages.base import Key, Kind
@@ -224,23 +225,29 @@ async def hold(
     """
     held = HeldLock(repository, clock, exclusive=exclusive)
     waiting = _Waiting(repository, clock, wait_s, emit)
-    try:
-        await _acquire(held, waiting, is_confirmed_first=is_confirmed_first)
-        async with task_scope() as group:
-            keeper = group.create_task(held.keep())
-            try:
-                yield held
-            finally:
-                keeper.cancel()
-    finally:
+    with surviving_probes():
         try:
-            await held.release()
-        except (StorageError, TimeoutError) as error:
-            emit(
-                events.Warned(
-                    f"a lock stays behind at {repository.location}, which could not be removed: {error}"
-                )
+            await _acquire(held, waiting, is_confirmed_first=is_confirmed_first)
+            async with task_scope() as group:
+                keeper = group.create_task(held.keep())
+                try:
+                    yield held
+                finally:
+                    keeper.cancel()
+        finally:
+            await _release(held, repository, emit)
+
+
+async def _release(held: HeldLock, repository: Repository, emit: events.Emit) -> None:
+    """Lets go. What was done under the lock is done, so that a storage that fails now is only told of."""
+    try:
+        await held.release()
+    except (StorageError, TimeoutError) as error:
+        emit(
+            events.Warned(
+                f"a lock stays behind at {repository.location}, which could not be removed: {error}"
             )
+        )
 
 
 class _Waiting:

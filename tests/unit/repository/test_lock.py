@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import os
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -377,3 +379,15 @@ async def test_a_lock_of_restic_is_judged_by_its_age_and_process(
     await _put(opened, _lock(clock, hostname=hostname, age_s=age_s, pid=(1 << 22) - 2))
     (info,) = await lock.inspect(opened, clock=clock)
     assert info.verdict is verdict
+
+
+async def test_a_held_lock_survives_restics_probe(opened: Repository, clock: LoopClock) -> None:
+    """`restic unlock` sends SIGHUP to find out whether the holder lives: it must not end the backup by that."""
+    before = signal.getsignal(signal.SIGHUP)
+    async with (
+        lock.hold(opened, exclusive=False, clock=clock),
+        lock.hold(opened, exclusive=False, clock=clock) as held,
+    ):
+        os.kill(os.getpid(), signal.SIGHUP)
+        await held.assert_held()
+    assert signal.getsignal(signal.SIGHUP) is before
