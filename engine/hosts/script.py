@@ -55,28 +55,31 @@ def quote(word: str | bytes) -> bytes:
     return data if _PLAIN.match(data) else b"'" + data.replace(b"'", b"'\\''") + b"'"
 
 
-def privileged(command: Command, *, is_gentle: bool = False, is_compressed: bool = False) -> bytes:
-    """The script that `/bin/sh -c` runs as the command's user. The same command gives the same script, so sudoers can name it.
+def privileged(command: Command) -> bytes:
+    """The script that `/bin/sh -c` runs as `command.as_user`, behind sudo or doas.
 
+    It depends on nothing but the command, neither on the link nor on priorities, so that a sudoers line can name it exactly.
     Raises: UsageError for names that are none, NUL bytes, or a command that is too long.
     """
-    script = b"".join(
-        [_read_secrets(command), _GENTLE if is_gentle else b"", _guarded(command, is_compressed)]
-    )
-    if len(script) > LIMIT_BYTES:
-        raise UsageError(
-            f"the command line of {command.program} is too long: {len(script)} bytes",
-            hint="give the list on standard input",
-        )
-    return script
+    return _limited(command, _read_secrets(command) + _guarded(command, _body(command)))
 
 
 def compose(command: Command, *, is_gentle: bool = False, is_compressed: bool = False) -> bytes:
-    """The script that `/bin/sh -c` runs as the user who logged in; it becomes `command.as_user` where that is asked for."""
-    script = privileged(command, is_gentle=is_gentle, is_compressed=is_compressed)
+    """The script that `/bin/sh -c` runs as the user who logged in; it becomes `command.as_user` where that is asked for.
+
+    Raises: as `privileged`.
+    """
     if command.as_user is None:
-        return script
-    return _AS_USER % {b"script": quote(script), b"user": quote(valid_user(command.as_user))}
+        body = _COMPRESSED % _body(command) if is_compressed else _body(command)
+        script = _read_secrets(command) + _guarded(command, body)
+    else:
+        script = _AS_USER % {
+            b"script": quote(privileged(command)),
+            b"user": quote(valid_user(command.as_user)),
+        }
+        if is_compressed:
+            script = _COMPRESSED % script
+    return _limited(command, (_GENTLE if is_gentle else b"") + script)
 
 
 def remote_line(script: bytes) -> bytes:
@@ -125,12 +128,16 @@ def _body(command: Command) -> bytes:
     return b" ".join(exports) + b"; exec " + b" ".join(quote(word) for word in command.words)
 
 
-def _guarded(command: Command, is_compressed: bool) -> bytes:
-    body = _body(command)
-    if is_compressed:
-        body = _COMPRESSED % body
-    return (
-        body
-        if command.input == "stream"
-        else _GUARD % (b" ".join(b"%d" % second for second in range(KILL_AFTER_S)), body)
-    )
+def _guarded(command: Command, body: bytes) -> bytes:
+    if command.input == "stream":
+        return body
+    return _GUARD % (b" ".join(b"%d" % second for second in range(KILL_AFTER_S)), body)
+
+
+def _limited(command: Command, script: bytes) -> bytes:
+    if len(script) > LIMIT_BYTES:
+        raise UsageError(
+            f"the command line of {command.program} is too long: {len(script)} bytes",
+            hint="give the list on standard input",
+        )
+    return script
