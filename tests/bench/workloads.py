@@ -12,7 +12,8 @@ from tests.servers import borg, restic
 from tests.servers.sshd import Sshd
 from tests.servers.tools import require_tool
 
-LISTING = r"%P\0%y\0%m\0%U\0%G\0%u\0%g\0%s\0%T@\0%C@\0%i\0%n\0%D\0%l\0"
+LISTING = r"%P\0%y\0%m\0%U\0%G\0%s\0%T@\0%C@\0%i\0%n\0%D\0%l\0"
+"""What a backup must know of each file. Not %u and %g: GNU find reads /etc/passwd and /etc/group anew for every file, which costs five times the rest."""
 
 
 @dataclass(frozen=True, slots=True)
