@@ -59,7 +59,7 @@ cat copy.db
 )
 _CHECK = f"""
 [ -f "$1" ] || {{ echo "there is no such file" >&2; exit {_NO_FILE}; }}
-{_SQLITE3} "$1" "PRAGMA schema_version" </dev/null && wc -c <"$1"
+{_SQLITE3} "$1" "PRAGMA schema_version; PRAGMA page_count; PRAGMA page_size" </dev/null
 """
 _PYTHON_OPEN = f"""
 import os, shutil, signal, sqlite3, sys, tempfile, urllib.parse
@@ -73,7 +73,10 @@ try:
 except sqlite3.Error as error:
     sys.exit("Error: %s" % error)
 """
-_PYTHON_CHECK = _PYTHON_OPEN + "print(version); print(os.path.getsize(path))"
+_PYTHON_CHECK = (
+    _PYTHON_OPEN
+    + "print(version)\nfor name in ('count', 'size'):\n    print(source.execute('PRAGMA page_' + name).fetchone()[0])"
+)
 _PYTHON_BACKUP = (
     _PYTHON_OPEN
     + f"""
@@ -135,7 +138,8 @@ class SqliteSource:
         )
         done = await self._host.run(Command(words))
         self._judge(done.exit)
-        return {"tool": tool, "version": facts.tools[tool], "size_bytes": done.stdout.decode().split()[-1]}
+        _schema, pages, page_bytes = map(int, done.stdout.split())
+        return {"tool": tool, "version": facts.tools[tool], "size_bytes": str(pages * page_bytes)}
 
     async def items(self) -> Sequence[Item]:
         """See `base.OpenSource.items`. Raises: ToolMissingError, HostError."""

@@ -1,7 +1,7 @@
 r"""Patterns of what is left out, with restic's meaning. Pure.
 
 A pattern is matched against whole parts of a path, anywhere in it unless it begins with `/`; what lies below a match is left out too.
-`*`, `?`, `[...]` and `\` are those of Go's filepath.Match and never match a slash; a part `**` stands for any number of parts, also none.
+`*`, `?`, `[...]` and `\` are those of Go's filepath.Match and never match a slash (restic lets a lone `[^a]` match the root); a part `**` stands for any number of parts, also none.
 A pattern that begins with `!` takes back what the patterns before it left out, though nothing comes back out of a directory left out.
 Source: restic, internal/filter/filter.go; Go, path/filepath.Match.
 
@@ -98,12 +98,16 @@ def _expression(pattern: str) -> bytes:
     is_absolute = parts[0] == b""
     if is_absolute:
         parts = parts[1:]
-    # A walk over "/part" groups: `**` is any number of them.
-    if all(part == b"**" for part in parts):
-        return b"/"
     # A walk over groups of a slash and a part; `**` is any number of them.
     body = b"".join(rb"(?:/[^/]+)*" if part == b"**" else b"/" + _part(part, pattern) for part in parts)
-    return (b"\\A" if is_absolute else b"") + body + rb"(?:/|\Z)"
+    if all(part == b"**" for part in parts):
+        body = b""
+    expression = body + (rb"(?:/|\Z)" if body else b"/")
+    if parts.count(b"**") > 1:
+        # restic's bound on how far it expands the first of several: together they must stand for at least all but one of themselves.
+        least = len(parts) - 2 + is_absolute
+        return rb"\A(?=(?:/[^/]+){%d})%b%b" % (least, b"" if is_absolute else rb"(?:/[^/]+)*?", expression)
+    return rb"\A" + expression if is_absolute else expression
 
 
 def _part(part: bytes, pattern: str) -> bytes:

@@ -11,9 +11,13 @@ from typing import Literal, NamedTuple
 from engine.model.entry import Failure
 
 _TAR = re.compile(
-    rb"tar: (?P<path>.+): (?P<words>Cannot [a-z]+: .*|File removed before we read it|file changed as we read it"
-    rb"|File shrank by \d+ bytes?; padding with zeros|Read error at byte .*|Unknown file type; file ignored|Warning: .*)",
+    rb"tar: (?P<path>.+): (?P<words>Cannot [a-z_]+: .*|File removed before we read it|file changed as we read it"
+    rb"|File shrank by \d+ bytes?; padding with zeros|Read error at byte .*|Unknown file type; file ignored)",
     re.DOTALL,
+)
+# Only about attributes that a file system has none of; "Warning: " ahead of other words is the end of a file's name.
+_TAR_WARNING = re.compile(
+    rb"tar: .+: Warning: Cannot (?:l{0,2}istxattr|l?getxattr|acl_|l?getfilecon)[a-z_]*: .*", re.DOTALL
 )
 _TAR_LAST = b"tar: Exiting with failure status due to previous errors"
 _FIND = re.compile(rb"find: '(?P<path>(?:[^'\\]|\\.)*)': (?P<words>.*)", re.DOTALL)
@@ -39,11 +43,11 @@ def parse_tar(line: bytes) -> Message:
     """Understands a line of tar's. Paths lose the `./` that they were asked for with."""
     if line == _TAR_LAST:
         return Message("last", None, _text(line))
+    if _TAR_WARNING.fullmatch(line):
+        return Message("warning", None, _text(line))
     found = _TAR.fullmatch(line)
     if not found:
         return Message("unknown", None, _text(line))
-    if found["words"].startswith(b"Warning: "):
-        return Message("warning", None, _text(line))
     return _failure(line, _unescape(found["path"]).removeprefix(b"./"), found["words"])
 
 

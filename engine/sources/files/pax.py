@@ -91,7 +91,7 @@ def _sparse(records: Mapping[bytes, bytes], offsets: list[bytes], lengths: list[
         return None
     real_size = _number(records[b"GNU.sparse.size"])
     if b"GNU.sparse.map" in records:
-        numbers = records[b"GNU.sparse.map"].split(b",")
+        numbers = records[b"GNU.sparse.map"].split(b",") if records[b"GNU.sparse.map"] else []
     elif len(offsets) == len(lengths):
         numbers = [number for pair in zip(offsets, lengths, strict=True) for number in pair]
     else:
