@@ -25,6 +25,9 @@ AVG_BYTES: Final = 1 << 20
 SEGMENT_BYTES: Final = 2 * MAX_BYTES
 """Of one buffer of the stream chunker."""
 
+FIRST_SEGMENT_BYTES: Final = 2 << 20
+"""Of the first buffer of a stream: most streams are files of a megabyte or so, and 16 MiB take milliseconds to make."""
+
 STEP_BYTES: Final = 4 << 20
 """So many new bytes are waited for before cutting goes on. Half a chunk or so is looked at twice each time: 2 % of the pipeline's work."""
 
@@ -53,17 +56,17 @@ class Chunker:
 class StreamChunker:
     """Cuts a stream in pieces of any size into the same chunks that `Chunker.cuts` finds in the whole.
 
-    Bytes are copied once, into a segment of 16 MiB, or not at all by those who read into `buffer_for_read`; chunks are views of the segment,
+    Bytes are copied once, into a segment of 16 MiB (2 MiB at a stream's beginning), or not at all by those who read into `buffer_for_read`; chunks are views of the segment,
     and only the unfinished chunk at its end moves on to the next one. A segment is used again when no view of it is left, so a chunk
     stays valid for as long as someone holds it, in any thread, and holding it long costs a segment. This spares the copy of each chunk
-    (50 us/MiB) and the page faults of fresh memory (up to 250). For one thread.
+    (50 us/MiB) and the page faults of fresh memory (up to 250). For one thread, and after `end` for the next stream: its segments stay.
     """
 
     __slots__ = ("_begin", "_chunker", "_end", "_looked", "_segment", "_spare")
 
     def __init__(self, seed: int) -> None:
         self._chunker = Chunker(seed)
-        self._segment = bytearray(SEGMENT_BYTES)
+        self._segment = bytearray()
         self._spare: list[bytearray] = []
         self._begin = 0
         self._end = 0
@@ -84,12 +87,14 @@ class StreamChunker:
 
     def buffer_for_read(self) -> memoryview:
         """Room to read into, never empty; then tell `advance` how much came. Let go of it before the next call."""
+        if not self._segment:
+            self._segment = self._take(FIRST_SEGMENT_BYTES)
         return memoryview(self._segment)[self._end :]
 
     def advance(self, count: int) -> list[memoryview]:
         """`count` bytes were read into `buffer_for_read`: hand out the chunks that are complete by now."""
         self._end += count
-        is_full = self._end == SEGMENT_BYTES
+        is_full = self._end == len(self._segment)
         if self._end - self._looked < STEP_BYTES and not is_full:
             return []
         chunks = self._cut(is_end=False)
@@ -101,8 +106,9 @@ class StreamChunker:
         """The rest of the stream. The chunker is as new then."""
         chunks = self._cut(is_end=True)
         self._begin = self._end = self._looked = 0
-        if chunks:
-            self._retire()
+        if self._segment:
+            self._spare.append(self._segment)
+            self._segment = bytearray()
         return chunks
 
     def _cut(self, *, is_end: bool) -> list[memoryview]:
@@ -124,23 +130,22 @@ class StreamChunker:
         """Go on in another segment, with the unfinished chunk moved to its start."""
         full = self._segment
         begin, end = self._begin, self._end
-        self._retire()
+        self._segment = self._take(SEGMENT_BYTES)
         self._segment[: end - begin] = memoryview(full)[begin:end]
+        self._spare.append(full)
         self._begin = 0
         self._end = self._looked = end - begin
 
-    def _retire(self) -> None:
-        """Put the segment aside until nobody holds a view of it, and take one that is free, or a new one."""
-        self._spare.append(self._segment)
+    def _take(self, least_bytes: int) -> bytearray:
+        """A segment of at least that size that nobody holds a view of any more, or a new one."""
         for position, segment in enumerate(self._spare):
-            if _is_free(segment):
-                self._segment = self._spare.pop(position)
-                return
-        self._segment = bytearray(SEGMENT_BYTES)
+            if len(segment) >= least_bytes and _is_free(segment):
+                return self._spare.pop(position)
+        return bytearray(least_bytes)
 
 
 def _is_free(segment: bytearray) -> bool:
-    """Whether nobody holds a view of it: bytearrays refuse to change their length while somebody does."""
+    """Whether nobody holds a view of it: bytearrays refuse to change their length while somebody does. Spoils a free one's last byte."""
     try:
         segment.pop()
     except BufferError:

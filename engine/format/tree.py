@@ -167,10 +167,12 @@ def decode_tree(blob: Buffer, *, strict: bool = True) -> list[Node]:
 
 def _node(parsed: _NodeJson) -> Node:
     target = parsed.linktarget_raw or parsed.linktarget.encode("utf-8", "surrogatepass")
-    attributes = tuple(
-        (attribute.name.encode("utf-8", "surrogatepass"), attribute.value or b"")
-        for attribute in parsed.extended_attributes or ()
-    )
+    attributes: tuple[tuple[bytes, bytes], ...] = ()
+    if parsed.extended_attributes:
+        attributes = tuple(
+            (attribute.name.encode("utf-8", "surrogatepass"), attribute.value or b"")
+            for attribute in parsed.extended_attributes
+        )
     return Node(
         names.unquote(parsed.name),
         parsed.type,
@@ -211,7 +213,7 @@ def _check(node: Node) -> None:
         raise DamagedError(f"the directory {shown} has no tree")
     if min(node.mode, node.uid, node.gid, node.inode, node.device_id, node.size, node.links, node.device) < 0:
         raise DamagedError(f"a number of {shown} is below zero")
-    for text in (node.mtime, node.atime, node.ctime):
+    for text in {node.mtime, node.atime, node.ctime}:
         if _TIME.fullmatch(text) is None:
             raise DamagedError(f"a time of {shown} is not one: {text[:60]!r}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import random
 
@@ -129,6 +130,29 @@ def test_a_chunk_that_is_held_stays_what_it_was() -> None:
         held += stream.feed(DATA[: 9 << 20])
         held += stream.end()
     assert b"".join(held) == DATA[: 9 << 20] * 2
+
+
+@pytest.mark.parametrize("step", [1 << 20, (1 << 20) + 1, 16 << 20])
+def test_no_byte_changes_when_chunks_are_dropped_at_once(step: int) -> None:
+    """Segments are used again at once then, with the unfinished chunk moved along."""
+    stream = StreamChunker(SEED)
+    got = hashlib.sha256()
+    for _ in range(2):
+        for begin in range(0, len(DATA), step):
+            for chunk in stream.feed(DATA[begin : begin + step]):
+                got.update(chunk)
+                del chunk
+        for chunk in stream.end():
+            got.update(chunk)
+            del chunk
+    assert got.digest() == ids.digest(DATA * 2)
+
+
+def test_a_short_stream_takes_little_memory() -> None:
+    """Most streams are files of a megabyte, and there may be thousands."""
+    stream = StreamChunker(SEED)
+    [chunk] = [*stream.feed(DATA[: 300 << 10]), *stream.end()]
+    assert memoryview(chunk.obj).nbytes == chunker.FIRST_SEGMENT_BYTES
 
 
 def test_segments_are_used_again_once_nobody_holds_them() -> None:
