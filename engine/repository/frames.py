@@ -83,6 +83,17 @@ class Channel:
             done += count
         return buffer
 
+    async def wait_ended(self) -> None:
+        """Tells the worker that nothing more comes, drops what it still says, and waits until it is gone.
+
+        No other task may be receiving any more.
+        """
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
+            while await loop.sock_recv(self._connection, _SOCKET_BUFFER_BYTES):
+                pass
+
     def close(self) -> None:
         """Closes this end; the worker sees the end of the stream and exits."""
         self._connection.close()
@@ -161,7 +172,7 @@ async def start_workers(module: str, count: int) -> AsyncIterator[list[Channel]]
 
 def serve(work: Any, numbers: Sequence[int]) -> None:
     """The worker processes' main function: one fork for each channel, the first served by this process itself."""
-    children = []
+    children: list[int] = []
     mine = numbers[0]
     for number in numbers[1:]:
         pid = os.fork()
