@@ -41,6 +41,7 @@ _HEADER: Final = struct.Struct("<8sIIIIIIQ")
 _CHECKED_FROM: Final = 12
 """Where the checksummed part of the header begins: behind the magic and the checksum itself."""
 ROW: Final = struct.Struct("<32sIIII")
+_ID: Final = struct.Struct("32s16x")
 _PREFIX: Final = struct.Struct(">I44x")
 _PAIR: Final = struct.Struct("<II")
 _PLACE: Final = struct.Struct("<IIII")
@@ -114,9 +115,18 @@ class Table:
 
     def rows(self) -> Iterator[tuple[bytes, int, int, int, int]]:
         """All rows in the order of their ids."""
+        for piece in self._pieces():
+            yield from ROW.iter_unpack(piece)
+
+    def ids(self) -> Iterator[bytes]:
+        """The ids of all rows, in order."""
+        for piece in self._pieces():
+            yield from [blob_id for (blob_id,) in _ID.iter_unpack(piece)]
+
+    def _pieces(self) -> Iterator[bytes]:
         step = _SCAN_ROWS * ROW_BYTES
         for begin in range(self._base, self._end, step):
-            yield from ROW.iter_unpack(self._map[begin : min(begin + step, self._end)])
+            yield self._map[begin : min(begin + step, self._end)]
 
 
 def fan_bits(count: int) -> int:

@@ -89,6 +89,19 @@ async def test_what_this_run_stored_is_known_at_once(tmp_path: Path) -> None:
     assert sorted(pack.id for pack in index.packs()) == sorted([_pack(1)[0], pack_id])
 
 
+async def test_an_index_that_is_asked_often_answers_the_same(tmp_path: Path) -> None:
+    """It then keeps its ids in a set; what this run adds must still be known."""
+    files = _IndexFiles()
+    files.add(*(_pack(number) for number in range(50)), _pack(60, type_="tree"))
+    index = await files.load(tmp_path)
+    for _ in range(60):
+        assert all(index.has("data", _id(1000 * number)) for number in range(50))
+        assert not index.has("data", _id(60_000))
+    assert index.has("tree", _id(60_000))
+    index.add_pack(*_pack(70))
+    assert index.has("data", _id(70_000))
+
+
 async def test_a_blob_in_two_packs_is_found_at_both(tmp_path: Path) -> None:
     """When one pack is damaged, the other copy heals it."""
     files = _IndexFiles()
