@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import os
 import platform
@@ -14,7 +15,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from engine import events
-from engine.errors import DamagedError, LockLostError, RepositoryLockedError, StorageUnreachableError
+from engine.errors import (
+    DamagedError,
+    LockLostError,
+    RepositoryLockedError,
+    StorageError,
+    StorageUnreachableError,
+)
 from engine.format import lock_file
 from engine.format.lock_file import Lock
 from engine.process import ProcessIdentity
@@ -391,3 +398,29 @@ async def test_a_held_lock_survives_restics_probe(opened: Repository, clock: Loo
         os.kill(os.getpid(), signal.SIGHUP)
         await held.assert_held()
     assert signal.getsignal(signal.SIGHUP) is before
+
+
+@pytest.mark.parametrize("mode", [Mode.BEFORE, Mode.AFTER, Mode.CANCELLED, Mode.CANCELLED_AFTER])
+async def test_a_lock_never_stays_behind_but_where_its_removal_fails(
+    opened: Repository, storage: MemoryStorage, clock: LoopClock, mode: Mode
+) -> None:
+    """Whatever goes wrong at whichever call, the next prune is not blocked."""
+
+    async def run(watched: FaultyStorage) -> None:
+        with contextlib.suppress(StorageError, LockLostError):
+            async with lock.hold(_on(watched, opened), exclusive=False, clock=clock) as held:
+                await asyncio.sleep(6 * MINUTE_S)
+                await held.assert_held()
+
+    sound = FaultyStorage(storage)
+    await run(sound)
+    assert len(sound.calls) > 8
+    for at in range(1, len(sound.calls) + 1):
+        faulty = FaultyStorage(storage, Fault(at=at, mode=mode))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run(faulty))
+        if faulty.calls[at - 1].method == "delete":
+            storage.objects = {
+                key: kept for key, kept in storage.objects.items() if key.kind is not Kind.LOCK
+            }
+        assert _lock_names(storage) == [], f"call {at}: {faulty.calls[at - 1]}"

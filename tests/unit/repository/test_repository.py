@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from engine.errors import (
     DamagedError,
     NoRepositoryError,
     RepositoryExistsError,
+    StorageError,
     StorageUnreachableError,
     UnknownSnapshotError,
     UnsupportedRepositoryError,
@@ -27,7 +29,7 @@ from engine.repository import fetching, repository
 from engine.repository.blobs import Wanted
 from engine.repository.keys import Unlocked
 from engine.repository.repository import Repository
-from engine.storages.base import Key, Kind
+from engine.storages.base import Key, Kind, OpenStorage
 from tests.fakes.faulty_storage import Fault, FaultyStorage, Mode
 from tests.fakes.loop_clock import BEGIN, LoopClock
 from tests.fakes.memory_storage import MemoryStorage
@@ -308,3 +310,26 @@ async def test_without_a_cache_directory_nothing_stays_behind(opened: Repository
 def _with(opened: Repository, storage: FaultyStorage) -> Repository:
     unlocked = Unlocked(opened.key_name, opened.master)
     return Repository(storage, opened.config, unlocked, opened.clock, None)
+
+
+@pytest.mark.parametrize(
+    "mode", [Mode.BEFORE, Mode.AFTER, Mode.CANCELLED, Mode.CANCELLED_AFTER, Mode.POWER_LOSS]
+)
+async def test_a_creation_that_fails_anywhere_leaves_a_repository_or_a_place_for_one(
+    clock: LoopClock, mode: Mode
+) -> None:
+    """The person types the command again, with the same password, and it must work."""
+
+    async def run(storage: OpenStorage) -> None:
+        with contextlib.suppress(StorageError):
+            await repository.create(storage, PASSWORD, clock=clock, polynomial_=POLYNOMIAL, kdf=QUICK)
+
+    sound = FaultyStorage(MemoryStorage())
+    await run(sound)
+    for at in range(1, len(sound.calls) + 1):
+        storage = MemoryStorage()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run(FaultyStorage(storage, Fault(at=at, mode=mode))))
+        with contextlib.suppress(RepositoryExistsError):
+            await repository.create(storage, PASSWORD, clock=clock, polynomial_=POLYNOMIAL, kdf=QUICK)
+        await _open(storage, clock)
