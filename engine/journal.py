@@ -115,10 +115,17 @@ class SharedFileHandler(logging.handlers.WatchedFileHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes the record. A log that cannot be written stops nothing: the job matters more."""
+        # Another process may move the file aside between any two looks at it: the record is written all the same.
         with contextlib.suppress(OSError):
-            if self._path.exists() and self._path.stat().st_size >= self._file_bytes:
+            if self._path.stat().st_size >= self._file_bytes:
                 self._rotate()
+        with contextlib.suppress(OSError):
             super().emit(record)
+
+    def close(self) -> None:
+        """Closes the file; what a full disk did not take is lost without a word."""
+        with contextlib.suppress(OSError):
+            super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's own name
         """A disk that is full is no reason to print a traceback into a person's terminal."""

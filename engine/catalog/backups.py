@@ -181,7 +181,7 @@ class Backups:
             "copies_of_backups", backup_ids=ids
         ):
             copies.setdefault(backup_id, []).append(Copy(storage, snapshot_id, _STATUSES[status], error))
-        return [_to_backup(row, copies.get(row[0], ())) for row in rows]
+        return [_to_backup(row, tuple(copies.get(row[0], ()))) for row in rows]
 
     async def by_snapshots(self, storage: str, snapshot_ids: Sequence[str]) -> dict[str, str]:
         """Snapshot id -> backup id, for those of a storage's snapshots that the catalog knows."""

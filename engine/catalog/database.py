@@ -6,7 +6,8 @@ import asyncio
 import datetime
 import functools
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ import aiosqlite
 
 from engine.catalog import opening
 from engine.clock import Clock
+from engine.errors import CatalogError
 
 Value = str | int | float | bytes | None
 Row = tuple[Any, ...]
@@ -89,6 +91,24 @@ class Transaction:
         await self._connection.executemany(self._queries[query], rows)
 
 
+class _Connector:
+    """Opens, in the connection's thread, and keeps the error for the opener.
+
+    aiosqlite leaves its thread to itself where opening raises, and the thread then speaks to an event loop that may be gone.
+    """
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._connect = connect
+        self.error: CatalogError | None = None
+
+    def __call__(self) -> sqlite3.Connection:
+        try:
+            return self._connect()
+        except CatalogError as error:
+            self.error = error
+            return sqlite3.connect(":memory:")
+
+
 class Database:
     """One open catalog file. Safe for many tasks of one event loop: transactions queue up for the connection."""
 
@@ -105,11 +125,13 @@ class Database:
         cls, path: Path, clock: Clock, *, timeout_s: float, schema: opening.Schema
     ) -> AsyncIterator[Database]:
         """Opens, creates or migrates the file; see `opening.connect` for what it raises."""
-        connector = functools.partial(
+        connect = functools.partial(
             opening.connect, path, now=clock.now(), timeout_s=timeout_s, schema=schema
         )
-        connection = aiosqlite.Connection(connector, iter_chunk_size=64)
-        async with connection:
+        connector = _Connector(connect)
+        async with aiosqlite.Connection(connector, iter_chunk_size=64) as connection:
+            if connector.error is not None:
+                raise connector.error
             yield cls(connection, path, clock)
 
     @property
