@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain
@@ -74,10 +72,6 @@ class Index:
     def pack_count(self) -> int:
         """How many packs; one that two index files name counts twice."""
         return sum(file.pack_count for file in self._files) + len(self._added_packs)
-
-    def remove_directory_when_done(self, directory: Path) -> None:
-        """Ties a private directory of packed files to this object's life."""
-        weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
 
     def has(self, type_: BlobType, blob_id: bytes) -> bool:
         """Whether that blob lies in a pack that some index file names, or that this run added.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -178,15 +180,19 @@ class Repository:
     async def load_index(self, on_damaged: Callable[[bytes, DamagedError], None] | None = None) -> Index:
         """Reads what is new of the index and makes it `self.index`, anew each time. With a lock held it is complete.
 
-        With `on_damaged` an index file that cannot be read is handed to it and left out, else it raises.
+        With `on_damaged` an index file that cannot be read is handed to it and left out, else it raises. Where a file goes away while
+        it is read, which a prune does to those who hold no lock, everything is listed once more.
         """
+        try:
+            self.index = await self._load_index(on_damaged)
+        except ObjectMissingError:
+            self.index = await self._load_index(on_damaged)
+        return self.index
+
+    async def _load_index(self, on_damaged: Callable[[bytes, DamagedError], None] | None) -> Index:
+        directory = await asyncio.to_thread(self._index_directory)
         names = {bytes.fromhex(name) for name in await self.names(Kind.INDEX)}
-        directory, is_private = await asyncio.to_thread(self._index_directory)
-        index = await cache.load_index(names, self._load_index_file, directory, self.clock, on_damaged)
-        if is_private:
-            index.remove_directory_when_done(directory)
-        self.index = index
-        return index
+        return await cache.load_index(names, self._load_index_file, directory, self.clock, on_damaged)
 
     async def load_blob(self, type_: BlobType, blob_id: bytes) -> bytes:
         """One blob, verified. A damaged one is read once more, then at its other places. Trees are kept in memory.
@@ -255,11 +261,12 @@ class Repository:
     async def _load_index_file(self, index_id: bytes) -> bytes:
         return await self.load_unpacked(Kind.INDEX, index_id.hex())
 
-    def _index_directory(self) -> tuple[Path, bool]:
-        """Where packed index files go, and whether the directory is for this one object alone."""
-        if self._cache_directory is not None:
-            return self._cache_directory, False
-        return Path(tempfile.mkdtemp(prefix="holdfast-index-")), True
+    def _index_directory(self) -> Path:
+        """Where packed index files go; without a cache a private directory that is removed with this object."""
+        if self._cache_directory is None:
+            self._cache_directory = Path(tempfile.mkdtemp(prefix="holdfast-index-"))
+            weakref.finalize(self, shutil.rmtree, self._cache_directory, ignore_errors=True)
+        return self._cache_directory
 
 
 def _checked_decode(sealer: Sealer, name: str, stored: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from engine.errors import (
     DamagedError,
     NoRepositoryError,
+    ObjectMissingError,
     RepositoryExistsError,
     StorageError,
     StorageUnreachableError,
@@ -296,15 +298,30 @@ async def test_the_index_is_loaded_from_the_cache(
         assert [call.method for call in watched.calls].count("get") == expected
 
 
+async def test_an_index_file_that_goes_away_is_looked_for_once_more(
+    opened: Repository, storage: MemoryStorage
+) -> None:
+    """Who lists backups holds no lock, and a prune may replace the index meanwhile."""
+    entry = BlobEntry("data", bytes([1]) * 32, 0, 100, None)
+    await opened.save_unpacked(Kind.INDEX, index.encode([(bytes([2]) * 32, [entry])]))
+    gone = Fault(at=1, methods=frozenset({"get"}), kinds=(Kind.INDEX,), error=ObjectMissingError)
+    reader = _with(opened, FaultyStorage(storage, gone))
+    assert (await reader.load_index()).has("data", entry.id)
+
+
 async def test_without_a_cache_directory_nothing_stays_behind(opened: Repository) -> None:
     """A repository opened from a rescue system leaves no index in /tmp."""
     await opened.save_unpacked(
         Kind.INDEX, index.encode([(bytes(32), [BlobEntry("data", bytes(32), 0, 99, None)])])
     )
-    (path,) = (await opened.load_index()).file_paths
+    reader = Repository(
+        opened.storage, opened.config, Unlocked(opened.key_name, opened.master), opened.clock, None
+    )
+    (path,) = (await reader.load_index()).file_paths
     assert path.exists()
-    await opened.load_index()
-    assert not path.exists()
+    del reader
+    gc.collect()
+    assert not path.parent.exists()
 
 
 def _with(opened: Repository, storage: FaultyStorage) -> Repository:
