@@ -150,6 +150,16 @@ class Facts:
     has_gnu_tar: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class HostKey:
+    """A key that a host showed, to be put before a person."""
+
+    line: str
+    """For known_hosts, without newline."""
+    fingerprint: str
+    """SHA256:…"""
+
+
 class FileAccess(Protocol):
     """Plain file access without find and tar: SFTP on an SSH host, the operating system's calls on this one. No ctime, inode or
     nanoseconds where SFTP version 3 is all there is: such entries carry 0 and empty."""

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from engine.errors import ConfigurationError
-from engine.hosts.base import OpenHost, ResolveSecret
+from engine.hosts.base import HostKey, OpenHost, ResolveSecret
 from engine.model.definitions import LOCAL_HOST, Host
 
 MEMBERS = {"local": "engine.hosts.local:LocalHost", "ssh": "engine.hosts.ssh.host:SshHost"}
@@ -38,6 +38,24 @@ def open_host(
         definition,
         resolve_secret=resolve_secret,
         environment=os.environ if environment is None else environment,
+    )
+
+
+async def fetch_host_key(
+    definition: Host, *, resolve_secret: ResolveSecret, environment: Mapping[str, str] | None = None
+) -> HostKey:
+    """The key that an SSH host shows now, trusted or not, for a person to compare before it is accepted. Logs in to its jumps, not to it.
+
+    Raises: HostError and those below it.
+    """
+    fetch = import_module("engine.hosts.ssh.host").fetch_host_key
+    return cast(
+        "HostKey",
+        await fetch(
+            definition,
+            resolve_secret=resolve_secret,
+            environment=os.environ if environment is None else environment,
+        ),
     )
 
 

@@ -20,7 +20,10 @@ class Host:
     address: str = ""
     """[USER@]HOST[:PORT], or an alias of the ssh_config."""
     options: Mapping[str, OptionValue] = field(default_factory=dict)
-    """identity, jump, known_hosts, ssh_config, as_user, nice, environment, max_channels, passphrase (a REF)."""
+    """All kinds: as_user, nice (true or false), environment (list of NAME=VALUE), max_channels. SSH: identity (list), certificate
+    (list), passphrase and password (REFs), agent (socket), jump (list of [USER@]HOST[:PORT]), known_hosts (list of files), host_key
+    (list of keys that a person accepted, `TYPE BASE64`), ssh_config (a file, or `none`), compress (auto, always, never), keepalive
+    and connect_timeout (seconds), keepalive_count."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from engine.errors import (
     LoginRefusedError,
 )
 from engine.hosts.base import Command
-from engine.hosts.ssh.host import fetch_host_key
+from engine.hosts.registry import fetch_host_key
 from engine.model.definitions import Host
 from tests.families.hosts import opened, resolve_secret, ssh_definition
 from tests.servers.sshd import PASSPHRASE, Sshd
@@ -184,7 +184,7 @@ async def test_a_missing_known_hosts_file_is_an_error(sshd: Sshd) -> None:
 
 async def test_the_key_fetched_for_a_person_is_the_line_that_lets_us_in(sshd: Sshd, tmp_path: Path) -> None:
     """What `host add` shows and stores must be what is checked later."""
-    fetched = await fetch_host_key(ssh_definition(sshd), resolve_secret=resolve_secret, environment={})
+    fetched = await fetch_host_key(ssh_definition(sshd), resolve_secret=resolve_secret)
     assert fetched.fingerprint == sshd.fingerprint()
     file = tmp_path / "accepted"
     file.write_text(fetched.line + "\n")
@@ -210,7 +210,7 @@ async def test_a_login_goes_through_jumps_each_with_its_key_checked(
     jumps: list[str] = [f"{server.user}@127.0.0.1:{server.port}" for server in (sshd, middle)]
     definition = ssh_definition(last, known_hosts=str(known), identity=identities, jump=jumps)
     assert await says_hello(definition)
-    key = await fetch_host_key(definition, resolve_secret=resolve_secret, environment={})
+    key = await fetch_host_key(definition, resolve_secret=resolve_secret)
     assert key.fingerprint == last.fingerprint()
     with pytest.raises(HostKeyUnknownError, match="the jump to box"):
         await says_hello(ssh_definition(last, identity=identities, jump=jumps))

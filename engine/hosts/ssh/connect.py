@@ -15,7 +15,7 @@ import asyncssh
 
 from engine.errors import ConfigurationError, HostError, LoginRefusedError
 from engine.hosts import options
-from engine.hosts.base import ResolveSecret
+from engine.hosts.base import HostKey, ResolveSecret
 from engine.hosts.ssh import trust
 from engine.hosts.ssh.failures import translate, translated
 from engine.model.definitions import Host
@@ -94,7 +94,7 @@ class Connector:
         async with self._route(self._address) as (plan, tunnel), _opened(plan, tunnel) as connection:
             yield connection
 
-    async def fetch_host_key(self) -> trust.HostKey:
+    async def fetch_host_key(self) -> HostKey:
         """The key that the host shows now, trusted or not, to be put before a person. Logs in to jumps, not to the host. Raises: HostError."""
         async with self._route(self._address) as (plan, tunnel):
             key = await _shown_key(plan, tunnel)
@@ -238,12 +238,12 @@ async def _opened(
     except asyncssh.HostKeyNotVerifiable as error:
         shown = verifier.shown or await _shown_key(plan, tunnel)
         raise verifier.refusal(error.reason, shown) from error
-    except (asyncssh.KeyExchangeFailed, asyncssh.ConnectionLost) as error:
+    except (asyncssh.KeyExchangeFailed, asyncssh.ConnectionLost, ConnectionResetError) as error:
         # A host that no longer has a key of the known kind hangs up before it shows one.
         shown = await _shown_key(plan, tunnel) if verifier.known and verifier.shown is None else None
         if shown is None or shown in verifier.known:
             raise translate(error, plan.name) from error
-        raise verifier.refusal(error.reason, shown) from error
+        raise verifier.refusal(str(error), shown) from error
     except (asyncssh.Error, asyncssh.PasswordChangeRequired, OSError, ValueError) as error:
         raise translate(error, plan.name) from error
     try:

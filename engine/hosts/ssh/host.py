@@ -12,13 +12,12 @@ import asyncssh
 
 from engine.errors import HostError
 from engine.hosts import facts, options, running, script
-from engine.hosts.base import Command, Completed, Facts, FileAccess, Process, ResolveSecret
+from engine.hosts.base import Command, Completed, Facts, FileAccess, HostKey, Process, ResolveSecret
 from engine.hosts.decompress import DecompressedProcess
 from engine.hosts.ssh import files
 from engine.hosts.ssh.connect import WINDOW_BYTES, Connector
 from engine.hosts.ssh.failures import translate
 from engine.hosts.ssh.process import Session, SshProcess
-from engine.hosts.ssh.trust import HostKey
 from engine.model.definitions import Host
 
 DEFAULT_CHANNELS = 8

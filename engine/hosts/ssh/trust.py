@@ -7,27 +7,17 @@ found and read here, and an answer, perhaps an empty one, is always handed to it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import asyncssh
 
 from engine.errors import ConfigurationError, HostError, HostKeyChangedError, HostKeyUnknownError
+from engine.hosts.base import HostKey
 
 GLOBAL_FILES = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 DEFAULT_PORT = 22
 
 Keys = Sequence[asyncssh.SSHKey]
-
-
-@dataclass(frozen=True, slots=True)
-class HostKey:
-    """A key that a host showed, to be put before a person."""
-
-    line: str
-    """For known_hosts, without newline."""
-    fingerprint: str
-    """SHA256:…"""
 
 
 class KnownHosts:
