@@ -5,7 +5,7 @@ In between, packs stand in two index files, which readers allow. No moment leave
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final
 
 from engine.format import index as index_format
@@ -21,14 +21,14 @@ PackEntries = tuple[bytes, Sequence[BlobEntry]]
 
 
 async def replace(
-    repository: Repository, lock: HeldLock, packs: Iterable[PackEntries], replaced: Sequence[str]
+    repository: Repository, lock: HeldLock, packs: AsyncIterator[PackEntries], replaced: Sequence[str]
 ) -> list[str]:
     """Writes index files for `packs`, then removes the index files `replaced`; returns the new ones' names.
 
     Raises: LockLostError, StorageError: what was written until then does no harm.
     """
     written: list[str] = []
-    for group in _full_groups(packs):
+    async for group in _full_groups(packs):
         await lock.assert_held()
         written.append(await repository.save_unpacked(Kind.INDEX, index_format.encode(group)))
     await remove(repository, lock, Kind.INDEX, [name for name in replaced if name not in written])
@@ -43,12 +43,12 @@ async def remove(repository: Repository, lock: HeldLock, kind: Kind, names: Iter
         await repository.delete(kind, name)
 
 
-def _full_groups(packs: Iterable[PackEntries]) -> Iterator[list[PackEntries]]:
+async def _full_groups(packs: AsyncIterator[PackEntries]) -> AsyncIterator[list[PackEntries]]:
     """Packs by as many as fill an index file. A pack that comes twice goes in once."""
     seen: set[bytes] = set()
     group: list[PackEntries] = []
     blobs = 0
-    for pack_id, entries in packs:
+    async for pack_id, entries in packs:
         if pack_id in seen:
             continue
         seen.add(pack_id)

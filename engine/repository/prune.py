@@ -8,7 +8,7 @@ packs too many or blobs twice, and the next prune clears that away.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 from engine.errors import DamagedError, RefusedError, StorageError
@@ -245,7 +245,7 @@ async def _rewrite_index(
     if not replaced:
         return
 
-    def staying() -> Iterator[PackEntries]:
+    async def staying() -> AsyncIterator[PackEntries]:
         for info, entries in repository.index.packs_with_blobs():
             if info.index_id in replaced and info.id not in leaving:
                 yield info.id, entries

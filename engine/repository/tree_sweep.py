@@ -60,13 +60,20 @@ class BlobMap:
 
 
 async def sweep(
-    repository: Repository, roots: Iterable[bytes], visit: Visit, *, step: str = "", emit: Emit = ignore
+    repository: Repository,
+    roots: Iterable[bytes],
+    visit: Visit,
+    *,
+    seen: BlobMap | None = None,
+    step: str = "",
+    emit: Emit = ignore,
 ) -> int:
-    """Gives each tree that can be reached from `roots` to `visit`, once; returns how many. A tree that no index names is given once a root or parent.
+    """Gives each tree that can be reached from `roots` to `visit`, once; returns how many there were.
 
-    Memory is a bit a blob, and the ids of the trees that wait.
+    One that no index file names is given as often as it is met. Trees in `seen` are passed over, and those given are marked there. Memory
+    is a bit a blob, and the ids of the trees that wait. `visit` is called from several tasks at once.
     """
-    seen = BlobMap(repository.index)
+    seen = BlobMap(repository.index) if seen is None else seen
     waiting = list(roots)
     done = 0
     while waiting:
