@@ -1,0 +1,250 @@
+"""Writing out what a snapshot holds at a path: one file's content, or a directory as a tar archive.
+
+Blobs are read ahead of the writing, in order, and opened, decompressed and checked by a thread for each core. What is held is bounded in
+bytes, whatever the size of what is dumped. Nothing is written that was not found right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from engine.errors import DamagedError, ObjectMissingError, RestoreError, ShortReadError
+from engine.format.allocator import tune_allocator
+from engine.format.crypto import OVERHEAD_BYTES
+from engine.format.snapshot import Snapshot
+from engine.format.tree import Node
+from engine.repository import dump_tar
+from engine.repository.blobs import Read, Wanted
+from engine.repository.patterns import split
+from engine.repository.reader import Trees, Visited, find_node, walk
+from engine.repository.repository import Repository
+from engine.scope import task_scope
+from engine.storages.base import Key, Kind
+
+Write = Callable[[bytes], Awaitable[None]]
+"""Takes the next bytes; its waiting holds the reading back. It may keep them."""
+
+AHEAD_BYTES: Final = 24 << 20
+"""Plaintext that is read before it can be written; three blobs at least."""
+_GROUP_BYTES: Final = 2 << 20
+"""Neighbours in a pack that are read and decoded as one, sealed."""
+_GAP_BYTES: Final = 64 << 10
+_LITERAL_BYTES: Final = 256 << 10
+"""Headers and padding that are gathered before they are written."""
+
+Part = bytes | Wanted
+"""A piece of what is written: bytes as they are, or a blob's content."""
+
+
+@dataclass(slots=True)
+class _Group:
+    """Parts that are written together: their blobs lie one behind the other in one pack."""
+
+    parts: list[Part] = field(default_factory=list)
+    blobs: list[Wanted] = field(default_factory=list)
+    plain_bytes: int = 0
+
+    def takes(self, part: Part) -> bool:
+        """Whether the part can join."""
+        if isinstance(part, bytes):
+            return self.plain_bytes + len(part) <= _GROUP_BYTES or not self.parts
+        if not self.blobs:
+            return True
+        first, last, place = self.blobs[0].location, self.blobs[-1].location, part.location
+        end = last.offset + last.length
+        return (
+            place.pack == first.pack
+            and end <= place.offset <= end + _GAP_BYTES
+            and place.offset + place.length - first.offset <= _GROUP_BYTES
+        )
+
+    def add(self, part: Part) -> None:
+        self.parts.append(part)
+        if isinstance(part, bytes):
+            self.plain_bytes += len(part)
+        else:
+            self.blobs.append(part)
+            self.plain_bytes += plain_bytes(part)
+
+    def read(self) -> Read:
+        first, last = self.blobs[0].location, self.blobs[-1].location
+        return Read(first.pack, first.offset, last.offset + last.length - first.offset, tuple(self.blobs))
+
+
+def plain_bytes(blob: Wanted) -> int:
+    """Length of a blob's content, by the index; decoding proves it."""
+    return blob.location.uncompressed_length or blob.location.length - OVERHEAD_BYTES
+
+
+async def dump(repository: Repository, snapshot: Snapshot, path: bytes, write: Write) -> int:
+    """Writes out the file, or the directory as tar, at that path; gives how many bytes were written. The index must be loaded.
+
+    Raises:
+        PathMissingError: the snapshot has nothing there.
+        RestoreError: what is there has no content.
+        DamagedError: some of it is damaged; what came before was written.
+    """
+    trees = Trees(repository)
+    node = await find_node(trees, snapshot, path)
+    whole = b"/".join(split(path))
+    if node.type == "dir" and node.subtree is not None:
+        return await pump(repository, _tar_parts(trees, whole, node), write)
+    if node.type != "file":
+        shown = whole.decode(errors="backslashreplace")
+        raise RestoreError(f"{shown} is a {node.type}, which has no content to dump")
+    return await dump_node(repository, node, write)
+
+
+async def dump_node(repository: Repository, node: Node, write: Write) -> int:
+    """Writes out the content of a file. Raises: DamagedError; also at the end, where it was not as long as the backup says."""
+    written = await pump(repository, _each(_content(repository, node)), write)
+    if written != node.size:
+        raise DamagedError(
+            f"{node.name.decode(errors='backslashreplace')} holds {written} bytes, but the backup says {node.size}"
+        )
+    return written
+
+
+def _content(repository: Repository, node: Node) -> Iterator[Wanted]:
+    return (repository.wanted("data", blob_id) for blob_id in node.content or ())
+
+
+async def _each(parts: Iterator[Wanted]) -> AsyncIterator[Part]:
+    for part in parts:
+        yield part
+
+
+async def _tar_parts(trees: Trees, path: bytes, node: Node) -> AsyncIterator[Part]:
+    assert node.subtree is not None
+    if path:
+        yield dump_tar.header(path, node, 0)
+    async for visited in walk(trees, node.subtree, path=path):
+        for part in _member(trees.repository, visited):
+            yield part
+    yield dump_tar.END
+
+
+def _member(repository: Repository, visited: Visited) -> Iterator[Part]:
+    node = visited.node
+    if not dump_tar.has_form(node):
+        return
+    blobs = list(_content(repository, node)) if node.type == "file" else []
+    size = sum(plain_bytes(blob) for blob in blobs)
+    yield dump_tar.header(visited.path, node, size)
+    yield from blobs
+    if padding := dump_tar.padding(size):
+        yield padding
+
+
+async def pump(repository: Repository, parts: AsyncIterator[Part], write: Write) -> int:
+    """Writes the parts in order, reading ahead; gives how many bytes that were."""
+    tune_allocator()
+    with ThreadPoolExecutor(os.cpu_count() or 1, "dump") as threads:
+        async with task_scope() as tasks:
+            return await _Pump(repository, threads, tasks, write).run(parts)
+
+
+class _Pump:
+    """One dump on its way."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        threads: ThreadPoolExecutor,
+        tasks: asyncio.TaskGroup,
+        write: Write,
+    ) -> None:
+        self._repository = repository
+        self._threads = threads
+        self._tasks = tasks
+        self._write = write
+        local = repository.storage.traits.local_path
+        self._local = Path(local) if local is not None else None
+        self._ahead: deque[tuple[int, asyncio.Task[list[bytes]]]] = deque()
+        self._ahead_bytes = 0
+        self._written = 0
+
+    async def run(self, parts: AsyncIterator[Part]) -> int:
+        group = _Group()
+        async for part in parts:
+            if not group.takes(part):
+                await self._send(group)
+                group = _Group()
+            group.add(part)
+        await self._send(group)
+        while self._ahead:
+            await self._write_next()
+        return self._written
+
+    async def _send(self, group: _Group) -> None:
+        while self._ahead and self._ahead_bytes + group.plain_bytes > AHEAD_BYTES and len(self._ahead) > 2:
+            await self._write_next()
+        self._ahead.append((group.plain_bytes, self._tasks.create_task(self._load(group))))
+        self._ahead_bytes += group.plain_bytes
+
+    async def _write_next(self) -> None:
+        size, task = self._ahead.popleft()
+        pieces = await task
+        self._ahead_bytes -= size
+        for piece in pieces:
+            self._written += len(piece)
+            await self._write(piece)
+
+    async def _load(self, group: _Group) -> list[bytes]:
+        """What the group stands for, small pieces joined."""
+        if not group.blobs:
+            return [b"".join(part for part in group.parts if isinstance(part, bytes))]
+        read = group.read()
+        loop = asyncio.get_running_loop()
+        if self._local is not None:
+            decoded = await loop.run_in_executor(self._threads, self._read_and_decode, read)
+        else:
+            stored = await self._fetch(read)
+            decoded = await loop.run_in_executor(
+                self._threads, self._repository.decoder.decode_read, read, stored
+            )
+        contents = iter(decoded)
+        pieces: list[bytes] = []
+        for part in group.parts:
+            if isinstance(part, bytes):
+                pieces.append(part)
+                continue
+            content = next(contents)
+            if isinstance(content, DamagedError):
+                content = await self._rescue(part)
+            pieces.append(content)
+        return pieces if len(pieces) == 1 or group.plain_bytes > _LITERAL_BYTES else [b"".join(pieces)]
+
+    def _read_and_decode(self, read: Read) -> list[bytes | DamagedError]:
+        assert self._local is not None
+        try:
+            opened = os.open(self._local / Key(Kind.PACK, read.pack.hex()).path(), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return self._repository.decoder.decode_read(read, b"")
+        try:
+            stored = os.pread(opened, read.length, read.offset)
+        finally:
+            os.close(opened)
+        return self._repository.decoder.decode_read(read, stored)
+
+    async def _fetch(self, read: Read) -> bytes:
+        try:
+            return await self._repository.storage.get(
+                Key(Kind.PACK, read.pack.hex()), read.offset, read.length
+            )
+        except (ObjectMissingError, ShortReadError):
+            return b""
+
+    async def _rescue(self, blob: Wanted) -> bytes:
+        """A blob that was not whole where it was looked for: once more, then at its other places. Raises: DamagedError."""
+        try:
+            return await self._repository.load_blob(blob.type, blob.id)
+        except (ObjectMissingError, ShortReadError) as error:
+            raise DamagedError(error.message, hint=error.hint) from error
