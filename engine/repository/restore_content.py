@@ -14,6 +14,7 @@ from engine.format.ids import digest
 from engine.repository import blobs
 from engine.repository.blobs import BlobDecoder, Read, Wanted
 from engine.repository.index import Index
+from engine.repository.packed_index import Location
 from engine.repository.restore_files import HOLES_FROM_BYTES, write_sparsely, write_whole
 from engine.storages.base import Key, Kind
 
@@ -41,11 +42,18 @@ def pieces(index: Index, content: Sequence[bytes], offset: int = 0) -> list[Piec
     for blob_id in content:
         location = index.lookup("data", blob_id)
         if location is None:
-            raise DamagedError(f"the blob {blob_id.hex()} is in no index file")
-        length = location.uncompressed_length or location.length - OVERHEAD_BYTES
-        found.append(Piece(blob_id, offset, length))
-        offset += length
+            raise _missing(blob_id)
+        found.append(Piece(blob_id, offset, _plain_length(location)))
+        offset += found[-1].length
     return found
+
+
+def _plain_length(location: Location) -> int:
+    return location.uncompressed_length or location.length - OVERHEAD_BYTES
+
+
+def _missing(blob_id: bytes) -> DamagedError:
+    return DamagedError(f"the blob {blob_id.hex()} is in no index file")
 
 
 def batches(wanted: Sequence[Piece]) -> Iterator[list[Piece]]:
@@ -103,7 +111,21 @@ class BlobSource:
         self._decoder = decoder
         self._request = request
         self._rescue = rescue
+        self._places: dict[bytes, Location] = {}
         self._recent: tuple[bytes, bytes] | None = None
+
+    def pieces(self, content: Sequence[bytes]) -> list[Piece]:
+        """Where each blob of a file goes. Where they lie is remembered until the next `load`. Raises: DamagedError as `pieces` does."""
+        found: list[Piece] = []
+        offset = 0
+        for blob_id in content:
+            location = self.index.lookup("data", blob_id)
+            if location is None:
+                raise _missing(blob_id)
+            self._places[blob_id] = location
+            found.append(Piece(blob_id, offset, _plain_length(location)))
+            offset += found[-1].length
+        return found
 
     def load(self, blob_ids: Sequence[bytes]) -> dict[bytes, bytes | DamagedError]:
         """Each of these blobs, or what is wrong with it. What is not whole at one place is looked for at others."""
@@ -113,11 +135,12 @@ class BlobSource:
             if self._recent is not None and self._recent[0] == blob_id:
                 found[blob_id] = self._recent[1]
                 continue
-            location = self.index.lookup("data", blob_id)
+            location = self._places.get(blob_id) or self.index.lookup("data", blob_id)
             if location is None:
                 found[blob_id] = self._rescued(blob_id)
             else:
                 wanted.append(Wanted("data", blob_id, location))
+        self._places.clear()
         reads = blobs.plan_reads(wanted, _GAP_BYTES, BATCH_BYTES)
         for read, stored in zip(reads, self._request(reads), strict=True):
             for blob, plain in zip(read.blobs, self._decoder.decode_read(read, stored), strict=True):

@@ -125,6 +125,8 @@ class _Job(NamedTuple):
     """Whether its directory was made by this restore, so that nothing can be in the way."""
     node: Node
     pieces: list[Piece]
+    size: int
+    """By its blobs, whatever its node says."""
     differs: set[int] | None
     """Numbers of the pieces that the existing file lacks; None where there is none to take from."""
 
@@ -183,15 +185,15 @@ class _Worker:
         if old is not None and self._has_content_by_time(node, old):
             self._refresh(parts, node, report)
             return None
-        wanted = restore_content.pieces(self._source.index, node.content or ())
+        wanted = self._source.pieces(node.content or ())
+        size = wanted[-1].offset + wanted[-1].length if wanted else 0
         differs = None
         if old is not None and stat.S_ISREG(old.st_mode) and old.st_size:
             differs = self._differing(parts, node.name, wanted)
-            size = sum(piece.length for piece in wanted)
             if not differs and old.st_size == size and _may_stay(node, old):
                 self._refresh(parts, node, report)
                 return None
-        return _Job(parts, is_fresh, node, wanted, differs)
+        return _Job(parts, is_fresh, node, wanted, size, differs)
 
     def _has_content_by_time(self, node: Node, old: os.stat_result) -> bool:
         return (
@@ -230,22 +232,21 @@ class _Worker:
 
     def _write_all(self, jobs: Sequence[_Job], report: _Report) -> None:
         """Writes files, the blobs of all fetched together where they are no more than is held at once."""
-        short = [job for job in jobs if job.differs is None and _size(job) <= restore_content.BATCH_BYTES]
+        short = [job for job in jobs if job.differs is None and job.size <= restore_content.BATCH_BYTES]
         groups: list[list[_Job]] = [[]]
         held = 0
         for job in short:
-            size = _size(job)
-            if held + size > restore_content.BATCH_BYTES:
+            if held + job.size > restore_content.BATCH_BYTES:
                 groups.append([])
                 held = 0
             groups[-1].append(job)
-            held += size
+            held += job.size
         for group in groups:
             plain = self._source.load([piece.id for job in group for piece in job.pieces])
             for job in group:
                 self._try_write(job, plain, report)
         for job in jobs:
-            if job.differs is not None or _size(job) > restore_content.BATCH_BYTES:
+            if job.differs is not None or job.size > restore_content.BATCH_BYTES:
                 self._try_write(job, None, report)
 
     def _try_write(self, job: _Job, plain: dict[bytes, bytes | DamagedError] | None, report: _Report) -> None:
@@ -255,7 +256,7 @@ class _Worker:
             self._fail(report, job.parts, job.node, error)
 
     def _write(self, job: _Job, plain: dict[bytes, bytes | DamagedError] | None, report: _Report) -> None:
-        node, size = job.node, _size(job)
+        node, size = job.node, job.size
         folder = self._descent.enter(job.parts)
         temporary = self._temporary_name()
         opened = os.open(temporary, _CREATE_FLAGS, 0o600, dir_fd=folder)
@@ -455,10 +456,6 @@ def _folders(task: Frame) -> Iterator[tuple[Sequence[bytes], bool, list[Node]]]:
 
 def _pieces(task: Frame) -> list[Piece]:
     return [Piece(*each) for each in task.header["pieces"]]
-
-
-def _size(job: _Job) -> int:
-    return sum(piece.length for piece in job.pieces)
 
 
 def _may_stay(node: Node, old: os.stat_result) -> bool:
