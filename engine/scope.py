@@ -35,4 +35,5 @@ async def task_scope() -> AsyncIterator[asyncio.TaskGroup]:
         async with asyncio.TaskGroup() as group:
             yield group
     except BaseExceptionGroup as error:
-        raise first_cause(error) from error
+        cause = first_cause(error)
+        raise cause from cause.__cause__

@@ -27,6 +27,7 @@ from engine.model.names import is_id_prefix
 _STATUSES = {each.value: each for each in BackupStatus}
 _PROOFS = {each.value: each for each in Proof}
 _LADDER = list(Proof)
+_TABLES = {"b": "backups AS b", "c": "copies AS c", "t": "tags AS t"}
 
 
 class Place(NamedTuple):
@@ -88,7 +89,7 @@ class Backups:
 
     async def get(self, backup_id: str) -> Backup:
         """The backup of exactly this id. Raises: UnknownNameError."""
-        found = await self._select(["b.backup_id = :backup_id"], {"backup_id": backup_id, "limit": 1}, "b")
+        found = await self._select(["b.backup_id = :backup_id"], {"backup_id": backup_id, "limit": 1})
         if not found:
             raise UnknownNameError(
                 f"there is no backup {backup_id}", hint="`holdfast backups` lists what there is"
@@ -116,7 +117,7 @@ class Backups:
     async def latest(self, source: str) -> Backup:
         """The newest backup of a source that can be relied on at all: completed or incomplete. Raises: UnknownNameError."""
         conditions = ["b.source = :source", "b.status <> 'failed'"]
-        found = await self._select(conditions, {"source": source, "limit": 1}, "b")
+        found = await self._select(conditions, {"source": source, "limit": 1})
         if not found:
             raise UnknownNameError(
                 f"there is no backup of {source}", hint=f"`holdfast backup {source}` makes one"
@@ -128,16 +129,15 @@ class Backups:
     ) -> list[Backup]:
         """A page of at most `limit` backups, newest first, from behind `before` on. A negative limit gives all."""
         chosen = chosen or BackupFilter()
-        # The copies of a storage and the tags are in order of time themselves: reading along them finds the rare ones fast.
-        driver = "t" if chosen.tag else "c" if chosen.storage else "b"
+        driver = _driver(chosen)
         parameters: dict[str, Value] = {"limit": limit}
         conditions = []
         for name, value, condition in (
             ("source", chosen.source, "b.source = :source"),
             ("host", chosen.host, "b.host = :host"),
             ("status", chosen.status, "b.status = :status"),
-            ("tag", chosen.tag, "t.tag = :tag"),
-            ("storage", chosen.storage, "c.storage = :storage"),
+            ("tag", chosen.tag, "t.tag = :tag AND (t.created_at, t.backup_id) = (b.created_at, b.backup_id)"),
+            ("storage", chosen.storage, "c.storage = :storage AND c.backup_id = b.backup_id"),
             ("since", to_optional_microseconds(chosen.since), f"{driver}.created_at >= :since"),
             ("until", to_optional_microseconds(chosen.until), f"{driver}.created_at < :until"),
         ):
@@ -147,31 +147,23 @@ class Backups:
         if before is not None:
             parameters |= {"place": to_microseconds(before.created_at), "place_id": before.backup_id}
             conditions.append(f"({driver}.created_at, {driver}.backup_id) < (:place, :place_id)")
-        return await self._select(conditions, parameters, driver, is_joining_copies=bool(chosen.storage))
+        if chosen.status not in (None, BackupStatus.COMPLETED):
+            # Says to SQLite that the index of all others than the completed ones will do.
+            conditions.append("b.status <> 'completed'")
+        joined = [alias for alias, value in (("t", chosen.tag), ("c", chosen.storage)) if value]
+        order = [driver, "b", *joined] if driver != "b" else ["b", *joined]
+        return await self._select(conditions, parameters, list(dict.fromkeys(order)))
 
     async def _select(
-        self,
-        conditions: Sequence[str],
-        parameters: Mapping[str, Value],
-        driver: str,
-        *,
-        is_joining_copies: bool = False,
+        self, conditions: Sequence[str], parameters: Mapping[str, Value], tables: Sequence[str] = ("b",)
     ) -> list[Backup]:
-        """CROSS JOIN keeps SQLite to the order written: from the driver, which has the order of time, to the rest."""
-        sql = self._database.query("select_backups")
-        if driver == "t":
-            sql = sql.replace(
-                "FROM backups AS b", "FROM tags AS t CROSS JOIN backups AS b ON b.backup_id = t.backup_id"
-            )
-            if is_joining_copies:
-                sql += " CROSS JOIN copies AS c ON c.backup_id = b.backup_id"
-        elif driver == "c":
-            sql = sql.replace(
-                "FROM backups AS b", "FROM copies AS c CROSS JOIN backups AS b ON b.backup_id = c.backup_id"
-            )
+        """CROSS JOIN keeps SQLite to the order written: from the first table, along whose order of time the page is read, to the rest."""
+        sql = self._database.query("select_backups").replace(
+            _TABLES["b"], " CROSS JOIN ".join(_TABLES[each] for each in tables)
+        )
         if conditions:
             sql += " WHERE " + " AND ".join(conditions)
-        sql += f" ORDER BY {driver}.created_at DESC, {driver}.backup_id DESC LIMIT :limit"
+        sql += f" ORDER BY {tables[0]}.created_at DESC, {tables[0]}.backup_id DESC LIMIT :limit"
         rows = await self._database.fetch_sql(sql, parameters)
         if not rows:
             return []
@@ -197,13 +189,26 @@ class Backups:
         if not ids:
             return []
         found = await self._select(
-            ["b.backup_id IN (SELECT value FROM json_each(:ids))"], {"ids": to_json(ids), "limit": -1}, "b"
+            ["b.backup_id IN (SELECT value FROM json_each(:ids))"], {"ids": to_json(ids), "limit": -1}
         )
         return sorted(found, key=lambda backup: backup.source)
+
+    async def get_many(self, backup_ids: Iterable[str]) -> list[Backup]:
+        """Those of these ids that there are, in no order."""
+        ids = sorted(set(backup_ids))
+        if not ids:
+            return []
+        condition = "b.backup_id IN (SELECT value FROM json_each(:ids))"
+        return await self._select([condition], {"ids": to_json(ids), "limit": -1})
 
     async def count_by_storage(self) -> dict[str, int]:
         """How many backups each storage holds."""
         return {row[0]: row[1] for row in await self._database.fetch_all("count_backups_by_storage")}
+
+    async def count(self) -> int:
+        """How many backups are known."""
+        row = await self._database.fetch_one("count_backups")
+        return row[0] if row else 0
 
     async def count_of_source(self, source: str) -> int:
         """How many backups of a source are known."""
@@ -270,6 +275,13 @@ class Backups:
                 "list_proofs", backup_id=backup_id
             )
         ]
+
+
+def _driver(chosen: BackupFilter) -> str:
+    """The table along which a page is read. Each is in order of time by itself; the one that leaves the fewest finds the rare ones fast."""
+    if chosen.source or chosen.status not in (None, BackupStatus.COMPLETED):
+        return "b"
+    return "t" if chosen.tag else "c" if chosen.storage else "b"
 
 
 async def _write(transaction: Transaction, backup: Backup) -> None:

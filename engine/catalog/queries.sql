@@ -108,7 +108,11 @@ SELECT (SELECT b.backup_id FROM backups AS b WHERE b.source = s.name ORDER BY b.
 FROM sources AS s ORDER BY s.name;
 
 -- name: count_backups_by_storage
-SELECT storage, count(*) FROM copies WHERE snapshot_id <> x'' GROUP BY storage;
+SELECT storage, count(*) - (SELECT count(*) FROM copies AS missing WHERE missing.storage = copies.storage AND missing.snapshot_id = x'')
+FROM copies GROUP BY storage;
+
+-- name: count_backups
+SELECT count(*) FROM backups;
 
 -- name: count_backups_of_source
 SELECT count(*) FROM backups WHERE source = :source;

@@ -187,6 +187,18 @@ class StorageCreated:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageTest:
+    """What a test of a storage measured."""
+
+    storage: str
+    latency_s: float
+    """Of a small read."""
+    upload_bytes_s: float
+    download_bytes_s: float
+    free_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class StorageUsage:
     """What a storage holds."""
 

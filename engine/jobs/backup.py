@@ -1,0 +1,186 @@
+"""backup: sources, read once, into one or several storages. One backup a source; one that fails does not stop the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from engine.catalog.backups import BackupFilter
+from engine.errors import HoldfastError, UsageError
+from engine.events import StepBegan, Warned
+from engine.hosts import registry as hosts
+from engine.hosts.registry import HostPool
+from engine.jobs import backup_source
+from engine.jobs.backup_source import Capture
+from engine.jobs.context import JobContext
+from engine.jobs.opening import OpenedSet, open_repositories
+from engine.model import definitions
+from engine.model.backup import Backup, BackupStatus, Copy
+from engine.model.definitions import LOCAL_HOST, Host, Source
+from engine.model.names import new_id
+from engine.model.requests import BackupRequest
+from engine.model.results import BackupResult, SourceResult
+from engine.repository.pool import Processes
+
+_LOOKED_AT = 400
+"""Backups among which the last full one is looked for: a year of daily ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One source of the job, with its host."""
+
+    source: Source
+    host: Host
+    backup_id: str
+
+
+async def run(context: JobContext, request: BackupRequest) -> BackupResult:
+    """Backs up. Raises where nothing at all could be kept; what failed in part is told in the result."""
+    work = [await _find(context, name, request) for name in request.sources]
+    storages = await chosen_storages(context, request.storages)
+    results = []
+    errors = []
+    async with AsyncExitStack() as stack:
+        processes = await stack.enter_async_context(
+            Processes.start(is_early=any(each.source.kind == "files" for each in work))
+        )
+        opened = await stack.enter_async_context(
+            open_repositories(context, storages, is_exclusive=False, limits=request.limits)
+        )
+        for name, error in opened.failed:
+            context.emit(Warned(f"storage {name} takes no part: {error.message}"))
+        pool = await stack.enter_async_context(hosts.open_pool(resolve_secret=context.secrets))
+        for each in work:
+            context.emit(StepBegan(f"back up {each.source.name}"))
+            try:
+                results.append(await _one(context, request, each, opened, pool, processes))
+            except HoldfastError as error:
+                errors.append(error)
+                results.append(await _failed(context, request, each, error))
+    if errors and len(errors) == len(work):
+        raise errors[0]
+    return BackupResult(context.job_id, _overall(results), tuple(results))
+
+
+async def chosen_storages(context: JobContext, names: Sequence[str]) -> list[definitions.Storage]:
+    """The storages of these names, or the default one. Raises: UnknownNameError; UsageError where there is none, or one is switched off."""
+    if names:
+        found = [await context.catalog.storages.get(name) for name in dict.fromkeys(names)]
+    else:
+        found = [each for each in await context.catalog.storages.all() if each.is_default]
+    if not found:
+        raise UsageError(
+            "there is no default storage", hint="name one with --to, or add one with holdfast storage add"
+        )
+    for each in found:
+        if not each.is_enabled:
+            raise UsageError(
+                f"storage {each.name} is switched off", hint=f"holdfast storage enable {each.name}"
+            )
+    return found
+
+
+async def _find(context: JobContext, name: str, request: BackupRequest) -> _Work:
+    backup_id = new_id(os.urandom)
+    if request.stdin_filename:
+        source = Source(name, "stdin", LOCAL_HOST, {"filename": request.stdin_filename})
+    else:
+        source = await context.catalog.sources.get(name)
+    host = (
+        Host(LOCAL_HOST, "local")
+        if source.host == LOCAL_HOST
+        else await context.catalog.hosts.get(source.host)
+    )
+    return _Work(source, host, backup_id)
+
+
+async def _one(
+    context: JobContext,
+    request: BackupRequest,
+    work: _Work,
+    opened: OpenedSet,
+    pool: HostPool,
+    processes: Processes,
+) -> SourceResult:
+    began = context.clock.monotonic()
+    started_at = context.clock.now()
+    host = await pool.host(work.host)
+    last = await _last(context, work.source.name, is_full=request.kind == "differential")
+    capture = Capture(context, request, work.source, host, work.backup_id, started_at, last)
+    kept = await backup_source.capture(capture, opened.opened, processes)
+    copies = (
+        *kept.copies,
+        *(Copy(name, "", BackupStatus.FAILED, error.message) for name, error in opened.failed),
+    )
+    is_whole = kept.is_whole and all(copy.status is BackupStatus.COMPLETED for copy in copies)
+    status = BackupStatus.COMPLETED if is_whole else BackupStatus.INCOMPLETE
+    backup = Backup(
+        backup_id=work.backup_id,
+        source=work.source.name,
+        host=work.source.host,
+        kind=request.kind,
+        status=status,
+        created_at=started_at,
+        completed_at=context.clock.now(),
+        size_bytes=kept.size_bytes,
+        added_bytes=kept.added_bytes,
+        files_new=kept.counts.files_new,
+        files_changed=kept.counts.files_changed,
+        files_unmodified=kept.counts.files_unmodified,
+        copies=copies,
+        warnings=kept.warnings,
+        tags=request.tags,
+        expires_at=request.expires_at,
+        job_id=context.job_id,
+    )
+    await context.catalog.backups.add(backup)
+    return _result(backup, context.clock.monotonic() - began)
+
+
+async def _last(context: JobContext, source: str, *, is_full: bool) -> Backup | None:
+    """The newest backup to decide against: the newest full one for a differential."""
+    kind = "full" if is_full else ""
+    for backup in await context.catalog.backups.page(BackupFilter(source=source), limit=_LOOKED_AT):
+        if backup.status is not BackupStatus.FAILED and kind in ("", backup.kind):
+            return backup
+    return None
+
+
+async def _failed(
+    context: JobContext, request: BackupRequest, work: _Work, error: HoldfastError
+) -> SourceResult:
+    now = context.clock.now()
+    failed = Backup(
+        backup_id=work.backup_id, source=work.source.name, host=work.source.host, kind=request.kind, status=BackupStatus.FAILED,
+        created_at=now, completed_at=now, size_bytes=0, added_bytes=0, files_new=0, files_changed=0, files_unmodified=0,
+        copies=(), warnings=(error.message,), tags=request.tags, job_id=context.job_id,
+    )  # fmt: skip
+    await context.catalog.backups.add(failed)
+    return _result(failed, 0.0, error.message)
+
+
+def _result(backup: Backup, duration_s: float, error: str = "") -> SourceResult:
+    return SourceResult(
+        backup_id=backup.backup_id,
+        source=backup.source,
+        status=backup.status.value,
+        started_at=backup.created_at,
+        completed_at=backup.completed_at or backup.created_at,
+        duration_s=duration_s,
+        size_bytes=backup.size_bytes,
+        added_bytes=backup.added_bytes,
+        files_new=backup.files_new,
+        files_changed=backup.files_changed,
+        files_unmodified=backup.files_unmodified,
+        storages=backup.copies,
+        warnings=backup.warnings,
+        error=error,
+    )
+
+
+def _overall(results: Sequence[SourceResult]) -> str:
+    is_complete = all(each.status == BackupStatus.COMPLETED for each in results)
+    return (BackupStatus.COMPLETED if is_complete else BackupStatus.INCOMPLETE).value

@@ -1,0 +1,285 @@
+"""One source, captured: its tree or its items into a snapshot in each repository."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import engine
+from engine.errors import DamagedError, HoldfastError, ObjectMissingError
+from engine.events import Progress, Warned
+from engine.format.snapshot import Snapshot
+from engine.hosts.base import OpenHost
+from engine.jobs import anchors, item_tree
+from engine.jobs.context import JobContext
+from engine.jobs.item_tree import StoredItem
+from engine.jobs.opening import Opened
+from engine.model.backup import Backup, BackupStatus, Copy
+from engine.model.definitions import Source
+from engine.model.entry import Failure
+from engine.model.requests import BackupRequest
+from engine.model.secret import Secret
+from engine.repository import writer
+from engine.repository.pool import Processes
+from engine.repository.repository import Repository
+from engine.repository.tree_writer import TreeCounts
+from engine.repository.writer import Committed, WriteSession
+from engine.sources import registry as sources
+from engine.sources.base import Item, ItemStream, OpenSource
+
+NAMED_FAILURES = 100
+"""So many files are named in the warnings; the log has them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What is captured, and as what."""
+
+    context: JobContext
+    request: BackupRequest
+    source: Source
+    host: OpenHost
+    backup_id: str
+    started_at: datetime.datetime
+    last: Backup | None
+    """The backup to decide against."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a capture left in the repositories."""
+
+    copies: Sequence[Copy]
+    size_bytes: int
+    added_bytes: int
+    counts: TreeCounts
+    warnings: Sequence[str]
+    is_whole: bool
+    """Whether all that was asked for is in it."""
+
+
+@dataclass(slots=True)
+class _Read:
+    """What was read, before the snapshot."""
+
+    tree_id: bytes
+    counts: TreeCounts
+    paths: Sequence[str]
+    warnings: list[str] = field(default_factory=list)
+    failures: Sequence[Failure] = ()
+    excludes: Sequence[str] = ()
+
+
+async def capture(job: Capture, opened: Sequence[Opened], processes: Processes) -> Kept:
+    """Reads the source once and commits it to each repository. Raises: SourceError, HostError; RepositoryError where none took it."""
+    context = job.context
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(
+            sources.open_source(job.source, job.host, await source_secrets(context, job.source))
+        )
+        parents = {} if job.request.kind == "full" else await _parents(job, opened)
+        is_tree = source.traits.shape == "tree"
+        channels = await stack.enter_async_context(processes.channels()) if is_tree else None
+        session = await stack.enter_async_context(
+            writer.open_session(
+                [(each.repository, each.lock) for each in opened],
+                clock=context.clock,
+                channels=channels,
+                emit=context.emit,
+            )
+        )
+        read = await _read(job, source, session, opened, parents)
+        snapshot = await _snapshot(job, read, session)
+        committed = await session.commit(
+            snapshot, {key: bytes.fromhex(found[0]) for key, found in parents.items()}
+        )
+    warnings = _warnings(read)
+    for warning in warnings:
+        context.emit(Warned(warning))
+    return Kept(
+        copies=[_copy(each, done) for each, done in zip(opened, committed, strict=True)],
+        size_bytes=read.counts.total_bytes,
+        added_bytes=max(done.statistics.stored_bytes for done in committed),
+        counts=read.counts,
+        warnings=warnings,
+        is_whole=_is_whole(read),
+    )
+
+
+async def source_secrets(context: JobContext, source: Source) -> Mapping[str, Secret]:
+    """The values of the source's options that are REFs: `secret`, and those that end in `_ref`."""
+    return {
+        name: await context.secrets(value)
+        for name, value in source.options.items()
+        if isinstance(value, str) and (name == "secret" or name.endswith("_ref"))
+    }
+
+
+async def _read(
+    job: Capture,
+    source: OpenSource,
+    session: WriteSession,
+    opened: Sequence[Opened],
+    parents: Mapping[str, tuple[str, Snapshot]],
+) -> _Read:
+    if source.traits.shape == "items":
+        return await _read_items(job, await source.items(), session)
+    parent: tuple[Repository, bytes] | None = None
+    for each in opened:
+        if each.repository.id in parents:
+            parent = (each.repository, parents[each.repository.id][1].tree)
+            break
+    async with source.tree() as feed:
+        result = await session.save_tree(feed, parent)
+        paths, excludes = _option(job.source, "path"), _option(job.source, "exclude")
+        return _Read(result.tree_id, result.counts, paths, list(feed.warnings()), result.failures, excludes)
+
+
+async def _read_items(job: Capture, items: Sequence[Item], session: WriteSession) -> _Read:
+    root = "" if job.source.kind == "stdin" else f"{job.source.kind}/{job.source.name}/"
+    stored = []
+    warnings: list[str] = []
+    for item in items:
+        path = root + item.path
+        async with item.open() as stream:
+            result = await session.save_stream(_pieces(job, stream, path))
+            warnings += await stream.judge()
+        stored.append(StoredItem(path, result.content, result.size_bytes))
+    tree_id = await item_tree.save(session, stored, job.started_at)
+    counts = TreeCounts(files_new=len(stored), total_bytes=sum(each.size_bytes for each in stored))
+    paths = [f"/{stored[0].path}"] if not root else [f"/{root.rstrip('/')}"]
+    return _Read(tree_id, counts, paths, warnings)
+
+
+async def _pieces(job: Capture, stream: ItemStream, path: str) -> AsyncIterator[bytes]:
+    done_bytes = 0
+    while piece := await stream.read():
+        done_bytes += len(piece)
+        job.context.emit(Progress("read", done_bytes, _expected_bytes(job), current=path))
+        yield piece
+
+
+def _expected_bytes(job: Capture) -> int | None:
+    """What the last backup had: a fair guess at a total that nobody knows, for the time left."""
+    return job.last.size_bytes if job.last is not None else None
+
+
+async def _parents(job: Capture, opened: Sequence[Opened]) -> dict[str, tuple[str, Snapshot]]:
+    """By repository: the snapshot to decide against. The catalog's last backup where it is still there, else what restic would take."""
+    known = {copy.storage: copy.snapshot_id for copy in job.last.copies} if job.last is not None else {}
+    found = {}
+    for each in opened:
+        snapshot_id = known.get(each.definition.name, "")
+        parent = await _load(each.repository, snapshot_id) if snapshot_id else None
+        if parent is None and job.source.kind == "files" and job.request.kind == "incremental":
+            parent = await _newest_alike(job, each.repository)
+        if parent is not None:
+            found[each.repository.id] = parent
+    return found
+
+
+async def _load(repository: Repository, snapshot_id: str) -> tuple[str, Snapshot] | None:
+    try:
+        return snapshot_id, await repository.load_snapshot(snapshot_id)
+    except (DamagedError, ObjectMissingError):
+        return None
+
+
+async def _newest_alike(job: Capture, repository: Repository) -> tuple[str, Snapshot] | None:
+    """restic's rule: the newest snapshot of this host, not from the future, whose paths hold every path of ours."""
+    hostname = (await job.host.facts()).hostname
+    paths = set(_option(job.source, "path"))
+    alike = [
+        (name, snapshot)
+        for name, snapshot in await repository.snapshots(on_damaged=lambda _name, _error: None)
+        if snapshot.hostname == hostname and paths <= set(snapshot.paths) and snapshot.time <= job.started_at
+    ]
+    return alike[-1] if alike else None
+
+
+async def _snapshot(job: Capture, read: _Read, session: WriteSession) -> Snapshot:
+    clock = job.context.clock
+    facts = await job.host.facts()
+    await session.flush()
+    added = max(session.statistics, key=lambda each: each.stored_bytes)
+    counts = read.counts
+    local = job.started_at.astimezone(clock.local_offset(job.started_at))
+    summary = {
+        "backup_start": local.isoformat(),
+        "backup_end": clock.now().astimezone(local.tzinfo).isoformat(),
+        "files_new": counts.files_new,
+        "files_changed": counts.files_changed,
+        "files_unmodified": counts.files_unmodified,
+        "dirs_new": counts.dirs_new,
+        "dirs_changed": counts.dirs_changed,
+        "dirs_unmodified": counts.dirs_unmodified,
+        "data_blobs": added.data_blobs,
+        "tree_blobs": added.tree_blobs,
+        "data_added": added.added_bytes,
+        "data_added_packed": added.stored_bytes,
+        "total_files_processed": counts.files,
+        "total_bytes_processed": counts.total_bytes,
+    }
+    return Snapshot(
+        time=local,
+        tree=read.tree_id,
+        paths=list(read.paths),
+        hostname=facts.hostname,
+        username=facts.user,
+        excludes=list(read.excludes),
+        tags=[*_tags(job, read), await anchors.tag(job.context.audit)],
+        program_version=f"holdfast {engine.__version__}",
+        summary=summary,
+    )
+
+
+def _tags(job: Capture, read: _Read) -> list[str]:
+    """What `recover` rebuilds the catalog from, and what the person gave."""
+    tags = [
+        f"holdfast:backup={job.backup_id}",
+        f"holdfast:source={job.source.name}",
+        f"holdfast:kind={job.request.kind}",
+        f"holdfast:source-kind={job.source.kind}",
+        f"holdfast:host={job.source.host}",
+    ]
+    if not _is_whole(read):
+        tags.append("holdfast:status=incomplete")
+    if job.request.label:
+        tags.append(f"holdfast:before={job.request.label}")
+    return [*tags, *job.request.tags]
+
+
+def _is_whole(read: _Read) -> bool:
+    """A file that changed while it was read is there, as it was at some instant or between two; all other failures left something out."""
+    return all(failure.reason == "changed" for failure in read.failures)
+
+
+def _copy(opened: Opened, done: Committed) -> Copy:
+    if done.snapshot_id is not None:
+        return Copy(opened.definition.name, done.snapshot_id)
+    error: HoldfastError | None = done.error
+    return Copy(opened.definition.name, "", BackupStatus.FAILED, error.message if error else "")
+
+
+def _warnings(read: _Read) -> list[str]:
+    said = {
+        "vanished": "vanished before it was read",
+        "unreadable": "could not be read",
+        "changed": "changed while it was read",
+    }
+    named = [
+        f"/{failure.path.decode('utf-8', 'backslashreplace')} {said[failure.reason]}"
+        for failure in read.failures[:NAMED_FAILURES]
+    ]
+    if len(read.failures) > NAMED_FAILURES:
+        named.append(f"and {len(read.failures) - NAMED_FAILURES} more files")
+    return [*read.warnings, *named]
+
+
+def _option(source: Source, name: str) -> tuple[str, ...]:
+    value = source.options.get(name)
+    if value is None or isinstance(value, bool | int):
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)

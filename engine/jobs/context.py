@@ -1,0 +1,25 @@
+"""What every job is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.audit import AuditLog
+from engine.catalog.catalog import Catalog
+from engine.clock import Clock
+from engine.config import Home
+from engine.events import Emit
+from engine.vault import SecretResolver
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """The parts that a job works with. Whoever made it closes them."""
+
+    catalog: Catalog
+    home: Home
+    clock: Clock
+    secrets: SecretResolver
+    audit: AuditLog
+    emit: Emit
+    job_id: str

@@ -1,0 +1,43 @@
+"""delete: single backups, forgotten in every storage that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.jobs import forget
+from engine.jobs.context import JobContext
+from engine.jobs.opening import open_repositories
+from engine.model.backup import Backup
+from engine.model.requests import Limits
+from engine.model.results import Fate, ForgetResult
+
+
+async def run(context: JobContext, backups: Sequence[Backup]) -> ForgetResult:
+    """Removes their snapshots; a backup that no storage holds any more leaves the catalog too. Raises: StorageError, RepositoryError."""
+    fates = []
+    for name in sorted({copy.storage for backup in backups for copy in backup.copies if copy.snapshot_id}):
+        storage = await context.catalog.storages.get(name)
+        async with open_repositories(context, [storage], is_exclusive=True, limits=Limits()) as opened:
+            doomed = [_fate(backup, name) for backup in backups if _snapshot_id(backup, name)]
+            await forget.remove(context, opened.opened[0], doomed)
+            fates += doomed
+    for backup in backups:
+        if not any(copy.snapshot_id for copy in backup.copies):
+            await context.catalog.backups.remove(backup.backup_id)
+    return ForgetResult(context.job_id, "completed", tuple(fates))
+
+
+def _snapshot_id(backup: Backup, storage: str) -> str:
+    return next((copy.snapshot_id for copy in backup.copies if copy.storage == storage), "")
+
+
+def _fate(backup: Backup, storage: str) -> Fate:
+    return Fate(
+        backup_id=backup.backup_id,
+        snapshot_id=_snapshot_id(backup, storage),
+        source=backup.source,
+        storage=storage,
+        created_at=backup.created_at,
+        is_kept=False,
+        reasons=("asked for by name",),
+    )

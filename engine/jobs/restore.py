@@ -1,0 +1,97 @@
+"""restore: a backup's files into a directory, from the first of its storages that has them whole."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from engine.errors import HoldfastError, UnknownSnapshotError
+from engine.events import StepBegan, Warned
+from engine.format.snapshot import Snapshot
+from engine.jobs.context import JobContext
+from engine.jobs.opening import open_repositories
+from engine.model.backup import Backup, Copy
+from engine.model.requests import RestoreRequest
+from engine.model.results import RestoreResult
+from engine.repository import restore as restoring
+from engine.repository import restore_plan
+from engine.repository.patterns import Selection
+from engine.repository.repository import Repository
+from engine.repository.restore import RestoreOptions, Tally
+
+_NAMED = 100
+"""So many files that failed are named in the warnings."""
+
+
+async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
+    """Restores, or says what it would do. Raises: UnknownNameError, PathMissingError, RestoreError, StorageError, RepositoryError."""
+    backup = await context.catalog.backups.find(request.backup)
+    began = context.clock.monotonic()
+    options = RestoreOptions(
+        target=request.to,
+        selection=Selection.parse(request.include, request.exclude),
+        overwrite=_overwrite(request.overwrite),
+        is_deleting=request.is_deleting,
+        is_verifying=request.is_verified,
+    )
+    context.emit(StepBegan(f"restore {backup.source}"))
+    async with AsyncExitStack() as stack:
+        repository, snapshot = await _open(context, backup, request, stack)
+        if request.is_dry_run:
+            tally = await restore_plan.plan(repository, snapshot, options, emit=context.emit)
+        else:
+            tally = await restoring.restore(repository, snapshot, options, emit=context.emit)
+    return _result(context, request, tally, context.clock.monotonic() - began)
+
+
+async def _open(
+    context: JobContext, backup: Backup, request: RestoreRequest, stack: AsyncExitStack
+) -> tuple[Repository, Snapshot]:
+    copies = [copy for copy in backup.copies if copy.snapshot_id and request.storage in ("", copy.storage)]
+    last: HoldfastError = UnknownSnapshotError(
+        f"no storage holds backup {backup.backup_id}", hint=f"holdfast show {backup.backup_id}"
+    )
+    for copy in copies:
+        try:
+            return await _open_copy(context, copy, request, stack)
+        except HoldfastError as error:
+            last = error
+            context.emit(Warned(f"storage {copy.storage} cannot serve: {error.message}"))
+    raise last
+
+
+async def _open_copy(
+    context: JobContext, copy: Copy, request: RestoreRequest, stack: AsyncExitStack
+) -> tuple[Repository, Snapshot]:
+    storage = await context.catalog.storages.get(copy.storage)
+    opened = await stack.enter_async_context(
+        open_repositories(context, [storage], is_exclusive=False, limits=request.limits)
+    )
+    repository = opened.opened[0].repository
+    return repository, await repository.load_snapshot(copy.snapshot_id)
+
+
+def _overwrite(text: str) -> restoring.Overwrite:
+    return "if-changed" if text == "if-changed" else "never" if text == "never" else "always"
+
+
+def _result(context: JobContext, request: RestoreRequest, tally: Tally, duration_s: float) -> RestoreResult:
+    warnings = [
+        f"/{failure.path.decode('utf-8', 'backslashreplace')}: {failure.message}"
+        for failure in tally.failures[:_NAMED]
+    ]
+    if tally.failure_count > _NAMED:
+        warnings.append(f"and {tally.failure_count - _NAMED} more files")
+    for warning in warnings:
+        context.emit(Warned(warning))
+    return RestoreResult(
+        job_id=context.job_id,
+        status="completed" if tally.is_complete else "incomplete",
+        restored_files=tally.restored_files,
+        restored_bytes=tally.done_bytes,
+        duration_s=duration_s,
+        target=request.to,
+        warnings=tuple(warnings),
+        skipped_files=tally.unchanged_files + tally.kept_files,
+        deleted_files=tally.deleted,
+        is_dry_run=request.is_dry_run,
+    )

@@ -1,0 +1,54 @@
+"""What a storage can do and holds: its test, and its usage."""
+
+from __future__ import annotations
+
+import os
+
+from engine.clock import Clock
+from engine.errors import DamagedError, StorageError
+from engine.model.results import StorageTest, StorageUsage
+from engine.repository.repository import Repository
+from engine.storages.base import Key, Kind, OpenStorage
+
+_TEST_BYTES = 16 << 20
+
+
+async def test(name: str, storage: OpenStorage, clock: Clock) -> StorageTest:
+    """Writes an object, lists it, reads it back, deletes it: a pack that no index names, which readers pass over and a prune would remove.
+
+    Raises: StorageError, DamagedError where it comes back changed.
+    """
+    content = os.urandom(_TEST_BYTES)
+    key = Key(Kind.PACK, os.urandom(32).hex())
+    began = clock.monotonic()
+    try:
+        await storage.put(key, [content])
+        written = clock.monotonic()
+        back = await storage.get(key)
+        read = clock.monotonic()
+        await storage.get(key, 0, 1)
+        latency_s = clock.monotonic() - read
+        if not [each async for each in storage.list(Kind.PACK) if each.key == key]:
+            raise StorageError(f"{storage.location} does not list what was just written to it")
+    finally:
+        await storage.delete(key)
+    if back != content:
+        raise DamagedError(
+            f"{storage.location} gave back other bytes than were written", hint="do not keep backups there"
+        )
+    space = await storage.space()
+    upload_s, download_s = max(written - began, 1e-9), max(read - written, 1e-9)
+    return StorageTest(name, latency_s, _TEST_BYTES / upload_s, _TEST_BYTES / download_s, space.free_bytes)
+
+
+async def usage(name: str, repository: Repository, backups: int) -> StorageUsage:
+    """Adds up what lies there, and what the snapshots hold in plain bytes."""
+    used = 0
+    for kind in Kind:
+        async for each in repository.storage.list(kind):
+            used += each.size_bytes
+    raw = 0
+    for _, snapshot in await repository.snapshots(on_damaged=lambda _name, _error: None):
+        raw += int((snapshot.summary or {}).get("total_bytes_processed", 0))
+    space = await repository.storage.space()
+    return StorageUsage(name, used, raw, raw / used if used else 0.0, space.free_bytes, backups)

@@ -1,0 +1,85 @@
+"""Engine: the one door to everything that holdfast does, and the one place where its parts are wired together.
+
+The console, the command line and scripts use nothing else. Every method takes and returns frozen values that serialise, so that the same
+interface can be spoken over a socket later. Methods are grouped by noun, one file a group.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from engine import events
+from engine.audit import Actor, AuditLog
+from engine.catalog.catalog import Catalog
+from engine.catalog.jobs import SlotLimits
+from engine.clock import Clock, SystemClock
+from engine.config import Home, LimitSettings, read_settings
+from engine.jobs.runner import Runner
+from engine.journal import Redactor
+from engine.service.backups import BackupMethods
+from engine.service.definitions import DefinitionMethods
+from engine.service.jobs import JobMethods
+from engine.service.parts import Parts
+from engine.service.storages import StorageMethods
+from engine.service.work import WorkMethods
+from engine.vault import SecretResolver, open_vault
+
+
+class Engine(DefinitionMethods, StorageMethods, BackupMethods, WorkMethods, JobMethods):
+    """All verbs. Made by `open_engine`; methods may be called concurrently."""
+
+    @property
+    def home(self) -> Home:
+        """Where everything is kept."""
+        return self._parts.home
+
+
+@asynccontextmanager
+async def open_engine(
+    home: str | None = None,
+    *,
+    clock: Clock | None = None,
+    emit: events.Emit = events.ignore,
+    environment: Mapping[str, str] | None = None,
+    read_line: Callable[[], bytes] | None = None,
+    redactor: Redactor | None = None,
+) -> AsyncIterator[Engine]:
+    """Opens the engine on a home, which is created on first use. `read_line` reads a secret from standard input for the REF `-`.
+
+    Raises: ConfigurationError, CatalogError.
+    """
+    environment = os.environ if environment is None else environment
+    clock = clock or SystemClock()
+    place = Home.locate(home, environment, os.getuid())
+    place.ensure()
+    settings = read_settings(place.settings)
+    limits = _slot_limits(settings.limits)
+    async with Catalog.open(place.catalog, clock) as catalog:
+        vault = open_vault(catalog.secrets, place.vault_key, settings.vault.key, environment)
+        known = redactor or Redactor()
+        resolver = SecretResolver(environment, vault, register=known.register)
+        if read_line is not None:
+            resolver = SecretResolver(environment, vault, read_line, known.register)
+        parts = Parts(
+            home=place,
+            settings=settings,
+            clock=clock,
+            catalog=catalog,
+            vault=vault,
+            secrets=resolver,
+            audit=AuditLog(catalog.audit_rows, vault, clock),
+            actor=Actor.current(environment),
+            runner=Runner(catalog, clock, limits),
+            slot_limits=limits,
+            emit=emit,
+        )
+        yield Engine(parts)
+
+
+def _slot_limits(limits: LimitSettings) -> SlotLimits:
+    """By slot: a source one job at a time, hosts and storages as the administrator says. Names not listed have the default of 1."""
+    each = {f"host:{name}": count for name, count in limits.hosts.items()}
+    each |= {f"storage:{name}": count for name, count in limits.storages.items()}
+    return SlotLimits(1, each)

@@ -1,0 +1,150 @@
+"""Hosts, sources and secrets: defined, tested, listed, removed."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+
+from engine.errors import UsageError
+from engine.hosts import registry as hosts
+from engine.hosts.base import OpenHost
+from engine.jobs import host_report
+from engine.model.definitions import LOCAL_HOST, Host, OptionValue, Source
+from engine.model.results import HostReport
+from engine.model.secret import Secret
+from engine.service.parts import Methods
+from engine.sources import registry as sources
+
+THIS_MACHINE = Host(LOCAL_HOST, kind="local")
+
+
+class DefinitionMethods(Methods):
+    """Hosts, sources and secrets."""
+
+    async def add_host(self, host: Host, *, accepted_key: str = "") -> Host:
+        """Defines a host. `accepted_key` is a known_hosts line that a person has seen and accepted: kept with the host's options.
+
+        Raises: UsageError where the name is taken.
+        """
+        if accepted_key:
+            host = dataclasses.replace(host, options={**host.options, "host_key": (accepted_key,)})
+        if host.name == LOCAL_HOST:
+            raise UsageError(f"{LOCAL_HOST} is this machine", hint="choose another name")
+        await self._parts.catalog.hosts.add(host)
+        await self._parts.write_down("host add", host.name)
+        return host
+
+    async def host_key(self, host: Host) -> tuple[str, str]:
+        """The key that the host shows now: fingerprint, and the line for known_hosts. Trusts nothing."""
+        from engine.hosts.ssh.host import fetch_host_key  # asyncssh is loaded for those who need it
+
+        key = await fetch_host_key(host, resolve_secret=self._parts.secrets, environment=os.environ)
+        return key.fingerprint, key.line
+
+    async def hosts(self) -> Sequence[Host]:
+        """All hosts, this machine first."""
+        return [THIS_MACHINE, *await self._parts.catalog.hosts.all()]
+
+    async def show_host(self, name: str) -> Host:
+        """One host. Raises: UnknownNameError."""
+        return THIS_MACHINE if name == LOCAL_HOST else await self._parts.catalog.hosts.get(name)
+
+    async def edit_host(self, name: str, address: str, options: Mapping[str, OptionValue]) -> Host:
+        """Changes the address where one is given, and those options; None removes one. Raises: UnknownNameError."""
+        old = await self._parts.catalog.hosts.get(name)
+        new = dataclasses.replace(old, address=address or old.address, options=_merged(old.options, options))
+        await self._parts.catalog.hosts.replace(new)
+        await self._parts.write_down("host edit", name)
+        return new
+
+    async def remove_host(self, name: str) -> None:
+        """Forgets a host. Raises: UnknownNameError; UsageError where a source still names it."""
+        await self._parts.catalog.hosts.remove(name)
+        await self._parts.write_down("host remove", name)
+
+    async def test_host(self, name: str) -> HostReport:
+        """Connects; says what is there, what could be backed up, and what no source takes. Raises: HostError."""
+        host = await self.show_host(name)
+        known = [each for each in await self._parts.catalog.sources.all() if each.host == name]
+        began = self._parts.clock.monotonic()
+        async with self._open_host(host) as opened:
+            return await host_report.report(opened, known, lambda: self._parts.clock.monotonic() - began)
+
+    async def host_grants(self, name: str) -> str:
+        """The least privilege that the host's sources need, ready to paste. Raises: HostError."""
+        host = await self.show_host(name)
+        known = [each for each in await self._parts.catalog.sources.all() if each.host == name]
+        async with self._open_host(host) as opened:
+            return await host_report.grants(host, opened, known)
+
+    async def add_source(self, source: Source) -> Source:
+        """Defines a source; its options are checked. Raises: UsageError, UnknownNameError for its host, ConfigurationError."""
+        await self._check_options(source)
+        await self._parts.catalog.sources.add(source)
+        await self._parts.write_down("source add", source.name)
+        return source
+
+    async def sources(self) -> Sequence[Source]:
+        """All sources."""
+        return await self._parts.catalog.sources.all()
+
+    async def show_source(self, name: str) -> Source:
+        """One source. Raises: UnknownNameError."""
+        return await self._parts.catalog.sources.get(name)
+
+    async def test_source(self, name: str) -> Mapping[str, str]:
+        """Proves that the source can be read now. Raises: SourceError, HostError."""
+        source = await self._parts.catalog.sources.get(name)
+        async with (
+            self._open_host(await self.show_host(source.host)) as host,
+            sources.open_source(source, host) as opened,
+        ):
+            return await opened.check()
+
+    async def edit_source(self, name: str, options: Mapping[str, OptionValue]) -> Source:
+        """Changes those options; None removes one. Raises: UnknownNameError, ConfigurationError."""
+        old = await self._parts.catalog.sources.get(name)
+        new = dataclasses.replace(old, options=_merged(old.options, options))
+        await self._check_options(new)
+        await self._parts.catalog.sources.replace(new)
+        await self._parts.write_down("source edit", name)
+        return new
+
+    async def remove_source(self, name: str) -> None:
+        """Forgets a source; its backups stay. Raises: UnknownNameError."""
+        await self._parts.catalog.sources.remove(name)
+        await self._parts.write_down("source remove", name)
+
+    async def set_secret(self, name: str, secret: Secret) -> None:
+        """Seals a secret under a name."""
+        await self._parts.vault.set(name, secret)
+        await self._parts.write_down("vault set", name)
+
+    async def secrets(self) -> Sequence[tuple[str, datetime.datetime]]:
+        """The names of all sealed secrets, and when each was set."""
+        return await self._parts.vault.names()
+
+    async def remove_secret(self, name: str) -> None:
+        """Forgets a secret. Raises: UnknownNameError."""
+        await self._parts.vault.remove(name)
+        await self._parts.write_down("vault remove", name)
+
+    async def rotate_vault(self) -> int:
+        """Seals all secrets anew under a fresh key; returns how many."""
+        count = await self._parts.vault.rotate()
+        await self._parts.write_down("vault rotate", str(count))
+        return count
+
+    def _open_host(self, host: Host) -> AbstractAsyncContextManager[OpenHost]:
+        return hosts.open_host(host, resolve_secret=self._parts.secrets)
+
+    async def _check_options(self, source: Source) -> None:
+        async with self._open_host(THIS_MACHINE) as here, sources.open_source(source, here):
+            pass
+
+
+def _merged(old: Mapping[str, OptionValue], new: Mapping[str, OptionValue]) -> Mapping[str, OptionValue]:
+    return {name: value for name, value in {**old, **new}.items() if value is not None}

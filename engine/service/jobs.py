@@ -1,0 +1,121 @@
+"""Jobs as they are looked at, the audit log, and what a bug report needs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Sequence
+from importlib import metadata
+from typing import Any
+
+import engine
+from engine.audit import Anchor, Entry, Finding
+from engine.catalog.jobs import LogLine
+from engine.jobs import anchors
+from engine.model.job import Job, JobStatus
+from engine.service.parts import Methods
+from engine.worker import end_dead_jobs
+
+FOLLOW_INTERVAL_S = 0.3
+_LIBRARIES = (
+    "asyncssh",
+    "aiosqlite",
+    "cryptography",
+    "msgspec",
+    "orjson",
+    "pyfastcdc",
+    "zstandard",
+    "textual",
+)
+
+
+class JobMethods(Methods):
+    """Jobs, audit, diagnosis."""
+
+    async def jobs(
+        self, *, status: JobStatus | None = None, verb: str = "", limit: int = 50
+    ) -> Sequence[Job]:
+        """The newest jobs first. A limit of 0 gives all. Those whose process is proved dead are ended on the way."""
+        await end_dead_jobs(self._parts.catalog)
+        return await self._parts.catalog.jobs.page(status=status, verb=verb, limit=limit or -1)
+
+    async def show_job(self, job: str) -> Job:
+        """One job, by id or the beginning of one. Raises: UnknownNameError, UsageError."""
+        await end_dead_jobs(self._parts.catalog)
+        return await self._parts.catalog.jobs.find(job)
+
+    async def job_log(self, job: str, *, after: int = 0) -> Sequence[LogLine]:
+        """A job's log, oldest line first. Raises: UnknownNameError, UsageError."""
+        found = await self._parts.catalog.jobs.find(job)
+        return await self._parts.catalog.jobs.log(found.job_id, after=after)
+
+    async def cancel_job(self, job: str) -> bool:
+        """Asks a job to end; False where it is over already. Raises: UnknownNameError, UsageError."""
+        found = await self._parts.catalog.jobs.find(job)
+        is_asked = await self._parts.catalog.jobs.request_cancel(found.job_id)
+        await self._parts.write_down("job cancel", found.job_id)
+        return is_asked
+
+    async def follow_job(self, job: str) -> AsyncIterator[Job]:
+        """The job each time it changed, until its end. Raises: UnknownNameError, UsageError."""
+        found = await self._parts.catalog.jobs.find(job)
+        last: Job | None = None
+        while last is None or not last.status.is_final:
+            await end_dead_jobs(self._parts.catalog)
+            now = await self._parts.catalog.jobs.get(found.job_id)
+            if now != last:
+                last = now
+                yield now
+            if not now.status.is_final:
+                await asyncio.sleep(FOLLOW_INTERVAL_S)
+
+    async def audit_log(self, *, limit: int = 100) -> Sequence[Entry]:
+        """The newest entries of the audit log, newest first."""
+        return await self._parts.audit.newest(limit)
+
+    async def verify_audit(self) -> Sequence[Finding]:
+        """Everything that is wrong with the audit log, held against its own chain and the anchors in every storage that answers."""
+        found: list[Anchor] = []
+        for storage in await self._parts.catalog.storages.all():
+            if storage.is_enabled:
+                found += await anchors.read(self._parts.context(), storage)
+        return await self._parts.audit.verify(found)
+
+    async def doctor(self) -> dict[str, Any]:
+        """What a bug report needs; no secret, no name of a host, file or database."""
+        catalog = self._parts.catalog
+        storages = await catalog.storages.all()
+        sources = await catalog.sources.all()
+        jobs = await catalog.jobs.page(limit=20)
+        return {
+            "holdfast": engine.__version__,
+            "python": sys.version.split()[0],
+            "system": platform.platform(),
+            "sqlite": sqlite3.sqlite_version,
+            "libraries": {name: _version(name) for name in _LIBRARIES},
+            "processors": os.cpu_count(),
+            "home": str(self._parts.home.directory),
+            "catalog_findings": await catalog.check(),
+            "catalog_bytes": catalog.path.stat().st_size,
+            "counts": {
+                "hosts": len(await catalog.hosts.all()),
+                "sources": len(sources),
+                "storages": len(storages),
+                "secrets": len(await self._parts.vault.names()),
+            },
+            "source_kinds": sorted({each.kind for each in sources}),
+            "storage_kinds": sorted({each.kind for each in storages}),
+            "jobs": [
+                {"verb": job.verb, "status": job.status.value, "error_class": job.error_class} for job in jobs
+            ],
+        }
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,49 @@
+"""What all methods of the Engine share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.audit import Actor, AuditLog, Outcome
+from engine.catalog.catalog import Catalog
+from engine.catalog.jobs import SlotLimits
+from engine.clock import Clock
+from engine.config import Home, Settings
+from engine.events import Emit
+from engine.jobs.context import JobContext
+from engine.jobs.runner import Runner
+from engine.vault import SecretResolver, Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The open parts of an Engine; `open_engine` closes them."""
+
+    home: Home
+    settings: Settings
+    clock: Clock
+    catalog: Catalog
+    vault: Vault
+    secrets: SecretResolver
+    audit: AuditLog
+    actor: Actor
+    runner: Runner
+    slot_limits: SlotLimits
+    emit: Emit
+
+    def context(self, job_id: str = "", emit: Emit | None = None) -> JobContext:
+        """The context of a job, or of a question that is none."""
+        return JobContext(
+            self.catalog, self.home, self.clock, self.secrets, self.audit, emit or self.emit, job_id
+        )
+
+    async def write_down(self, verb: str, target: str, outcome: Outcome = "done", detail: str = "") -> None:
+        """Adds a line to the audit log."""
+        await self.audit.append(self.actor, verb, target, outcome, detail)
+
+
+class Methods:
+    """Base of the groups of methods that make up the Engine."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts

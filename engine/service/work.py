@@ -1,0 +1,181 @@
+"""Work: every verb that runs as a job, in the foreground or handed to a worker."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from engine.audit import Outcome
+from engine.errors import HoldfastError, InterruptedJobError, RefusedError
+from engine.jobs import backup, copy, delete, forget, prune, recover, restore, values, verify
+from engine.jobs.context import JobContext
+from engine.jobs.runner import Task
+from engine.model.definitions import Storage
+from engine.model.job import Job
+from engine.model.requests import (
+    BackupRequest,
+    CopyRequest,
+    ForgetRequest,
+    PruneRequest,
+    RestoreRequest,
+    VerifyRequest,
+)
+from engine.model.results import (
+    BackupResult,
+    CopyResult,
+    ForgetResult,
+    PruneResult,
+    Recovered,
+    RestoreResult,
+    VerifyResult,
+)
+from engine.service.parts import Methods
+from engine.worker import ensure_worker, run_until_idle
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
+Verb = tuple[type[Any], type[Any], Callable[[JobContext, Any], Awaitable[Any]]]
+
+VERBS: Mapping[str, Verb] = {
+    "backup": (BackupRequest, BackupResult, backup.run),
+    "restore": (RestoreRequest, RestoreResult, restore.run),
+    "verify": (VerifyRequest, VerifyResult, verify.run),
+    "forget": (ForgetRequest, ForgetResult, forget.run),
+    "prune": (PruneRequest, PruneResult, prune.run),
+    "copy": (CopyRequest, CopyResult, copy.run),
+}
+"""What a job's row names, so that a worker can take it up: request, result, and the function that does it."""
+
+
+class WorkMethods(Methods):
+    """Jobs."""
+
+    async def backup(self, request: BackupRequest, *, idempotency_key: str = "") -> BackupResult:
+        """Backs up sources. Raises: AlreadyRunningError, HostError, SourceError, StorageError, RepositoryError where nothing could be kept."""
+        return await self._run("backup", request, BackupResult, idempotency_key)
+
+    async def restore(self, request: RestoreRequest, *, idempotency_key: str = "") -> RestoreResult:
+        """Restores a backup's files into a directory. Raises: PathMissingError, RestoreError, StorageError, RepositoryError."""
+        return await self._run("restore", request, RestoreResult, idempotency_key)
+
+    async def verify(self, request: VerifyRequest, *, idempotency_key: str = "") -> VerifyResult:
+        """Proves what a storage holds. Damage found is a result, not an error."""
+        return await self._run("verify", request, VerifyResult, idempotency_key)
+
+    async def forget(self, request: ForgetRequest, *, idempotency_key: str = "") -> ForgetResult:
+        """Forgets backups by a policy. Raises: RefusedError where everything would go."""
+        return await self._run("forget", request, ForgetResult, idempotency_key)
+
+    async def prune(self, request: PruneRequest, *, idempotency_key: str = "") -> PruneResult:
+        """Deletes what no snapshot needs. Raises: RepositoryLockedError, DamagedError: then nothing was deleted."""
+        return await self._run("prune", request, PruneResult, idempotency_key)
+
+    async def copy(self, request: CopyRequest, *, idempotency_key: str = "") -> CopyResult:
+        """Copies backups between storages."""
+        return await self._run("copy", request, CopyResult, idempotency_key)
+
+    async def delete_backups(self, backups: tuple[str, ...]) -> ForgetResult:
+        """Forgets these backups in every storage. Raises: RefusedError where one is protected or held: then none is deleted."""
+        found = [await self._parts.catalog.backups.find(each) for each in dict.fromkeys(backups)]
+        for each in found:
+            if each.is_protected or each.hold_reason:
+                reason = each.hold_reason or "it is protected"
+                raise RefusedError(
+                    f"backup {each.backup_id} is kept: {reason}", hint=f"holdfast unprotect {each.backup_id}"
+                )
+        return await self._job(
+            Task(
+                "delete",
+                {"backups": [each.backup_id for each in found]},
+                ForgetResult,
+                lambda job_id, emit: delete.run(self._parts.context(job_id, emit), found),
+            )
+        )
+
+    async def recover(self, storage: Storage) -> Recovered:
+        """Defines a storage that was lost from the catalog, and rebuilds from its snapshots what the catalog knew."""
+        return await self._job(
+            Task(
+                "recover",
+                {"storage": storage.name},
+                Recovered,
+                lambda job_id, emit: recover.run(self._parts.context(job_id, emit), storage),
+            )
+        )
+
+    async def submit(self, verb: str, request: object, *, idempotency_key: str = "") -> Job:
+        """Queues a job for a worker, and starts one where none lives. Raises: RefusedError where it reads standard input."""
+        if isinstance(request, BackupRequest) and request.stdin_filename:
+            raise RefusedError(
+                "a backup of standard input cannot be handed to a worker", hint="leave --detach out"
+            )
+        job = await self._parts.runner.enqueue(self._task(verb, request, idempotency_key))
+        await ensure_worker(self._parts.home, self._parts.catalog, executable=sys.executable)
+        return job
+
+    async def work(self) -> int:
+        """What a one-shot worker does: runs queued jobs until there are none for a while; returns how many."""
+        return await run_until_idle(self._parts.catalog, self._parts.slot_limits, self._run_queued)
+
+    async def _run_queued(self, job: Job) -> None:
+        emit = self._parts.emit
+        request_type, _, _ = VERBS[job.verb]
+        task = self._task(job.verb, values.from_object(request_type, job.request), job.idempotency_key)
+        try:
+            await self._parts.runner.run_claimed(job.job_id, task, emit)
+        except HoldfastError as error:
+            await self._parts.write_down(job.verb, _target(job.request), _outcome_of(error), error.message)
+        else:
+            await self._parts.write_down(job.verb, _target(job.request), detail=f"job {job.job_id}")
+
+    def _task(self, verb: str, request: object, idempotency_key: str) -> Task[Any]:
+        _, result_type, work = VERBS[verb]
+        limits = getattr(request, "limits", None)
+        return Task(
+            verb,
+            request,
+            result_type,
+            lambda job_id, emit: work(self._parts.context(job_id, emit), request),
+            slots=_slots(request),
+            idempotency_key=idempotency_key,
+            timeout_s=limits.timeout_s if limits is not None else None,
+        )
+
+    async def _run(self, verb: str, request: object, kind: type[Result], idempotency_key: str) -> Result:
+        task: Task[Result] = self._task(verb, request, idempotency_key)
+        assert task.result_type is kind
+        return await self._job(task)
+
+    async def _job(self, task: Task[Result]) -> Result:
+        target = _target(values.to_object(task.request))
+        try:
+            result = await self._parts.runner.run(task, self._parts.emit)
+        except HoldfastError as error:
+            await self._parts.write_down(task.verb, target, _outcome_of(error), error.message)
+            raise
+        status = getattr(result, "status", "")
+        await self._parts.write_down(task.verb, target, "incomplete" if status == "incomplete" else "done")
+        return result
+
+
+def _slots(request: object) -> tuple[str, ...]:
+    """What the job takes a place at. One backup of a source at a time; limits of hosts and storages are the administrator's."""
+    slots = [f"source:{name}" for name in getattr(request, "sources", ())]
+    slots += [f"storage:{name}" for name in getattr(request, "storages", ())]
+    slots += [f"storage:{name}" for name in (getattr(request, "storage", ""),) if name]
+    return tuple(dict.fromkeys(slots))
+
+
+def _target(request: Mapping[str, Any]) -> str:
+    for name in ("sources", "backups", "backup", "storage", "source", "from_storage"):
+        value = request.get(name)
+        if value:
+            return value if isinstance(value, str) else ", ".join(value)
+    return ""
+
+
+def _outcome_of(error: HoldfastError) -> Outcome:
+    if isinstance(error, RefusedError):
+        return "refused"
+    return "cancelled" if isinstance(error, InterruptedJobError) else "failed"
