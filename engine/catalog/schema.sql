@@ -50,6 +50,7 @@ CREATE TABLE backups (
 );
 CREATE INDEX backups_by_time ON backups (created_at, backup_id);
 CREATE INDEX backups_by_source ON backups (source, created_at, backup_id);
+CREATE INDEX backups_not_completed ON backups (status, created_at, backup_id) WHERE status <> 'completed';
 CREATE INDEX backups_by_job ON backups (job_id) WHERE job_id <> '';
 CREATE INDEX backups_expiring ON backups (expires_at) WHERE expires_at IS NOT NULL;
 
@@ -64,6 +65,7 @@ CREATE TABLE copies (
     PRIMARY KEY (backup_id, storage)
 ) WITHOUT ROWID;
 CREATE INDEX copies_by_storage ON copies (storage, created_at, backup_id);
+CREATE INDEX copies_missing ON copies (storage) WHERE snapshot_id = x'';
 CREATE INDEX copies_by_snapshot ON copies (snapshot_id) WHERE snapshot_id <> x'';
 
 CREATE TABLE tags (
