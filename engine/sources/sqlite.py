@@ -32,13 +32,15 @@ _VACUUM_INTO_SINCE = (3, 27)
 _NO_FILE, _NO_FOLDER = 66, 73
 """Statuses of our own scripts (EX_NOINPUT and EX_CANTCREAT of sysexits.h), which sqlite3 does not use."""
 
-# `$1` is the database. /var/tmp, because /tmp is often in memory. The shell must end by `exit` for its trap to run, also when told to end.
+# `$1` is the database. /var/tmp, because /tmp is often in memory. It may be told
+# to end twice, by us and by its guard, and the second time must not end `rm`.
 _FRAME = f"""
 [ -f "$1" ] || {{ echo "there is no such file" >&2; exit {_NO_FILE}; }}
 umask 077
 t=$(mktemp -d "${{TMPDIR:-/var/tmp}}/holdfast.XXXXXXXX") || exit {_NO_FOLDER}
-trap 'cd /; rm -rf "$t"' EXIT
-trap 'exit 143' HUP INT TERM
+clean() {{ trap "" HUP INT TERM; cd /; rm -rf "$t"; }}
+trap clean EXIT
+trap 'clean; exit 143' HUP INT TERM
 cd "$t" || exit {_NO_FOLDER}
 """
 _SQLITE3 = f"sqlite3 -batch -bail -readonly -init /dev/null -cmd '.timeout {_BUSY_TIMEOUT_MS}'"
@@ -80,7 +82,10 @@ _PYTHON_CHECK = (
 _PYTHON_BACKUP = (
     _PYTHON_OPEN
     + f"""
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+def leave(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
+signal.signal(signal.SIGTERM, leave)
 os.umask(0o77)
 try:
     folder = tempfile.TemporaryDirectory(prefix="holdfast.", dir=os.environ.get("TMPDIR", "/var/tmp"))
@@ -100,6 +105,8 @@ with folder as name:
         sys.stdout.buffer.flush()
     except (sqlite3.Error, OSError) as error:
         sys.exit("Error: %s" % error)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 """
 )
 

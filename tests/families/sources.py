@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
 
 from engine.errors import HoldfastError
-from engine.hosts.base import OpenHost
+from engine.hosts.base import Command, Completed, Facts, FileAccess, OpenHost, Process
 from engine.model.definitions import OptionValue, Source
 from engine.model.entry import Entry, Failure
 from engine.sources.base import ItemStream, OpenSource, TreeFeed
@@ -102,3 +102,42 @@ async def drain(stream: ItemStream) -> bytes:
     while piece := await stream.read():
         pieces.append(piece)
     return b"".join(pieces)
+
+
+class Equipped(OpenHost):
+    """The host, but that it says of itself to have these tools and no others."""
+
+    def __init__(self, host: OpenHost, *tools: str) -> None:
+        self._host = host
+        self._tools = tools
+
+    @property
+    def name(self) -> str:
+        """See `base.OpenHost.name`."""
+        return self._host.name
+
+    async def facts(self) -> Facts:
+        """See `base.OpenHost.facts`."""
+        facts = await self._host.facts()
+        tools = {name: version for name, version in facts.tools.items() if name in self._tools}
+        return replace(facts, tools=tools, has_gnu_find=False, has_gnu_tar=False)
+
+    async def run(
+        self,
+        command: Command,
+        *,
+        input_bytes: bytes = b"",
+        limit_bytes: int = 1 << 20,
+        timeout_s: float = 60.0,
+    ) -> Completed:
+        """See `base.OpenHost.run`."""
+        return await self._host.run(
+            command, input_bytes=input_bytes, limit_bytes=limit_bytes, timeout_s=timeout_s
+        )
+
+    def start(self, command: Command) -> AbstractAsyncContextManager[Process]:
+        return self._host.start(command)
+
+    def files(self) -> AbstractAsyncContextManager[FileAccess]:
+        """See `base.OpenHost.files`."""
+        return self._host.files()

@@ -13,13 +13,18 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine.errors import ConfigurationError
 from engine.model.entry import Entry
 
-_RUNE = rb"(?:[\x00-\x2e\x30-\x7f]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}|[\x80-\xff])"
-"""One character but the slash: UTF-8, or a single byte where it is none."""
+_TAIL = rb"[\x80-\xbf]"
+_RUNE = (
+    rb"(?>[\x00-\x2e\x30-\x7f]|[\xc2-\xdf]T|\xe0[\xa0-\xbf]T|[\xe1-\xec\xee\xef]TT|\xed[\x80-\x9f]T"
+    rb"|\xf0[\x90-\xbf]TT|[\xf1-\xf3]TTT|\xf4[\x80-\x8f]TT|[\x80-\xff])"
+).replace(b"T", _TAIL)
+"""One character but the slash: UTF-8 (RFC 3629), or a single byte where it is none. Atomic: no character is taken for two."""
+_ANY = re.compile(rb"[^/]+")
 _PLAIN_FOR_FIND = re.compile(r"[A-Za-z0-9_ @%+=:,~#-]+|[.*]")
 """What a part may be made of to be said to find exactly: `?` and brackets depend on the host's character set."""
 
@@ -29,16 +34,19 @@ class Excludes:
 
     def __init__(self, patterns: Sequence[str]) -> None:
         """Raises: ConfigurationError for a pattern that is malformed."""
-        self._rules: list[tuple[bool, re.Pattern[bytes]]] = []
+        self._rules: list[tuple[bool, Callable[[bytes], object]]] = []
+        """Whether it takes back, and what answers for an absolute path."""
         self._left_out = b"\0"
         """The directory that was left out last, with a slash at its end."""
+        if not any(pattern.startswith("!") for pattern in patterns):
+            simple = [pattern for pattern in patterns if _split(pattern).count(b"**") < 2]
+            if simple:
+                joined = b"|".join(b"(?:%b)" % _expression(_split(pattern), pattern) for pattern in simple)
+                self._rules.append((False, re.compile(joined, re.DOTALL).search))
+            patterns = [pattern for pattern in patterns if pattern not in simple]
         for pattern in patterns:
             is_negated = pattern.startswith("!")
-            expression = _expression(pattern[1:] if is_negated else pattern)
-            self._rules.append((is_negated, re.compile(expression, re.DOTALL)))
-        if self._rules and not any(is_negated for is_negated, _ in self._rules):
-            joined = b"|".join(b"(?:%b)" % rule.pattern for _, rule in self._rules)
-            self._rules = [(False, re.compile(joined, re.DOTALL))]
+            self._rules.append((is_negated, _rule(pattern[1:] if is_negated else pattern)))
 
     def keep(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Those of a batch that are not left out."""
@@ -65,7 +73,7 @@ class Excludes:
         path = b"/" + path
         is_out = False
         for is_negated, rule in self._rules:
-            if is_out == is_negated and rule.search(path):
+            if is_out == is_negated and rule(path):
                 is_out = not is_negated
         return is_out
 
@@ -92,22 +100,48 @@ def _split(pattern: str) -> list[bytes]:
     return [b""] if cleaned == b"/" else cleaned.split(b"/")
 
 
-def _expression(pattern: str) -> bytes:
-    """A regular expression to be searched in an absolute path."""
+def _rule(pattern: str) -> Callable[[bytes], object]:
     parts = _split(pattern)
+    if parts.count(b"**") < 2:
+        return re.compile(_expression(parts, pattern), re.DOTALL).search
+    compiled = [None if part == b"**" else re.compile(_part(part, pattern), re.DOTALL) for part in parts]
+    is_absolute = parts[0] == b""
+    if is_absolute:
+        compiled = compiled[1:]
+    return lambda path: _matches_expanded(compiled, path.split(b"/")[1:], is_absolute=is_absolute)
+
+
+def _matches_expanded(
+    pattern: Sequence[re.Pattern[bytes] | None], parts: Sequence[bytes], *, is_absolute: bool
+) -> bool:
+    """restic's way with several `**`: it tries each in turn for no more parts than the path has over the pattern, the other `**` counted
+    as one part each, so that together they must stand for some. No regular expression says that.
+    """
+    if None in pattern:
+        place = list(pattern).index(None)
+        return any(
+            _matches_expanded(
+                [*pattern[:place], *[_ANY] * count, *pattern[place + 1 :]], parts, is_absolute=is_absolute
+            )
+            for count in range(len(parts) - len(pattern) + (2 if is_absolute else 3))
+        )
+    offsets = range(len(parts) - len(pattern) + 1)
+    return any(
+        all(one and one.fullmatch(part) for one, part in zip(pattern, parts[offset:], strict=False))
+        for offset in (offsets[:1] if is_absolute else offsets)
+    )
+
+
+def _expression(parts: Sequence[bytes], pattern: str) -> bytes:
+    """A regular expression to be searched in an absolute path, for a pattern with at most one `**`."""
     is_absolute = parts[0] == b""
     if is_absolute:
         parts = parts[1:]
+    if all(part == b"**" for part in parts):
+        return b"/"
     # A walk over groups of a slash and a part; `**` is any number of them.
     body = b"".join(rb"(?:/[^/]+)*" if part == b"**" else b"/" + _part(part, pattern) for part in parts)
-    if all(part == b"**" for part in parts):
-        body = b""
-    expression = body + (rb"(?:/|\Z)" if body else b"/")
-    if parts.count(b"**") > 1:
-        # restic's bound on how far it expands the first of several: together they must stand for at least all but one of themselves.
-        least = len(parts) - 2 + is_absolute
-        return rb"\A(?=(?:/[^/]+){%d})%b%b" % (least, b"" if is_absolute else rb"(?:/[^/]+)*?", expression)
-    return rb"\A" + expression if is_absolute else expression
+    return (rb"\A" if is_absolute else b"") + body + rb"(?:/|\Z)"
 
 
 def _part(part: bytes, pattern: str) -> bytes:

@@ -67,7 +67,11 @@ class WalkLister:
             else:
                 first = await self._files.entry(root)
                 pending = [first] if self._excludes.keep([first]) else []
-                device = first.device if self._is_one_file_system else None
+                device = first.device if self._is_one_file_system and first.device else None
+                if self._is_one_file_system and device is None:
+                    self._journal.warn(
+                        "plain file access does not tell file systems apart, so what is mounted below was read too"
+                    )
             while pending:
                 batch: list[Entry] = []
                 entry = pending.pop()

@@ -39,25 +39,35 @@ PATTERNS = st.builds(
 # The reference: restic's internal/filter/filter.go and Go's filepath.Match, written again as they stand there.
 
 
-def go_match(pattern: str, name: str) -> bool:
-    """Go's filepath.Match; ValueError for a malformed pattern."""
+def go_match(pattern: str, name: bytes) -> bool:
+    """Go's filepath.Match; ValueError for a malformed pattern. As in Go, `*` takes bytes, and all else characters."""
     if not pattern:
         return not name
     head = pattern[0]
     if head == "*":
-        return any(
-            go_match(pattern[1:], name[skip:]) for skip in range(len(name) + 1) if "/" not in name[:skip]
-        )
+        return any(go_match(pattern[1:], name[skip:]) for skip in range(len(name) + 1))
+    letter, size = go_decode(name)
     if head == "?":
-        return bool(name) and name[0] != "/" and go_match(pattern[1:], name[1:])
+        return bool(name) and go_match(pattern[1:], name[size:])
     if head == "[":
-        is_in, rest = _go_set(pattern[1:], name[:1])
-        return bool(name) and is_in and go_match(rest, name[1:])
+        is_in, rest = _go_set(pattern[1:], letter)
+        return bool(name) and is_in and go_match(rest, name[size:])
     if head == "\\":
         pattern = pattern[1:]
         if not pattern:
             raise ValueError("escape at the end")
-    return name[:1] == pattern[0] and go_match(pattern[1:], name[1:])
+    literal = pattern[0].encode()
+    return name.startswith(literal) and go_match(pattern[1:], name[len(literal) :])
+
+
+def go_decode(name: bytes) -> tuple[str, int]:
+    """Go's utf8.DecodeRune."""
+    for size in range(1, 5):
+        try:
+            return name[:size].decode(), size
+        except UnicodeDecodeError:
+            continue
+    return "\ufffd", 1
 
 
 def _go_set(rest: str, letter: str) -> tuple[bool, str]:
@@ -114,7 +124,7 @@ def _part_matches(pattern: str, name: str) -> bool:
     if not set(pattern) & set("\\[]*?"):
         return pattern == name
     # Go lets `[^a]` match the slash that stands for the root, so that restic leaves out everything; that we do not.
-    return name != "/" and go_match(pattern, name)
+    return name != "/" and go_match(pattern, os.fsencode(name))
 
 
 def restic_leaves_out(patterns: Sequence[str], path: str) -> bool:
@@ -137,11 +147,13 @@ def restic_leaves_out(patterns: Sequence[str], path: str) -> bool:
 
 
 def is_well_formed(pattern: str) -> bool:
-    """Whether Go takes it."""
+    """Whether Go takes it, and there is anything in it."""
+    if not pattern.removeprefix("!"):
+        return False
     try:
         for part in posixpath.normpath(pattern.removeprefix("!")).split("/"):
             for name in ("", "a", "ab", "é"):
-                go_match(part, name)
+                go_match(part, name.encode())
             Excludes([part or "x"])
     except (ValueError, ConfigurationError):
         return False
@@ -166,6 +178,8 @@ def entry(path: str, type_: str = "f") -> Entry:
 @example(["a", "!a/b"], "/a/b")
 @example(["[^a]"], "/é")
 @example(["a"], "/a\n")
+@example(["??"], "/é")
+@example(["*[^a-é]]"], "/é]")
 def test_excludes_mean_what_restic_means(patterns: list[str], path: str) -> None:
     """A list of excludes that served restic for years must keep and leave out the same files here."""
     expected = restic_leaves_out(patterns, path)
