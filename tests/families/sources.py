@@ -136,6 +136,7 @@ class Equipped(OpenHost):
         )
 
     def start(self, command: Command) -> AbstractAsyncContextManager[Process]:
+        """See `base.OpenHost.start`."""
         return self._host.start(command)
 
     def files(self) -> AbstractAsyncContextManager[FileAccess]:
