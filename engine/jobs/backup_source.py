@@ -21,11 +21,11 @@ from engine.model.definitions import Source
 from engine.model.entry import Failure
 from engine.model.requests import BackupRequest
 from engine.model.secret import Secret
-from engine.repository import writer
+from engine.repository import wholeness, writer
 from engine.repository.pool import Processes
 from engine.repository.repository import Repository
 from engine.repository.tree_writer import TreeCounts
-from engine.repository.writer import Committed, WriteSession
+from engine.repository.writer import Committed, Parent, WriteSession
 from engine.sources import registry as sources
 from engine.sources.base import Item, ItemStream, OpenSource
 
@@ -80,13 +80,11 @@ async def capture(job: Capture, opened: Sequence[Opened], processes: Processes) 
             sources.open_source(job.source, job.host, await source_secrets(context, job.source))
         )
         parents = {} if job.request.kind == "full" else await _parents(job, opened)
-        is_tree = source.traits.shape == "tree"
-        channels = await stack.enter_async_context(processes.channels()) if is_tree else None
         session = await stack.enter_async_context(
             writer.open_session(
                 [(each.repository, each.lock) for each in opened],
                 clock=context.clock,
-                channels=channels,
+                processes=processes,
                 emit=context.emit,
             )
         )
@@ -126,15 +124,21 @@ async def _read(
 ) -> _Read:
     if source.traits.shape == "items":
         return await _read_items(job, await source.items(), session)
-    parent: tuple[Repository, bytes] | None = None
-    for each in opened:
-        if each.repository.id in parents:
-            parent = (each.repository, parents[each.repository.id][1].tree)
-            break
+    parent = _parent(opened, parents)
     async with source.tree() as feed:
         result = await session.save_tree(feed, parent)
         paths, excludes = _option(job.source, "path"), _option(job.source, "exclude")
         return _Read(result.tree_id, result.counts, paths, list(feed.warnings()), result.failures, excludes)
+
+
+def _parent(opened: Sequence[Opened], parents: Mapping[str, tuple[str, Snapshot]]) -> Parent | None:
+    having = [each.repository for each in opened if each.repository.id in parents]
+    if not having:
+        return None
+    is_whole = len(having) == len(opened) and all(
+        wholeness.is_whole(repository, parents[repository.id][0]) for repository in having
+    )
+    return Parent(having[0], parents[having[0].id][1].tree, is_whole)
 
 
 async def _read_items(job: Capture, items: Sequence[Item], session: WriteSession) -> _Read:

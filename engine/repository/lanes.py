@@ -7,6 +7,7 @@ A lane whose storage fails is dropped from the session with its reason; the othe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from engine.format import index as index_format
 from engine.format import pack
 from engine.format.pack import BlobEntry
 from engine.format.snapshot import Snapshot, encode
+from engine.repository import wholeness
 from engine.repository.lock import HeldLock
 from engine.repository.packing import Loose, merge_loose
 from engine.repository.repository import Repository
@@ -58,6 +60,7 @@ class Lane:
         self._changed = asyncio.Event()
         self._unindexed: list[tuple[bytes, Sequence[BlobEntry]]] = []
         self._unindexed_blobs = 0
+        self._index_ids: list[bytes] = []
         self._indexed_at = clock.monotonic()
         self._index_turn = asyncio.Lock()
 
@@ -113,10 +116,13 @@ class Lane:
             return None
         try:
             await self._lock.assert_held()
-            return await self.repository.save_unpacked(Kind.SNAPSHOT, encode(snapshot))
+            snapshot_id = await self.repository.save_unpacked(Kind.SNAPSHOT, encode(snapshot))
         except HoldfastError as error:
             self.drop(error)
             return None
+        with contextlib.suppress(OSError):
+            wholeness.record(self.repository, snapshot_id, self._index_ids)
+        return snapshot_id
 
     async def write_index(self) -> None:
         """Writes an index file for the packs that have none yet.
@@ -129,7 +135,8 @@ class Lane:
             if packs:
                 await self._lock.confirmed()
                 await self._lock.assert_held()
-                await self.repository.save_unpacked(Kind.INDEX, index_format.encode(packs))
+                name = await self.repository.save_unpacked(Kind.INDEX, index_format.encode(packs))
+                self._index_ids.append(bytes.fromhex(name))
 
     async def _store(self, finished: pack.Pack) -> None:
         await self._lock.confirmed()

@@ -81,6 +81,7 @@ class ParentTrees:
     """Reads trees of a repository in the order of a backup. Whole packs are fetched: the trees of one backup lie side by side in a few."""
 
     def __init__(self, repository: Repository, indexes: Sequence[Index]) -> None:
+        """`indexes` are those of the repositories in which each blob of a file must be found for it to count as unchanged."""
         self._repository = repository
         self._indexes = indexes
         self._sealer = repository.sealer()
@@ -106,6 +107,8 @@ class ParentTrees:
 
     def _lacking(self, blob: bytes) -> set[bytes]:
         """Content that not all of the repositories hold."""
+        if not self._indexes:
+            return set()
         joined = binascii.unhexlify(b"".join(_CONTENT_ID.findall(blob)))
         lacking = set()
         for index in self._indexes:

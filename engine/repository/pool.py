@@ -144,10 +144,16 @@ class _Worker:
 
 
 class Pool:
-    """The workers, ready. Made by `start`."""
+    """The workers, ready. Made by `open_pool`."""
 
-    def __init__(self, workers: Sequence[_Worker]) -> None:
+    def __init__(self, workers: Sequence[_Worker], listeners: Sequence[asyncio.Task[None]]) -> None:
         self._workers = workers
+        self._listeners = listeners
+
+    def close(self) -> None:
+        """Stops listening. After `drain` the workers have nothing more to say, and their channels can serve another pool."""
+        for listener in self._listeners:
+            listener.cancel()
 
     def put(self, blob_type: BlobType, data: bytes, token: Any, receiver: Receiver) -> _Worker | None:
         """Takes one small blob. `receiver` is told its id with its token, on the event loop, once its batch is stored.
@@ -183,11 +189,10 @@ class Pool:
         return loose
 
 
-@asynccontextmanager
-async def start(
-    lanes: Sequence[Lane], channels: Sequence[Channel], options: PackingOptions
-) -> AsyncIterator[Pool]:
-    """Sets the workers up for these lanes. The channels stay the caller's."""
+async def open_pool(
+    lanes: Sequence[Lane], channels: Sequence[Channel], options: PackingOptions, group: asyncio.TaskGroup
+) -> Pool:
+    """Sets the workers up for these lanes; they are listened to by tasks of `group` until `close`. The channels stay the caller's."""
     setup = {
         "lanes": [
             {
@@ -201,14 +206,9 @@ async def start(
         "pack_bytes": options.pack_bytes,
     }
     workers = [_Worker(channel, lanes) for channel in channels]
-    async with task_scope() as group:
-        listeners = []
-        for worker in workers:
-            await worker.channel.send(pool_worker.SETUP, setup)
-            listeners.append(group.create_task(worker.listen()))
-        yield Pool(workers)
-        for listener in listeners:
-            listener.cancel()
+    for worker in workers:
+        await worker.channel.send(pool_worker.SETUP, setup)
+    return Pool(workers, [group.create_task(worker.listen()) for worker in workers])
 
 
 class Processes:
@@ -228,12 +228,14 @@ class Processes:
                 await processes._spawn()
             yield processes
 
-    @asynccontextmanager
-    async def channels(self) -> AsyncIterator[list[Channel]]:
-        """One channel for each core, for one session. Left by an error, they are given up: answers may still be under way in them."""
+    async def take(self) -> list[Channel]:
+        """One channel for each core, for one session; to be given back unless it was left in mid-work: answers may still be under way."""
         channels = self._channels or await self._spawn()
         self._channels = None
-        yield channels
+        return channels
+
+    def give_back(self, channels: list[Channel]) -> None:
+        """The session is over, and drained."""
         self._channels = channels
 
     async def _spawn(self) -> list[Channel]:

@@ -57,7 +57,7 @@ class Repository:
         self.clock = clock
         self.index = Index()
         self.decoder = BlobDecoder(unlocked.master)
-        self._cache_directory = cache_directory / config.id if cache_directory is not None else None
+        self.cache_directory = cache_directory / config.id if cache_directory is not None else None
         self._sealer = Sealer(unlocked.master)
         self._trees = BlobCache(TREE_CACHE_BYTES)
 
@@ -263,10 +263,10 @@ class Repository:
 
     def _index_directory(self) -> Path:
         """Where packed index files go; without a cache a private directory that is removed with this object."""
-        if self._cache_directory is None:
-            self._cache_directory = Path(tempfile.mkdtemp(prefix="holdfast-index-"))
-            weakref.finalize(self, shutil.rmtree, self._cache_directory, ignore_errors=True)
-        return self._cache_directory
+        if self.cache_directory is None:
+            self.cache_directory = Path(tempfile.mkdtemp(prefix="holdfast-index-"))
+            weakref.finalize(self, shutil.rmtree, self.cache_directory, ignore_errors=True)
+        return self.cache_directory
 
 
 def _checked_decode(sealer: Sealer, name: str, stored: bytes) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +32,9 @@ from engine.repository.repository import Repository
 from engine.repository.tree_writer import Feed, StreamResult, TreeResult, TreeWriter
 from engine.scope import task_scope
 
+FEW = 64
+"""So many small blobs are left to the threads: worker processes take longer to start than they save."""
+
 _RESCUE_S = 20.0
 """How long an interrupted session may take to index what it stored."""
 
@@ -41,6 +44,16 @@ class WriteOptions:
     """How a session writes."""
 
     packing: PackingOptions = field(default_factory=PackingOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The snapshot that a tree is decided against."""
+
+    repository: Repository
+    tree: bytes
+    is_whole: bool = False
+    """Whether all repositories of the session are known to hold everything that it needs (wholeness.py); else each blob is looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +71,17 @@ class WriteSession:
     """An open session. Made by `open_session`; used by one task at a time, but for what it starts itself."""
 
     def __init__(
-        self, lanes: Sequence[Lane], workers: chunk_workers.ChunkWorkers, small: pool.Pool | None, emit: Emit
+        self,
+        lanes: Sequence[Lane],
+        workers: chunk_workers.ChunkWorkers,
+        start_pool: Callable[[], Awaitable[pool.Pool]] | None,
+        emit: Emit,
     ) -> None:
         self._lanes = lanes
         self._workers = workers
-        self._pool = small
+        self._start_pool = start_pool
+        self._pool: pool.Pool | None = None
+        self._few = 0
         self._emit = emit
         self._seen_trees: set[bytes] = set()
         self._seed = lanes[0].repository.chunker_seed
@@ -108,7 +127,17 @@ class WriteSession:
         if self._pool is not None:
             worker = self._pool.put("data", data, token, receiver)
             return None if worker is None else self._pool.make_room(worker)
+        self._few += 1
+        if self._few > FEW and self._start_pool is not None:
+            return self._put_in_new_pool(self._start_pool, data, token, receiver)
         return self._workers.submit(data, "data", lambda blob_id: receiver((token,), blob_id))
+
+    async def _put_in_new_pool(
+        self, start_pool: Callable[[], Awaitable[pool.Pool]], data: bytes, token: Any, receiver: pool.Receiver
+    ) -> None:
+        self._pool = await start_pool()
+        if (worker := self._pool.put("data", data, token, receiver)) is not None:
+            await self._pool.make_room(worker)
 
     async def save_tree_blob(self, data: bytes, tree_id: bytes | None = None) -> bytes:
         """Stores one tree, where a repository lacks it; returns its id."""
@@ -121,11 +150,13 @@ class WriteSession:
             await self._submit(data, "tree")
         return tree_id
 
-    async def save_tree(self, feed: Feed, parent: tuple[Repository, bytes] | None) -> TreeResult:
-        """Stores a tree of files, as far as it differs from the parent's: a repository and the tree's id there. Raises: see TreeWriter.run."""
-        indexes = [lane.repository.index for lane in self._lanes if lane.is_alive]
-        parents = ParentTrees(parent[0], indexes) if parent else None
-        return await TreeWriter(feed, self, parents, self._emit).run(parent[1] if parent else None)
+    async def save_tree(self, feed: Feed, parent: Parent | None) -> TreeResult:
+        """Stores a tree of files, as far as it differs from the parent's. Raises: see TreeWriter.run."""
+        if parent is None:
+            return await TreeWriter(feed, self, None, self._emit).run(None)
+        asked = [] if parent.is_whole else [lane.repository.index for lane in self._lanes if lane.is_alive]
+        parents = ParentTrees(parent.repository, asked)
+        return await TreeWriter(feed, self, parents, self._emit).run(parent.tree)
 
     async def nudge(self) -> None:
         """Sends on what was gathered into batches, since nothing more comes for now."""
@@ -184,24 +215,24 @@ async def open_session(
     repositories: Sequence[tuple[Repository, HeldLock]],
     *,
     clock: Clock,
-    channels: Sequence[Channel] | None = None,
+    processes: pool.Processes | None = None,
     options: WriteOptions | None = None,
     emit: Emit = ignore,
 ) -> AsyncIterator[WriteSession]:
-    """Opens a session over locked repositories. With `channels` (from pool.start_processes) small blobs go to worker processes.
+    """Opens a session over locked repositories. With `processes` many small blobs go to worker processes.
 
     Leaving it without `commit`, by an error or a cancel, leaves the repositories as they were but for blobs that the index knows.
     """
     tune_allocator()
     packing = (options or WriteOptions()).packing
     lanes = [Lane(repository, lock, clock, packing.pack_bytes) for repository, lock in repositories]
-    async with task_scope() as uploads, AsyncExitStack() as stack:
+    async with task_scope() as group, AsyncExitStack() as stack:
         for lane in lanes:
             for _ in range(UPLOADS):
-                uploads.create_task(lane.upload())
+                group.create_task(lane.upload())
         workers = await stack.enter_async_context(chunk_workers.start(lanes, packing))
-        small = await stack.enter_async_context(pool.start(lanes, channels, packing)) if channels else None
-        session = WriteSession(lanes, workers, small, emit)
+        starter = _PoolStarter(lanes, processes, packing, group) if processes is not None else None
+        session = WriteSession(lanes, workers, starter.start if starter is not None else None, emit)
         try:
             yield session
         except BaseException:
@@ -209,9 +240,45 @@ async def open_session(
             for lane in lanes:
                 lane.drop(InterruptedJobError())
             raise
+        else:
+            if starter is not None:
+                starter.give_back()
         finally:
             for lane in lanes:
                 lane.end()
+            if starter is not None:
+                starter.close()
+
+
+class _PoolStarter:
+    """Starts the pool of a session when it is first needed."""
+
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        processes: pool.Processes,
+        packing: PackingOptions,
+        group: asyncio.TaskGroup,
+    ) -> None:
+        self._lanes = lanes
+        self._processes = processes
+        self._packing = packing
+        self._group = group
+        self._channels: list[Channel] = []
+        self._pool: pool.Pool | None = None
+
+    async def start(self) -> pool.Pool:
+        self._channels = await self._processes.take()
+        self._pool = await pool.open_pool(self._lanes, self._channels, self._packing, self._group)
+        return self._pool
+
+    def give_back(self) -> None:
+        if self._pool is not None:
+            self._processes.give_back(self._channels)
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
 
 
 async def _rescue(session: WriteSession) -> None:
