@@ -42,8 +42,9 @@ async def report(host: OpenHost, sources: Sequence[Source], elapsed: Callable[[]
 
 async def grants(definition: Host, host: OpenHost, sources: Sequence[Source]) -> str:
     """Text to paste on the host. Raises: HostError."""
-    commands = [command for source in sources for command in registry.commands(source)]
-    return host_grants.grants(definition, await host.facts(), commands)
+    facts = await host.facts()
+    commands = [command for source in sources for command in registry.commands(source, facts)]
+    return host_grants.grants(definition, facts, commands)
 
 
 async def _folders(host: OpenHost) -> list[str]:

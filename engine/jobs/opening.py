@@ -38,9 +38,14 @@ class OpenedSet:
 
 @asynccontextmanager
 async def open_repositories(
-    context: JobContext, storages: Sequence[definitions.Storage], *, is_exclusive: bool, limits: Limits
+    context: JobContext,
+    storages: Sequence[definitions.Storage],
+    *,
+    is_exclusive: bool,
+    limits: Limits,
+    is_loading_index: bool = True,
 ) -> AsyncIterator[OpenedSet]:
-    """Opens all of them at once, each with its lock held and its index loaded.
+    """Opens all of them at once, each with its lock held, and its index loaded unless the body does that itself.
 
     Raises: the first error, where none could be opened. A lock that is lost later ends the body with LockLostError.
     """
@@ -63,6 +68,8 @@ async def open_repositories(
                 continue
             try:
                 held = await _lock(context, repository, stack, is_exclusive=is_exclusive, limits=limits)
+                if is_loading_index:
+                    await repository.load_index()
             except HoldfastError as error:
                 found.failed.append((definition.name, error))
             else:
@@ -101,9 +108,7 @@ async def _lock(
         is_confirmed_first=is_exclusive,
         emit=context.emit,
     )
-    held = await stack.enter_async_context(holding)
-    await repository.load_index()
-    return held
+    return await stack.enter_async_context(holding)
 
 
 def _limit_options(limits: Limits) -> Mapping[str, OptionValue]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from engine.errors import HoldfastError, UnknownSnapshotError
-from engine.events import StepBegan, Warned
+from engine.events import Noted, StepBegan, Warned
 from engine.format.snapshot import Snapshot
 from engine.jobs.context import JobContext
 from engine.jobs.opening import open_repositories
@@ -13,10 +13,10 @@ from engine.model.backup import Backup, Copy
 from engine.model.requests import RestoreRequest
 from engine.model.results import RestoreResult
 from engine.repository import restore as restoring
-from engine.repository import restore_plan
 from engine.repository.patterns import Selection
 from engine.repository.repository import Repository
 from engine.repository.restore import RestoreOptions, Tally
+from engine.repository.restore_plan import PlanTotals, plan_restore
 
 _NAMED = 100
 """So many files that failed are named in the warnings."""
@@ -37,10 +37,27 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
     async with AsyncExitStack() as stack:
         repository, snapshot = await _open(context, backup, request, stack)
         if request.is_dry_run:
-            tally = await restore_plan.plan(repository, snapshot, options, emit=context.emit)
+            tally = await _preview(context, repository, snapshot, options)
         else:
             tally = await restoring.restore(repository, snapshot, options, emit=context.emit)
     return _result(context, request, tally, context.clock.monotonic() - began)
+
+
+async def _preview(
+    context: JobContext, repository: Repository, snapshot: Snapshot, options: RestoreOptions
+) -> Tally:
+    """What would be done, as figures; every path is a line of the log."""
+    totals = PlanTotals()
+    async for planned in plan_restore(repository, snapshot, options):
+        totals.add(planned)
+        path = planned.path.decode("utf-8", "backslashreplace")
+        context.emit(Noted(f"would {planned.action} /{path} ({planned.size_bytes} bytes)"))
+    return Tally(
+        restored_files=totals.creates + totals.replaces,
+        kept_files=totals.keeps,
+        deleted=totals.deletes,
+        done_bytes=totals.write_bytes,
+    )
 
 
 async def _open(

@@ -86,8 +86,9 @@ class BackupMethods(Methods):
         async with self._repository(shared.storage) as repository:
             first = await repository.load_snapshot(old_ids[shared.storage])
             second = await repository.load_snapshot(shared.snapshot_id)
-            async for each in diff.diff(repository, first.tree, second.tree):
-                yield each
+            async for each in diff.diff(repository, first, second):
+                path = "/" + each.path.decode(errors="backslashreplace")
+                yield Difference(path, each.kind, each.size_bytes_before, each.size_bytes_after)
 
     async def protect_backup(self, backup: str, *, is_protected: bool, hold_reason: str = "") -> Backup:
         """Protects a backup from forget and delete, or ends that. Raises: UnknownNameError."""

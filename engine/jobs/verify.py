@@ -1,0 +1,116 @@
+"""verify: proves that what a storage holds, or one backup of it, is whole; names the backups and paths that damage touches."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import replace
+
+from engine.catalog.backups import BackupFilter, ProofRecord
+from engine.errors import UnknownSnapshotError, UsageError
+from engine.events import StepBegan, Warned
+from engine.jobs.context import JobContext
+from engine.jobs.opening import Opened, open_repositories
+from engine.model.backup import Backup, Proof
+from engine.model.definitions import Storage
+from engine.model.requests import VerifyRequest
+from engine.model.results import Damage, VerifyResult
+from engine.repository import check as checking
+from engine.repository.check import CheckOptions, CheckResult
+
+
+async def run(context: JobContext, request: VerifyRequest) -> VerifyResult:
+    """Checks; what is damaged is in the result. Raises: UsageError, StorageError, RepositoryError where it cannot be looked at at all."""
+    backup = await context.catalog.backups.find(request.backup) if request.backup else None
+    storage = await _storage(context, request, backup)
+    began = context.clock.monotonic()
+    context.emit(StepBegan(f"verify {storage.name}"))
+    opening = open_repositories(
+        context, [storage], is_exclusive=False, limits=request.limits, is_loading_index=False
+    )
+    async with opening as opened:
+        found = opened.opened[0]
+        options = await _options(context, request, backup, found)
+        result = await checking.check(found.repository, options, emit=context.emit)
+        await _remember(context, request, found, result, backup)
+    damaged = await _with_backup_ids(context, storage, result.damaged)
+    for each in damaged:
+        context.emit(Warned(each.message))
+    return VerifyResult(
+        job_id=context.job_id,
+        status="damaged" if damaged else "passed",
+        storage=storage.name,
+        packs_read=result.packs_read,
+        bytes_read=result.bytes_read,
+        duration_s=context.clock.monotonic() - began,
+        damaged=tuple(damaged),
+        hints=tuple(result.hints),
+    )
+
+
+async def _storage(context: JobContext, request: VerifyRequest, backup: Backup | None) -> Storage:
+    if request.storage:
+        return await context.catalog.storages.get(request.storage)
+    if backup is None:
+        raise UsageError(
+            "nothing is named that could be verified", hint="name a backup, or a storage with --storage"
+        )
+    for copy in backup.copies:
+        if copy.snapshot_id:
+            return await context.catalog.storages.get(copy.storage)
+    raise UnknownSnapshotError(
+        f"no storage holds backup {backup.backup_id}", hint=f"holdfast show {backup.backup_id}"
+    )
+
+
+async def _options(
+    context: JobContext, request: VerifyRequest, backup: Backup | None, opened: Opened
+) -> CheckOptions:
+    snapshots = None
+    if backup is not None:
+        snapshots = [
+            copy.snapshot_id
+            for copy in backup.copies
+            if copy.storage == opened.definition.name and copy.snapshot_id
+        ]
+        if not snapshots:
+            raise UsageError(f"{opened.definition.name} does not hold backup {backup.backup_id}")
+    skipped: frozenset[bytes] = frozenset()
+    if request.max_age_days is not None:
+        since = context.clock.now() - datetime.timedelta(days=request.max_age_days)
+        skipped = frozenset(await context.catalog.pack_proofs.since(opened.repository.id, since))
+    is_reading = request.is_reading_data or request.subset is not None or request.max_age_days is not None
+    return CheckOptions(is_reading, request.subset, skipped, snapshots)
+
+
+async def _remember(
+    context: JobContext, request: VerifyRequest, opened: Opened, result: CheckResult, backup: Backup | None
+) -> None:
+    """Writes down which packs were proved, and which rung of the ladder each backup of the storage reached by it."""
+    now = context.clock.now()
+    repository_id, storage = opened.repository.id, opened.definition.name
+    await context.catalog.pack_proofs.record(repository_id, result.proved_packs, now)
+    bad_packs = [bytes.fromhex(each.pack) for each in result.damaged if each.pack]
+    await context.catalog.pack_proofs.remove(repository_id, bad_packs)
+    touched = {snapshot for each in result.damaged for snapshot in each.backups}
+    is_whole_reading = request.is_reading_data and request.subset is None and request.max_age_days is None
+    proof = Proof.VERIFIED if is_whole_reading else Proof.READABLE
+    chosen = (
+        [backup]
+        if backup is not None
+        else await context.catalog.backups.page(BackupFilter(storage=storage), limit=-1)
+    )
+    for each in chosen:
+        ids = {copy.snapshot_id for copy in each.copies if copy.storage == storage and copy.snapshot_id}
+        if ids:
+            is_passed = not ids & touched
+            await context.catalog.backups.record_proof(
+                ProofRecord(each.backup_id, storage, proof, now, is_passed, context.job_id)
+            )
+
+
+async def _with_backup_ids(context: JobContext, storage: Storage, damaged: Sequence[Damage]) -> list[Damage]:
+    """Snapshots by the ids of their backups, where the catalog knows them."""
+    snapshots = sorted({snapshot for each in damaged for snapshot in each.backups})
+    known = await context.catalog.backups.by_snapshots(storage.name, snapshots)
+    return [replace(each, backups=tuple(known.get(name, name) for name in each.backups)) for each in damaged]
