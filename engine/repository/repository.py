@@ -15,10 +15,12 @@ from typing import Final
 from engine.clock import Clock
 from engine.errors import (
     DamagedError,
+    HoldfastError,
     NoRepositoryError,
     ObjectMissingError,
     RepositoryExistsError,
     ShortReadError,
+    StorageError,
     UnknownSnapshotError,
 )
 from engine.format import config_file, polynomial, snapshot, unpacked
@@ -316,11 +318,14 @@ async def open_repository(
     Raises: NoRepositoryError, WrongPasswordError, UnsupportedRepositoryError, DamagedError naming the config or key.
     """
     async with task_scope() as group:
-        reading = group.create_task(_read_config(storage))
-        unlocking = group.create_task(keys.unlock(storage, password, key_hint))
+        unlocking = group.create_task(_unlock(storage, password, key_hint))
+        # What is wrong with the place itself says more than what is wrong with the keys in it.
+        sealed = await _read_config(storage)
     unlocked = unlocking.result()
+    if isinstance(unlocked, HoldfastError):
+        raise unlocked
     try:
-        config = config_file.decode(Sealer(unlocked.master), reading.result())
+        config = config_file.decode(Sealer(unlocked.master), sealed)
     except DamagedError as error:
         raise DamagedError(
             f"the config of the repository at {storage.location} is damaged: {error}",
@@ -329,12 +334,23 @@ async def open_repository(
     return Repository(storage, config, unlocked, clock, cache_directory)
 
 
+async def _unlock(storage: OpenStorage, password: Secret, key_hint: str) -> Unlocked | HoldfastError:
+    try:
+        return await keys.unlock(storage, password, key_hint)
+    except HoldfastError as error:
+        return error
+
+
 async def _read_config(storage: OpenStorage) -> bytes:
     try:
         return await storage.get(Key(Kind.CONFIG))
     except ObjectMissingError as error:
         missing = error
-    if await _holds(storage, Kind.KEY):
+    try:
+        has_keys = await _holds(storage, Kind.KEY)
+    except StorageError:
+        has_keys = False
+    if has_keys:
         raise DamagedError(
             f"the repository at {storage.location} has keys, but its config is missing",
             hint="put it back from the recovery kit",
