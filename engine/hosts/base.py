@@ -145,7 +145,7 @@ class Facts:
     user: str
     """The account that commands run as."""
     tools: Mapping[str, str] = field(default_factory=dict)
-    """Found tools and the first line of their version: find, tar, sqlite3, python3, zstd, pg_dump, mariadb-dump, redis-cli, …"""
+    """Found tools: find, tar and sqlite3 with the first line of their version, all others with their path."""
     has_gnu_find: bool = False
     has_gnu_tar: bool = False
 

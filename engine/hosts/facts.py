@@ -5,21 +5,12 @@ from __future__ import annotations
 from engine.errors import HostError
 from engine.hosts.base import Command, Facts
 
-VERSIONED = (
-    "find",
-    "tar",
-    "sqlite3",
-    "python3",
-    "zstd",
-    "pg_dump",
-    "mariadb-dump",
-    "mysqldump",
-    "redis-cli",
-    "mongodump",
-)
-"""Tools whose version decides something."""
+VERSIONED = ("find", "tar", "sqlite3")
+"""Tools whose version decides something at every backup."""
+NAMED = ("python3", "zstd", "pg_dump", "mariadb-dump", "mysqldump", "redis-cli", "mongodump")
+"""Tools whose version a person wants to see; asking takes a tenth of a second, so only `VERSIONS` does."""
 FOUND = (
-    "bash", "cat", "doas", "docker", "getfacl", "getfattr", "ionice", "kubectl", "mariadb", "mongorestore", "mysql", "nice", "pg_basebackup",
+    *NAMED, "bash", "cat", "doas", "docker", "getfacl", "getfattr", "ionice", "kubectl", "mariadb", "mongorestore", "mysql", "nice", "pg_basebackup",
     "pg_restore", "podman", "psql", "renice", "rsync", "runuser", "sha256sum", "stat", "sudo", "timeout",
 )  # fmt: skip
 """Tools of which it is enough to know that they are there: asking docker or kubectl for a version may take a second."""
@@ -32,6 +23,7 @@ for t in $2; do p=$(command -v $t 2>/dev/null) && echo "tool=$t=$p"; done
 """
 
 COMMAND = Command(("/bin/sh", "-c", _SCRIPT, "facts", " ".join(VERSIONED), " ".join(FOUND)))
+VERSIONS = Command(("/bin/sh", "-c", _SCRIPT, "facts", " ".join((*VERSIONED, *NAMED)), ""))
 
 
 def parse(host: str, answer: bytes) -> Facts:

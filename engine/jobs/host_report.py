@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 
+from engine.hosts import facts as host_facts
 from engine.hosts import grants as host_grants
 from engine.hosts.base import Command, OpenHost
 from engine.model.definitions import Host, Source
@@ -23,6 +24,7 @@ async def report(host: OpenHost, sources: Sequence[Source], elapsed: Callable[[]
     """Asks the host. Raises: HostError."""
     facts = await host.facts()
     duration_s = elapsed()
+    versions = host_facts.parse(host.name, (await host.run(host_facts.VERSIONS)).stdout).tools
     folders = await _folders(host)
     databases = await _sqlite_files(host)
     uncovered = [
@@ -34,7 +36,7 @@ async def report(host: OpenHost, sources: Sequence[Source], elapsed: Callable[[]
         duration_s=duration_s,
         hostname=facts.hostname,
         user=facts.user,
-        tools=tuple(sorted(facts.tools.items())),
+        tools=tuple(sorted({**facts.tools, **versions}.items())),
         proposals=tuple(proposals[:_MOST_PROPOSALS]),
         uncovered=tuple(uncovered),
     )
