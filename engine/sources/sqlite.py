@@ -33,14 +33,15 @@ _NO_FILE, _NO_FOLDER = 66, 73
 """Statuses of our own scripts (EX_NOINPUT and EX_CANTCREAT of sysexits.h), which sqlite3 does not use."""
 
 # `$1` is the database. /var/tmp, because /tmp is often in memory. It may be told
-# to end twice, by us and by its guard, and the second time must not end `rm`.
+# to end twice, by us and by its guard, and the second time must not end `rm`;
+# and a shell that reports a child's end to a standard error that is gone gets a SIGPIPE, which must not end it either.
 _FRAME = f"""
 [ -f "$1" ] || {{ echo "there is no such file" >&2; exit {_NO_FILE}; }}
 umask 077
 t=$(mktemp -d "${{TMPDIR:-/var/tmp}}/holdfast.XXXXXXXX") || exit {_NO_FOLDER}
-clean() {{ trap "" HUP INT TERM; cd /; rm -rf "$t"; }}
+clean() {{ trap "" HUP INT PIPE TERM; cd /; rm -rf "$t"; }}
 trap clean EXIT
-trap 'clean; exit 143' HUP INT TERM
+trap 'clean; exit 143' HUP INT PIPE TERM
 cd "$t" || exit {_NO_FOLDER}
 """
 _SQLITE3 = f"sqlite3 -batch -bail -readonly -init /dev/null -cmd '.timeout {_BUSY_TIMEOUT_MS}'"
