@@ -78,6 +78,10 @@ class ChunkWorkers:
         if self._error is not None:
             raise self._error
 
+    async def watch(self) -> None:
+        """Never returns. Raises: what a thread raised, at once, for the sake of those who wait for something else."""
+        await self.wait_until(lambda: False)
+
     def stop(self) -> None:
         """Lets the threads end after the chunk that each has in hand. Does not wait: a thread may need the loop to see its end."""
         self._is_stopping = True

@@ -22,7 +22,7 @@ from engine.repository import wholeness
 from engine.repository.lock import HeldLock
 from engine.repository.packing import Loose, merge_loose
 from engine.repository.repository import Repository
-from engine.storages.base import Key, Kind
+from engine.storages.base import Buffer, Key, Kind
 
 UPLOADS = 2
 """Packs on their way at once, and as many more may wait: what is in memory is at most twice this many packs."""
@@ -60,6 +60,8 @@ class Lane:
         self._changed = asyncio.Event()
         self._unindexed: list[tuple[bytes, Sequence[BlobEntry]]] = []
         self._unindexed_blobs = 0
+        self._sealed_index: tuple[Key, Sequence[Buffer]] | None = None
+        """An index file that may not be stored yet: storing it again under its name does no harm, and a second one would be a double."""
         self._index_ids: list[bytes] = []
         self._indexed_at = clock.monotonic()
         self._index_turn = asyncio.Lock()
@@ -130,13 +132,31 @@ class Lane:
         Raises: LockLostError: a prune may have deleted them, so nothing must point at them; StorageError.
         """
         async with self._index_turn:
-            packs, self._unindexed, self._unindexed_blobs = self._unindexed, [], 0
+            self._unindexed_blobs = 0
             self._indexed_at = self._clock.monotonic()
-            if packs:
+            while self._sealed_index is not None or self._unindexed:
                 await self._lock.confirmed()
                 await self._lock.assert_held()
-                name = await self.repository.save_unpacked(Kind.INDEX, index_format.encode(packs))
-                self._index_ids.append(bytes.fromhex(name))
+                key, parts = self._sealed_index or await self._seal_index()
+                await self.repository.storage.put(key, parts)
+                self._sealed_index = None
+                self._index_ids.append(bytes.fromhex(key.name))
+
+    async def _seal_index(self) -> tuple[Key, Sequence[Buffer]]:
+        count = len(self._unindexed)
+        name, parts = await self.repository.seal_unpacked(index_format.encode(self._unindexed[:count]))
+        del self._unindexed[:count]
+        self._sealed_index = Key(Kind.INDEX, name), parts
+        return self._sealed_index
+
+    async def rescue(self) -> None:
+        """After an interruption, or after it was dropped: lets the uploads under way end, and indexes what the storage took.
+
+        Raises: as `write_index`.
+        """
+        self._offered.clear()
+        await self._wait_until(lambda: not self._uploading)
+        await self.write_index()
 
     async def _store(self, finished: pack.Pack) -> None:
         await self._lock.confirmed()
@@ -165,6 +185,7 @@ class Lane:
         """Gives this repository up for the session; who waits to hand over a pack goes on."""
         if isinstance(error, LockLostError):
             self._unindexed.clear()
+            self._sealed_index = None
         if self.error is None:
             self.error = error
         self._offered.clear()

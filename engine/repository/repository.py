@@ -108,13 +108,16 @@ class Repository:
 
     async def save_unpacked(self, kind: Kind, json: bytes) -> str:
         """Stores an index file, snapshot or lock, after reading it back in memory. Returns its name."""
-        if len(json) <= _INLINE_BYTES:
-            name, parts = self.sealed_unpacked(json)
-        else:
-            name, stored = await asyncio.to_thread(unpacked.encode, self.sealer(), json)
-            parts = [stored]
+        name, parts = await self.seal_unpacked(json)
         await self.storage.put(Key(kind, name), parts)
         return name
+
+    async def seal_unpacked(self, json: bytes) -> tuple[str, list[bytes | bytearray]]:
+        """As `sealed_unpacked`, in a thread where it takes its time: for who may have to store the same file twice."""
+        if len(json) <= _INLINE_BYTES:
+            return self.sealed_unpacked(json)
+        name, stored = await asyncio.to_thread(unpacked.encode, self.sealer(), json)
+        return name, [stored]
 
     def sealed_unpacked(self, json: bytes) -> tuple[str, list[bytes | bytearray]]:
         """The name and the bytes of an unpacked file, for who must know the name before it is stored."""

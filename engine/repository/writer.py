@@ -83,6 +83,7 @@ class WriteSession:
         self._pool: pool.Pool | None = None
         self._few = 0
         self._emit = emit
+        self._is_flushed = True
         self._seen_trees: set[bytes] = set()
         self._seed = lanes[0].repository.chunker_seed
 
@@ -99,6 +100,7 @@ class WriteSession:
 
         async def submit(chunk: bytes | memoryview) -> None:
             nonlocal waiting
+            self._begin_blob()
             number = len(content)
             content.append(b"")
             waiting += 1
@@ -126,7 +128,11 @@ class WriteSession:
         """
         if self._pool is not None:
             worker = self._pool.put("data", data, token, receiver)
-            return None if worker is None else self._pool.make_room(worker)
+            if worker is None:
+                return None
+            self._begin_blob()
+            return self._pool.make_room(worker)
+        self._begin_blob()
         self._few += 1
         if self._few > FEW and self._start_pool is not None:
             return self._put_in_new_pool(self._start_pool, data, token, receiver)
@@ -172,6 +178,7 @@ class WriteSession:
         async with task_scope() as group:
             for lane, left in zip(self._lanes, loose, strict=True):
                 group.create_task(lane.finish(left))
+        self._is_flushed = True
         self.raise_if_all_dropped()
 
     async def commit(self, snapshot: Snapshot, parents: Mapping[str, bytes] | None = None) -> list[Committed]:
@@ -196,14 +203,23 @@ class WriteSession:
             assert error is not None
             raise error
 
+    async def finish(self) -> None:
+        """Flushes where that was not done. Raises: as `flush`."""
+        if not self._is_flushed:
+            await self.flush()
+
     async def rescue(self) -> None:
-        """After an interruption: indexes what was uploaded, so that the next backup finds it. Short, and never raises for a storage's fault."""
+        """Indexes what the storages took, dropped or not, so that the next backup finds it. Never raises for a storage's fault."""
         for lane in self._lanes:
-            if lane.is_alive:
-                with contextlib.suppress(HoldfastError):
-                    await lane.write_index()
+            with contextlib.suppress(HoldfastError):
+                await lane.rescue()
+
+    def _begin_blob(self) -> None:
+        self._is_flushed = False
+        self.raise_if_all_dropped()
 
     async def _submit(self, data: bytes, blob_type: BlobType) -> None:
+        self._begin_blob()
         if self._pool is None:
             await self._workers.submit(data, blob_type, _nothing)
         elif (worker := self._pool.put(blob_type, data, None, _nothing)) is not None:
@@ -221,7 +237,8 @@ async def open_session(
 ) -> AsyncIterator[WriteSession]:
     """Opens a session over locked repositories. With `processes` many small blobs go to worker processes.
 
-    Leaving it without `commit`, by an error or a cancel, leaves the repositories as they were but for blobs that the index knows.
+    Leaving it without `commit` leaves the repositories as they were but for blobs that the index knows: all that was given, or what was
+    stored by then where it is left by an error or a cancel. A second cancel cuts the time short that this may take.
     """
     tune_allocator()
     packing = (options or WriteOptions()).packing
@@ -233,17 +250,23 @@ async def open_session(
         workers = await stack.enter_async_context(chunk_workers.start(lanes, packing))
         starter = _PoolStarter(lanes, processes, packing, group) if processes is not None else None
         session = WriteSession(lanes, workers, starter.start if starter is not None else None, emit)
+        watching = group.create_task(workers.watch())
         try:
             yield session
+            await session.finish()
+            await _rescue(session)
         except BaseException:
-            await asyncio.shield(_rescue(session))
-            for lane in lanes:
-                lane.drop(InterruptedJobError())
+            try:
+                await _rescue(session)
+            finally:
+                for lane in lanes:
+                    lane.drop(InterruptedJobError())
             raise
         else:
             if starter is not None:
                 starter.give_back()
         finally:
+            watching.cancel()
             for lane in lanes:
                 lane.end()
             if starter is not None:
