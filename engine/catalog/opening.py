@@ -148,9 +148,6 @@ def _bring_to_version(
             f"the catalog {path} is of version {version}, and this holdfast knows versions up to {schema.version}",
             hint="a newer holdfast has been here: use that one",
         )
-    is_new = version == 0 and not _tables(connection)
-    if not is_new:
-        _keep_copy(connection, path, version)
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have been faster while this one waited for the transaction.
@@ -158,6 +155,7 @@ def _bring_to_version(
         if version != schema.version:
             if _tables(connection):
                 _refuse_while_in_use(connection, path, now)
+                _keep_copy(path, version, now)
                 steps = [schema.migrations[step] for step in range(version + 1, schema.version + 1)]
             else:
                 steps = [schema.whole]
@@ -184,16 +182,21 @@ def run_script(connection: sqlite3.Connection, script: str) -> None:
             statement = ""
 
 
-def _keep_copy(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    """Copies the catalog as it is to `<name>.version-<n>`, written aside and synced first. A copy that is there already is kept."""
-    final = path.with_name(f"{path.name}.version-{version}")
-    if final.exists():
-        return
+def _keep_copy(path: Path, version: int, now: datetime.datetime) -> None:
+    """Copies the catalog as it is to `<name>.version-<n>-<time>`, written aside and synced first.
+
+    While the transaction that migrates is open: nothing changes between the two, and of several processes one alone copies. SQLite
+    copies nothing through a connection that is writing, so that another one reads.
+    """
+    final = path.with_name(f"{path.name}.version-{version}-{now:%Y%m%dT%H%M%SZ}")
     aside = path.with_name(f".{final.name}.{os.getpid()}")
     try:
         _create_file(aside)
-        with contextlib.closing(sqlite3.connect(aside)) as target:
-            connection.backup(target)
+        with (
+            contextlib.closing(sqlite3.connect(path)) as source,
+            contextlib.closing(sqlite3.connect(aside)) as target,
+        ):
+            source.backup(target)
         with aside.open("rb") as written:
             os.fsync(written.fileno())
         aside.replace(final)

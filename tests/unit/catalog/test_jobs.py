@@ -229,3 +229,25 @@ async def test_claims_at_once_never_exceed_a_limit(catalog: Catalog) -> None:
             for pid in range(1, 9)
         ]
     assert sum(claim.result() is not None for claim in claims) == 3
+
+
+async def test_a_worker_is_alive_while_its_lease_is_and_it_is_not_proved_dead(
+    catalog: Catalog, clock: FakeClock
+) -> None:
+    """Where none is alive, a job starts one of its own."""
+    here = ProcessIdentity.current()
+    dead = ProcessIdentity(here.host, here.boot, here.pid, here.started - 1)
+    afar = ProcessIdentity("elsewhere", "boot+1", 1, 1)
+    for owner in (here, dead, afar):
+        await catalog.workers.renew(owner, "0.1.0")
+    assert {worker.owner for worker in await catalog.workers.alive()} == {str(here), str(afar)}
+    clock.advance(61)
+    await catalog.workers.renew(here, "0.1.0")
+    [worker] = await catalog.workers.alive()
+    assert (worker.owner, worker.version, worker.lease_until - worker.started_at) == (
+        str(here),
+        "0.1.0",
+        datetime.timedelta(seconds=121),
+    )
+    await catalog.workers.remove(str(here))
+    assert await catalog.workers.alive() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import stat
@@ -99,7 +100,7 @@ async def test_an_older_catalog_is_copied_then_migrated(path: Path, clock: FakeC
         await catalog.hosts.add(Host("web1"))
     async with Catalog.open(path, clock, schema=NEWER) as catalog:
         assert [each.name for each in await catalog.hosts.all()] == ["web1"]
-    kept = path.with_name(f"catalog.db.version-{CURRENT.version}")
+    [kept] = path.parent.glob(f"catalog.db.version-{CURRENT.version}-*")
     assert _ask(path, "SELECT colour FROM hosts") == [("green; -- not the end",)]
     assert _ask(path, "PRAGMA user_version") == [(NEWER.version,)]
     assert _ask(kept, "PRAGMA user_version") == [(CURRENT.version,)]
@@ -169,7 +170,7 @@ async def test_a_file_that_is_no_database_is_called_damaged(path: Path, clock: F
 async def test_damage_names_the_copy_that_was_kept(path: Path, clock: FakeClock) -> None:
     """A copy that nobody knows of helps nobody."""
     path.write_bytes(b"SQLite format 3\0" + os.urandom(8_192))
-    kept = path.with_name("catalog.db.version-1")
+    kept = path.with_name("catalog.db.version-1-20261120T140506Z")
     kept.touch()
     with pytest.raises(CatalogDamagedError) as caught:
         async with Catalog.open(path, clock):
@@ -250,6 +251,22 @@ def test_every_error_of_sqlite_becomes_ours(path: Path, kind: str) -> None:
     expected = r"the catalog .* could not do what was asked: because"
     with pytest.raises(CatalogError, match=expected), opening.translated(path):
         raise getattr(sqlite3, kind)("because")
+
+
+async def test_processes_that_migrate_at_once_keep_one_true_copy(path: Path, clock: FakeClock) -> None:
+    """The copy is of the older shape, whoever was second."""
+    async with Catalog.open(path, clock) as catalog:
+        await catalog.hosts.add(Host("web1"))
+
+    async def migrate() -> None:
+        async with Catalog.open(path, clock, schema=NEWER) as catalog:
+            assert await catalog.check() == []
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(migrate())
+    [kept] = path.parent.glob("*version*")
+    assert _ask(kept, "PRAGMA user_version") == [(CURRENT.version,)]
 
 
 @pytest.mark.slow
