@@ -353,7 +353,6 @@ class _Worker:
                 os.rmdir(name, dir_fd=folder)
             except OSError as error:
                 raise RestoreError("a directory that is not empty is in the way") from error
-        self._descent.forget()
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
 
     def _temporary_name(self) -> bytes:
