@@ -44,6 +44,11 @@ class DefinitionMethods(Methods):
         key = await fetch_host_key(host, resolve_secret=self._parts.secrets, environment=os.environ)
         return key.fingerprint, key.line
 
+    async def connect_host(self, host: Host) -> None:
+        """Connects to a host that need not be defined, and leaves. Raises: HostError, HostKeyUnknownError among them."""
+        async with self._open_host(host):
+            pass
+
     async def hosts(self) -> Sequence[Host]:
         """All hosts, this machine first."""
         return [THIS_MACHINE, *await self._parts.catalog.hosts.all()]
@@ -122,6 +127,10 @@ class DefinitionMethods(Methods):
         """Seals a secret under a name."""
         await self._parts.vault.set(name, secret)
         await self._parts.write_down("vault set", name)
+
+    async def keep_secret(self, name: str, reference: str) -> None:
+        """Seals under a name what a REF stands for now. Raises: as resolving the REF."""
+        await self.set_secret(name, await self._parts.secrets(reference))
 
     async def secrets(self) -> Sequence[tuple[str, datetime.datetime]]:
         """The names of all sealed secrets, and when each was set."""

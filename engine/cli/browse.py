@@ -1,0 +1,243 @@
+"""backups, show, ls, dump, diff, find: what there is, and what is in it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any, Final
+
+from engine.catalog.backups import BackupFilter
+from engine.cli import definitions, diagnostics, text, when
+from engine.cli.command import Call, Command, Parser
+from engine.cli.options import count
+from engine.cli.output import Column, Output, shape
+from engine.cli.pipe import open_pipe
+from engine.model.backup import Backup, BackupStatus
+from engine.model.results import Difference, FileItem, FoundItem
+
+_SHOWN: Final = 50
+"""Backups that a person is shown where no limit is named."""
+_HEADS: Final = (
+    Column("BACKUP"),
+    Column("CREATED"),
+    Column("SOURCE", is_flexible=True),
+    Column("SIZE", is_right=True),
+    Column("ADDED", is_right=True),
+    Column("STATUS"),
+    Column("PROOF"),
+)
+_SIGNS: Final[Mapping[str, str]] = {"added": "+", "removed": "-", "modified": "M", "metadata": "U"}
+"""restic's letters for what became of a path."""
+
+
+def _declare_backups(parser: Parser) -> None:
+    parser.add_argument("--source", default="", metavar="S", help="of this source")
+    parser.add_argument("--storage", default="", metavar="S", help="that this storage holds")
+    parser.add_argument("--since", metavar="WHEN", help="from then on")
+    parser.add_argument("--tag", default="", metavar="TAG", help="with this tag")
+    parser.add_argument("--status", choices=[each.value for each in BackupStatus])
+    parser.add_argument(
+        "--limit", type=count, metavar="N", help=f"the newest N; {_SHOWN} for people, all for scripts"
+    )
+    parser.add_argument("--all", action="store_true", help="however many there are")
+
+
+async def _backups(call: Call) -> int:
+    arguments, out = call.arguments, call.output
+    since = (
+        when.parse(arguments.since, call.clock.now(), call.clock.local_offset) if arguments.since else None
+    )
+    status = BackupStatus(arguments.status) if arguments.status else None
+    chosen = BackupFilter(arguments.source, "", arguments.storage, arguments.tag, status, since)
+    limit = arguments.limit or (0 if out.is_json or arguments.all else _SHOWN)
+    # One more than is shown tells whether there are more.
+    found = await call.engine.backups(chosen, limit=limit + 1 if limit else 0)
+    shown = found[:limit] if limit else found
+    if out.is_json:
+        out.items([backup_item(each) for each in shown])
+        return diagnostics.DONE
+    out.table(_HEADS, [_backup_row(each) for each in shown])
+    if len(found) > len(shown):
+        all_of_them = "" if chosen != BackupFilter() else f" of {await call.engine.count_backups()}"
+        out.line(f"the newest {len(shown)}{all_of_them}; --all shows everything")
+    return diagnostics.DONE
+
+
+def _backup_row(backup: Backup) -> tuple[str, ...]:
+    return (
+        backup.backup_id,
+        text.instant(backup.created_at),
+        backup.source,
+        text.size(backup.size_bytes),
+        text.size(backup.added_bytes),
+        backup.status.value,
+        backup.proof.value,
+    )
+
+
+def backup_item(backup: Backup) -> dict[str, Any]:
+    """A backup as scripts read it. Written out, for there may be a hundred thousand."""
+    return {
+        "backup_id": backup.backup_id,
+        "source": backup.source,
+        "host": backup.host,
+        "kind": backup.kind,
+        "status": backup.status,
+        "created_at": backup.created_at,
+        "completed_at": backup.completed_at,
+        "size_bytes": backup.size_bytes,
+        "added_bytes": backup.added_bytes,
+        "files_new": backup.files_new,
+        "files_changed": backup.files_changed,
+        "files_unmodified": backup.files_unmodified,
+        "storages": [
+            {
+                "storage": each.storage,
+                "snapshot_id": each.snapshot_id,
+                "status": each.status,
+                "error": each.error,
+            }
+            for each in backup.copies
+        ],
+        "warnings": list(backup.warnings),
+        "proof": backup.proof,
+        "proven_at": backup.proven_at,
+        "tags": list(backup.tags),
+        "protected": backup.is_protected,
+        "hold_reason": backup.hold_reason,
+        "expires_at": backup.expires_at,
+        "job_id": backup.job_id,
+    }
+
+
+def _declare_backup(parser: Parser) -> None:
+    parser.add_argument("backup", metavar="BACKUP", help="an id, the beginning of one, or latest:SOURCE")
+
+
+async def _show(call: Call) -> int:
+    backup = await call.engine.show_backup(call.arguments.backup)
+    show_backup(call.output, backup, call.clock.now())
+    call.output.result(backup_item(backup))
+    return diagnostics.DONE
+
+
+def show_backup(output: Output, backup: Backup, now: datetime.datetime) -> None:
+    """All that is known of a backup, for people."""
+    pairs = [
+        ("backup", backup.backup_id),
+        ("source", f"{backup.source} on {backup.host}, {backup.kind}"),
+        ("created", f"{text.instant(backup.created_at)}, {text.age(backup.created_at, now)} ago"),
+        ("status", backup.status.value),
+        ("size", f"{text.size(backup.size_bytes)}, {text.size(backup.added_bytes)} added"),
+        (
+            "files",
+            f"{backup.files_new} new, {backup.files_changed} changed, {backup.files_unmodified} unmodified",
+        ),
+        ("proof", backup.proof.value + (f" at {text.instant(backup.proven_at)}" if backup.proven_at else "")),
+        ("job", backup.job_id),
+    ]
+    pairs += [
+        (
+            "in",
+            f"{each.storage} as {each.snapshot_id[:8]}"
+            if each.snapshot_id
+            else f"not in {each.storage}: {each.error}",
+        )
+        for each in backup.copies
+    ]
+    if backup.tags:
+        pairs.append(("tags", " ".join(backup.tags)))
+    if backup.is_protected or backup.hold_reason:
+        pairs.append(("protected", backup.hold_reason or "yes"))
+    if backup.expires_at:
+        pairs.append(("expires", text.instant(backup.expires_at)))
+    pairs += [("warning", each) for each in backup.warnings]
+    definitions.show_pairs(output, pairs)
+
+
+def _declare_ls(parser: Parser) -> None:
+    _declare_backup(parser)
+    parser.add_argument("path", nargs="?", default="", metavar="PATH", help="the root where it is left out")
+    parser.add_argument("--recursive", "-r", action="store_true", help="and all that lies below")
+
+
+async def _ls(call: Call) -> int:
+    arguments = call.arguments
+    found = call.engine.ls(arguments.backup, arguments.path, is_recursive=arguments.recursive)
+    await call.output.stream(found, shape, _file_line)
+    return diagnostics.DONE
+
+
+def _file_line(item: FileItem) -> str:
+    target = f" -> {item.target}" if item.target else ""
+    owner = f"{item.user or item.uid} {item.group or item.gid}"
+    at = item.modified_at[:16].replace("T", " ")
+    return text.printable(f"{item.mode} {owner:<17} {text.size(item.size_bytes):>8} {at} {item.path}{target}")
+
+
+def _declare_dump(parser: Parser) -> None:
+    _declare_backup(parser)
+    parser.add_argument("path", metavar="PATH", help="a file; of a folder comes a tar stream")
+
+
+async def _dump(call: Call) -> int:
+    arguments = call.arguments
+    if call.output.is_json:
+        from engine.errors import UsageError
+
+        raise UsageError("dump writes the file itself to standard output", hint="leave --json out")
+    with open_pipe(1) as pipe:
+        await call.engine.dump(arguments.backup, arguments.path, pipe.write)
+    return diagnostics.DONE
+
+
+def _declare_diff(parser: Parser) -> None:
+    parser.add_argument("before", metavar="BACKUP", help="the older one")
+    parser.add_argument("after", metavar="BACKUP", help="the newer one")
+
+
+async def _diff(call: Call) -> int:
+    found = call.engine.diff(call.arguments.before, call.arguments.after)
+    await call.output.stream(found, shape, _difference_line)
+    return diagnostics.DONE
+
+
+def _difference_line(each: Difference) -> str:
+    sizes = ""
+    if each.change == "modified" and each.size_bytes_before is not None and each.size_bytes_after is not None:
+        sizes = f"  ({text.size(each.size_bytes_before)} -> {text.size(each.size_bytes_after)})"
+    return f"{_SIGNS.get(each.change, '?')}  {text.printable(each.path)}{sizes}"
+
+
+def _declare_find(parser: Parser) -> None:
+    parser.add_argument("pattern", metavar="PATTERN", help="a name, or a pattern as restic understands it")
+    parser.add_argument("--source", default="", metavar="S", help="in this source's backups alone")
+
+
+async def _find(call: Call) -> int:
+    found = call.engine.find(call.arguments.pattern, source=call.arguments.source)
+    await call.output.stream(found, _found_object, _found_line)
+    return diagnostics.DONE
+
+
+def _found_object(found: FoundItem) -> dict[str, Any]:
+    return {
+        "backup_id": found.backup_id,
+        "source": found.source,
+        "created_at": found.created_at.isoformat(),
+        **shape(found.item),
+    }
+
+
+def _found_line(found: FoundItem) -> str:
+    return text.printable(
+        f"{found.backup_id}  {text.instant(found.created_at)}  {text.size(found.item.size_bytes):>8}  {found.item.path}"
+    )
+
+
+BACKUPS = Command(_declare_backups, _backups)
+SHOW = Command(_declare_backup, _show)
+LS = Command(_declare_ls, _ls)
+DUMP = Command(_declare_dump, _dump, is_job=True)
+DIFF = Command(_declare_diff, _diff)
+FIND = Command(_declare_find, _find)

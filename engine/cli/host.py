@@ -1,0 +1,228 @@
+"""host add|test|grants|list|show|edit|remove."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final
+
+from engine.cli import asking, definitions, diagnostics, text
+from engine.cli.command import (
+    Call,
+    Command,
+    Parser,
+    StandardInput,
+    add_name,
+    declare_name,
+    declare_nothing,
+    reference,
+)
+from engine.cli.options import add_yes, count
+from engine.cli.output import Column, shape
+from engine.errors import HostKeyUnknownError, UsageError
+from engine.model.definitions import Host, OptionValue
+from engine.model.names import check_name
+
+_OPTIONS: Final = (
+    "identity",
+    "jump",
+    "known_hosts",
+    "ssh_config",
+    "as_user",
+    "nice",
+    "environment",
+    "max_channels",
+    "compress",
+    "passphrase",
+)
+
+
+def _declare_options(parser: Parser) -> None:
+    parser.add_argument("--identity", metavar="FILE", action="append", help="private key (may be repeated)")
+    parser.add_argument("--passphrase", metavar="REF", type=reference, help="of the private key")
+    parser.add_argument(
+        "--jump", metavar="[USER@]HOST[:PORT]", help="go through this host, or several parted by commas"
+    )
+    parser.add_argument(
+        "--known-hosts", metavar="FILE", action="append", help="trust the keys in this file (may be repeated)"
+    )
+    parser.add_argument("--ssh-config", metavar="FILE", help="in place of ~/.ssh/config")
+    parser.add_argument(
+        "--as", dest="as_user", metavar="USER", help="run commands as this user, by sudo or doas"
+    )
+    parser.add_argument(
+        "--nice", choices=("yes", "no"), help="leave the host's processor and disk to others (yes)"
+    )
+    parser.add_argument(
+        "--environment",
+        metavar="NAME=VALUE",
+        action="append",
+        help="set for all commands (may be repeated); no secrets",
+    )
+    parser.add_argument("--max-channels", metavar="N", type=count, help="commands at once")
+    parser.add_argument(
+        "--compress", choices=("auto", "always", "never"), help="zstd on the way, where the link is slow"
+    )
+
+
+def _declare_add(parser: Parser) -> None:
+    add_name(parser, "host")
+    parser.add_argument(
+        "--address", required=True, metavar="[USER@]HOST[:PORT]", help="or an alias of the ssh_config"
+    )
+    _declare_options(parser)
+    parser.add_argument("--accept-key", metavar="SHA256:…", help="trust the key of this fingerprint")
+    parser.add_argument(
+        "--no-connect", action="store_true", help="define it without connecting; its key must be known later"
+    )
+
+
+async def _add(call: Call) -> int:
+    arguments = call.arguments
+    check_name("host", arguments.name)
+    host = Host(arguments.name, "ssh", arguments.address, definitions.given(arguments, _OPTIONS))
+    host = await _keep_passphrase(call, host)
+    accepted = "" if arguments.no_connect else await _accepted_key(call, host)
+    added = await call.engine.add_host(host, accepted_key=accepted)
+    call.output.line(f"host {added.name} is defined; `holdfast host test {added.name}` says what is there")
+    call.output.result(shape(added))
+    return diagnostics.DONE
+
+
+async def _keep_passphrase(call: Call, host: Host) -> Host:
+    """A passphrase that was typed is sealed in the vault: each connection needs it."""
+    if not isinstance(call.arguments.passphrase, StandardInput):
+        return host
+    name = f"host.{host.name}"
+    await call.engine.keep_secret(name, "-")
+    return dataclasses.replace(host, options={**host.options, "passphrase": f"vault:{name}"})
+
+
+async def _accepted_key(call: Call, host: Host) -> str:
+    """Connects. The known_hosts line of a key that nobody knew and that a person accepts now; empty where the key is known.
+
+    Raises: HostKeyUnknownError where nobody is there to accept it; HostError.
+    """
+    try:
+        await call.engine.connect_host(host)
+    except HostKeyUnknownError as error:
+        fingerprint, line = await call.engine.host_key(host)
+        wanted = call.arguments.accept_key
+        if wanted == fingerprint:
+            return line
+        if wanted:
+            raise HostKeyUnknownError(
+                f"the host shows the key {fingerprint}, not {wanted}",
+                hint="do not connect before you know why",
+            ) from None
+        if call.output.is_json or not asking.has_person():
+            raise HostKeyUnknownError(
+                error.message,
+                hint=f"compare it with the host's own, then say --accept-key {fingerprint}, or --known-hosts FILE",
+            ) from None
+        diagnostics.tell(text.printable(f"{error.message}\n").rstrip("\\n"))
+        diagnostics.tell(
+            "on the host itself, `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints the same if it is the one"
+        )
+        if not await asking.is_yes("trust this key from now on?"):
+            raise HostKeyUnknownError("the key was not accepted; nothing was defined") from None
+        return line
+    return ""
+
+
+async def _test(call: Call) -> int:
+    report = await call.engine.test_host(call.arguments.name)
+    out = call.output
+    out.line(
+        f"{report.name}: connected as {report.user} to {report.hostname} in {text.span(report.duration_s)}"
+    )
+    for tool, version in report.tools:
+        out.line(f"  {tool:<12} {text.printable(version) or 'missing'}")
+    if report.proposals:
+        out.line("could be backed up:")
+    for proposal in report.proposals:
+        out.line(f"  {text.printable(proposal)}")
+    if report.uncovered:
+        out.line("no source takes:")
+    for each in report.uncovered:
+        out.line(f"  {text.printable(each)}")
+    tools = [{"tool": tool, "version": version} for tool, version in report.tools]
+    out.result({**shape(report), "tools": tools})
+    return diagnostics.DONE
+
+
+async def _grants(call: Call) -> int:
+    grants = await call.engine.host_grants(call.arguments.name)
+    call.output.line(grants.rstrip("\n"))
+    call.output.result({"host": call.arguments.name, "grants": grants})
+    return diagnostics.DONE
+
+
+async def _list(call: Call) -> int:
+    hosts = await call.engine.hosts()
+    heads = [Column("HOST"), Column("ADDRESS", is_flexible=True), Column("OPTIONS", is_flexible=True)]
+    rows = [[each.name, each.address or "(this machine)", definitions.shown(_plain(each))] for each in hosts]
+    call.output.table(heads, rows)
+    call.output.items([shape(each) for each in hosts])
+    return diagnostics.DONE
+
+
+def _plain(host: Host) -> dict[str, OptionValue]:
+    """The options without what is too long for a line."""
+    return {name: value for name, value in host.options.items() if name != "host_key"}
+
+
+async def _show(call: Call) -> int:
+    host = await call.engine.show_host(call.arguments.name)
+    pairs = [("name", host.name), ("address", host.address or "(this machine)")]
+    pairs += [
+        (name, " ".join(value) if isinstance(value, tuple | list) else str(value))
+        for name, value in host.options.items()
+    ]
+    definitions.show_pairs(call.output, pairs)
+    call.output.result(shape(host))
+    return diagnostics.DONE
+
+
+def _declare_edit(parser: Parser) -> None:
+    add_name(parser, "host")
+    parser.add_argument("--address", default="", metavar="[USER@]HOST[:PORT]")
+    _declare_options(parser)
+    definitions.add_unset(parser)
+
+
+async def _edit(call: Call) -> int:
+    arguments = call.arguments
+    changes = definitions.changes(arguments, _OPTIONS)
+    if not changes and not arguments.address:
+        raise UsageError("nothing was said to be changed", hint="holdfast host edit --help")
+    if isinstance(arguments.passphrase, StandardInput):
+        await call.engine.keep_secret(f"host.{arguments.name}", "-")
+        changes["passphrase"] = f"vault:host.{arguments.name}"
+    host = await call.engine.edit_host(arguments.name, arguments.address, changes)
+    call.output.line(f"host {host.name} is changed")
+    call.output.result(shape(host))
+    return diagnostics.DONE
+
+
+def _declare_remove(parser: Parser) -> None:
+    add_name(parser, "host")
+    add_yes(parser)
+
+
+async def _remove(call: Call) -> int:
+    name = call.arguments.name
+    await call.engine.show_host(name)
+    await asking.require_yes(call, f"forget host {name}?")
+    await call.engine.remove_host(name)
+    call.output.line(f"host {name} is forgotten")
+    call.output.result({"name": name})
+    return diagnostics.DONE
+
+
+ADD = Command(_declare_add, _add)
+TEST = Command(declare_name("host"), _test)
+GRANTS = Command(declare_name("host"), _grants)
+LIST = Command(declare_nothing, _list)
+SHOW = Command(declare_name("host"), _show)
+EDIT = Command(_declare_edit, _edit)
+REMOVE = Command(_declare_remove, _remove)

@@ -1,0 +1,184 @@
+"""job show|log|cancel|follow, jobs, worker."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from engine.cli import definitions, diagnostics, text
+from engine.cli.command import Call, Command, Parser
+from engine.cli.options import count
+from engine.cli.output import Column, Output, shape
+from engine.errors import UsageError
+from engine.events import Progress
+from engine.model.job import Job, JobStatus
+
+_SHOWN: Final = 50
+_LOOK_INTERVAL_S: Final = 0.5
+_HEADS: Final = (
+    Column("JOB"),
+    Column("VERB"),
+    Column("STATUS"),
+    Column("BEGAN"),
+    Column("TOOK", is_right=True),
+    Column("WHAT", is_flexible=True),
+)
+_ABOUT: Final = ("sources", "backups", "backup", "storage", "source", "from_storage")
+"""Fields of a request that say what a job is about, the most telling first."""
+
+
+def _declare_job(parser: Parser) -> None:
+    parser.add_argument("job", metavar="ID", help="an id, or the beginning of one")
+
+
+async def _show(call: Call) -> int:
+    job = await call.engine.show_job(call.arguments.job)
+    pairs = [
+        ("job", job.job_id),
+        ("verb", f"{job.verb} {_about(job)}"),
+        ("status", job.status.value),
+        ("created", text.instant(job.created_at)),
+        ("began", text.instant(job.started_at)),
+        ("ended", text.instant(job.completed_at)),
+    ]
+    if job.error:
+        pairs.append(("error", job.error))
+    if not job.status.is_final and job.progress:
+        pairs.append(("progress", _progress_line(job)))
+    definitions.show_pairs(call.output, pairs)
+    call.output.result(_object(job))
+    return diagnostics.DONE
+
+
+def _object(job: Job) -> dict[str, Any]:
+    fields: dict[str, Any] = shape(job)
+    for name in ("owner", "lease_until", "idempotency_key"):
+        if not fields[name]:
+            del fields[name]
+    return fields
+
+
+def _about(job: Job) -> str:
+    for name in _ABOUT:
+        value = job.request.get(name)
+        if value:
+            return value if isinstance(value, str) else " ".join(str(each) for each in value)
+    return ""
+
+
+def _progress_line(job: Job) -> str:
+    done = text.size(job.progress.get("done_bytes", 0))
+    files = job.progress.get("done_files", 0)
+    return f"{job.progress.get('step', '')} {done}{f', {files} files' if files else ''}".strip()
+
+
+def _declare_log(parser: Parser) -> None:
+    _declare_job(parser)
+    parser.add_argument("--all", action="store_true", help="the expert's lines too")
+
+
+async def _log(call: Call) -> int:
+    lines = await call.engine.job_log(call.arguments.job)
+    chosen = [each for each in lines if call.arguments.all or call.output.is_json or each.level == "person"]
+    for each in chosen:
+        call.output.line(f"{each.at.astimezone():%Y-%m-%d %H:%M:%S}  {text.printable(each.message)}")
+    call.output.items([shape(each) for each in chosen])
+    return diagnostics.DONE
+
+
+async def _cancel(call: Call) -> int:
+    is_asked = await call.engine.cancel_job(call.arguments.job)
+    job = await call.engine.show_job(call.arguments.job)
+    call.output.line(
+        f"job {job.job_id} was asked to end"
+        if is_asked
+        else f"job {job.job_id} is over already: {job.status.value}"
+    )
+    call.output.result({"job_id": job.job_id, "status": job.status.value, "cancelled": is_asked})
+    return diagnostics.DONE
+
+
+async def _follow(call: Call) -> int:
+    last = None
+    async for job in call.engine.follow_job(call.arguments.job):
+        last = job
+        if job.progress and not job.status.is_final:
+            call.listener.emit(_progress(job))
+        if call.output.is_closed:
+            return diagnostics.DONE
+    if last is None:
+        raise UsageError(f"there is no job {call.arguments.job}")
+    call.listener.clear()
+    _tell_end(call.output, last)
+    call.output.result(_object(last))
+    return diagnostics.exit_of(last.status.value)
+
+
+def _progress(job: Job) -> Progress:
+    known = {name: job.progress[name] for name in Progress.__slots__ if name in job.progress}
+    return Progress(**{"step": job.verb, **known})
+
+
+def _tell_end(output: Output, job: Job) -> None:
+    said = f": {text.printable(job.error)}" if job.error else ""
+    output.line(f"job {job.job_id}, {job.verb} {text.printable(_about(job))}: {job.status.value}{said}")
+
+
+def _declare_jobs(parser: Parser) -> None:
+    parser.add_argument("--follow", action="store_true", help="go on, and print each change")
+    parser.add_argument("--status", choices=[each.value for each in JobStatus])
+    parser.add_argument("--verb", default="", metavar="VERB", help="backup, restore, …")
+    parser.add_argument("--limit", type=count, default=_SHOWN, metavar="N", help=f"the newest N ({_SHOWN})")
+
+
+async def _jobs(call: Call) -> int:
+    arguments = call.arguments
+    status = JobStatus(arguments.status) if arguments.status else None
+    found = await call.engine.jobs(status=status, verb=arguments.verb, limit=arguments.limit)
+    if arguments.follow:
+        return await _follow_all(call, status)
+    call.output.table(_HEADS, [_row(call, each) for each in found])
+    call.output.items([_object(each) for each in found])
+    return diagnostics.DONE
+
+
+def _row(call: Call, job: Job) -> list[str]:
+    end = job.completed_at or call.clock.now()
+    took = text.span((end - job.started_at).total_seconds()) if job.started_at else "-"
+    return [job.job_id, job.verb, job.status.value, text.instant(job.started_at), took, _about(job)]
+
+
+async def _follow_all(call: Call, status: JobStatus | None) -> int:
+    """Prints each job whenever its status changed, until it is interrupted."""
+    known: dict[str, JobStatus] = {}
+    while not call.output.is_closed:
+        found = await call.engine.jobs(status=status, verb=call.arguments.verb, limit=call.arguments.limit)
+        for job in reversed(found):
+            if known.get(job.job_id) is not job.status:
+                _tell_end(call.output, job)
+                call.output.progress(_object(job))
+        known = {job.job_id: job.status for job in found}
+        call.output.flush()
+        await asyncio.sleep(_LOOK_INTERVAL_S)
+    return diagnostics.DONE
+
+
+def _declare_worker(parser: Parser) -> None:
+    parser.add_argument("--once", action="store_true", help="end when no job waits any more")
+
+
+async def _worker(call: Call) -> int:
+    if not call.arguments.once:
+        raise UsageError("a worker that stays is not there yet", hint="holdfast worker --once")
+    done = await call.engine.work()
+    call.output.line(f"{done} jobs run")
+    call.output.result({"jobs": done})
+    return diagnostics.DONE
+
+
+SHOW = Command(_declare_job, _show)
+LOG = Command(_declare_log, _log)
+CANCEL = Command(_declare_job, _cancel)
+FOLLOW = Command(_declare_job, _follow)
+JOBS = Command(_declare_jobs, _jobs)
+WORKER = Command(_declare_worker, _worker, is_job=True)

@@ -1,0 +1,105 @@
+"""protect, unprotect, hold, delete, recover: which backups stay, which go, and how lost ones are found again."""
+
+from __future__ import annotations
+
+from engine.cli import asking, diagnostics, storage, text
+from engine.cli.browse import backup_item
+from engine.cli.command import Call, Command, Parser, StandardInput, reference
+from engine.cli.options import add_yes
+from engine.cli.output import shape
+from engine.cli.upkeep import tell_forget
+from engine.model.definitions import Storage
+
+
+def _declare_backup(parser: Parser) -> None:
+    parser.add_argument("backup", metavar="BACKUP", help="an id, the beginning of one, or latest:SOURCE")
+
+
+async def _protect(call: Call) -> int:
+    found = await call.engine.show_backup(call.arguments.backup)
+    return await _set(call, found.backup_id, is_protected=True, reason=found.hold_reason, said="is protected")
+
+
+async def _unprotect(call: Call) -> int:
+    found = await call.engine.show_backup(call.arguments.backup)
+    return await _set(call, found.backup_id, is_protected=False, reason="", said="is protected no more")
+
+
+def _declare_hold(parser: Parser) -> None:
+    _declare_backup(parser)
+    parser.add_argument(
+        "--reason",
+        required=True,
+        metavar="TEXT",
+        help="why it must stay; shown to whoever wants to delete it",
+    )
+
+
+async def _hold(call: Call) -> int:
+    found = await call.engine.show_backup(call.arguments.backup)
+    return await _set(
+        call, found.backup_id, is_protected=found.is_protected, reason=call.arguments.reason, said="is held"
+    )
+
+
+async def _set(call: Call, backup_id: str, *, is_protected: bool, reason: str, said: str) -> int:
+    backup = await call.engine.protect_backup(backup_id, is_protected=is_protected, hold_reason=reason)
+    call.output.line(f"backup {backup.backup_id} of {backup.source} {said}")
+    call.output.result(backup_item(backup))
+    return diagnostics.DONE
+
+
+def _declare_delete(parser: Parser) -> None:
+    parser.add_argument(
+        "backups", nargs="+", metavar="BACKUP", help="ids, beginnings of ids, or latest:SOURCE"
+    )
+    add_yes(parser)
+
+
+async def _delete(call: Call) -> int:
+    found = [await call.engine.show_backup(each) for each in call.arguments.backups]
+    named = ", ".join(
+        f"{each.backup_id} of {each.source} from {text.instant(each.created_at)}" for each in found
+    )
+    await asking.require_yes(call, f"delete in every storage: {named}?")
+    result = await call.engine.delete_backups(tuple(each.backup_id for each in found))
+    tell_forget(call.output, result)
+    call.output.line("`holdfast prune STORAGE` gives the space back")
+    call.output.result(shape(result))
+    return diagnostics.exit_of(result.status)
+
+
+def _declare_recover(parser: Parser) -> None:
+    parser.add_argument("--storage-kind", required=True, metavar="KIND", help="local")
+    storage.declare_options(parser)
+    parser.add_argument("--password", required=True, type=reference, metavar="REF", help="of the repository")
+    parser.add_argument(
+        "--name", default="recovered", metavar="NAME", help="what the storage is called from now on"
+    )
+
+
+async def _recover(call: Call) -> int:
+    arguments = call.arguments
+    password = str(arguments.password)
+    if isinstance(arguments.password, StandardInput):
+        await call.engine.keep_secret(f"storage.{arguments.name}", "-")
+        password = f"vault:storage.{arguments.name}"
+    definition = Storage(
+        arguments.name, arguments.storage_kind, storage.read_options(call), password, is_default=True
+    )
+    result = await call.engine.recover(definition)
+    call.output.line(f"storage {result.storage}: {len(result.backups)} backups found again")
+    if result.sources:
+        call.output.line(
+            f"sources that must be defined anew to be backed up again: {', '.join(result.sources)}"
+        )
+    fields = {**shape(result), "backups": [backup_item(each) for each in result.backups]}
+    call.output.result(fields)
+    return diagnostics.DONE
+
+
+PROTECT = Command(_declare_backup, _protect)
+UNPROTECT = Command(_declare_backup, _unprotect)
+HOLD = Command(_declare_hold, _hold)
+DELETE = Command(_declare_delete, _delete, is_job=True)
+RECOVER = Command(_declare_recover, _recover, is_job=True)

@@ -1,0 +1,115 @@
+"""restore: a backup's files, into a directory."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+from engine.catalog.backups import BackupFilter
+from engine.cli import asking, definitions, diagnostics, text, when
+from engine.cli.command import Call, Command, Parser
+from engine.cli.options import add_key, add_limits, add_yes, limits
+from engine.cli.output import Output, shape
+from engine.errors import UnknownNameError, UsageError
+from engine.model.backup import BackupStatus
+from engine.model.requests import RestoreRequest
+from engine.model.results import RestoreResult
+
+_OVERWRITE: Final = ("always", "if-changed", "never")
+_LOOKED_AT: Final = 100
+"""Backups among which the newest one that did not fail is looked for."""
+
+
+def _declare(parser: Parser) -> None:
+    parser.add_argument(
+        "backup", nargs="?", metavar="BACKUP", help="an id, the beginning of one, or latest:SOURCE"
+    )
+    parser.add_argument("--source", default="", metavar="S", help="the newest backup of this source")
+    parser.add_argument("--at", metavar="WHEN", help="with --source: as it was then")
+    parser.add_argument("--to", required=True, metavar="DIR", help="/srv/a becomes DIR/srv/a")
+    parser.add_argument(
+        "--include", action="append", default=[], metavar="PATH", help="this alone (may be repeated)"
+    )
+    parser.add_argument(
+        "--exclude", action="append", default=[], metavar="PATTERN", help="but for this (may be repeated)"
+    )
+    parser.add_argument(
+        "--overwrite",
+        choices=_OVERWRITE,
+        default="always",
+        help="files that are there; always where it is left out",
+    )
+    parser.add_argument(
+        "--delete", action="store_true", help="delete files of DIR that the backup does not hold"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    parser.add_argument("--verify", action="store_true", help="read back what was written, and compare")
+    parser.add_argument("--storage", default="", metavar="STORAGE", help="from this storage")
+    add_yes(parser)
+    add_key(parser)
+    add_limits(parser)
+
+
+async def _restore(call: Call) -> int:
+    arguments = call.arguments
+    backup = await _chosen(call, arguments)
+    target = definitions.absolute(arguments.to)
+    if arguments.delete and not arguments.dry_run:
+        await asking.require_yes(call, f"delete what backup {backup} does not hold from {target}?")
+    request = RestoreRequest(
+        backup=backup,
+        to=target,
+        storage=arguments.storage,
+        include=tuple(arguments.include),
+        exclude=tuple(arguments.exclude),
+        overwrite=arguments.overwrite,
+        is_deleting=arguments.delete,
+        is_dry_run=arguments.dry_run,
+        is_verified=arguments.verify,
+        limits=limits(arguments),
+    )
+    result = await call.engine.restore(request, idempotency_key=arguments.idempotency_key)
+    tell(call.output, result)
+    call.output.result(shape(result))
+    return diagnostics.exit_of(result.status)
+
+
+async def _chosen(call: Call, arguments: argparse.Namespace) -> str:
+    """The id of the backup that is meant. Raises: UsageError, UnknownNameError."""
+    if bool(arguments.backup) == bool(arguments.source):
+        raise UsageError("say which backup: BACKUP, or --source S", hint="`holdfast backups` lists them")
+    if arguments.at and not arguments.source:
+        raise UsageError("--at goes with --source S")
+    if arguments.backup:
+        return (await call.engine.show_backup(arguments.backup)).backup_id
+    newest = await call.engine.show_backup(f"latest:{arguments.source}")
+    if not arguments.at:
+        return newest.backup_id
+    at = when.parse(arguments.at, call.clock.now(), call.clock.local_offset)
+    found = await call.engine.backups(BackupFilter(source=arguments.source, until=at), limit=_LOOKED_AT)
+    for each in found:
+        if each.status is not BackupStatus.FAILED:
+            return each.backup_id
+    raise UnknownNameError(
+        f"there is no backup of {arguments.source} from before {text.instant(at)}",
+        hint=f"holdfast backups --source {arguments.source}",
+    )
+
+
+def tell(output: Output, result: RestoreResult) -> None:
+    """What was restored, for people."""
+    would = "would restore" if result.is_dry_run else "restored"
+    output.line(
+        f"{output.styled(result.status, '32' if result.status == 'completed' else '33')}: {would} "
+        f"{result.restored_files} files, {text.size(result.restored_bytes)}, to {text.printable(result.target)} "
+        f"in {text.span(result.duration_s)}"
+    )
+    if result.skipped_files:
+        output.line(f"  {result.skipped_files} files were left as they are")
+    if result.deleted_files:
+        output.line(f"  {result.deleted_files} files {'would be' if result.is_dry_run else 'were'} deleted")
+    if result.warnings:
+        output.line(f"  {len(result.warnings)} warnings")
+
+
+RESTORE = Command(_declare, _restore, is_job=True)

@@ -1,0 +1,90 @@
+"""Runs a verb on the engine, with what the terminal and the system may send meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import Final
+
+from engine.cli import asking, diagnostics
+from engine.cli.command import Call, Command, StandardInput
+from engine.cli.output import Output
+from engine.cli.progress import Listener
+from engine.clock import SystemClock
+from engine.service import open_engine
+
+_COLLECT_AFTER: Final = 50_000
+"""Objects that are made before the garbage collector looks at the young ones: a job makes hundreds of thousands that live on, and the
+default of 700 had it look at all of them again and again."""
+
+
+def run(command: Command, arguments: Namespace, output: Output) -> int:
+    """Runs the verb to its end; returns the exit code. Raises: HoldfastError, KeyboardInterrupt."""
+    secrets = _read_secrets(arguments)
+    if command.is_job:
+        gc.freeze()
+        gc.set_threshold(_COLLECT_AFTER, 20, 100)
+    with asyncio.Runner() as runner:
+        return runner.run(_run(command, arguments, output, secrets))
+
+
+def _read_secrets(arguments: Namespace) -> list[bytes]:
+    """Reads what the REF `-` stands for, before the loop runs: a wait for a person must end with Ctrl-C at once."""
+    return [
+        asking.read_secret(name.replace("_", " "), is_new=getattr(arguments, "is_secret_new", False))
+        for name, value in vars(arguments).items()
+        if isinstance(value, StandardInput)
+    ]
+
+
+async def _run(command: Command, arguments: Namespace, output: Output, secrets: list[bytes]) -> int:
+    clock = SystemClock()
+    listener = Listener(output, clock.monotonic, os.environ)
+    task = asyncio.current_task()
+    assert task is not None
+    assert command.run is not None
+    try:
+        with _signals(task, is_job=command.is_job):
+            async with open_engine(
+                arguments.home, clock=clock, emit=listener.emit, read_line=asking.line_reader(secrets)
+            ) as engine:
+                try:
+                    return await command.run(Call(arguments, output, engine, clock, listener))
+                finally:
+                    listener.clear()
+    except asyncio.CancelledError:
+        return diagnostics.report_interrupt(is_json=output.is_json)
+
+
+@contextlib.contextmanager
+def _signals(task: asyncio.Task[int], *, is_job: bool) -> Iterator[None]:
+    """The first SIGINT or SIGTERM cancels, the second cancels what cleans up, the third ends the process.
+
+    A job goes on when its terminal goes away; SIGHUP is left ignored, for its children too.
+    """
+    count = 0
+
+    def end() -> None:
+        nonlocal count
+        count += 1
+        if count > 2:
+            os._exit(diagnostics.INTERRUPTED)
+        task.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end)
+    if is_job:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    else:
+        loop.add_signal_handler(signal.SIGHUP, end)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

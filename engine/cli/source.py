@@ -1,0 +1,140 @@
+"""source add|test|list|show|edit|remove."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engine.cli import asking, definitions, diagnostics
+from engine.cli.command import Call, Command, Parser, add_name, declare_name, declare_nothing
+from engine.cli.options import add_yes
+from engine.cli.output import Column, shape
+from engine.errors import UsageError
+from engine.model.definitions import LOCAL_HOST, OptionValue, Source
+from engine.model.names import check_name
+
+_KINDS: Final = ("files", "sqlite", "command")
+_OPTIONS: Final = ("path", "exclude", "one_file_system", "run", "filename")
+
+
+def _declare_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--path",
+        action="append",
+        metavar="PATH",
+        help="files: what is backed up (may be repeated); sqlite: the database",
+    )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        metavar="PATTERN",
+        help="files: leave out, as restic understands it (may be repeated)",
+    )
+    parser.add_argument(
+        "--one-file-system", action="store_true", help="files: stay on the file system of each path"
+    )
+    parser.add_argument("--run", metavar="COMMAND", help="command: its output is the content")
+    parser.add_argument(
+        "--filename", metavar="NAME", help="command: what the content is called in the backup"
+    )
+
+
+def _declare_add(parser: Parser) -> None:
+    add_name(parser, "source")
+    parser.add_argument("--kind", required=True, metavar="KIND", help=f"one of {', '.join(_KINDS)}")
+    parser.add_argument(
+        "--host", default=LOCAL_HOST, metavar="HOST", help="this machine where it is left out"
+    )
+    _declare_options(parser)
+
+
+async def _add(call: Call) -> int:
+    arguments = call.arguments
+    check_name("source", arguments.name)
+    options = _shaped(arguments.kind, arguments.host, definitions.given(arguments, _OPTIONS))
+    source = await call.engine.add_source(Source(arguments.name, arguments.kind, arguments.host, options))
+    call.output.line(f"source {source.name} is defined; `holdfast backup {source.name}` takes it")
+    call.output.result(shape(source))
+    return diagnostics.DONE
+
+
+def _shaped(kind: str, host: str, options: dict[str, OptionValue]) -> dict[str, OptionValue]:
+    """The options as the kind takes them. Raises: UsageError for several paths where one is meant."""
+    paths = options.get("path")
+    if not isinstance(paths, tuple):
+        return options
+    if host == LOCAL_HOST:
+        paths = tuple(definitions.absolute(path) for path in paths)
+    if kind == "files":
+        return {**options, "path": paths}
+    if len(paths) > 1:
+        raise UsageError(f"a source of kind {kind} has one --path", hint="define a source for each")
+    return {**options, "path": paths[0]}
+
+
+async def _test(call: Call) -> int:
+    found = await call.engine.test_source(call.arguments.name)
+    call.output.line(f"source {call.arguments.name} can be read")
+    definitions.show_pairs(call.output, [(f"  {name}", str(value)) for name, value in found.items()])
+    call.output.result({"source": call.arguments.name, "found": dict(found)})
+    return diagnostics.DONE
+
+
+async def _list(call: Call) -> int:
+    sources = await call.engine.sources()
+    heads = [Column("SOURCE"), Column("KIND"), Column("HOST"), Column("OPTIONS", is_flexible=True)]
+    call.output.table(
+        heads, [[each.name, each.kind, each.host, definitions.shown(each.options)] for each in sources]
+    )
+    call.output.items([shape(each) for each in sources])
+    return diagnostics.DONE
+
+
+async def _show(call: Call) -> int:
+    source = await call.engine.show_source(call.arguments.name)
+    pairs = [("name", source.name), ("kind", source.kind), ("host", source.host)]
+    for name, value in source.options.items():
+        values = value if isinstance(value, tuple | list) else [value]
+        pairs += [(name, str(each)) for each in values]
+    definitions.show_pairs(call.output, pairs)
+    call.output.result(shape(source))
+    return diagnostics.DONE
+
+
+def _declare_edit(parser: Parser) -> None:
+    add_name(parser, "source")
+    _declare_options(parser)
+    definitions.add_unset(parser)
+
+
+async def _edit(call: Call) -> int:
+    changes = definitions.changes(call.arguments, _OPTIONS)
+    if not changes:
+        raise UsageError("nothing was said to be changed", hint="holdfast source edit --help")
+    old = await call.engine.show_source(call.arguments.name)
+    source = await call.engine.edit_source(old.name, _shaped(old.kind, old.host, changes))
+    call.output.line(f"source {source.name} is changed")
+    call.output.result(shape(source))
+    return diagnostics.DONE
+
+
+def _declare_remove(parser: Parser) -> None:
+    add_name(parser, "source")
+    add_yes(parser)
+
+
+async def _remove(call: Call) -> int:
+    name = call.arguments.name
+    await call.engine.show_source(name)
+    await asking.require_yes(call, f"forget source {name}? its backups stay")
+    await call.engine.remove_source(name)
+    call.output.line(f"source {name} is forgotten; its backups are kept")
+    call.output.result({"name": name})
+    return diagnostics.DONE
+
+
+ADD = Command(_declare_add, _add)
+TEST = Command(declare_name("source"), _test)
+LIST = Command(declare_nothing, _list)
+SHOW = Command(declare_name("source"), _show)
+EDIT = Command(_declare_edit, _edit)
+REMOVE = Command(_declare_remove, _remove)

@@ -1,0 +1,280 @@
+"""verify, forget, prune, copy: what keeps storages sound and small."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+from engine.cli import asking, diagnostics, text
+from engine.cli.command import Call, Command, Parser
+from engine.cli.options import add_key, add_limits, add_yes, duration, limits, number
+from engine.cli.output import Column, Output, shape
+from engine.errors import UsageError
+from engine.model.requests import CopyRequest, ForgetRequest, KeepPolicy, PruneRequest, VerifyRequest
+from engine.model.results import Damage, ForgetResult, PruneResult, VerifyResult
+
+_PERIODS: Final = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
+_SHOWN: Final = 5
+"""Paths and backups that are named for each damage."""
+
+
+def _declare_verify(parser: Parser) -> None:
+    parser.add_argument(
+        "backup", nargs="?", default="", metavar="BACKUP", help="one backup, in every storage that holds it"
+    )
+    parser.add_argument(
+        "--storage", default="", metavar="S", help="all of this storage; with BACKUP: that copy alone"
+    )
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--read-data", action="store_true", help="read every pack, and compare it with its name"
+    )
+    group.add_argument(
+        "--read-data-subset", type=_subset, metavar="N/M", help="the N-th of M parts of the packs"
+    )
+    group.add_argument(
+        "--max-age", type=_days, metavar="DAYS", help="read what was not proved within so many days"
+    )
+    add_key(parser)
+    add_limits(parser)
+
+
+def _subset(written: str) -> tuple[int, int]:
+    part, _, parts = written.partition("/")
+    if not (
+        part.isascii()
+        and part.isdigit()
+        and parts.isascii()
+        and parts.isdigit()
+        and 1 <= int(part) <= int(parts)
+    ):
+        raise argparse.ArgumentTypeError(f"{written!r} is no part of a whole: say 1/7")
+    return int(part), int(parts)
+
+
+def _days(written: str) -> float:
+    try:
+        days = float(written)
+    except ValueError:
+        return duration(written) / 86400
+    if not 0 <= days < 1e6:
+        raise argparse.ArgumentTypeError(f"{written!r} is no number of days")
+    return days
+
+
+async def _verify(call: Call) -> int:
+    arguments = call.arguments
+    if not arguments.backup and not arguments.storage:
+        raise UsageError("say what to verify: BACKUP, or --storage S")
+    backup = (await call.engine.show_backup(arguments.backup)).backup_id if arguments.backup else ""
+    request = VerifyRequest(
+        backup=backup,
+        storage=arguments.storage,
+        is_reading_data=arguments.read_data
+        or arguments.read_data_subset is not None
+        or arguments.max_age is not None,
+        subset=arguments.read_data_subset,
+        max_age_days=arguments.max_age,
+        limits=limits(arguments),
+    )
+    result = await call.engine.verify(request, idempotency_key=arguments.idempotency_key)
+    _tell_verify(call.output, result)
+    call.output.result(shape(result))
+    return diagnostics.exit_of(result.status)
+
+
+def _tell_verify(output: Output, result: VerifyResult) -> None:
+    colour = "32" if result.status == "passed" else "31"
+    output.line(
+        f"{output.styled(result.status, colour)}: storage {result.storage}, {result.packs_read} packs read, "
+        f"{text.size(result.bytes_read)}, in {text.span(result.duration_s)}"
+    )
+    for each in result.damaged:
+        _tell_damage(output, each)
+    for hint in result.hints:
+        output.line(f"  hint: {text.printable(hint)}")
+
+
+def _tell_damage(output: Output, damage: Damage) -> None:
+    name = f"{damage.pack[:8]}: " if damage.pack else ""
+    output.line(f"  {name}{text.printable(damage.message)}")
+    for kind, names in (("backup", damage.backups), ("path", damage.paths)):
+        for each in names[:_SHOWN]:
+            output.line(f"    {kind} {text.printable(each)}")
+        if len(names) > _SHOWN:
+            output.line(f"    and {len(names) - _SHOWN} more; --json names all")
+
+
+def _declare_forget(parser: Parser) -> None:
+    parser.add_argument(
+        "--source", default="", metavar="S", help="of this source; each by itself where it is left out"
+    )
+    parser.add_argument(
+        "--storage",
+        action="append",
+        default=[],
+        metavar="S",
+        help="in this storage (may be repeated); else in all",
+    )
+    for period in _PERIODS:
+        parser.add_argument(f"--keep-{period}", type=_keep_count, default=0, metavar="N")
+    parser.add_argument(
+        "--keep-within", type=duration, metavar="SPAN", help="all that is newer than this: 30d"
+    )
+    parser.add_argument(
+        "--keep-tag", action="append", default=[], metavar="TAG", help="all with this tag (may be repeated)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and why")
+    parser.add_argument("--prune", action="store_true", help="and delete what nothing needs any more")
+    add_yes(parser)
+    add_key(parser)
+    add_limits(parser)
+
+
+def _keep_count(written: str) -> int:
+    """A count; `unlimited` and -1 are restic's words for one that never ends."""
+    return -1 if written in ("unlimited", "-1") else number(written)
+
+
+async def _forget(call: Call) -> int:
+    arguments = call.arguments
+    request = _forget_request(arguments)
+    if request.policy.is_empty:
+        raise UsageError("nothing was said to be kept", hint="say --keep-last N, --keep-daily N, …")
+    if not request.is_dry_run and not arguments.yes:
+        await _ask_forget(call, arguments)
+    result = await call.engine.forget(request, idempotency_key=arguments.idempotency_key)
+    tell_forget(call.output, result)
+    call.output.result(shape(result))
+    return diagnostics.exit_of(result.status)
+
+
+def _forget_request(arguments: argparse.Namespace, *, is_asking: bool = False) -> ForgetRequest:
+    counts = {period: getattr(arguments, f"keep_{period}") for period in _PERIODS}
+    policy = KeepPolicy(**counts, within_s=arguments.keep_within, tags=tuple(arguments.keep_tag))
+    return ForgetRequest(
+        policy=policy,
+        source=arguments.source,
+        storages=tuple(arguments.storage),
+        is_dry_run=arguments.dry_run or is_asking,
+        is_pruning=arguments.prune,
+        limits=limits(arguments),
+    )
+
+
+async def _ask_forget(call: Call, arguments: argparse.Namespace) -> None:
+    """Asks where something would go; where nothing would there is nothing to ask."""
+    plan = await call.engine.forget(_forget_request(arguments, is_asking=True))
+    going = [each for each in plan.fates if not each.is_kept]
+    if not going:
+        return
+    if asking.has_person():
+        tell_forget(call.output, plan)
+        call.output.flush()
+    await asking.require_yes(call, f"forget {len(going)} backups?")
+
+
+def tell_forget(output: Output, result: ForgetResult) -> None:
+    """What was decided and why, for people."""
+    heads = [
+        Column("BACKUP"),
+        Column("CREATED"),
+        Column("SOURCE", is_flexible=True),
+        Column("STORAGE", is_flexible=True),
+        Column("FATE"),
+        Column("WHY", is_flexible=True),
+    ]
+    rows = [
+        [
+            each.backup_id or each.snapshot_id[:8],
+            text.instant(each.created_at),
+            each.source,
+            each.storage,
+            "keep" if each.is_kept else "forget",
+            ", ".join(each.reasons),
+        ]
+        for each in result.fates
+    ]
+    if rows:
+        output.table(heads, rows)
+    kept = sum(each.is_kept for each in result.fates)
+    would = "would be " if result.is_dry_run else ""
+    output.line(f"{kept} {would}kept, {len(result.fates) - kept} {would}forgotten")
+    for each in result.prunes:
+        _tell_prune(output, each)
+
+
+def _declare_prune(parser: Parser) -> None:
+    parser.add_argument("storage", metavar="STORAGE")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    parser.add_argument(
+        "--max-unused",
+        type=_percent,
+        default=5.0,
+        metavar="PERCENT",
+        help="leave so much unused rather than copy packs (5)",
+    )
+    add_key(parser)
+    add_limits(parser)
+
+
+def _percent(written: str) -> float:
+    try:
+        share = float(written.removesuffix("%"))
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 100:
+        raise argparse.ArgumentTypeError(f"{written!r} is no percentage")
+    return share
+
+
+async def _prune(call: Call) -> int:
+    arguments = call.arguments
+    request = PruneRequest(arguments.storage, arguments.dry_run, arguments.max_unused, limits(arguments))
+    result = await call.engine.prune(request, idempotency_key=arguments.idempotency_key)
+    _tell_prune(call.output, result)
+    call.output.result(shape(result))
+    return diagnostics.exit_of(result.status)
+
+
+def _tell_prune(output: Output, result: PruneResult) -> None:
+    would = "would free" if result.is_dry_run else "freed"
+    output.line(
+        f"storage {result.storage}: {would} {text.size(result.freed_bytes)}; {result.packs_deleted} packs deleted, "
+        f"{result.packs_rewritten} rewritten; unused {text.size(result.unused_bytes_before)} before, "
+        f"{text.size(result.unused_bytes_after)} after; {text.span(result.duration_s)}"
+    )
+
+
+def _declare_copy(parser: Parser) -> None:
+    parser.add_argument("backups", nargs="*", metavar="BACKUP")
+    parser.add_argument("--all", action="store_true", help="every backup of the storage")
+    parser.add_argument("--from", dest="from_storage", required=True, metavar="STORAGE")
+    parser.add_argument("--to", dest="to_storage", required=True, metavar="STORAGE")
+    add_key(parser)
+    add_limits(parser)
+
+
+async def _copy(call: Call) -> int:
+    arguments = call.arguments
+    if bool(arguments.backups) == arguments.all:
+        raise UsageError("say which backups to copy: BACKUP ..., or --all")
+    if arguments.from_storage == arguments.to_storage:
+        raise UsageError("--from and --to are the same storage")
+    ids = [(await call.engine.show_backup(each)).backup_id for each in arguments.backups]
+    request = CopyRequest(
+        arguments.from_storage, arguments.to_storage, tuple(ids), arguments.all, limits(arguments)
+    )
+    result = await call.engine.copy(request, idempotency_key=arguments.idempotency_key)
+    call.output.line(
+        f"{result.status}: {len(result.copied)} backups copied, {result.skipped} were there already, "
+        f"{text.size(result.copied_bytes)} in {text.span(result.duration_s)}"
+    )
+    call.output.result(shape(result))
+    return diagnostics.exit_of(result.status)
+
+
+VERIFY = Command(_declare_verify, _verify, is_job=True)
+FORGET = Command(_declare_forget, _forget, is_job=True)
+PRUNE = Command(_declare_prune, _prune, is_job=True)
+COPY = Command(_declare_copy, _copy, is_job=True)

@@ -1,0 +1,65 @@
+"""vault set|list|remove|rotate."""
+
+from __future__ import annotations
+
+from engine.cli import asking, diagnostics, text
+from engine.cli.command import Call, Command, Parser, add_name, declare_nothing, reference
+from engine.cli.options import add_yes
+from engine.cli.output import Column
+
+
+def _declare_set(parser: Parser) -> None:
+    add_name(parser, "secret")
+    parser.add_argument(
+        "secret",
+        nargs="?",
+        default=reference("-"),
+        type=reference,
+        metavar="REF",
+        help="where it comes from; standard input",
+    )
+    parser.set_defaults(is_secret_new=True)
+
+
+async def _set(call: Call) -> int:
+    await call.engine.keep_secret(call.arguments.name, str(call.arguments.secret))
+    call.output.line(f"secret {call.arguments.name} is sealed; name it as vault:{call.arguments.name}")
+    call.output.result({"name": call.arguments.name})
+    return diagnostics.DONE
+
+
+async def _list(call: Call) -> int:
+    secrets = await call.engine.secrets()
+    call.output.table(
+        [Column("SECRET", is_flexible=True), Column("SET")],
+        [[name, text.instant(at)] for name, at in secrets],
+    )
+    call.output.items([{"name": name, "set_at": at.isoformat()} for name, at in secrets])
+    return diagnostics.DONE
+
+
+def _declare_remove(parser: Parser) -> None:
+    add_name(parser, "secret")
+    add_yes(parser)
+
+
+async def _remove(call: Call) -> int:
+    name = call.arguments.name
+    await asking.require_yes(call, f"forget secret {name} for good?")
+    await call.engine.remove_secret(name)
+    call.output.line(f"secret {name} is forgotten")
+    call.output.result({"name": name})
+    return diagnostics.DONE
+
+
+async def _rotate(call: Call) -> int:
+    count = await call.engine.rotate_vault()
+    call.output.line(f"{count} secrets are sealed under a fresh key")
+    call.output.result({"secrets": count})
+    return diagnostics.DONE
+
+
+SET = Command(_declare_set, _set)
+LIST = Command(declare_nothing, _list)
+REMOVE = Command(_declare_remove, _remove)
+ROTATE = Command(declare_nothing, _rotate)

@@ -1,0 +1,76 @@
+"""The table of verbs: what each is called, where it lives, and what it does in one line. Imports nothing of the engine."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Verb(NamedTuple):
+    """One verb, as it stands in the table."""
+
+    target: str
+    """"module:NAME" below engine.cli, of a `command.Command`."""
+    summary: str
+
+
+VERBS: Final[dict[str, Verb]] = {
+    "demo": Verb("demo:DEMO", "show the whole loop on this machine alone"),
+    "host add": Verb("host:ADD", "define a machine that is reached over SSH"),
+    "host test": Verb("host:TEST", "connect, and say what is there and what no source covers"),
+    "host grants": Verb("host:GRANTS", "print the least privilege that the host's sources need"),
+    "host list": Verb("host:LIST", "list all hosts"),
+    "host show": Verb("host:SHOW", "show one host"),
+    "host edit": Verb("host:EDIT", "change a host"),
+    "host remove": Verb("host:REMOVE", "forget a host"),
+    "source add": Verb("source:ADD", "define what is backed up"),
+    "source test": Verb("source:TEST", "prove that a source can be read now"),
+    "source list": Verb("source:LIST", "list all sources"),
+    "source show": Verb("source:SHOW", "show one source"),
+    "source edit": Verb("source:EDIT", "change a source"),
+    "source remove": Verb("source:REMOVE", "forget a source; its backups stay"),
+    "storage add": Verb("storage:ADD", "create a repository, or open the one that is there"),
+    "storage test": Verb("storage:TEST", "write, read back and delete; measure both ways"),
+    "storage usage": Verb("storage:USAGE", "say what a storage holds"),
+    "storage recovery-kit": Verb("storage:RECOVERY_KIT", "print all that a restore without holdfast needs"),
+    "storage unlock": Verb("storage:UNLOCK", "remove locks whose holder is proved dead"),
+    "storage rotate-password": Verb("storage:ROTATE_PASSWORD", "change the repository's password"),
+    "storage enable": Verb("storage:ENABLE", "switch a storage on"),
+    "storage disable": Verb("storage:DISABLE", "switch a storage off"),
+    "storage make-default": Verb("storage:MAKE_DEFAULT", "use it where no storage is named"),
+    "storage list": Verb("storage:LIST", "list all storages"),
+    "storage show": Verb("storage:SHOW", "show one storage, and who locks it"),
+    "storage edit": Verb("storage:EDIT", "change a storage"),
+    "storage remove": Verb("storage:REMOVE", "forget a storage; its repository stays"),
+    "vault set": Verb("vault:SET", "seal a secret under a name"),
+    "vault list": Verb("vault:LIST", "list the names of all secrets"),
+    "vault remove": Verb("vault:REMOVE", "forget a secret"),
+    "vault rotate": Verb("vault:ROTATE", "seal all secrets anew under a fresh key"),
+    "backup": Verb("backup:BACKUP", "back up sources, or standard input"),
+    "backups": Verb("browse:BACKUPS", "list backups"),
+    "show": Verb("browse:SHOW", "show one backup"),
+    "ls": Verb("browse:LS", "list the files of a backup"),
+    "dump": Verb("browse:DUMP", "write a file of a backup to standard output"),
+    "diff": Verb("browse:DIFF", "compare two backups"),
+    "find": Verb("browse:FIND", "find files in all backups"),
+    "restore": Verb("restore:RESTORE", "bring a backup's files back"),
+    "verify": Verb("upkeep:VERIFY", "prove that a storage, or a backup, is whole"),
+    "forget": Verb("upkeep:FORGET", "forget backups by a policy"),
+    "prune": Verb("upkeep:PRUNE", "delete what no backup needs"),
+    "copy": Verb("upkeep:COPY", "copy backups from one storage to another"),
+    "protect": Verb("keeping:PROTECT", "keep a backup from forget and delete"),
+    "unprotect": Verb("keeping:UNPROTECT", "end a backup's protection, and its hold"),
+    "hold": Verb("keeping:HOLD", "keep a backup, and say why"),
+    "delete": Verb("keeping:DELETE", "forget backups in every storage"),
+    "recover": Verb("keeping:RECOVER", "rebuild a lost catalog from a repository alone"),
+    "job show": Verb("job:SHOW", "show one job"),
+    "job log": Verb("job:LOG", "print a job's log"),
+    "job cancel": Verb("job:CANCEL", "ask a job to end"),
+    "job follow": Verb("job:FOLLOW", "watch a job until its end"),
+    "jobs": Verb("job:JOBS", "list jobs"),
+    "worker": Verb("job:WORKER", "run the jobs that wait"),
+    "audit": Verb("diagnosis:AUDIT", "print who did what, or prove the log whole"),
+    "doctor": Verb("diagnosis:DOCTOR", "print what a bug report needs, secrets left out"),
+    "completion": Verb("completion:COMPLETION", "print a completion script for a shell"),
+}
+NOUNS: Final = frozenset(name.partition(" ")[0] for name in VERBS if " " in name)
+"""First words that need a second one."""
