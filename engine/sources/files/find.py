@@ -12,6 +12,7 @@ from engine.sources.files import messages
 from engine.sources.files.excludes import Excludes
 from engine.sources.files.journal import Journal
 from engine.sources.files.listing import FIND_FORMAT, ListingParser
+from engine.sources.files.owners import Owners
 from engine.sources.files.roots import Request, ancestors
 from engine.sources.files.running import RunningTool
 
@@ -30,7 +31,7 @@ async def existing_roots(host: OpenHost, request: Request, journal: Journal) -> 
     command = Command(("find", *request.roots, "-maxdepth", "0", "-printf", FIND_FORMAT))
     ended = await host.run(command, limit_bytes=16 << 20, timeout_s=_CHECK_TIMEOUT_S)
     require_started(host.name, command, ended.exit)
-    parser = ListingParser(request.roots)
+    parser = ListingParser(request.roots, Owners())
     found = {b"/" + entry.path for entry in parser.feed(ended.stdout)}
     parser.end()
     if ended.exit.status not in (0, 1):
@@ -50,7 +51,7 @@ async def existing_roots(host: OpenHost, request: Request, journal: Journal) -> 
     return tuple(root for root in request.roots if root in found)
 
 
-async def list_ancestors(host: OpenHost, roots: Sequence[bytes]) -> dict[bytes, list[Entry]]:
+async def list_ancestors(host: OpenHost, roots: Sequence[bytes], owners: Owners) -> dict[bytes, list[Entry]]:
     """For each root (without its leading slash) the entries of the directories that lead to it, links followed. Raises: SourceError, HostError."""
     above = ancestors(roots)
     wanted = [path for paths in above.values() for path in paths]
@@ -59,8 +60,9 @@ async def list_ancestors(host: OpenHost, roots: Sequence[bytes]) -> dict[bytes, 
     command = Command(("find", "-H", *wanted, "-maxdepth", "0", "-printf", FIND_FORMAT))
     ended = await host.run(command, limit_bytes=16 << 20, timeout_s=_CHECK_TIMEOUT_S)
     require_started(host.name, command, ended.exit)
-    parser = ListingParser(wanted)
-    found = {entry.path: entry for entry in parser.feed(ended.stdout) if entry.type == "d"}
+    parser = ListingParser(wanted, owners)
+    entries = await _named(host, parser.feed(ended.stdout), parser, owners)
+    found = {entry.path: entry for entry in entries if entry.type == "d"}
     parser.end()
     lost = [path for path in wanted if path[1:] not in found]
     if lost:
@@ -79,9 +81,9 @@ class FindLister:
         request: Request,
         roots: Sequence[bytes],
         journal: Journal,
-        group: asyncio.TaskGroup,
+        owners: Owners,
     ) -> None:
-        """Starts find at once."""
+        """Does nothing yet: see `start`."""
         expression: list[str | bytes] = []
         if request.is_one_file_system:
             expression.append("-xdev")
@@ -89,22 +91,39 @@ class FindLister:
             expression += ["-mindepth", "1"]
         words = ("find", *roots, *expression, *request.find_words, *_NO_SOCKETS, "-printf", FIND_FORMAT)
         self._tool = RunningTool(host, Command(words), messages.parse_find, journal)
-        self._tool.start(group)
-        self._parser = ListingParser(roots)
+        self._host = host
+        self._owners = owners
+        self._parser = ListingParser(roots, owners)
         self._excludes = Excludes(request.excludes)
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Starts find."""
+        self._tool.start(group)
 
     async def entries(self) -> AsyncIterator[Sequence[Entry]]:
         """Batches of what is not left out. Raises: HostileListingError, IncompleteDumpError, SourceError, HostError."""
         process = await self._tool.process()
         while data := await process.read():
-            if entries := self._excludes.keep(self._parser.feed(data)):
-                yield entries
+            entries = await _named(self._host, self._parser.feed(data), self._parser, self._owners)
+            if kept := self._excludes.keep(entries):
+                yield kept
         await self._tool.finish()
         self._parser.end()
 
     def cancel(self) -> None:
         """Ends find if it still runs."""
         self._tool.cancel()
+
+
+async def _named(
+    host: OpenHost, entries: Sequence[Entry], parser: ListingParser, owners: Owners
+) -> Sequence[Entry]:
+    """The entries with all their names; numbers that the host did not list of its own accord are looked up."""
+    if owners.is_complete:
+        return entries
+    await owners.complete(host)
+    parser.forget_names()
+    return owners.named(entries)
 
 
 def _failures(stderr: bytes) -> list[Failure]:

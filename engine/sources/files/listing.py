@@ -1,8 +1,8 @@
 """The listing that GNU find sends: untrusted bytes in, checked entries out. Pure, and a hot path: a million entries in about a second.
 
-One record is six fields, each ended by a NUL, because a path, a link's target and the names of users and groups may hold anything else:
-type, mode, owner, group, device and links; user name; group name; size, times and inode; path; target. What has few different values
-(the first three fields) is parsed once and remembered; what has many is taken apart for a whole piece at a time.
+One record is four fields, each ended by a NUL, because a path and a link's target may hold anything else: type, mode, owner, group, device
+and links; size, times and inode; path; target. What has few different values (the first field) is parsed once and remembered; what has
+many is taken apart for a whole piece at a time. Names of users and groups are asked for apart: see owners.py.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from itertools import repeat
 
 from engine.errors import HostileListingError, IncompleteDumpError
 from engine.model.entry import Entry
+from engine.sources.files.owners import Owners
 
-FIND_FORMAT = r"%y %m %U %G %D %n\0%u\0%g\0%s %T@ %C@ %i\0%p\0%l\0"
+FIND_FORMAT = r"%y %m %U %G %D %n\0%s %T@ %C@ %i\0%p\0%l\0"
 """What `find -printf` is told. Paths are absolute."""
 
-_FIELDS = 6
+_FIELDS = 4
 _RECORD_LIMIT_BYTES = 1 << 20
 """No honest record is longer: a path has at most 4096 bytes on Linux, some more where directories are nested deeper than that."""
 _SLICE_BYTES = 1 << 16
@@ -31,14 +32,13 @@ _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _BAD_PARTS = (b"//", b"/./", b"/../", b"/\0", b"/.\0", b"/..\0")
 
 _Head = tuple[str, int, int, int, bytes, bytes, int, int]
-_Key = tuple[bytes, bytes, bytes]
 
 
 class ListingParser:
     """Takes the listing in pieces of any size and hands out checked entries, without the requested root `/` itself."""
 
-    def __init__(self, roots: Sequence[bytes]) -> None:
-        """The absolute paths that were asked for: normalised, none below another, in the order in which find was given them. `/` comes
+    def __init__(self, roots: Sequence[bytes], owners: Owners) -> None:
+        """`owners` knows the names. `roots` are the absolute paths that were asked for: normalised, none below another, in the order in which find was given them. `/` comes
         alone, and find does not list it (`-mindepth 1`).
         """
         self._roots = frozenset(roots)
@@ -53,7 +53,8 @@ class ListingParser:
             self._directories.append(b"/")
         self._fields: list[bytes] = []
         self._rest = b""
-        self._known: dict[_Key, _Head] = {}
+        self._owners = owners
+        self._known: dict[bytes, _Head] = {}
         self._seen_shapes: set[bytes] = set()
 
     def feed(self, data: bytes) -> list[Entry]:
@@ -84,10 +85,10 @@ class ListingParser:
             )
 
     def _parse(self, fields: list[bytes], whole: int) -> list[Entry]:
-        heads = self._heads(fields[0:whole:_FIELDS], fields[1:whole:_FIELDS], fields[2:whole:_FIELDS])
-        sizes, mtimes, ctimes, inodes = self._numbers(fields[3:whole:_FIELDS])
-        paths = fields[4:whole:_FIELDS]
-        targets = fields[5:whole:_FIELDS]
+        heads = self._heads(fields[0:whole:_FIELDS])
+        sizes, mtimes, ctimes, inodes = self._numbers(fields[1:whole:_FIELDS])
+        paths = fields[2:whole:_FIELDS]
+        targets = fields[3:whole:_FIELDS]
         types, modes, uids, gids, users, groups, devices, links = zip(*heads, strict=True)
         self._check_paths(paths)
         self._check_order(paths, types)
@@ -99,18 +100,21 @@ class ListingParser:
         )  # fmt: skip
         return list(map(tuple.__new__, repeat(Entry), columns))
 
-    def _heads(self, heads: list[bytes], users: list[bytes], groups: list[bytes]) -> list[_Head]:
+    def forget_names(self) -> None:
+        """The owners know more by now: heads that were parsed before are parsed anew."""
+        self._known.clear()
+
+    def _heads(self, heads: list[bytes]) -> list[_Head]:
         known = self._known
-        keys = list(zip(heads, users, groups, strict=True))
         try:
-            return list(map(known.__getitem__, keys))
+            return list(map(known.__getitem__, heads))
         except KeyError:
-            for key in set(keys).difference(known):
+            for head in set(heads).difference(known):
                 if len(known) >= _KNOWN_LIMIT:
                     known.clear()
-                    return [_parse_head(*each) for each in keys]
-                known[key] = _parse_head(*key)
-            return list(map(known.__getitem__, keys))
+                    return [_parse_head(each, self._owners) for each in heads]
+                known[head] = _parse_head(head, self._owners)
+            return list(map(known.__getitem__, heads))
 
     def _numbers(self, numbers: list[bytes]) -> tuple[list[bytes], list[bytes], list[bytes], list[bytes]]:
         # Validated by shape: with all digits made zeros, a million different records have a few hundred different shapes.
@@ -173,18 +177,15 @@ class ListingParser:
                 directories.append(current)
 
 
-def _parse_head(head: bytes, user: bytes, group: bytes) -> _Head:
+def _parse_head(head: bytes, owners: Owners) -> _Head:
     found = _HEAD.fullmatch(head)
     if not found:
         raise HostileListingError(
             f"the listing holds what is no type, mode, owner and device: {_shown(head)}"
         )
-    type_, mode, uid, gid, device, links = found.groups()
-    # find prints the number where the host has no name for it; restic leaves the name out then.
-    return (
-        type_.decode(), int(mode, 8), int(uid), int(gid), b"" if user == uid else user, b"" if group == gid else group,
-        int(device), int(links),
-    )  # fmt: skip
+    type_, mode, *numbers = found.groups()
+    uid, gid, device, links = map(int, numbers)
+    return type_.decode(), int(mode, 8), uid, gid, owners.user(uid), owners.group(gid), device, links
 
 
 def _check_targets(types: Sequence[str], targets: list[bytes], paths: list[bytes]) -> None:

@@ -15,6 +15,7 @@ from engine.sources.base import Item, Secrets, Traits, TreeFeed
 from engine.sources.files import find, walk
 from engine.sources.files.excludes import Excludes, find_words
 from engine.sources.files.journal import Journal
+from engine.sources.files.owners import Owners
 from engine.sources.files.roots import Request, normalise
 from engine.sources.files.tar import TarFetcher
 from engine.sources.options import Reader
@@ -128,8 +129,12 @@ class _Feed:
         lister: _Lister
         if files is None or facts.has_gnu_find:
             roots = await find.existing_roots(host, request, journal)
-            above = await find.list_ancestors(host, roots)
-            lister = find.FindLister(host, request, roots, journal, group)
+            owners = Owners()
+            finder = find.FindLister(host, request, roots, journal, owners)
+            finder.start(group)
+            await owners.load(host)
+            above = await find.list_ancestors(host, roots, owners)
+            lister = finder
         else:
             roots = await walk.existing_roots(files, request, journal)
             above = await walk.list_ancestors(files, roots)

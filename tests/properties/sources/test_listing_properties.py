@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from engine.errors import HostileListingError, IncompleteDumpError
 from engine.model.entry import Entry
 from engine.sources.files.listing import ListingParser, require_safe_name
+from engine.sources.files.owners import Owners
 
 ROOT = b"/srv/wares"
 NAMES = st.binary(min_size=1, max_size=12).filter(
@@ -33,8 +34,7 @@ def trees(draw: st.DrawFn) -> list[Entry]:
         type_ = "d" if depth == 0 else draw(st.sampled_from("fdlpscb"))
         entries.append(
             Entry(
-                path[1:], type_, draw(st.integers(0, 0o7777)), draw(st.integers(0, 2**32 - 1)), draw(st.integers(0, 2**32 - 1)),
-                draw(WORDS.filter(lambda word: not word.isdigit())), draw(WORDS.filter(lambda word: not word.isdigit())),
+                path[1:], type_, draw(st.integers(0, 0o7777)), draw(st.integers(0, 2**32 - 1)), draw(st.integers(0, 2**32 - 1)), b"", b"",
                 draw(NUMBERS), draw(TIMES), draw(TIMES), draw(NUMBERS), draw(NUMBERS), draw(NUMBERS),
                 draw(WORDS) if type_ == "l" else b"",
             )
@@ -52,15 +52,13 @@ def record(entry: Entry) -> bytes:
     head = b"%b %o %d %d %d %d" % (
         entry.type.encode(), entry.mode, entry.uid, entry.gid, entry.device, entry.links,
     )  # fmt: skip
-    user = entry.user or b"%d" % entry.uid
-    group = entry.group or b"%d" % entry.gid
     numbers = b"%d %b %b %d" % (entry.size, entry.mtime, entry.ctime, entry.inode)
-    return b"\0".join([head, user, group, numbers, b"/" + entry.path, entry.target, b""])
+    return b"\0".join([head, numbers, b"/" + entry.path, entry.target, b""])
 
 
 def parse(data: bytes, *cuts: int, roots: tuple[bytes, ...] = (ROOT,)) -> list[Entry]:
     """What the parser makes of it, cut at these places."""
-    parser = ListingParser(roots)
+    parser = ListingParser(roots, Owners())
     entries: list[Entry] = []
     places = [0, *sorted(cuts), len(data)]
     for begin, end in itertools.pairwise(places):
@@ -126,7 +124,7 @@ def test_a_changed_byte_never_leads_out_of_the_root(tree: list[Entry], data: st.
         assert entry.type in "fdlpscb"
 
 
-GOOD = Entry(ROOT[1:], "d", 0o755, 0, 0, b"root", b"root", 0, b"1.0000000000", b"1.0000000000", 2, 3, 1, b"")
+GOOD = Entry(ROOT[1:], "d", 0o755, 0, 0, b"", b"", 0, b"1.0000000000", b"1.0000000000", 2, 3, 1, b"")
 
 
 @pytest.mark.parametrize(
