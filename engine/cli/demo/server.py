@@ -19,6 +19,7 @@ from typing import Final
 import asyncssh
 
 from engine.errors import HostError
+from engine.scope import task_scope
 
 ADDRESS: Final = "127.0.0.1"
 _MORE_FOLDERS: Final = ("/usr/sbin", "/sbin", "/usr/local/sbin")
@@ -30,6 +31,7 @@ _ATTEMPTS: Final = 5
 _READY_S: Final = 5.0
 _ASK_S: Final = 0.01
 _END_S: Final = 3.0
+_PIECE_BYTES: Final = 1 << 17
 _BEGAN: Final = 20
 """Where `_status` has the instant at which the process began: field 22 of stat, which counts from 1 and has the pid first."""
 
@@ -231,17 +233,43 @@ async def _serve(channel: asyncssh.SSHServerProcess[bytes]) -> None:
         start_new_session=True,
         cwd="/",
     )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     try:
-        await channel.redirect(process.stdin, process.stdout, process.stderr)
-        status = await process.wait()
-        await channel.stdout.drain()
+        async with task_scope() as group:
+            feeder = group.create_task(_feed(channel.stdin, process.stdin))
+            async with task_scope() as pumps:
+                pumps.create_task(_pump(process.stdout, channel.stdout))
+                pumps.create_task(_pump(process.stderr, channel.stderr))
+            status = await process.wait()
+            feeder.cancel()
         if status < 0:
             channel.exit_with_signal(signal.Signals(-status).name.removeprefix("SIG"))
         else:
             channel.exit(status)
+    except (OSError, asyncssh.Error):
+        channel.close()  # the client is gone
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+async def _feed(channel: asyncssh.SSHReader[bytes], pipe: asyncio.StreamWriter) -> None:
+    """What the client sends, to the command, which may end without having read it."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        while piece := await channel.read(_PIECE_BYTES):
+            pipe.write(piece)
+            await pipe.drain()
+    pipe.close()
+
+
+async def _pump(pipe: asyncio.StreamReader, channel: asyncssh.SSHWriter[bytes]) -> None:
+    """What the command says, to the client."""
+    while piece := await pipe.read(_PIECE_BYTES):
+        channel.write(piece)
+        await channel.drain()
 
 
 def _processes() -> list[int]:

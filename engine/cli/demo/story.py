@@ -271,7 +271,7 @@ def _flip_bytes(repository: Path) -> str:
 
 def _sentence(done: SourceResult) -> str:
     files = (
-        _many(done.files_new, "new file"),
+        f"{done.files_new} new",
         f"{done.files_changed} changed",
         f"{done.files_unmodified} as before",
     )
