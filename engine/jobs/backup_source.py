@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -124,11 +125,19 @@ async def _read(
 ) -> _Read:
     if source.traits.shape == "items":
         return await _read_items(job, await source.items(), session)
-    parent = _parent(opened, parents)
     async with source.tree() as feed:
-        result = await session.save_tree(feed, parent)
-        paths, excludes = _option(job.source, "path"), _option(job.source, "exclude")
-        return _Read(result.tree_id, result.counts, paths, list(feed.warnings()), result.failures, excludes)
+        result = await session.save_tree(feed, _parent(opened, parents))
+        warnings, failures = list(feed.warnings()), result.failures
+    spoiled = frozenset(failure.path for failure in failures if failure.is_spoiled)
+    if spoiled:
+        # Their zeros must not pass for them, now or as the next backup's parent: once more, with all else taken over as it is.
+        await session.flush()
+        async with source.tree() as feed:
+            first = Parent(opened[0].repository, result.tree_id)
+            again = await session.save_tree(feed, first, spoiled)
+            result = dataclasses.replace(result, tree_id=again.tree_id)
+    paths, excludes = _option(job.source, "path"), _option(job.source, "exclude")
+    return _Read(result.tree_id, result.counts, paths, warnings, failures, excludes)
 
 
 def _parent(opened: Sequence[Opened], parents: Mapping[str, tuple[str, Snapshot]]) -> Parent | None:

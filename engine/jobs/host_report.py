@@ -45,7 +45,10 @@ async def report(host: OpenHost, sources: Sequence[Source], elapsed: Callable[[]
 async def grants(definition: Host, host: OpenHost, sources: Sequence[Source]) -> str:
     """Text to paste on the host. Raises: HostError."""
     facts = await host.facts()
-    commands = [command for source in sources for command in registry.commands(source, facts)]
+    commands: list[Command] = []
+    for source in sources:
+        async with registry.open_source(source, host) as opened:
+            commands += await opened.commands()
     return host_grants.grants(definition, facts, commands)
 
 

@@ -61,3 +61,5 @@ class Failure(NamedTuple):
     """`changed`: the content came, yet the file changed while it was read."""
     detail: str
     """The tool's own words, for the log."""
+    is_spoiled: bool = False
+    """Whether content was delivered all the same, and is not the file's: a read error in its middle was filled with zeros."""

@@ -133,8 +133,8 @@ class _Wanted:
         self.prefix = prefix
         self.is_known = is_known
         """Whether the parent snapshot holds an entry of this name."""
-        self.followers: list[tuple[_Directory, bytes, bytes]] = []
-        """Further names of the same inode: directory, name, prefix."""
+        self.followers: list[tuple[_Directory, Entry, bytes]] = []
+        """Further names of the same inode: directory, entry, prefix."""
 
 
 class TreeWriter:
@@ -147,15 +147,21 @@ class TreeWriter:
         self._emit = emit
         self._counts = TreeCounts()
         self._wanted: deque[_Wanted] = deque()
-        self._links: dict[tuple[int, int], _Wanted | bytes] = {}
+        self._links: dict[tuple[int, int], _Wanted | tuple[int, bytes]] = {}
+        """By inode: the first name while it is on its way, then its size and the rest of its node."""
         self._complete: deque[_Directory] = deque()
         self._is_complete = asyncio.Event()
         self._root_id: bytes | None = None
         self._done_bytes = 0
         self._failures: list[Failure] = []
+        self._left_out: frozenset[bytes] = frozenset()
 
-    async def run(self, parent_tree: bytes | None) -> TreeResult:
-        """Reads the feed to its end and stores everything. Raises: HostileListingError, SourceError, HostError, RepositoryError."""
+    async def run(self, parent_tree: bytes | None, left_out: frozenset[bytes] = frozenset()) -> TreeResult:
+        """Reads the feed to its end and stores everything but the files of the paths `left_out`.
+
+        Raises: HostileListingError, SourceError, HostError, RepositoryError.
+        """
+        self._left_out = left_out
         old = await self._old_tree(parent_tree)
         root = _Directory(b"", None, b"", old)
         async with task_scope() as group:
@@ -185,7 +191,7 @@ class TreeWriter:
                 prefix = node_prefix(entry)
                 if entry.type == "d":
                     current = await self._enter(current, entry, prefix, wants)
-                else:
+                elif path not in self._left_out:
                     self._file(current, entry, path[cut + 1 :], prefix, wants)
             if wants:
                 await self._feed.want(wants)
@@ -240,17 +246,16 @@ class TreeWriter:
         is_known = old is not None and old.has_name(prefix)
         if is_file:
             self._count(entry.size, is_known=is_known, sign=1)
-        if is_file and entry.links > 1:
+        wanted = _Wanted(directory, entry, prefix, is_known=is_known)
+        if entry.links > 1:
             inode = (entry.device, entry.inode)
             first = self._links.get(inode)
-            if isinstance(first, bytes):
-                self._arrived(directory, name, prefix + first)
+            if isinstance(first, tuple):
+                self._arrived(directory, name, _with_size(entry, prefix, first[0]) + first[1])
                 return
             if first is not None:
-                first.followers.append((directory, name, prefix))
+                first.followers.append((directory, entry, prefix))
                 return
-        wanted = _Wanted(directory, entry, prefix, is_known=is_known)
-        if is_file and entry.links > 1:
             self._links[inode] = wanted
         self._wanted.append(wanted)
         wants.append(entry.path)
@@ -263,7 +268,13 @@ class TreeWriter:
                 wanted = self._next_wanted(fetched.path)
                 if wanted.entry.type == "d":
                     self._directory_arrived(wanted.directory, node_suffix(fetched.xattrs, 0, None, None))
-                elif fetched.stream is not None:
+                elif fetched.data is None and fetched.stream is None:
+                    # Another name of an inode that had one name when it was listed: tar sends nothing of it.
+                    self._failures.append(
+                        Failure(fetched.path, "vanished", "became a hard link while it was read")
+                    )
+                    self._lost(wanted)
+                elif wanted.entry.type == "f" and fetched.stream is not None:
                     result = await self._sink.save_stream(fetched.stream)
                     self._content_arrived(wanted, fetched.xattrs, result.content, result.size_bytes)
                 elif wanted.entry.type == "f":
@@ -287,12 +298,7 @@ class TreeWriter:
         data = fetched.data
         if data:
             return self._sink.put_small(data, (wanted, fetched.xattrs, len(data)), self._stored)
-        if data is None:
-            # Another name of an inode that had one name when it was listed: tar sends no content for it.
-            self._failures.append(Failure(fetched.path, "vanished", "became a hard link while it was read"))
-            self._lost(wanted)
-        else:
-            self._content_arrived(wanted, fetched.xattrs, (), 0)
+        self._content_arrived(wanted, fetched.xattrs, (), 0)
         return None
 
     def _stored(self, tokens: Sequence[tuple[_Wanted, _Xattrs, int]], ids: bytes) -> None:
@@ -312,11 +318,11 @@ class TreeWriter:
 
     def _node_arrived(self, wanted: _Wanted, suffix: bytes) -> None:
         entry = wanted.entry
-        if entry.links > 1 and entry.type == "f":
-            self._links[entry.device, entry.inode] = suffix
-        self._arrived(wanted.directory, entry.path[entry.path.rfind(b"/") + 1 :], wanted.prefix + suffix)
-        for directory, name, prefix in wanted.followers:
-            self._arrived(directory, name, prefix + suffix)
+        if entry.links > 1:
+            self._links[entry.device, entry.inode] = (entry.size, suffix)
+        self._arrived(wanted.directory, _name(entry), wanted.prefix + suffix)
+        for directory, follower, prefix in wanted.followers:
+            self._arrived(directory, _name(follower), _with_size(follower, prefix, entry.size) + suffix)
 
     def _directory_arrived(self, directory: _Directory, suffix: bytes) -> None:
         directory.xattrs = suffix[: suffix.find(b',"content":')]
@@ -327,13 +333,18 @@ class TreeWriter:
         self._one_less(directory)
 
     def _lost(self, wanted: _Wanted) -> None:
-        """What was asked for and did not come: the feed's failures name it."""
+        """What was asked for and did not come: the feed's failures name it, but not the further names, for which nobody asked."""
         entry = wanted.entry
+        self._links.pop((entry.device, entry.inode), None)
         if entry.type == "f":
-            self._links.pop((entry.device, entry.inode), None)
             for _ in range(1 + len(wanted.followers)):
                 self._count(entry.size, is_known=wanted.is_known, sign=-1)
-        for directory in (wanted.directory, *(each for each, _, _ in wanted.followers)):
+        self._one_less(wanted.directory)
+        for directory, follower, _ in wanted.followers:
+            first = entry.path.decode(errors="backslashreplace")
+            self._failures.append(
+                Failure(follower.path, "unreadable", f"it was to be read by its other name {first}")
+            )
             self._one_less(directory)
 
     def _one_less(self, directory: _Directory) -> None:
@@ -392,6 +403,15 @@ class TreeWriter:
         current = path.decode("utf-8", "replace")
         files = self._counts.files
         self._emit(Progress("read", self._done_bytes, None, files, None, 0, current))
+
+
+def _name(entry: Entry) -> bytes:
+    return entry.path[entry.path.rfind(b"/") + 1 :]
+
+
+def _with_size(entry: Entry, prefix: bytes, size_bytes: int) -> bytes:
+    """The node's beginning, with the size of what was read where that is not the one that was listed."""
+    return prefix if entry.size == size_bytes else node_prefix(entry._replace(size=size_bytes))
 
 
 def _without_doubles(nodes: list[tuple[bytes, bytes]]) -> list[bytes]:

@@ -156,13 +156,15 @@ class WriteSession:
             await self._submit(data, "tree")
         return tree_id
 
-    async def save_tree(self, feed: Feed, parent: Parent | None) -> TreeResult:
+    async def save_tree(
+        self, feed: Feed, parent: Parent | None, left_out: frozenset[bytes] = frozenset()
+    ) -> TreeResult:
         """Stores a tree of files, as far as it differs from the parent's. Raises: see TreeWriter.run."""
         if parent is None:
-            return await TreeWriter(feed, self, None, self._emit).run(None)
+            return await TreeWriter(feed, self, None, self._emit).run(None, left_out)
         asked = [] if parent.is_whole else [lane.repository.index for lane in self._lanes if lane.is_alive]
         parents = ParentTrees(parent.repository, asked)
-        return await TreeWriter(feed, self, parents, self._emit).run(parent.tree)
+        return await TreeWriter(feed, self, parents, self._emit).run(parent.tree, left_out)
 
     async def nudge(self) -> None:
         """Sends on what was gathered into batches, since nothing more comes for now."""

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from engine.hosts.base import Command
 from engine.model.entry import Entry, Failure, Fetched
 from engine.model.secret import Secret
 
@@ -96,6 +97,10 @@ class OpenSource(Protocol):
 
     async def check(self) -> Mapping[str, str]:
         """Proves that the source can be read now; returns what was found (tool, version, size). Raises: SourceError, HostError."""
+        ...
+
+    async def commands(self) -> Sequence[Command]:
+        """Every command that a backup runs on the host, word for word as it runs it: what the least privilege must allow. Raises: HostError."""
         ...
 
     async def items(self) -> Sequence[Item]:

@@ -41,10 +41,14 @@ class CommandSource:
             raise SourceError(f"the shell of {self._host.name} does not understand the command: {words}")
         return {"command": self._line, "filename": self._filename}
 
+    async def commands(self) -> Sequence[Command]:
+        """See `base.OpenSource.commands`."""
+        # The line is the user's own shell text, so a shell reads it; but nothing is put into it.
+        return [Command(("sh", "-c", self._line))]
+
     async def items(self) -> Sequence[Item]:
         """See `base.OpenSource.items`."""
-        # The line is the user's own shell text, so a shell reads it; but nothing is put into it.
-        return [DumpItem(self._filename, self._host, Command(("sh", "-c", self._line)), self._judge)]
+        return [DumpItem(self._filename, self._host, each, self._judge) for each in await self.commands()]
 
     def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
         """There is none. Raises: SourceError."""

@@ -151,14 +151,18 @@ class SqliteSource:
 
     async def items(self) -> Sequence[Item]:
         """See `base.OpenSource.items`. Raises: ToolMissingError, HostError."""
-        facts = await self._host.facts()
-        if self._tool(facts) == "sqlite3":
-            script = _VACUUM if _version(facts.tools["sqlite3"]) >= _VACUUM_INTO_SINCE else _BACKUP
-            command = Command(("sh", "-c", script, "sqlite", self._path))
-        else:
-            command = Command(("python3", "-c", _PYTHON_BACKUP, self._path))
         name = encode_name(posixpath.basename(self._path))
-        return [DumpItem(f"databases/{name}.db", self._host, command, self._judge)]
+        return [
+            DumpItem(f"databases/{name}", self._host, each, self._judge) for each in await self.commands()
+        ]
+
+    async def commands(self) -> Sequence[Command]:
+        """See `base.OpenSource.commands`. Raises: ToolMissingError, HostError."""
+        facts = await self._host.facts()
+        if self._tool(facts) != "sqlite3":
+            return [Command(("python3", "-c", _PYTHON_BACKUP, self._path))]
+        script = _VACUUM if _version(facts.tools["sqlite3"]) >= _VACUUM_INTO_SINCE else _BACKUP
+        return [Command(("sh", "-c", script, "sqlite", self._path))]
 
     def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
         """There is none. Raises: SourceError."""

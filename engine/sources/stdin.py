@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from engine.errors import IncompleteDumpError, SourceError
-from engine.hosts.base import OpenHost
+from engine.hosts.base import Command, OpenHost
 from engine.model.definitions import Source
 from engine.sources.base import Item, ItemStream, Secrets, Traits, TreeFeed
 from engine.sources.options import Reader, require_filename
@@ -43,6 +43,10 @@ class StdinSource:
         """See `base.OpenSource.check`. Raises: SourceError where standard input is a terminal."""
         self._item.require_input()
         return {"filename": self._item.path}
+
+    async def commands(self) -> Sequence[Command]:
+        """None: nothing runs."""
+        return []
 
     async def items(self) -> Sequence[Item]:
         """See `base.OpenSource.items`."""

@@ -21,6 +21,24 @@ _NO_SOCKETS = ("!", "-type", "s")
 _CHECK_TIMEOUT_S = 120.0
 
 
+def roots_command(roots: Sequence[bytes]) -> Command:
+    """Asks which of the roots are there."""
+    return Command(("find", *roots, "-maxdepth", "0", "-printf", FIND_FORMAT))
+
+
+def ancestors_command(paths: Sequence[bytes]) -> Command:
+    """Asks for the directories that lead to the roots."""
+    return Command(("find", "-H", *paths, "-maxdepth", "0", "-printf", FIND_FORMAT))
+
+
+def listing_command(request: Request, roots: Sequence[bytes]) -> Command:
+    """Lists everything below the roots."""
+    expression: list[str | bytes] = ["-xdev"] if request.is_one_file_system else []
+    if tuple(roots) == (b"/",):
+        expression += ["-mindepth", "1"]
+    return Command(("find", *roots, *expression, *request.find_words, *_NO_SOCKETS, "-printf", FIND_FORMAT))
+
+
 async def existing_roots(host: OpenHost, request: Request, journal: Journal) -> tuple[bytes, ...]:
     """Those roots that are there. One that is not is a failure of the backup while others are.
 
@@ -28,7 +46,7 @@ async def existing_roots(host: OpenHost, request: Request, journal: Journal) -> 
     """
     if request.roots == (b"/",):
         return request.roots
-    command = Command(("find", *request.roots, "-maxdepth", "0", "-printf", FIND_FORMAT))
+    command = roots_command(request.roots)
     ended = await host.run(command, limit_bytes=16 << 20, timeout_s=_CHECK_TIMEOUT_S)
     require_started(host.name, command, ended.exit)
     parser = ListingParser(request.roots, Owners())
@@ -57,7 +75,7 @@ async def list_ancestors(host: OpenHost, roots: Sequence[bytes], owners: Owners)
     wanted = [path for paths in above.values() for path in paths]
     if not wanted:
         return {}
-    command = Command(("find", "-H", *wanted, "-maxdepth", "0", "-printf", FIND_FORMAT))
+    command = ancestors_command(wanted)
     ended = await host.run(command, limit_bytes=16 << 20, timeout_s=_CHECK_TIMEOUT_S)
     require_started(host.name, command, ended.exit)
     parser = ListingParser(wanted, owners)
@@ -84,13 +102,7 @@ class FindLister:
         owners: Owners,
     ) -> None:
         """Does nothing yet: see `start`."""
-        expression: list[str | bytes] = []
-        if request.is_one_file_system:
-            expression.append("-xdev")
-        if roots == (b"/",):
-            expression += ["-mindepth", "1"]
-        words = ("find", *roots, *expression, *request.find_words, *_NO_SOCKETS, "-printf", FIND_FORMAT)
-        self._tool = RunningTool(host, Command(words), messages.parse_find, journal)
+        self._tool = RunningTool(host, listing_command(request, roots), messages.parse_find, journal)
         self._host = host
         self._owners = owners
         self._parser = ListingParser(roots, owners)

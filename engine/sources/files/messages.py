@@ -65,7 +65,8 @@ def _failure(line: bytes, path: bytes, words: bytes) -> Message:
         reason = "vanished"
     elif words.startswith(_CHANGED):
         reason = "changed"
-    return Message("failure", Failure(path.strip(b"/"), reason, _text(line)), _text(line))
+    is_spoiled = words.startswith(b"Read error at ")
+    return Message("failure", Failure(path.strip(b"/"), reason, _text(line), is_spoiled), _text(line))
 
 
 def _unescape(text: bytes) -> bytes:

@@ -8,15 +8,16 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Protocol
 
 from engine.errors import SourceError
-from engine.hosts.base import Facts, FileAccess, OpenHost
+from engine.hosts.base import Command, Facts, FileAccess, OpenHost
 from engine.model.definitions import Source
 from engine.model.entry import Entry, Failure, Fetched
 from engine.sources.base import Item, Secrets, Traits, TreeFeed
-from engine.sources.files import find, walk
+from engine.sources.files import find, owners, walk
 from engine.sources.files.excludes import Excludes, find_words
 from engine.sources.files.journal import Journal
 from engine.sources.files.owners import Owners
-from engine.sources.files.roots import Request, normalise
+from engine.sources.files.roots import Request, ancestors, normalise
+from engine.sources.files.tar import COMMAND as TAR
 from engine.sources.files.tar import TarFetcher
 from engine.sources.options import Reader
 
@@ -80,6 +81,19 @@ class FilesSource:
             **({"missing": ", ".join(missing)} if missing else {}),
         }
 
+    async def commands(self) -> Sequence[Command]:
+        """See `base.OpenSource.commands`. None where plain file access serves. Raises: HostError."""
+        facts = await self._host.facts()
+        found: list[Command] = []
+        if facts.has_gnu_find:
+            roots = self._request.roots
+            above = sorted({path for paths in ancestors(roots).values() for path in paths})
+            found += [find.roots_command(roots), find.listing_command(self._request, roots), owners.ALL]
+            found += [find.ancestors_command(above)] if above else []
+        if facts.has_gnu_tar:
+            found.append(TAR)
+        return found
+
     async def items(self) -> Sequence[Item]:
         """There are none. Raises: SourceError."""
         raise SourceError("a source of kind files has no items, but a tree")
@@ -129,11 +143,11 @@ class _Feed:
         lister: _Lister
         if files is None or facts.has_gnu_find:
             roots = await find.existing_roots(host, request, journal)
-            owners = Owners()
-            finder = find.FindLister(host, request, roots, journal, owners)
+            names = Owners()
+            finder = find.FindLister(host, request, roots, journal, names)
             finder.start(group)
-            await owners.load(host)
-            above = await find.list_ancestors(host, roots, owners)
+            await names.load(host)
+            above = await find.list_ancestors(host, roots, names)
             lister = finder
         else:
             roots = await walk.existing_roots(files, request, journal)

@@ -21,6 +21,9 @@ WORDS = (
 )  # fmt: skip
 """--no-recursion has an effect only ahead of --files-from; --xattrs stores POSIX ACLs too, as system.posix_acl_*."""
 
+COMMAND = Command(WORDS, input="stream")
+"""The list of paths comes on standard input."""
+
 WINDOW = 16_384
 """So many paths may be under way: asked for, and not come yet."""
 _MARKER_EVERY = 4_096
@@ -102,8 +105,7 @@ class TarFetcher:
 
     async def _started(self) -> Process:
         if self._tool is None:
-            command = Command(WORDS, input="stream")
-            self._tool = RunningTool(self._host, command, messages.parse_tar, self._journal)
+            self._tool = RunningTool(self._host, COMMAND, messages.parse_tar, self._journal)
             self._tool.start(self._group)
             self._has_begun.set()
         return await self._tool.process()
