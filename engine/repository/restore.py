@@ -17,13 +17,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from engine import events
-from engine.errors import RefusedError, RestoreError
+from engine.errors import RestoreError
 from engine.format.snapshot import Snapshot
 from engine.repository import restore_files, restore_pool
 from engine.repository.frames import Channel
 from engine.repository.reader import Trees, find_node
 from engine.repository.repository import Repository
-from engine.repository.restore_values import Failure, Overwrite, RestoreOptions, Tally
+from engine.repository.restore_values import Failure, Overwrite, RestoreOptions, Tally, refuse_dangerous
 from engine.repository.restore_walk import RestoreWalk
 
 __all__ = ["Failure", "Overwrite", "RestoreOptions", "Tally", "restore"]
@@ -48,7 +48,9 @@ async def restore(
         DamagedError: the tree of the root, or of `sub_path`, cannot be read.
         StorageError: the storage is gone; what was restored stays.
     """
-    _refuse_dangerous(options)
+    refuse_dangerous(options)
+    if os.geteuid() != 0:
+        emit(events.Warned("owners are not restored, because only root can give files away"))
     trees = Trees(repository)
     node = await find_node(trees, snapshot, options.sub_path)
     if node.type != "dir" or node.subtree is None:
@@ -101,14 +103,6 @@ def _open_target(target: str) -> int:
         return restore_files.open_target(target)
     except OSError as error:
         raise RestoreError(f"the target {target} cannot be opened: {error.strerror}") from error
-
-
-def _refuse_dangerous(options: RestoreOptions) -> None:
-    if options.is_deleting and os.path.realpath(options.target) == "/":
-        raise RefusedError(
-            "deleting what the backup does not hold is refused at the root of the file system",
-            hint="restore a part of it to its own directory",
-        )
 
 
 def _expect(tally: Tally, snapshot: Snapshot, options: RestoreOptions) -> None:

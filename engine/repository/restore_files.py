@@ -153,16 +153,18 @@ class Rights:
 
     is_root: bool
     uid: int
+    gid: int
 
     @classmethod
     def mine(cls) -> Rights:
         """Those of this process."""
-        return cls(os.geteuid() == 0, os.geteuid())
+        return cls(os.geteuid() == 0, os.geteuid(), os.getegid())
 
     def mode(self, node: Node) -> int:
-        """The mode to set: without root the owner stays, and a set-user bit would then lend the wrong one's rights."""
+        """The mode to set: without root the owner stays, and set-user and set-group bits would then lend the wrong one's rights."""
         mode = unix_mode(node.mode)
-        return mode if self.is_root or node.uid == self.uid else mode & 0o1777
+        is_ours = self.is_root or (node.uid, node.gid) == (self.uid, self.gid)
+        return mode if is_ours else mode & 0o1777
 
 
 class MetadataError(RestoreError):

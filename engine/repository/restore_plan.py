@@ -15,7 +15,7 @@ from engine.repository.patterns import split
 from engine.repository.reader import Trees, Visited, find_node, walk
 from engine.repository.repository import Repository
 from engine.repository.restore_files import Descent
-from engine.repository.restore_values import RestoreOptions
+from engine.repository.restore_values import RestoreOptions, refuse_dangerous
 
 Action = Literal["create", "replace", "keep", "delete"]
 """keep: size and modification time agree, or nothing is overwritten. With overwrite `always` a kept file is read and compared all the same."""
@@ -61,8 +61,9 @@ async def plan_restore(
 ) -> AsyncIterator[Planned]:
     """What `restore` would do with these options, path by path. Nothing is written, and the target need not be there.
 
-    Raises: PathMissingError; DamagedError where a tree cannot be read; OSError where the target cannot.
+    Raises: RefusedError as `restore` does; PathMissingError; DamagedError where a tree cannot be read; OSError where the target cannot.
     """
+    refuse_dangerous(options)
     trees = Trees(repository)
     node = await find_node(trees, snapshot, options.sub_path)
     if node.type != "dir" or node.subtree is None:

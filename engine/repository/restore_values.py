@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from engine import events
+from engine.errors import RefusedError
 from engine.repository.patterns import EVERYTHING, Selection
 from engine.repository.restore_pool import Report
 
@@ -92,4 +94,13 @@ class Tally:
             done_files=self.restored_files + self.unchanged_files + self.kept_files,
             total_files=self.total_files,
             current=current.decode(errors="backslashreplace"),
+        )
+
+
+def refuse_dangerous(options: RestoreOptions) -> None:
+    """Raises: RefusedError where deleting was asked for at the root of the file system."""
+    if options.is_deleting and os.path.realpath(options.target) == "/":
+        raise RefusedError(
+            "deleting what the backup does not hold is refused at the root of the file system",
+            hint="restore a part of it to its own directory",
         )

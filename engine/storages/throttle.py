@@ -104,6 +104,12 @@ class ThrottledStorage(Wrapper):
         self._upload = None if upload_kib_s is None else Bucket(upload_kib_s * KIB, clock, sleep)
         self._download = None if download_kib_s is None else Bucket(download_kib_s * KIB, clock, sleep)
 
+    @property
+    def traits(self) -> Traits:
+        """Those of the inner storage; where reading is held back, without the path by which it could be passed by."""
+        inner = self._inner.traits
+        return inner if self._download is None else dataclasses.replace(inner, local_path=None)
+
     async def put(self, key: Key, parts: Sequence[Buffer]) -> None:
         """Writes when what was written before is paid for."""
         if self._upload is not None:

@@ -142,7 +142,7 @@ def test_what_cannot_be_set_is_named_and_the_rest_is_set(tmp_path: Path) -> None
 
 def test_without_root_a_strangers_set_user_bit_is_dropped() -> None:
     """The file would belong to us then, and lend our rights."""
-    mine = restore_files.Rights(is_root=False, uid=1000)
+    mine = restore_files.Rights(is_root=False, uid=1000, gid=1000)
     node = Node(b"f", "file", 1 << 23 | 0o755, uid=0)
     assert mine.mode(node) == 0o755
-    assert restore_files.Rights(is_root=True, uid=0).mode(node) == 0o4755
+    assert restore_files.Rights(is_root=True, uid=0, gid=0).mode(node) == 0o4755

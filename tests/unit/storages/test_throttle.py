@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from engine.storages.base import Key, Kind
+from engine.storages.base import Key, Kind, Traits
 from engine.storages.throttle import LimitedStorage, ThrottledStorage
 from tests.fakes.faulty_storage import Fault, FaultyStorage
 from tests.fakes.memory_storage import MemoryStorage
@@ -108,3 +108,12 @@ async def test_no_more_calls_go_through_than_the_storage_wants(method: str) -> N
         gate.opened.set()
     assert faulty.count(method) == 5
     assert storage.traits.connections == 2
+
+
+@pytest.mark.parametrize(("download", "expected"), [(None, "/somewhere"), (1024, None)])
+def test_a_limit_on_reading_hides_the_way_around_it(download: float | None, expected: str | None) -> None:
+    """A restore opens packs by their path where it can, and would then take all the disk's speed."""
+    clock = WaitingClock()
+    inner = MemoryStorage(traits=Traits(local_path="/somewhere"))
+    storage = ThrottledStorage(inner, upload_kib_s=5, download_kib_s=download, clock=clock, sleep=clock.sleep)
+    assert storage.traits.local_path == expected
