@@ -20,7 +20,7 @@ from engine.model.secret import Secret
 from engine.repository import repository as repositories
 from engine.repository.keys import Kdf
 from engine.repository.repository import Repository
-from engine.storages.base import Key, Kind
+from engine.storages.base import Key, Kind, OpenStorage
 from tests.fakes.memory_storage import MemoryStorage
 
 PASSWORD = "correct horse"
@@ -192,6 +192,6 @@ def lay_out(storage: MemoryStorage, directory: Path) -> None:
         path.write_bytes(stored)
 
 
-async def reopen(storage: MemoryStorage, clock: Clock) -> Repository:
+async def reopen(storage: OpenStorage, clock: Clock) -> Repository:
     """The repository as another process finds it."""
     return await repositories.open_repository(storage, Secret(PASSWORD), cache_directory=None, clock=clock)
