@@ -74,16 +74,32 @@ def snapshot(tree_id: bytes, clock: Clock | None = None) -> Snapshot:
     return Snapshot(time=(clock or FakeClock()).now(), tree=tree_id, paths=["/srv"], hostname="web")
 
 
+class TickingClock(FakeClock):
+    """A clock that goes on a little each time it is looked at."""
+
+    def __init__(self, tick_s: float) -> None:
+        super().__init__()
+        self._tick_s = tick_s
+
+    def monotonic(self) -> float:
+        """A little later than the last time."""
+        self.advance(self._tick_s)
+        return super().monotonic()
+
+
 @dataclass(frozen=True, slots=True)
 class Small:
     """A small backup: a tree of files through a session, against the newest snapshot as parent."""
 
     made: Sequence[Made]
     packing: PackingOptions = field(default_factory=lambda: PackingOptions(pack_bytes=16 << 10))
+    tick_s: float = 0.0
+    """What passes at each look at the clock: with some, index files are written now and then."""
 
     async def run(self, storage: OpenStorage, processes: pool.Processes | None = None) -> int:
         """Opens the repository, backs up and commits; gives the plain bytes that were added."""
-        opened = await repository.open_repository(storage, SECRET, cache_directory=None, clock=FakeClock())
+        clock = TickingClock(self.tick_s)
+        opened = await repository.open_repository(storage, SECRET, cache_directory=None, clock=clock)
         async with lock.hold(opened, exclusive=False, clock=opened.clock) as held:
             await opened.load_index()
             older = await opened.snapshots()

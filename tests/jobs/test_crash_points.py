@@ -1,0 +1,254 @@
+"""A backup that fails or is cancelled at any point: at each storage call in each way, and at each await.
+
+After each: the repository is sound, earlier snapshots restore identically, and the next backup succeeds and uses what was stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import HoldfastError
+from engine.repository import lock
+from engine.storages.base import Key, Kind
+from tests.fakes.faulty_storage import Call, Fault, FaultyStorage, Mode
+from tests.fakes.invariant import Judge
+from tests.fakes.memory_storage import MemoryStorage
+from tests.fakes.small_repositories import (
+    Contents,
+    Small,
+    all_contents,
+    copy_of,
+    expected,
+    files,
+    lock_count,
+    make,
+)  # fmt: skip
+from tests.fakes.tree_feed import Made, changed, directories
+from tests.servers.restic import ResticProgram
+
+pytestmark = pytest.mark.slow
+
+LARGE = 900_000
+CANCELS = (Mode.CANCELLED, Mode.CANCELLED_AFTER)
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """A repository with one backup, and the next one that is to be disturbed."""
+
+    storage: MemoryStorage
+    before: dict[str, Contents]
+    second: Small
+    calls: tuple[Call, ...]
+    """Of the second backup, undisturbed."""
+    added_bytes: int
+
+    @property
+    def new(self) -> Contents:
+        """What the second backup holds."""
+        return expected(self.second.made)
+
+
+@pytest.fixture
+async def night(monkeypatch: pytest.MonkeyPatch) -> Night:
+    """The state that each disturbed backup starts from."""
+    monkeypatch.setattr(lock, "CONFIRM_S", 0.0)
+    first = [*files(6), Made("srv/dump.sql", files(1, seed=9, size_bytes=LARGE)[0].content)]
+    second = [
+        *changed(first, "srv/a/file02", content=b"changed", mtime_s=1_700_000_001),
+        *files(12, seed=2)[6:],
+    ]
+    storage = MemoryStorage()
+    await make(storage)
+    await Small(directories(*first)).run(storage)
+    job = Small(directories(*second), tick_s=25.0)
+    whole = FaultyStorage(copy_of(storage))
+    added = await job.run(whole)
+    return Night(storage, await all_contents(storage), job, tuple(whole.calls), added)
+
+
+@pytest.fixture
+def judge(restic_newest: ResticProgram, tmp_path: Path) -> Judge:
+    """With the newest restic."""
+    return Judge(restic_newest, tmp_path)
+
+
+async def _check_and_go_on(night: Night, storage: MemoryStorage, judge: Judge) -> None:
+    """The invariant, then the next backup, which adds exactly what the index does not know yet."""
+    base = await judge.judge(copy_of(night.storage), night.before)
+    known = await judge.judge(storage, night.before, night.new)
+    added = await night.second.run(storage)
+    assert added == night.added_bytes - (known - base)
+    await judge.judge(storage, night.before, night.new)
+
+
+def _is_lock_call(call: Call) -> bool:
+    return call.key is not None and call.key.kind is Kind.LOCK
+
+
+async def _attempt(run: Callable[[], Coroutine[Any, Any, object]]) -> BaseException | None:
+    """Runs it as a task of its own; gives what it ended with."""
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        task = group.create_task(_caught(run))
+    return None if task.cancelled() else task.result()
+
+
+async def _caught(run: Callable[[], Awaitable[object]]) -> BaseException | None:
+    try:
+        await run()
+    except (HoldfastError, asyncio.CancelledError) as error:
+        return error
+    return None
+
+
+def _points(calls: tuple[Call, ...], mode: Mode) -> list[int]:
+    """The numbers of the calls that this can happen to: what leaves half an object is a pack at most, by the storages' contract."""
+    kinds = (Kind.PACK,) if mode is Mode.TRUNCATED else tuple(Kind)
+    return [
+        number
+        for number, call in enumerate(calls, 1)
+        if call.key is not None
+        and call.key.kind in kinds
+        and (mode is not Mode.TRUNCATED or call.method == "put")
+    ]
+
+
+@pytest.mark.parametrize("mode", [Mode.BEFORE, Mode.AFTER, Mode.TRUNCATED, *CANCELS])
+async def test_a_backup_disturbed_at_any_storage_call_loses_nothing(
+    mode: Mode, night: Night, judge: Judge
+) -> None:
+    """The network breaks where it likes, and people press Ctrl-C when they like."""
+    assert sum(call.method == "put" and not _is_lock_call(call) for call in night.calls) >= 5
+    for number in _points(night.calls, mode):
+        inner = copy_of(night.storage)
+        storages: list[FaultyStorage] = []
+
+        async def disturbed(inner: MemoryStorage = inner, number: int = number) -> None:
+            storage = FaultyStorage(inner, Fault(at=number, mode=mode), victim=asyncio.current_task())
+            storages.append(storage)  # noqa: B023 -- used in this turn only
+            await night.second.run(storage)
+
+        await _attempt(disturbed)
+        if lock_count(inner):
+            call = storages[0].calls[number - 1]
+            assert call.method in ("put", "delete")
+            assert _is_lock_call(call)
+        await _check_and_go_on(night, inner, judge)
+
+
+@pytest.mark.parametrize("brings_back_deleted", [False, True])
+async def test_a_power_cut_at_any_storage_call_loses_nothing(
+    brings_back_deleted: bool, night: Night, judge: Judge
+) -> None:
+    """The storage is gone from one moment on, and back in the morning."""
+    for number in _points(night.calls, Mode.POWER_LOSS):
+        inner = copy_of(night.storage)
+        storage = FaultyStorage(inner, Fault(at=number, mode=Mode.POWER_LOSS))
+        await _attempt(lambda storage=storage: night.second.run(storage))  # type: ignore[misc]
+        await storage.restore_power(brings_back_deleted=brings_back_deleted)
+        await _check_and_go_on(night, inner, judge)
+
+
+class _Steps:
+    """Counts the steps of all tasks that a job is made of, and cancels the job at one of them."""
+
+    def __init__(self, at: int) -> None:
+        self.count = 0
+        self.at = at
+        self.victim: asyncio.Task[object] | None = None
+
+    def step(self) -> None:
+        """One task is about to go on to its next await."""
+        if self.victim is None or self.victim.done():
+            return
+        self.count += 1
+        if self.count == self.at:
+            self.victim.cancel()
+
+
+class _Stepped(Awaitable[Any]):
+    """A coroutine that counts its steps."""
+
+    def __init__(self, inner: Coroutine[Any, Any, Any], steps: _Steps) -> None:
+        self._inner = inner
+        self._steps = steps
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        self._steps.step()
+        thrown: BaseException | None = None
+        while True:
+            try:
+                yielded = self._inner.send(None) if thrown is None else self._inner.throw(thrown)
+            except StopIteration as end:
+                return end.value
+            thrown = None
+            try:
+                yield yielded
+            except BaseException as error:  # noqa: BLE001 -- it is thrown on into the coroutine
+                thrown = error
+            self._steps.step()
+
+
+@asynccontextmanager
+async def _counting(steps: _Steps) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+
+    async def wrapped(inner: Coroutine[Any, Any, Any]) -> Any:
+        return await _Stepped(inner, steps)
+
+    def make_task(
+        loop: asyncio.AbstractEventLoop, inner: Coroutine[Any, Any, Any], **named: Any
+    ) -> asyncio.Task[Any]:
+        return asyncio.Task(wrapped(inner), loop=loop, **named)
+
+    loop.set_task_factory(make_task)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        loop.set_task_factory(None)
+
+
+@pytest.mark.timeout(300)
+async def test_a_backup_cancelled_at_any_await_loses_nothing(night: Night, judge: Judge) -> None:
+    """A cancel may come at each moment at which the program waits for anything."""
+    for at in itertools.count(1):
+        inner = copy_of(night.storage)
+        storage = FaultyStorage(inner)
+        steps = _Steps(at)
+
+        async def cancelled(steps: _Steps = steps, storage: FaultyStorage = storage) -> None:
+            steps.victim = asyncio.current_task()
+            await night.second.run(storage)
+
+        async with _counting(steps):
+            await _attempt(cancelled)
+        if steps.count < at:
+            break
+        if lock_count(inner):
+            assert storage.calls[-1].method in ("put", "delete")
+            assert _is_lock_call(storage.calls[-1])
+        await _check_and_go_on(night, inner, judge)
+    assert at > len(night.calls)
+
+
+async def test_what_a_cancelled_backup_stored_is_indexed(night: Night) -> None:
+    """Ctrl-C after hours of reading must not mean hours of reading again."""
+    inner = copy_of(night.storage)
+
+    async def disturbed() -> None:
+        fault = Fault(at=3, mode=Mode.CANCELLED, methods={"put"}, kinds={Kind.PACK})
+        await night.second.run(FaultyStorage(inner, fault, victim=asyncio.current_task()))
+
+    await _attempt(disturbed)
+    assert await night.second.run(inner) < night.added_bytes
+    packs = [key for key in inner.objects if key.kind is Kind.PACK]
+    assert Key(Kind.CONFIG) in inner.objects
+    assert len(packs) > 2
