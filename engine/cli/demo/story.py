@@ -77,7 +77,7 @@ class Places:
     @property
     def database(self) -> Path:
         """The database that is backed up."""
-        return self.directory / "data" / "bank"
+        return self.directory / "data" / "bank.db"
 
     def storage(self, name: str) -> Path:
         """A repository."""
@@ -240,7 +240,7 @@ class Story:
         return f"{_TREE}: all {compare.count(restored)} entries are the same, bytes and metadata"
 
     async def _compare_databases(self, engine: Engine, backup_id: str) -> str:
-        path = f"/sqlite/{_DATABASE}/databases/{self.places.database.name}.db"
+        path = f"/sqlite/{_DATABASE}/databases/{self.places.database.name}"
         pieces: list[bytes] = []
 
         async def keep(piece: bytes) -> None:
