@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.cli import asking, definitions, diagnostics, text
 from engine.cli.command import (
@@ -20,7 +20,9 @@ from engine.cli.options import add_yes, count
 from engine.cli.output import Column, shape
 from engine.errors import HoldfastError, UsageError
 from engine.model.definitions import OptionValue, Storage
-from engine.repository.lock_verdicts import LockInfo
+
+if TYPE_CHECKING:
+    from engine.repository.lock_verdicts import LockInfo
 
 _OPTIONS: Final = ("path", "connections", "limit_upload", "limit_download")
 

@@ -11,7 +11,6 @@ from contextlib import AbstractAsyncContextManager
 from engine.errors import UsageError
 from engine.hosts import registry as hosts
 from engine.hosts.base import OpenHost
-from engine.jobs import host_report
 from engine.model.definitions import LOCAL_HOST, Host, OptionValue, Source
 from engine.model.results import HostReport
 from engine.model.secret import Secret
@@ -74,6 +73,8 @@ class DefinitionMethods(Methods):
         """Connects; says what is there, what could be backed up, and what no source takes. Raises: HostError."""
         host = await self.show_host(name)
         known = [each for each in await self._parts.catalog.sources.all() if each.host == name]
+        from engine.jobs import host_report  # for those who need it
+
         began = self._parts.clock.monotonic()
         async with self._open_host(host) as opened:
             return await host_report.report(opened, known, lambda: self._parts.clock.monotonic() - began)
@@ -82,6 +83,8 @@ class DefinitionMethods(Methods):
         """The least privilege that the host's sources need, ready to paste. Raises: HostError."""
         host = await self.show_host(name)
         known = [each for each in await self._parts.catalog.sources.all() if each.host == name]
+        from engine.jobs import host_report  # for those who need it
+
         async with self._open_host(host) as opened:
             return await host_report.grants(host, opened, known)
 

@@ -8,13 +8,11 @@ import platform
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Sequence
-from importlib import metadata
 from typing import Any
 
 import engine
 from engine.audit import Anchor, Entry, Finding
 from engine.catalog.jobs import LogLine
-from engine.jobs import anchors
 from engine.model.job import Job, JobStatus
 from engine.service.parts import Methods
 from engine.worker import end_dead_jobs
@@ -78,6 +76,8 @@ class JobMethods(Methods):
 
     async def verify_audit(self) -> Sequence[Finding]:
         """Everything that is wrong with the audit log, held against its own chain and the anchors in every storage that answers."""
+        from engine.jobs import anchors  # brings the repository engine
+
         found: list[Anchor] = []
         for storage in await self._parts.catalog.storages.all():
             if storage.is_enabled:
@@ -115,6 +115,8 @@ class JobMethods(Methods):
 
 
 def _version(name: str) -> str:
+    from importlib import metadata  # 14 ms that only a diagnosis pays for
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from importlib import import_module
+from typing import Any, TypeVar, cast
 
 from engine.audit import Outcome
 from engine.errors import HoldfastError, InterruptedJobError, RefusedError
-from engine.jobs import backup, copy, delete, forget, prune, recover, restore, values, verify
+from engine.jobs import values
 from engine.jobs.context import JobContext
 from engine.jobs.runner import Task
 from engine.model.definitions import Storage
@@ -35,17 +36,17 @@ from engine.worker import ensure_worker, run_until_idle
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
-Verb = tuple[type[Any], type[Any], Callable[[JobContext, Any], Awaitable[Any]]]
+Work = Callable[[JobContext, Any], Awaitable[Any]]
 
-VERBS: Mapping[str, Verb] = {
-    "backup": (BackupRequest, BackupResult, backup.run),
-    "restore": (RestoreRequest, RestoreResult, restore.run),
-    "verify": (VerifyRequest, VerifyResult, verify.run),
-    "forget": (ForgetRequest, ForgetResult, forget.run),
-    "prune": (PruneRequest, PruneResult, prune.run),
-    "copy": (CopyRequest, CopyResult, copy.run),
+VERBS: Mapping[str, tuple[type[Any], type[Any]]] = {
+    "backup": (BackupRequest, BackupResult),
+    "restore": (RestoreRequest, RestoreResult),
+    "verify": (VerifyRequest, VerifyResult),
+    "forget": (ForgetRequest, ForgetResult),
+    "prune": (PruneRequest, PruneResult),
+    "copy": (CopyRequest, CopyResult),
 }
-"""What a job's row names, so that a worker can take it up: request, result, and the function that does it."""
+"""What a job's row names, so that a worker can take it up: request and result."""
 
 
 class WorkMethods(Methods):
@@ -89,7 +90,7 @@ class WorkMethods(Methods):
                 "delete",
                 {"backups": [each.backup_id for each in found]},
                 ForgetResult,
-                lambda job_id, emit: delete.run(self._parts.context(job_id, emit), found),
+                lambda job_id, emit: _work("delete")(self._parts.context(job_id, emit), found),
             )
         )
 
@@ -100,7 +101,7 @@ class WorkMethods(Methods):
                 "recover",
                 {"storage": storage.name},
                 Recovered,
-                lambda job_id, emit: recover.run(self._parts.context(job_id, emit), storage),
+                lambda job_id, emit: _work("recover")(self._parts.context(job_id, emit), storage),
             )
         )
 
@@ -120,7 +121,7 @@ class WorkMethods(Methods):
 
     async def _run_queued(self, job: Job) -> None:
         emit = self._parts.emit
-        request_type, _, _ = VERBS[job.verb]
+        request_type, _ = VERBS[job.verb]
         task = self._task(job.verb, values.from_object(request_type, job.request), job.idempotency_key)
         try:
             await self._parts.runner.run_claimed(job.job_id, task, emit)
@@ -130,13 +131,13 @@ class WorkMethods(Methods):
             await self._parts.write_down(job.verb, _target(job.request), detail=f"job {job.job_id}")
 
     def _task(self, verb: str, request: object, idempotency_key: str) -> Task[Any]:
-        _, result_type, work = VERBS[verb]
+        _, result_type = VERBS[verb]
         limits = getattr(request, "limits", None)
         return Task(
             verb,
             request,
             result_type,
-            lambda job_id, emit: work(self._parts.context(job_id, emit), request),
+            lambda job_id, emit: _work(verb)(self._parts.context(job_id, emit), request),
             slots=_slots(request),
             idempotency_key=idempotency_key,
             timeout_s=limits.timeout_s if limits is not None else None,
@@ -157,6 +158,11 @@ class WorkMethods(Methods):
         status = getattr(result, "status", "")
         await self._parts.write_down(task.verb, target, "incomplete" if status == "incomplete" else "done")
         return result
+
+
+def _work(verb: str) -> Work:
+    """The function that does a verb. Its module is loaded on use: it brings the repository engine, which most verbs start faster without."""
+    return cast("Work", import_module(f"engine.jobs.{verb}").run)
 
 
 def _slots(request: object) -> tuple[str, ...]:

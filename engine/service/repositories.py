@@ -1,0 +1,163 @@
+"""The repository of a storage: made, measured, unlocked, given another password. Loaded with the repository engine, when it is needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import string
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from engine.errors import HoldfastError, NoRepositoryError, RefusedError, UsageError
+from engine.jobs import recovery_kit, storage_report
+from engine.jobs.opening import open_unlocked
+from engine.model import definitions
+from engine.model.names import check_name
+from engine.model.requests import Limits
+from engine.model.results import StorageCreated, StorageTest, StorageUsage
+from engine.model.secret import Secret
+from engine.repository import keys, lock, repository
+from engine.repository.keys import Kdf
+from engine.repository.lock_verdicts import LockInfo
+from engine.repository.repository import Repository
+from engine.service.parts import Parts
+from engine.storages import registry
+from engine.storages.base import Kind
+
+_PASSWORD_LETTERS = string.ascii_letters + string.digits
+_PASSWORD_LENGTH = 40
+"""About 238 bits."""
+
+
+async def add(parts: Parts, storage: definitions.Storage, *, is_default: bool = False) -> StorageCreated:
+    """See `Engine.add_storage`."""
+    check_name("storage", storage.name)
+    if any(each.name == storage.name for each in await parts.catalog.storages.all()):
+        raise UsageError(f"there is a storage named {storage.name} already", hint="choose another name")
+    made = (
+        ""
+        if storage.password
+        else "".join(secrets.choice(_PASSWORD_LETTERS) for _ in range(_PASSWORD_LENGTH))
+    )
+    password = Secret(made) if made else await parts.secrets(storage.password)
+    if not password.reveal():
+        raise UsageError("the password is empty", hint="leave --password out and a strong one is made")
+    async with AsyncExitStack() as stack:
+        opening = registry.open_storage(storage.kind, storage.options, clock=parts.clock, emit=parts.emit)
+        opened = await stack.enter_async_context(opening)
+        is_new, found = False, None
+        try:
+            found = await repository.open_repository(
+                opened, password, cache_directory=parts.home.cache, clock=parts.clock
+            )
+        except NoRepositoryError:
+            polynomial = await _polynomial(parts)
+            found = await repository.create(
+                opened,
+                password,
+                clock=parts.clock,
+                polynomial_=polynomial,
+                cache_directory=parts.home.cache,
+            )
+            is_new = True
+        location = found.location
+    reference = storage.password
+    if made or reference == "-":
+        reference = f"vault:storage.{storage.name}"
+        await parts.vault.set(f"storage.{storage.name}", password)
+    kept = dataclasses.replace(
+        storage, password=reference, repository_id=found.id, is_default=is_default or storage.is_default
+    )
+    await parts.catalog.storages.add(kept)
+    await parts.write_down("storage add", storage.name)
+    return StorageCreated(storage.name, location, found.id, is_new, made)
+
+
+async def test(parts: Parts, name: str) -> StorageTest:
+    """See `Engine.test_storage`."""
+    definition = await parts.catalog.storages.get(name)
+    async with AsyncExitStack() as stack:
+        opening = registry.open_storage(definition.kind, definition.options, clock=parts.clock)
+        opened = await stack.enter_async_context(opening)
+        return await storage_report.test(name, opened, parts.clock)
+
+
+async def usage(parts: Parts, name: str) -> StorageUsage:
+    """See `Engine.storage_usage`."""
+    async with AsyncExitStack() as stack:
+        found = await _open(parts, name, stack)
+        counted = await parts.catalog.backups.count_by_storage()
+        return await storage_report.usage(name, found, counted.get(name, 0))
+
+
+async def locks(parts: Parts, name: str) -> Sequence[LockInfo]:
+    """See `Engine.storage_locks`."""
+    async with AsyncExitStack() as stack:
+        return await lock.inspect(await _open(parts, name, stack), clock=parts.clock)
+
+
+async def unlock(parts: Parts, name: str, *, is_forced: bool = False) -> Sequence[LockInfo]:
+    """See `Engine.unlock_storage`."""
+    async with AsyncExitStack() as stack:
+        found = await _open(parts, name, stack)
+        if is_forced:
+            removed = await lock.inspect(found, clock=parts.clock)
+            for each in removed:
+                await found.delete(Kind.LOCK, each.name)
+        else:
+            removed = await lock.remove_stale(found, clock=parts.clock)
+    await parts.write_down("storage unlock", name, detail=f"{len(removed)} locks")
+    return removed
+
+
+async def rotate_password(parts: Parts, name: str, reference: str) -> str:
+    """See `Engine.rotate_storage_password`."""
+    definition = await parts.catalog.storages.get(name)
+    made = "" if reference else "".join(secrets.choice(_PASSWORD_LETTERS) for _ in range(_PASSWORD_LENGTH))
+    new = Secret(made) if made else await parts.secrets(reference)
+    old = await parts.secrets(definition.password)
+    if new == old:
+        raise RefusedError(f"the new password of {name} is the old one", hint="choose another")
+    async with AsyncExitStack() as stack:
+        found = await _open(parts, name, stack)
+        is_in_vault = bool(made) or reference == "-"
+        kept = f"vault:storage.{name}" if is_in_vault else reference
+        # Both passwords open it while the change is made: at no instant is the one that we keep without a key.
+        await keys.add(found.storage, found.master, new, clock=parts.clock, kdf=Kdf())
+        if is_in_vault:
+            await parts.vault.set(f"storage.{name}", new)
+        await parts.catalog.storages.replace(dataclasses.replace(definition, password=kept))
+        held = await stack.enter_async_context(lock.hold(found, exclusive=True, clock=parts.clock))
+        await held.assert_held()
+        reopened = await _open(parts, name, stack)
+        await keys.remove(reopened.storage, found.key_name, current=reopened.key_name)
+    await parts.write_down("storage rotate-password", name)
+    return made
+
+
+async def kit(parts: Parts, name: str) -> str:
+    """See `Engine.recovery_kit`."""
+    definition = await parts.catalog.storages.get(name)
+    password = await parts.secrets(definition.password)
+    async with AsyncExitStack() as stack:
+        found = await _open(parts, name, stack)
+        text = recovery_kit.text(definition, found, password, parts.clock.now())
+    await parts.write_down("storage recovery-kit", name)
+    return text
+
+
+async def _open(parts: Parts, name: str, stack: AsyncExitStack) -> Repository:
+    definition = await parts.catalog.storages.get(name)
+    return await open_unlocked(parts.context(), definition, Limits(), stack)
+
+
+async def _polynomial(parts: Parts) -> int | None:
+    """That of a storage of this home, so that one cutting serves all; None where there is none that opens."""
+    for definition in await parts.catalog.storages.all():
+        async with AsyncExitStack() as stack:
+            try:
+                found = await open_unlocked(parts.context(), definition, Limits(), stack)
+            except HoldfastError:
+                continue
+            return found.config.chunker_polynomial
+    return None
