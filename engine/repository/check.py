@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
-from engine.errors import DamagedError, ObjectMissingError
+from engine.errors import DamagedError, ObjectMissingError, UnknownSnapshotError
 from engine.events import Emit, Progress, ignore
 from engine.format import unpacked
 from engine.model.results import Damage
@@ -67,7 +67,7 @@ async def check(
 ) -> CheckResult:
     """Checks the repository and changes nothing. The caller holds a lock, so that nothing is removed meanwhile.
 
-    What is damaged comes back as a value. Raises: StorageError where the storage itself fails.
+    What is damaged comes back as a value. Raises: UnknownSnapshotError where one that is asked for is not there; StorageError where the storage itself fails.
     """
     running = _Check(repository, options or CheckOptions(), emit)
     await running.look_at_files()
@@ -101,6 +101,11 @@ class _Check:
             lambda name, error: damaged.update({name: error.message})
         )
         wanted = self._options.snapshots
+        unknown = set(wanted or ()) - {name for name, _ in snapshots} - damaged.keys()
+        if unknown:
+            raise UnknownSnapshotError(
+                f"the repository at {self._repository.location} holds no snapshot {min(unknown)}"
+            )
         self._snapshots = [Named(*each) for each in snapshots if wanted is None or each[0] in wanted]
         for name, message in sorted(damaged.items()):
             self._findings.append(Finding(name, message, backups=[name]))
