@@ -82,7 +82,7 @@ async def _open_run(
     found = os.fstat(root)
     token = secrets.token_hex(4).encode()
     setup = {
-        "target": options.target,
+        "target": os.fsencode(options.target),
         "target_inode": [found.st_dev, found.st_ino],
         "overwrite": options.overwrite,
         "is_deleting": options.is_deleting,

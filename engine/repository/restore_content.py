@@ -36,24 +36,21 @@ class Piece(NamedTuple):
     """Of the plaintext, as the index has it; decoding proves it."""
 
 
-def pieces(index: Index, content: Sequence[bytes], offset: int = 0) -> list[Piece]:
-    """Where each blob of a file goes. Raises: DamagedError where the index does not know one."""
+def pieces(
+    index: Index, content: Sequence[bytes], places: dict[bytes, Location] | None = None
+) -> list[Piece]:
+    """Where each blob of a file goes; where they lie is put into `places`. Raises: DamagedError where the index does not know one."""
     found: list[Piece] = []
+    offset = 0
     for blob_id in content:
         location = index.lookup("data", blob_id)
         if location is None:
-            raise _missing(blob_id)
-        found.append(Piece(blob_id, offset, _plain_length(location)))
+            raise DamagedError(f"the blob {blob_id.hex()} is in no index file")
+        if places is not None:
+            places[blob_id] = location
+        found.append(Piece(blob_id, offset, location.uncompressed_length or location.length - OVERHEAD_BYTES))
         offset += found[-1].length
     return found
-
-
-def _plain_length(location: Location) -> int:
-    return location.uncompressed_length or location.length - OVERHEAD_BYTES
-
-
-def _missing(blob_id: bytes) -> DamagedError:
-    return DamagedError(f"the blob {blob_id.hex()} is in no index file")
 
 
 def batches(wanted: Sequence[Piece]) -> Iterator[list[Piece]]:
@@ -116,16 +113,7 @@ class BlobSource:
 
     def pieces(self, content: Sequence[bytes]) -> list[Piece]:
         """Where each blob of a file goes. Where they lie is remembered until the next `load`. Raises: DamagedError as `pieces` does."""
-        found: list[Piece] = []
-        offset = 0
-        for blob_id in content:
-            location = self.index.lookup("data", blob_id)
-            if location is None:
-                raise _missing(blob_id)
-            self._places[blob_id] = location
-            found.append(Piece(blob_id, offset, _plain_length(location)))
-            offset += found[-1].length
-        return found
+        return pieces(self.index, content, self._places)
 
     def load(self, blob_ids: Sequence[bytes]) -> dict[bytes, bytes | DamagedError]:
         """Each of these blobs, or what is wrong with it. What is not whole at one place is looked for at others."""

@@ -31,6 +31,8 @@ def delete_extras(
                 deleted += restore_files.remove(folder, name, device=device)
             else:
                 deleted += _delete_selected(folder, path, selection, device, on_failure)
+        except RecursionError:
+            on_failure(b"/".join(path), "could not be deleted: it is too deep")
         except (OSError, RestoreError) as error:
             on_failure(b"/".join(path), f"could not be deleted: {restore_files.reason(error)}")
     return deleted

@@ -83,7 +83,7 @@ class Descent:
             self._loose = None
 
 
-def open_target(path: str) -> int:
+def open_target(path: str | bytes) -> int:
     """Opens the target directory, made where it is missing. Links in its own path are followed: the person named it. Raises: OSError."""
     os.makedirs(path, exist_ok=True)  # noqa: PTH103 -- the target may be named in bytes that are no text
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

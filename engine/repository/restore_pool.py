@@ -154,8 +154,8 @@ async def open_pool(
     everything = {
         **setup,
         "key": repository.master.to_json(),
-        "indexes": [str(path) for path in repository.index.file_paths],
-        "local_path": repository.storage.traits.local_path or "",
+        "indexes": [os.fsencode(path) for path in repository.index.file_paths],
+        "local_path": os.fsencode(repository.storage.traits.local_path or ""),
     }
     workers = [_Worker(channel) for channel in channels]
     try:

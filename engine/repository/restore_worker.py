@@ -146,8 +146,12 @@ class _Worker:
         self._is_verifying: bool = setup["is_verifying"]
         self._token: bytes = setup["token"]
         self._count = 0
-        index = Index.open_files([Path(path) for path in setup["indexes"]])
-        packs = LocalPacks(Path(setup["local_path"])).request if setup["local_path"] else talk.request
+        index = Index.open_files([Path(os.fsdecode(path)) for path in setup["indexes"]])
+        packs = (
+            LocalPacks(Path(os.fsdecode(setup["local_path"]))).request
+            if setup["local_path"]
+            else talk.request
+        )
         decoder = BlobDecoder(MasterKey.from_json(setup["key"]))
         self._source = BlobSource(index, decoder, packs, talk.rescue)
 

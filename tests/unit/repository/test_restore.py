@@ -100,6 +100,13 @@ async def test_a_tree_comes_back(crafted: Crafted, target: Path) -> None:
     assert (tally.restored_files, tally.directories, tally.done_bytes) == (4, 2, 9)
 
 
+async def test_a_target_may_have_any_name(crafted: Crafted, target: Path) -> None:
+    """Old file systems hold names in old encodings."""
+    odd = target / os.fsdecode(b"caf\xe9 \xff")
+    await _restore(crafted, await _tree(crafted), odd)
+    assert len(_content(odd)) == 4
+
+
 # Hostile trees.
 
 HOSTILE_NAMES = [b"../beside/precious", b"/etc/passwd", b"..", b".", b"", b"a/b", b"nul\0name"]
