@@ -43,7 +43,8 @@ class Fetched(NamedTuple):
 
     path: bytes
     xattrs: tuple[tuple[bytes, bytes], ...]
-    """Names and raw values of extended attributes, POSIX ACLs among them as system.posix_acl_access and system.posix_acl_default; sorted by name."""
+    """Names and raw values of extended attributes, POSIX ACLs among them as system.posix_acl_access and system.posix_acl_default; in the host's
+    own order, which restic's trees keep."""
     rdev: int
     """Device number of a character or block device as st_rdev (makedev), else 0."""
     data: bytes | None

@@ -69,9 +69,11 @@ async def session(
         )
 
 
-def snapshot(tree_id: bytes, clock: Clock | None = None) -> Snapshot:
+def snapshot(
+    tree_id: bytes, clock: Clock | None = None, *, paths: Sequence[str] = ("/srv",), hostname: str = "web"
+) -> Snapshot:
     """A snapshot of that tree."""
-    return Snapshot(time=(clock or FakeClock()).now(), tree=tree_id, paths=["/srv"], hostname="web")
+    return Snapshot(time=(clock or FakeClock()).now(), tree=tree_id, paths=paths, hostname=hostname)
 
 
 class TickingClock(FakeClock):
@@ -95,10 +97,12 @@ class Small:
     packing: PackingOptions = field(default_factory=lambda: PackingOptions(pack_bytes=16 << 10))
     tick_s: float = 0.0
     """What passes at each look at the clock: with some, index files are written now and then."""
+    clock: Clock | None = None
+    """Instead of one that ticks."""
 
     async def run(self, storage: OpenStorage, processes: pool.Processes | None = None) -> int:
         """Opens the repository, backs up and commits; gives the plain bytes that were added."""
-        clock = TickingClock(self.tick_s)
+        clock = self.clock or TickingClock(self.tick_s)
         opened = await repository.open_repository(storage, SECRET, cache_directory=None, clock=clock)
         async with lock.hold(opened, exclusive=False, clock=opened.clock) as held:
             await opened.load_index()

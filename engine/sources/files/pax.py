@@ -21,7 +21,7 @@ class Extended(NamedTuple):
     size: int | None
     """Bytes of the member's content in the stream, a sparse map included."""
     xattrs: tuple[tuple[bytes, bytes], ...]
-    """Sorted by name."""
+    """In the order of the records, which is that in which the host's kernel lists them: restic writes them so too."""
     sparse: Sparse | None
 
 
@@ -62,7 +62,7 @@ def parse_extended(payload: bytes) -> Extended:
     return Extended(
         path,
         None if size is None else _number(size),
-        tuple(sorted(xattrs)),
+        tuple(xattrs),
         _sparse(records, offsets, lengths),
     )
 
