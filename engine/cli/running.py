@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import signal
 from argparse import Namespace
@@ -26,6 +27,8 @@ default of 700 had it look at all of them again and again."""
 def run(command: Command, arguments: Namespace, output: Output) -> int:
     """Runs the verb to its end; returns the exit code. Raises: HoldfastError, KeyboardInterrupt."""
     secrets = _read_secrets(arguments)
+    # Without a handler Python prints warnings to standard error, between the lines that are for people.
+    logging.getLogger().addHandler(logging.NullHandler())
     if command.is_job:
         gc.freeze()
         gc.set_threshold(_COLLECT_AFTER, 20, 100)
@@ -51,7 +54,11 @@ async def _run(command: Command, arguments: Namespace, output: Output, secrets: 
     try:
         with _signals(task, is_job=command.is_job):
             async with open_engine(
-                arguments.home, clock=clock, emit=listener.emit, read_line=asking.line_reader(secrets)
+                arguments.home,
+                clock=clock,
+                emit=listener.emit,
+                read_line=asking.line_reader(secrets),
+                is_logged=command.is_job,
             ) as engine:
                 try:
                     return await command.run(Call(arguments, output, engine, clock, listener))

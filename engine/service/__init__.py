@@ -7,17 +7,17 @@ interface can be spoken over a socket later. Methods are grouped by noun, one fi
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from engine import events
 from engine.audit import Actor, AuditLog
 from engine.catalog.catalog import Catalog
 from engine.catalog.jobs import SlotLimits
 from engine.clock import Clock, SystemClock
-from engine.config import Home, LimitSettings, read_settings
+from engine.config import Home, LimitSettings, LogSettings, read_settings
 from engine.jobs.runner import Runner
-from engine.journal import Redactor
+from engine.model.secret import Secret
 from engine.service.backups import BackupMethods
 from engine.service.definitions import DefinitionMethods
 from engine.service.jobs import JobMethods
@@ -44,9 +44,10 @@ async def open_engine(
     emit: events.Emit = events.ignore,
     environment: Mapping[str, str] | None = None,
     read_line: Callable[[], bytes] | None = None,
-    redactor: Redactor | None = None,
+    is_logged: bool = False,
 ) -> AsyncIterator[Engine]:
-    """Opens the engine on a home, which is created on first use. `read_line` reads a secret from standard input for the REF `-`.
+    """Opens the engine on a home, which is created on first use. `read_line` reads a secret from standard input for the REF `-`;
+    `is_logged` sends what this process logs to the home's log files, secrets blotted out, as long as the engine is open.
 
     Raises: ConfigurationError, CatalogError.
     """
@@ -56,12 +57,15 @@ async def open_engine(
     place.ensure()
     settings = read_settings(place.settings)
     limits = _slot_limits(settings.limits)
-    async with Catalog.open(place.catalog, clock) as catalog:
+    async with AsyncExitStack() as stack:
+        register = (
+            stack.enter_context(_logs(place, settings.logs, environment)) if is_logged else _ignore_secret
+        )
+        catalog = await stack.enter_async_context(Catalog.open(place.catalog, clock))
         vault = open_vault(catalog.secrets, place.vault_key, settings.vault.key, environment)
-        known = redactor or Redactor()
-        resolver = SecretResolver(environment, vault, register=known.register)
+        resolver = SecretResolver(environment, vault, register=register)
         if read_line is not None:
-            resolver = SecretResolver(environment, vault, read_line, known.register)
+            resolver = SecretResolver(environment, vault, read_line, register)
         parts = Parts(
             home=place,
             settings=settings,
@@ -76,6 +80,24 @@ async def open_engine(
             emit=emit,
         )
         yield Engine(parts)
+
+
+@contextmanager
+def _logs(
+    home: Home, settings: LogSettings, environment: Mapping[str, str]
+) -> Iterator[Callable[[Secret], None]]:
+    """Opens the log files; gives what is to be told of each secret, so that no log shows it."""
+    from engine.journal import Redactor, open_logs  # the logs' handlers, for those who write them
+
+    redactor = Redactor()
+    with open_logs(
+        home.logs, redactor, file_bytes=settings.file_bytes, files=settings.files, environment=environment
+    ):
+        yield redactor.register
+
+
+def _ignore_secret(_secret: Secret) -> None:
+    """There is no log that could show it."""
 
 
 def _slot_limits(limits: LimitSettings) -> SlotLimits:
