@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,9 +19,10 @@ from engine.format import unpacked
 from engine.model.results import Damage
 from engine.repository.check_damage import Finding, Tracer
 from engine.repository.check_packs import Expected
-from engine.repository.check_reading import PacksRead, read_packs
+from engine.repository.check_reading import PacksRead, read_packs, worker_channels
 from engine.repository.check_suspects import EXAMINED, Examiner, tree_findings
 from engine.repository.check_trees import Fault, TreeChecker, TreeFindings
+from engine.repository.frames import Channel
 from engine.repository.packed_index import PackInfo
 from engine.repository.reader import Named
 from engine.repository.repository import Repository
@@ -70,8 +72,11 @@ async def check(
     What is damaged comes back as a value. Raises: UnknownSnapshotError where one that is asked for is not there; StorageError where the storage itself fails.
     """
     running = _Check(repository, options or CheckOptions(), emit)
-    await running.look_at_files()
-    await running.look_at_contents()
+    async with AsyncExitStack() as stack:
+        if running.is_reading_data:
+            running.channels = await stack.enter_async_context(worker_channels(repository))
+        await running.look_at_files()
+        await running.look_at_contents()
     await running.examine_suspects()
     return await running.conclude()
 
@@ -83,6 +88,9 @@ class _Check:
         self._repository = repository
         self._options = options
         self._emit = emit
+        self.is_reading_data = options.is_reading_data
+        self.channels: list[Channel] = []
+        """To worker processes, where there are some."""
         self._findings: list[Finding] = []
         self._hints: list[str] = []
         self._snapshots: list[Named] = []
@@ -182,8 +190,9 @@ class _Check:
             walking = group.create_task(self._walk(checker))
             if is_partial:
                 await walking
-            if self._options.is_reading_data:
-                self._read = await read_packs(self._repository, self._chosen(used), self._emit)
+            if self.is_reading_data:
+                chosen = self._chosen(used)
+                self._read = await read_packs(self._repository, chosen, self.channels, self._emit)
         self._suspects.update(self._read.suspect)
 
     async def _walk(self, checker: TreeChecker) -> None:

@@ -75,7 +75,7 @@ class Tracer:
         self._repository = repository
         self._findings = findings
         self._suspect_links = suspect_links
-        self._size_of: BlobSize = check_trees.blob_size(repository.index)
+        self._size_of: BlobSize = repository.index.plain_bytes
         self._blobs: dict[tuple[BlobType, bytes], int] = {}
         self._faults: dict[Fault, int] = {}
         for number, finding in enumerate(findings):

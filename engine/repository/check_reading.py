@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,14 +35,29 @@ class PacksRead:
     bytes_read: int = 0
 
 
-async def read_packs(repository: Repository, packs: Sequence[Expected], emit: Emit) -> PacksRead:
+@asynccontextmanager
+async def worker_channels(repository: Repository) -> AsyncIterator[list[Channel]]:
+    """Processes for `read_packs`, where reading all packs is work for several; to be started early, because they take a while."""
+    total_bytes = 0
+    async for listed in repository.storage.list(Kind.PACK):
+        total_bytes += listed.size_bytes
+    if total_bytes < _PROCESSES_FROM_BYTES:
+        yield []
+        return
+    async with start_workers("check_worker", os.cpu_count() or 1) as channels:
+        yield channels
+
+
+async def read_packs(
+    repository: Repository, packs: Sequence[Expected], channels: Sequence[Channel], emit: Emit
+) -> PacksRead:
     """Reads and verifies whole packs. What cannot be read for a reason of the storage's own raises: StorageError."""
     found = PacksRead()
     reader = _Reader(repository, packs, found, emit)
-    if sum(each.size_bytes for each in packs) < _PROCESSES_FROM_BYTES:
+    if not channels or sum(each.size_bytes for each in packs) < _PROCESSES_FROM_BYTES:
         await reader.verify_here()
         return found
-    async with start_workers("check_worker", os.cpu_count() or 1) as channels, task_scope() as group:
+    async with task_scope() as group:
         for channel in channels:
             group.create_task(reader.feed(channel))
     return found

@@ -18,7 +18,6 @@ import msgspec
 
 from engine.errors import DamagedError
 from engine.format import names, strict_json, tree
-from engine.format.crypto import OVERHEAD_BYTES
 from engine.format.ids import BlobType, parse_id
 from engine.repository.index import Index
 
@@ -90,18 +89,6 @@ def is_ordered(nodes: Sequence[NodeOutline]) -> bool:
     if "\\" not in "".join(quoted):
         return all(map(lt, quoted, quoted[1:]))
     return all(before < after for before, after in pairwise(map(names.unquote, quoted)))
-
-
-def blob_size(index: Index) -> BlobSize:
-    """Tells the plain length of a blob by the index; None where the index does not have it."""
-
-    def size(type_: BlobType, blob_id: bytes) -> int | None:
-        location = index.lookup(type_, blob_id)
-        if location is None:
-            return None
-        return location.uncompressed_length or location.length - OVERHEAD_BYTES
-
-    return size
 
 
 def node_fault(node: NodeOutline, size_of: BlobSize) -> Fault | None:
@@ -186,13 +173,12 @@ class TreeChecker:
         return subtrees
 
     def _sized(self, type_: BlobType, blob_id: bytes) -> int | None:
-        location = self._index.lookup(type_, blob_id)
-        if location is None:
+        size_bytes = self._index.plain_bytes(type_, blob_id)
+        if size_bytes is None:
             self._note_missing(type_, blob_id)
-            return None
-        if self._packs is not None:
-            self._packs.add(location.pack)
-        return location.uncompressed_length or location.length - OVERHEAD_BYTES
+        elif self._packs is not None:
+            self._packs.update(place.pack for place in self._index.lookup_all(type_, blob_id))
+        return size_bytes
 
     def _note_missing(self, type_: BlobType, blob_id: bytes) -> None:
         missing = self.findings.missing

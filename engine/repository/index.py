@@ -8,6 +8,7 @@ from itertools import accumulate, chain
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from engine.format.crypto import OVERHEAD_BYTES
 from engine.format.ids import BlobType
 from engine.format.pack import BlobEntry
 from engine.repository.packed_index import Location, PackedIndex, PackInfo
@@ -102,6 +103,17 @@ class Index:
             if row >= 0:
                 return file.location(table, row)
         return None
+
+    def plain_bytes(self, type_: BlobType, blob_id: bytes) -> int | None:
+        """How long that blob is before compression and sealing, at the first of its places; None where the repository does not have it."""
+        for file in self._files:
+            table = file.table(type_)
+            row = table.find(blob_id)
+            if row >= 0:
+                _, _, length, uncompressed = table.place(row)
+                return uncompressed or length - OVERHEAD_BYTES
+        location = self.lookup(type_, blob_id)
+        return None if location is None else location.uncompressed_length or location.length - OVERHEAD_BYTES
 
     def lookup_all(self, type_: BlobType, blob_id: bytes) -> list[Location]:
         """Every place of that blob, each once."""
