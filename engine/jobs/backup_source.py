@@ -25,7 +25,7 @@ from engine.model.secret import Secret
 from engine.repository import wholeness, writer
 from engine.repository.pool import Processes
 from engine.repository.repository import Repository
-from engine.repository.tree_writer import TreeCounts
+from engine.repository.tree_parts import TreeCounts
 from engine.repository.writer import Committed, Parent, WriteSession
 from engine.sources import registry as sources
 from engine.sources.base import Item, ItemStream, OpenSource
@@ -147,7 +147,8 @@ def _parent(opened: Sequence[Opened], parents: Mapping[str, tuple[str, Snapshot]
     is_whole = len(having) == len(opened) and all(
         wholeness.is_whole(repository, parents[repository.id][0]) for repository in having
     )
-    return Parent(having[0], parents[having[0].id][1].tree, is_whole)
+    snapshot_id, snapshot = parents[having[0].id]
+    return Parent(having[0], snapshot.tree, is_whole, snapshot_id)
 
 
 async def _read_items(job: Capture, items: Sequence[Item], session: WriteSession) -> _Read:

@@ -19,6 +19,7 @@ from engine.format import pack
 from engine.format.pack import BlobEntry
 from engine.format.snapshot import Snapshot, encode
 from engine.repository import wholeness
+from engine.repository.folder_memory import FolderMemory
 from engine.repository.lock import HeldLock
 from engine.repository.packing import Loose, merge_loose
 from engine.repository.repository import Repository
@@ -112,7 +113,7 @@ class Lane:
         except HoldfastError as error:
             self.drop(error)
 
-    async def commit(self, snapshot: Snapshot) -> str | None:
+    async def commit(self, snapshot: Snapshot, memory: FolderMemory | None = None) -> str | None:
         """Writes the snapshot, last of all. Returns its id, or None where the lane is dropped by now."""
         if not self.is_alive:
             return None
@@ -123,7 +124,7 @@ class Lane:
             self.drop(error)
             return None
         with contextlib.suppress(OSError):
-            wholeness.record(self.repository, snapshot_id, self._index_ids)
+            wholeness.record(self.repository, snapshot_id, self._index_ids, memory)
         return snapshot_id
 
     async def write_index(self) -> None:

@@ -1,155 +1,47 @@
 """A tree of files, from a host's listing into tree blobs, as one stream that never holds more than the directories it is in.
 
-The listing comes depth first. For each entry the parent snapshot decides (parents.py) whether its content is wanted; what is wanted comes
-back in the same order while the listing goes on. A directory is written when the listing has left it and its last content is stored.
+The listing comes depth first. When it leaves a directory, its entries are looked at together: where they are what they were at the last
+backup (folder_memory.py), its tree is taken over. Else the parent snapshot decides for each entry (parents.py) whether its content is wanted;
+what is wanted comes back in the same order while the listing goes on. A directory is written when its last content is stored.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Awaitable, Sequence
 
 from engine.errors import HostileListingError
 from engine.events import Emit, Progress
 from engine.format.ids import digest
 from engine.format.tree import encode_tree, node_prefix, node_suffix
 from engine.model.entry import Entry, Failure, Fetched
+from engine.repository import folder_memory
+from engine.repository.folder_memory import Folder, FolderMemory
 from engine.repository.parents import ParentTree, ParentTrees
+from engine.repository.tree_parts import BlobSink, Directory, Feed, TreeCounts, TreeResult, Wanted, Xattrs
 from engine.scope import task_scope
 
-_Xattrs = tuple[tuple[bytes, bytes], ...]
-
-
-class Feed(Protocol):
-    """What a tree is read from: sources.base.TreeFeed, as far as it is used here."""
-
-    def entries(self) -> AsyncIterator[Sequence[Entry]]:
-        """The listing."""
-        ...
-
-    async def want(self, paths: Sequence[bytes]) -> None:
-        """Asks for content."""
-        ...
-
-    async def end_of_wants(self) -> None:
-        """Nothing more will be asked for."""
-        ...
-
-    def contents(self) -> AsyncIterator[Sequence[Fetched]]:
-        """What was asked for, in that order."""
-        ...
-
-    def failures(self) -> Sequence[Failure]:
-        """What went wrong with single entries."""
-        ...
-
-
-class BlobSink(Protocol):
-    """Where blobs go: the session."""
-
-    def put_small(
-        self, data: bytes, token: Any, receiver: Callable[[Sequence[Any], bytes], None]
-    ) -> Awaitable[None] | None:
-        """One data blob; `receiver` gets tokens and ids later. What is returned is to be awaited before the next."""
-        ...
-
-    async def save_stream(self, stream: AsyncIterator[bytes]) -> StreamResult:
-        """A long stream, cut into chunks."""
-        ...
-
-    async def save_tree_blob(self, data: bytes, tree_id: bytes) -> bytes:
-        """One tree."""
-        ...
-
-    async def nudge(self) -> None:
-        """Nothing more comes until results are there."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class StreamResult:
-    """A stream as it was stored."""
-
-    content: tuple[bytes, ...]
-    size_bytes: int
-
-
-@dataclass(slots=True)
-class TreeCounts:
-    """What restic's summary counts."""
-
-    files_new: int = 0
-    files_changed: int = 0
-    files_unmodified: int = 0
-    dirs_new: int = 0
-    dirs_changed: int = 0
-    dirs_unmodified: int = 0
-    total_bytes: int = 0
-
-    @property
-    def files(self) -> int:
-        """All files."""
-        return self.files_new + self.files_changed + self.files_unmodified
-
-
-@dataclass(frozen=True, slots=True)
-class TreeResult:
-    """A tree that is stored, but for the flush."""
-
-    tree_id: bytes
-    counts: TreeCounts
-    failures: Sequence[Failure] = field(default=())
-
-
-class _Directory:
-    """A directory that the listing is in, or whose content is still coming."""
-
-    __slots__ = ("above", "is_left", "nodes", "old", "path", "prefix", "waiting", "xattrs")
-
-    def __init__(self, path: bytes, above: _Directory | None, prefix: bytes, old: ParentTree | None) -> None:
-        self.path = path
-        self.above = above
-        self.prefix = prefix
-        self.old = old
-        self.nodes: list[tuple[bytes, bytes]] = []
-        self.waiting = 0
-        """Nodes that are not there yet, subdirectories included."""
-        self.is_left = False
-        self.xattrs: bytes = b""
-        """The node's text between prefix and content."""
-
-
-class _Wanted:
-    """An entry whose content or attributes are on their way."""
-
-    __slots__ = ("directory", "entry", "followers", "is_known", "prefix")
-
-    def __init__(self, directory: _Directory, entry: Entry, prefix: bytes, *, is_known: bool = False) -> None:
-        self.directory = directory
-        self.entry = entry
-        self.prefix = prefix
-        self.is_known = is_known
-        """Whether the parent snapshot holds an entry of this name."""
-        self.followers: list[tuple[_Directory, Entry, bytes]] = []
-        """Further names of the same inode: directory, entry, prefix."""
+ENTRIES_AT_ONCE = 16_384
+"""A directory with more entries is looked at in parts, and not remembered."""
 
 
 class TreeWriter:
     """One tree being written. Used once."""
 
-    def __init__(self, feed: Feed, sink: BlobSink, parents: ParentTrees | None, emit: Emit) -> None:
+    def __init__(
+        self, feed: Feed, sink: BlobSink, parents: ParentTrees | None, memory: FolderMemory, emit: Emit
+    ) -> None:
         self._feed = feed
         self._sink = sink
         self._parents = parents
+        self._memory = memory
         self._emit = emit
         self._counts = TreeCounts()
-        self._wanted: deque[_Wanted] = deque()
-        self._links: dict[tuple[int, int], _Wanted | tuple[int, bytes]] = {}
+        self._wanted: deque[Wanted] = deque()
+        self._links: dict[tuple[int, int], Wanted | tuple[int, bytes]] = {}
         """By inode: the first name while it is on its way, then its size and the rest of its node."""
-        self._complete: deque[_Directory] = deque()
+        self._complete: deque[Directory] = deque()
         self._is_complete = asyncio.Event()
         self._root_id: bytes | None = None
         self._done_bytes = 0
@@ -162,8 +54,9 @@ class TreeWriter:
         Raises: HostileListingError, SourceError, HostError, RepositoryError.
         """
         self._left_out = left_out
-        old = await self._old_tree(parent_tree)
-        root = _Directory(b"", None, b"", old)
+        root = Directory(b"", None, None)
+        root.old = await self._load(parent_tree)
+        root.is_old_known = True
         async with task_scope() as group:
             group.create_task(self._list(root))
             group.create_task(self._receive())
@@ -171,14 +64,12 @@ class TreeWriter:
         assert self._root_id is not None
         return TreeResult(self._root_id, self._counts, (*self._feed.failures(), *self._failures))
 
-    async def _old_tree(self, tree_id: bytes | None) -> ParentTree | None:
-        return (
-            await self._parents.load(tree_id) if self._parents is not None and tree_id is not None else None
-        )
+    async def _load(self, tree_id: bytes | None) -> ParentTree | None:
+        return await self._parents.load(tree_id) if self._parents and tree_id is not None else None
 
     # --- the listing ------------------------------------------------------------------------------------------------------------------
 
-    async def _list(self, root: _Directory) -> None:
+    async def _list(self, root: Directory) -> None:
         current = root
         async for batch in self._feed.entries():
             wants: list[bytes] = []
@@ -187,71 +78,137 @@ class TreeWriter:
                 cut = path.rfind(b"/")
                 above = path[:cut] if cut >= 0 else b""
                 while current.path != above:
-                    current = self._leave(current, entry)
-                prefix = node_prefix(entry)
+                    current = await self._leave(current, entry, wants)
+                directory = current
+                directory.entries.append(entry)
                 if entry.type == "d":
-                    current = await self._enter(current, entry, prefix, wants)
-                elif path not in self._left_out:
-                    self._file(current, entry, path[cut + 1 :], prefix, wants)
+                    current = Directory(path, directory, entry)
+                    directory.folders[path[cut + 1 :]] = current
+                if len(directory.entries) >= ENTRIES_AT_ONCE:
+                    directory.is_partial = True
+                    await self._look_at_entries(directory, wants)
             if wants:
                 await self._feed.want(wants)
             self._progress(batch[-1].path if batch else b"")
-        await self._feed.end_of_wants()
-        above_root: _Directory | None = current
+        wants = []
+        above_root: Directory | None = current
         while above_root is not None:
-            above_root = self._leave_quietly(above_root)
+            await self._settle(above_root, wants)
+            above_root = above_root.above
+        if wants:
+            await self._feed.want(wants)
+        await self._feed.end_of_wants()
 
-    def _leave(self, directory: _Directory, entry: Entry) -> _Directory:
-        above = self._leave_quietly(directory)
-        if above is None:
+    async def _leave(self, directory: Directory, entry: Entry, wants: list[bytes]) -> Directory:
+        await self._settle(directory, wants)
+        if directory.above is None:
             raise HostileListingError(
                 f"the host listed {entry.path!r} outside of the order that a listing has"
             )
-        return above
-
-    def _leave_quietly(self, directory: _Directory) -> _Directory | None:
-        directory.is_left = True
-        if not directory.waiting:
-            self._completed(directory)
         return directory.above
 
-    async def _enter(self, above: _Directory, entry: Entry, prefix: bytes, wants: list[bytes]) -> _Directory:
-        old_tree = above.old.subtree(prefix) if above.old is not None else None
-        old = await self._old_tree(old_tree)
-        directory = _Directory(entry.path, above, prefix, old)
+    async def _settle(self, directory: Directory, wants: list[bytes]) -> None:
+        """The listing has left the directory."""
+        if not directory.is_partial and self._is_as_it_was(directory):
+            return
+        await self._look_at_entries(directory, wants)
+        directory.is_settled = True
+        if not directory.waiting:
+            self._completed(directory)
+
+    def _is_as_it_was(self, directory: Directory) -> bool:
+        """Whether the directory, and all below it, is what it was; then it is done with."""
+        directory.signature = folder_memory.signature(directory.entries)
+        known = self._memory.get(directory.path)
+        is_same = (
+            known is not None
+            and known.signature == directory.signature
+            and all(each.is_same for each in directory.folders.values())
+            and not (self._left_out and any(entry.path in self._left_out for entry in directory.entries))
+        )
+        if not is_same or known is None:
+            return False
+        directory.is_same = True
+        directory.tree_id = known.tree_id
+        directory.entries.clear()
+        directory.folders.clear()
+        self._memory.put(directory.path, known)
+        self._counts.add_unmodified(known.files, known.size_bytes)
+        self._done_bytes += known.size_bytes
+        if directory.above is None:
+            self._root_id = known.tree_id
+            self._is_complete.set()
+        else:
+            self._counts.dirs_unmodified += 1
+        return True
+
+    async def _look_at_entries(self, directory: Directory, wants: list[bytes]) -> None:
+        old = await self._old_tree(directory)
+        files = size_bytes = 0
+        for entry in directory.entries:
+            prefix = node_prefix(entry)
+            if entry.type == "d":
+                self._folder(directory, entry, prefix, wants)
+            elif entry.path in self._left_out:
+                directory.is_partial = True
+            else:
+                if entry.type == "f":
+                    files += 1
+                    size_bytes += entry.size
+                self._file(directory, old, entry, prefix, wants)
+        directory.totals = (files, size_bytes)
+        directory.entries.clear()
+
+    async def _old_tree(self, directory: Directory) -> ParentTree | None:
+        """The parent snapshot's tree of the directory, read when it is first asked for, from the first directory above whose is known."""
+        chain = []
+        at: Directory = directory
+        while not at.is_old_known and at.above is not None:
+            chain.append(at)
+            at = at.above
+        for each in reversed(chain):
+            above = each.above.old if each.above is not None else None
+            if above is not None and each.entry is not None:
+                each.old = await self._load(above.subtree(node_prefix(each.entry)))
+            each.is_old_known = True
+        return directory.old
+
+    def _folder(self, above: Directory, entry: Entry, prefix: bytes, wants: list[bytes]) -> None:
+        directory = above.folders.pop(_name(entry), None)
+        if directory is None:
+            return  # listed twice: what the second one holds is all in the first
         above.waiting += 1
+        directory.prefix = prefix
+        directory.is_awaited = True
         rest = above.old.rest_by_prefix.get(prefix) if above.old is not None else None
         if rest is not None:
             directory.xattrs = rest[: rest.find(b',"content":')]
+            self._give_node(directory)
         else:
-            directory.waiting += 1
-            self._wanted.append(_Wanted(directory, entry, prefix))
+            self._wanted.append(Wanted(directory, entry, prefix))
             wants.append(entry.path)
-        return directory
 
     def _file(
-        self, directory: _Directory, entry: Entry, name: bytes, prefix: bytes, wants: list[bytes]
+        self, directory: Directory, old: ParentTree | None, entry: Entry, prefix: bytes, wants: list[bytes]
     ) -> None:
-        old = directory.old
         rest = old.rest_by_prefix.get(prefix) if old is not None else None
         is_file = entry.type == "f"
         if rest is not None:
-            directory.nodes.append((name, prefix + rest))
+            directory.nodes.append((_name(entry), prefix + rest))
             if is_file:
-                self._counts.files_unmodified += 1
-                self._counts.total_bytes += entry.size
+                self._counts.add_unmodified(1, entry.size)
                 self._done_bytes += entry.size
             return
         directory.waiting += 1
         is_known = old is not None and old.has_name(prefix)
         if is_file:
-            self._count(entry.size, is_known=is_known, sign=1)
-        wanted = _Wanted(directory, entry, prefix, is_known=is_known)
+            self._counts.add_file(entry.size, is_known=is_known)
+        wanted = Wanted(directory, entry, prefix, is_known=is_known)
         if entry.links > 1:
             inode = (entry.device, entry.inode)
             first = self._links.get(inode)
             if isinstance(first, tuple):
-                self._arrived(directory, name, _with_size(entry, prefix, first[0]) + first[1])
+                self._arrived(directory, _name(entry), _with_size(entry, prefix, first[0]) + first[1])
                 return
             if first is not None:
                 first.followers.append((directory, entry, prefix))
@@ -286,7 +243,7 @@ class TreeWriter:
             self._lost(self._wanted.popleft())
         await self._sink.nudge()
 
-    def _next_wanted(self, path: bytes) -> _Wanted:
+    def _next_wanted(self, path: bytes) -> Wanted:
         while self._wanted:
             wanted = self._wanted.popleft()
             if wanted.entry.path == path:
@@ -294,29 +251,30 @@ class TreeWriter:
             self._lost(wanted)
         raise HostileListingError(f"the host sent {path!r}, which was not asked for")
 
-    def _small(self, wanted: _Wanted, fetched: Fetched) -> Awaitable[None] | None:
+    def _small(self, wanted: Wanted, fetched: Fetched) -> Awaitable[None] | None:
         data = fetched.data
         if data:
             return self._sink.put_small(data, (wanted, fetched.xattrs, len(data)), self._stored)
         self._content_arrived(wanted, fetched.xattrs, (), 0)
         return None
 
-    def _stored(self, tokens: Sequence[tuple[_Wanted, _Xattrs, int]], ids: bytes) -> None:
+    def _stored(self, tokens: Sequence[tuple[Wanted, Xattrs, int]], ids: bytes) -> None:
         for number, (wanted, xattrs, size_bytes) in enumerate(tokens):
             self._content_arrived(wanted, xattrs, (ids[32 * number : 32 * number + 32],), size_bytes)
 
     def _content_arrived(
-        self, wanted: _Wanted, xattrs: _Xattrs, content: tuple[bytes, ...], size_bytes: int
+        self, wanted: Wanted, xattrs: Xattrs, content: tuple[bytes, ...], size_bytes: int
     ) -> None:
         self._done_bytes += size_bytes
         if size_bytes != wanted.entry.size:
             # It grew or shrank since it was listed: the node tells the size of what is stored, and its old times make the next backup look again.
             self._counts.total_bytes += size_bytes - wanted.entry.size
+            wanted.directory.is_partial = True
             wanted.entry = wanted.entry._replace(size=size_bytes)
             wanted.prefix = node_prefix(wanted.entry)
         self._node_arrived(wanted, node_suffix(xattrs, 0, content, None))
 
-    def _node_arrived(self, wanted: _Wanted, suffix: bytes) -> None:
+    def _node_arrived(self, wanted: Wanted, suffix: bytes) -> None:
         entry = wanted.entry
         if entry.links > 1:
             self._links[entry.device, entry.inode] = (entry.size, suffix)
@@ -324,44 +282,43 @@ class TreeWriter:
         for directory, follower, prefix in wanted.followers:
             self._arrived(directory, _name(follower), _with_size(follower, prefix, entry.size) + suffix)
 
-    def _directory_arrived(self, directory: _Directory, suffix: bytes) -> None:
+    def _directory_arrived(self, directory: Directory, suffix: bytes) -> None:
         directory.xattrs = suffix[: suffix.find(b',"content":')]
-        self._one_less(directory)
+        self._give_node(directory)
 
-    def _arrived(self, directory: _Directory, name: bytes, node: bytes) -> None:
+    def _arrived(self, directory: Directory, name: bytes, node: bytes) -> None:
         directory.nodes.append((name, node))
         self._one_less(directory)
 
-    def _lost(self, wanted: _Wanted) -> None:
+    def _lost(self, wanted: Wanted) -> None:
         """What was asked for and did not come: the feed's failures name it, but not the further names, for which nobody asked."""
         entry = wanted.entry
+        wanted.directory.is_partial = True
+        if entry.type == "d":
+            wanted.directory.xattrs = b""
+            self._give_node(wanted.directory)
+            return
         self._links.pop((entry.device, entry.inode), None)
         if entry.type == "f":
             for _ in range(1 + len(wanted.followers)):
-                self._count(entry.size, is_known=wanted.is_known, sign=-1)
+                self._counts.add_file(entry.size, is_known=wanted.is_known, sign=-1)
         self._one_less(wanted.directory)
         for directory, follower, _ in wanted.followers:
             first = entry.path.decode(errors="backslashreplace")
             self._failures.append(
                 Failure(follower.path, "unreadable", f"it was to be read by its other name {first}")
             )
+            directory.is_partial = True
             self._one_less(directory)
 
-    def _one_less(self, directory: _Directory) -> None:
+    def _one_less(self, directory: Directory) -> None:
         directory.waiting -= 1
-        if directory.is_left and not directory.waiting:
+        if directory.is_settled and not directory.waiting:
             self._completed(directory)
 
     # --- the directories --------------------------------------------------------------------------------------------------------------
 
-    def _count(self, size_bytes: int, *, is_known: bool, sign: int) -> None:
-        self._counts.total_bytes += sign * size_bytes
-        if is_known:
-            self._counts.files_changed += sign
-        else:
-            self._counts.files_new += sign
-
-    def _completed(self, directory: _Directory) -> None:
+    def _completed(self, directory: Directory) -> None:
         self._complete.append(directory)
         self._is_complete.set()
 
@@ -372,18 +329,17 @@ class TreeWriter:
             while self._complete:
                 await self._write(self._complete.popleft())
 
-    async def _write(self, directory: _Directory) -> None:
-        nodes = directory.nodes
-        nodes.sort()
-        blob = encode_tree(_without_doubles(nodes))
+    async def _write(self, directory: Directory) -> None:
+        directory.nodes.sort()
+        blob = encode_tree(_without_doubles(directory.nodes))
+        directory.nodes.clear()
         old, counts = directory.old, self._counts
-        if old is not None and old.blob == blob:
-            tree_id = old.id
-        else:
-            tree_id = digest(blob)
+        tree_id = old.id if old is not None and old.blob == blob else digest(blob)
         await self._sink.save_tree_blob(blob, tree_id)
-        above = directory.above
-        if above is None:
+        directory.tree_id = tree_id
+        if directory.signature is not None and not directory.is_partial:
+            self._memory.put(directory.path, Folder(directory.signature, tree_id, *directory.totals))
+        if directory.above is None:
             self._root_id = tree_id
             return
         if old is None:
@@ -392,11 +348,15 @@ class TreeWriter:
             counts.dirs_unmodified += 1
         else:
             counts.dirs_changed += 1
-        node = b'%b%b,"content":null,"subtree":"%b"}' % (
-            directory.prefix,
-            directory.xattrs,
-            tree_id.hex().encode(),
-        )
+        self._give_node(directory)
+
+    def _give_node(self, directory: Directory) -> None:
+        """Gives the directory's node to the one above, once that waits for it and all of it is known."""
+        above, tree_id, xattrs = directory.above, directory.tree_id, directory.xattrs
+        if above is None or tree_id is None or xattrs is None or not directory.is_awaited:
+            return
+        directory.is_awaited = False
+        node = b'%b%b,"content":null,"subtree":"%b"}' % (directory.prefix, xattrs, tree_id.hex().encode())
         self._arrived(above, directory.path[directory.path.rfind(b"/") + 1 :], node)
 
     def _progress(self, path: bytes) -> None:

@@ -11,23 +11,37 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from engine.format.ids import ID_BYTES
+from engine.repository.folder_memory import FolderMemory
 from engine.repository.repository import Repository
 
 _FOLDER = "snapshots"
-_KEPT = 256
-"""Of so many snapshots it is remembered; only the last of each source is asked for."""
+_FOLDERS = ".folders"
+_KEPT = 512
+"""So many files are kept, at most two a snapshot; only the last snapshot of each source is asked for."""
 
 
-def record(repository: Repository, snapshot_id: str, written: Iterable[bytes]) -> None:
-    """Remembers the index files of this moment: those that were loaded, and those `written` since. Blocks for a millisecond."""
+def record(
+    repository: Repository, snapshot_id: str, written: Iterable[bytes], memory: FolderMemory | None
+) -> None:
+    """Remembers the index files of this moment: those that were loaded, and those `written` since; and what the directories looked like.
+
+    Blocks for some milliseconds. Raises: OSError; then nothing is remembered.
+    """
     if repository.cache_directory is None:
         return
     folder = repository.cache_directory / _FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = folder / f".{snapshot_id}"
-    partial.write_bytes(b"".join(sorted({*repository.index.index_ids, *written})))
-    partial.rename(folder / snapshot_id)
+    if memory is not None:
+        _replace(folder / (snapshot_id + _FOLDERS), memory.content())
+    _replace(folder / snapshot_id, b"".join(sorted({*repository.index.index_ids, *written})))
     _forget_older(folder)
+
+
+def folder_memory(repository: Repository, snapshot_id: str) -> FolderMemory:
+    """What the directories of that snapshot looked like, as far as it is remembered. To be used only where `is_whole` says so."""
+    if repository.cache_directory is None:
+        return FolderMemory()
+    return FolderMemory.load(repository.cache_directory / _FOLDER / (snapshot_id + _FOLDERS))
 
 
 def is_whole(repository: Repository, snapshot_id: str) -> bool:
@@ -40,6 +54,12 @@ def is_whole(repository: Repository, snapshot_id: str) -> bool:
         return False
     known = repository.index.index_ids
     return bool(ids) and all(ids[at : at + ID_BYTES] in known for at in range(0, len(ids), ID_BYTES))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}")
+    partial.write_bytes(content)
+    partial.rename(path)
 
 
 def _forget_older(folder: Path) -> None:

@@ -22,14 +22,16 @@ from engine.format.allocator import tune_allocator
 from engine.format.chunker import StreamChunker
 from engine.format.ids import BlobType, digest
 from engine.format.snapshot import Snapshot
-from engine.repository import chunk_workers, pool
+from engine.repository import chunk_workers, pool, wholeness
+from engine.repository.folder_memory import FolderMemory
 from engine.repository.frames import Channel
 from engine.repository.lanes import UPLOADS, Lane, LaneStatistics
 from engine.repository.lock import HeldLock
 from engine.repository.packing import Loose, PackingOptions
 from engine.repository.parents import ParentTrees
 from engine.repository.repository import Repository
-from engine.repository.tree_writer import Feed, StreamResult, TreeResult, TreeWriter
+from engine.repository.tree_parts import Feed, StreamResult, TreeResult
+from engine.repository.tree_writer import TreeWriter
 from engine.scope import task_scope
 
 FEW = 64
@@ -54,6 +56,8 @@ class Parent:
     tree: bytes
     is_whole: bool = False
     """Whether all repositories of the session are known to hold everything that it needs (wholeness.py); else each blob is looked up."""
+    snapshot_id: str = ""
+    """Its id there, to remember its directories by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class WriteSession:
         self._start_pool = start_pool
         self._pool: pool.Pool | None = None
         self._few = 0
+        self._memory: FolderMemory | None = None
         self._emit = emit
         self._is_flushed = True
         self._seen_trees: set[bytes] = set()
@@ -160,11 +165,17 @@ class WriteSession:
         self, feed: Feed, parent: Parent | None, left_out: frozenset[bytes] = frozenset()
     ) -> TreeResult:
         """Stores a tree of files, as far as it differs from the parent's. Raises: see TreeWriter.run."""
-        if parent is None:
-            return await TreeWriter(feed, self, None, self._emit).run(None, left_out)
-        asked = [] if parent.is_whole else [lane.repository.index for lane in self._lanes if lane.is_alive]
-        parents = ParentTrees(parent.repository, asked)
-        return await TreeWriter(feed, self, parents, self._emit).run(parent.tree, left_out)
+        parents, memory = None, FolderMemory()
+        if parent is not None:
+            asked = (
+                [] if parent.is_whole else [lane.repository.index for lane in self._lanes if lane.is_alive]
+            )
+            parents = ParentTrees(parent.repository, asked)
+            if parent.is_whole:
+                memory = wholeness.folder_memory(parent.repository, parent.snapshot_id)
+        self._memory = memory
+        writer = TreeWriter(feed, self, parents, memory, self._emit)
+        return await writer.run(parent.tree if parent is not None else None, left_out)
 
     async def nudge(self) -> None:
         """Sends on what was gathered into batches, since nothing more comes for now."""
@@ -193,7 +204,7 @@ class WriteSession:
         for lane in self._lanes:
             repository_id = lane.repository.id
             parent = (parents or {}).get(repository_id)
-            snapshot_id = await lane.commit(dataclasses.replace(snapshot, parent=parent))
+            snapshot_id = await lane.commit(dataclasses.replace(snapshot, parent=parent), self._memory)
             committed.append(Committed(repository_id, snapshot_id, lane.error, lane.statistics))
         self.raise_if_all_dropped()
         return committed

@@ -1,0 +1,177 @@
+"""What a tree is read from, where its blobs go, and the nouns of tree_writer.py."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from engine.model.entry import Entry, Failure, Fetched
+from engine.repository.parents import ParentTree
+
+Xattrs = tuple[tuple[bytes, bytes], ...]
+
+
+class Feed(Protocol):
+    """What a tree is read from: sources.base.TreeFeed, as far as it is used here."""
+
+    def entries(self) -> AsyncIterator[Sequence[Entry]]:
+        """The listing."""
+        ...
+
+    async def want(self, paths: Sequence[bytes]) -> None:
+        """Asks for content."""
+        ...
+
+    async def end_of_wants(self) -> None:
+        """Nothing more will be asked for."""
+        ...
+
+    def contents(self) -> AsyncIterator[Sequence[Fetched]]:
+        """What was asked for, in that order."""
+        ...
+
+    def failures(self) -> Sequence[Failure]:
+        """What went wrong with single entries."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamResult:
+    """A stream as it was stored."""
+
+    content: tuple[bytes, ...]
+    size_bytes: int
+
+
+class BlobSink(Protocol):
+    """Where blobs go: the session."""
+
+    def put_small(
+        self, data: bytes, token: Any, receiver: Callable[[Sequence[Any], bytes], None]
+    ) -> Awaitable[None] | None:
+        """One data blob; `receiver` gets tokens and ids later. What is returned is to be awaited before the next."""
+        ...
+
+    async def save_stream(self, stream: AsyncIterator[bytes]) -> StreamResult:
+        """A long stream, cut into chunks."""
+        ...
+
+    async def save_tree_blob(self, data: bytes, tree_id: bytes) -> bytes:
+        """One tree."""
+        ...
+
+    async def nudge(self) -> None:
+        """Nothing more comes until results are there."""
+        ...
+
+
+@dataclass(slots=True)
+class TreeCounts:
+    """What restic's summary counts."""
+
+    files_new: int = 0
+    files_changed: int = 0
+    files_unmodified: int = 0
+    dirs_new: int = 0
+    dirs_changed: int = 0
+    dirs_unmodified: int = 0
+    total_bytes: int = 0
+
+    @property
+    def files(self) -> int:
+        """All files."""
+        return self.files_new + self.files_changed + self.files_unmodified
+
+    def add_file(self, size_bytes: int, *, is_known: bool, sign: int = 1) -> None:
+        """A new or changed file; with `sign` -1 one that did not come after all."""
+        self.total_bytes += sign * size_bytes
+        if is_known:
+            self.files_changed += sign
+        else:
+            self.files_new += sign
+
+    def add_unmodified(self, files: int, size_bytes: int) -> None:
+        """Files that are as they were."""
+        self.files_unmodified += files
+        self.total_bytes += size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TreeResult:
+    """A tree that is stored, but for the flush."""
+
+    tree_id: bytes
+    counts: TreeCounts
+    failures: Sequence[Failure] = field(default=())
+
+
+class Directory:
+    """A directory that the listing is in, or whose content is still coming."""
+
+    __slots__ = (
+        "above",
+        "entries",
+        "entry",
+        "folders",
+        "is_awaited",
+        "is_old_known",
+        "is_partial",
+        "is_same",
+        "is_settled",
+        "nodes",
+        "old",
+        "path",
+        "prefix",
+        "signature",
+        "totals",
+        "tree_id",
+        "waiting",
+        "xattrs",
+    )
+
+    def __init__(self, path: bytes, above: Directory | None, entry: Entry | None) -> None:
+        self.path = path
+        self.above = above
+        self.entry = entry
+        """Its own; None for the root."""
+        self.entries: list[Entry] = []
+        """Listed and not yet looked at."""
+        self.folders: dict[bytes, Directory] = {}
+        """Subdirectories by name, until their entries are looked at."""
+        self.old: ParentTree | None = None
+        self.is_old_known = False
+        self.prefix = b""
+        self.nodes: list[tuple[bytes, bytes]] = []
+        self.waiting = 0
+        """Nodes that are not there yet, subdirectories included."""
+        self.is_settled = False
+        """Whether the listing has left it, and all its entries were looked at."""
+        self.is_same = False
+        """Whether it was found as it was, and its tree taken over."""
+        self.is_partial = False
+        """Whether something in it is missing or must be looked at again next time."""
+        self.is_awaited = False
+        """Whether the directory above waits for its node."""
+        self.xattrs: bytes | None = None
+        """The node's text between prefix and content, once it is known."""
+        self.tree_id: bytes | None = None
+        self.signature: bytes | None = None
+        self.totals = (0, 0)
+        """Files directly in it, and their bytes."""
+
+
+class Wanted:
+    """An entry whose content or attributes are on their way."""
+
+    __slots__ = ("directory", "entry", "followers", "is_known", "prefix")
+
+    def __init__(self, directory: Directory, entry: Entry, prefix: bytes, *, is_known: bool = False) -> None:
+        self.directory = directory
+        """That it lies in; for a directory itself."""
+        self.entry = entry
+        self.prefix = prefix
+        self.is_known = is_known
+        """Whether the parent snapshot holds an entry of this name."""
+        self.followers: list[tuple[Directory, Entry, bytes]] = []
+        """Further names of the same inode: directory, entry, prefix."""
