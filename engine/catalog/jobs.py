@@ -266,10 +266,18 @@ class Jobs:
 
     async def add_log(self, job_id: str, level: Level, message: str) -> None:
         """Adds a line to a job's log, and drops its oldest beyond LOG_LINES."""
+        await self.add_log_lines(job_id, [(level, message)])
+
+    async def add_log_lines(self, job_id: str, lines: Sequence[tuple[Level, str]]) -> None:
+        """Adds lines to a job's log, the newest LOG_LINES of them, in one transaction; drops the oldest beyond LOG_LINES."""
+        if not lines:
+            return
         async with self._database.transaction() as transaction:
-            row = await transaction.fetch_one(
-                "add_log_line", job_id=job_id, at=self._database.now, level=level, message=to_text(message)
-            )
+            at, row = self._database.now, None
+            for level, message in lines[-LOG_LINES:]:
+                row = await transaction.fetch_one(
+                    "add_log_line", job_id=job_id, at=at, level=level, message=to_text(message)
+                )
             if row and row[0] > LOG_LINES:
                 await transaction.execute("trim_log", job_id=job_id, number=row[0] - LOG_LINES)
 

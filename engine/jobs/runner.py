@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from engine import events
 from engine.catalog.catalog import Catalog
-from engine.catalog.jobs import RENEW_S, NewJob, Outcome, SlotLimits
+from engine.catalog.jobs import RENEW_S, Level, NewJob, Outcome, SlotLimits
 from engine.clock import Clock
 from engine.errors import AlreadyRunningError, CommandTimeoutError, HoldfastError, InterruptedJobError
 from engine.jobs import values
@@ -161,7 +161,7 @@ class _Teller:
         self._job_id = job_id
         self._emit = emit
         self._progress: events.Progress | None = None
-        self._lines: list[tuple[bool, str]] = []
+        self._lines: list[tuple[Level, str]] = []
         self._added_bytes = 0
 
     def emit(self, event: events.Event) -> None:
@@ -170,15 +170,15 @@ class _Teller:
             case events.Progress():
                 self._progress = event
             case events.Warned():
-                self._lines.append((True, event.message))
+                self._lines.append(("person", event.message))
                 _log.warning("job %s: %s", self._job_id, event.message)
             case events.Noted():
-                self._lines.append((False, event.message))
+                self._lines.append(("expert", event.message))
                 _log.debug("job %s: %s", self._job_id, event.message)
             case events.StepBegan():
-                self._lines.append((True, event.step))
+                self._lines.append(("person", event.step))
             case events.StepEnded():
-                self._lines.append((True, f"{event.step}: {event.status} {event.detail}".rstrip()))
+                self._lines.append(("person", f"{event.step}: {event.status} {event.detail}".rstrip()))
         self._emit(event)
 
     async def write_progress(self) -> None:
@@ -199,8 +199,7 @@ class _Teller:
     async def write_log(self) -> None:
         """Writes the lines that are waiting."""
         lines, self._lines = self._lines, []
-        for is_for_people, message in lines:
-            await self._catalog.jobs.add_log(self._job_id, "person" if is_for_people else "expert", message)
+        await self._catalog.jobs.add_log_lines(self._job_id, lines)
 
 
 def _raise_unless_held(state: str, job_id: str) -> None:
