@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine import retention
-from engine.errors import RefusedError, UsageError
-from engine.events import StepBegan
+from engine.errors import HoldfastError, RefusedError, UsageError
+from engine.events import StepBegan, Warned
 from engine.format.snapshot import Snapshot
 from engine.jobs import prune
 from engine.jobs.context import JobContext
 from engine.jobs.opening import Opened, open_repositories
 from engine.model.definitions import Storage
 from engine.model.requests import ForgetRequest, PruneRequest
-from engine.model.results import Fate, ForgetResult
+from engine.model.results import Fate, ForgetResult, PruneResult
 from engine.repository import forget as forgetting
 from engine.retention import Candidate
 
@@ -38,25 +38,36 @@ class _Held:
 async def run(context: JobContext, request: ForgetRequest) -> ForgetResult:
     """Decides, and unless it is a dry run removes. Snapshots that holdfast did not write are never touched.
 
-    Raises: UsageError for an empty policy; RefusedError where snapshots come from the future; StorageError, RepositoryError.
+    A storage that fails does not stop the others. Raises: UsageError for an empty policy; UnknownNameError; where all storages failed the
+    first error: RefusedError where snapshots come from the future, StorageError, RepositoryError.
     """
     if request.policy.is_empty:
         raise UsageError("the policy keeps nothing", hint="give at least one --keep rule")
-    storages = [
-        each
-        for each in await context.catalog.storages.all()
-        if (each.name in request.storages if request.storages else each.is_enabled)
-    ]
     fates: list[Fate] = []
+    prunes: list[PruneResult] = []
+    errors: list[HoldfastError] = []
+    storages = await _storages(context, request)
     for storage in storages:
         context.emit(StepBegan(f"forget in {storage.name}"))
-        fates += await _forget_in(context, request, storage)
-    pruned = storages if request.is_pruning else []
-    prunes = [
-        await prune.run(context, PruneRequest(each.name, request.is_dry_run, limits=request.limits))
-        for each in pruned
-    ]
-    return ForgetResult(context.job_id, "completed", tuple(fates), tuple(prunes), request.is_dry_run)
+        try:
+            fates += await _forget_in(context, request, storage)
+            if request.is_pruning:
+                asked = PruneRequest(storage.name, request.is_dry_run, limits=request.limits)
+                prunes.append(await prune.run(context, asked))
+        except HoldfastError as error:
+            errors.append(error)
+            context.emit(Warned(f"storage {storage.name} is left as it is: {error.message}"))
+    if errors and len(errors) == len(storages):
+        raise errors[0]
+    status = "incomplete" if errors else "completed"
+    return ForgetResult(context.job_id, status, tuple(fates), tuple(prunes), request.is_dry_run)
+
+
+async def _storages(context: JobContext, request: ForgetRequest) -> list[Storage]:
+    """Those that were named, or all that are switched on. Raises: UnknownNameError."""
+    if request.storages:
+        return [await context.catalog.storages.get(name) for name in dict.fromkeys(request.storages)]
+    return [each for each in await context.catalog.storages.all() if each.is_enabled]
 
 
 async def _forget_in(context: JobContext, request: ForgetRequest, storage: Storage) -> list[Fate]:

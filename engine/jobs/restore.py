@@ -20,6 +20,8 @@ from engine.repository.restore_plan import PlanTotals, plan_restore
 
 _NAMED = 100
 """So many files that failed are named in the warnings."""
+_PREVIEWED = 1000
+"""So many paths of a dry run are lines of the job's log, which the catalog keeps."""
 
 
 async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
@@ -46,10 +48,15 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
 async def _preview(
     context: JobContext, repository: Repository, snapshot: Snapshot, options: RestoreOptions
 ) -> Tally:
-    """What would be done, as figures; every path is a line of the log."""
+    """What would be done, as figures of files, as a restore counts them; the first paths are lines of the log."""
     totals = PlanTotals()
+    logged = 0
     async for planned in plan_restore(repository, snapshot, options):
-        totals.add(planned)
+        if planned.type != "dir" or planned.action == "delete":
+            totals.add(planned)
+        logged += 1
+        if logged > _PREVIEWED:
+            continue
         path = planned.path.decode("utf-8", "backslashreplace")
         context.emit(Noted(f"would {planned.action} /{path} ({planned.size_bytes} bytes)"))
     return Tally(

@@ -81,10 +81,9 @@ class WorkMethods(Methods):
         found = [await self._parts.catalog.backups.find(each) for each in dict.fromkeys(backups)]
         for each in found:
             if each.is_protected or each.hold_reason:
-                reason = each.hold_reason or "it is protected"
-                raise RefusedError(
-                    f"backup {each.backup_id} is kept: {reason}", hint=f"holdfast unprotect {each.backup_id}"
-                )
+                said = f"backup {each.backup_id} is kept: {each.hold_reason or 'it is protected'}"
+                await self._parts.write_down("delete", each.backup_id, "refused", said)
+                raise RefusedError(said, hint=f"holdfast unprotect {each.backup_id}")
         return await self._job(
             Task(
                 "delete",
