@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from engine.errors import DamagedError, ObjectMissingError, ShortReadError
+from engine.errors import DamagedError, ShortReadError, StorageError
 from engine.events import Emit, Progress
 from engine.repository import check_worker
 from engine.repository.check_packs import Expected, PackVerifier, WholePack
@@ -115,7 +115,9 @@ class _Reader:
             return await self._repository.storage.get(
                 Key(Kind.PACK, expected.id.hex()), 0, expected.size_bytes
             )
-        except (ObjectMissingError, ShortReadError) as error:
+        except StorageError as error:
+            if error.retryable and not isinstance(error, ShortReadError):
+                raise
             self._note(expected, error.message)
             return None
 

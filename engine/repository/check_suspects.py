@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from engine.errors import DamagedError, ObjectMissingError
+from engine.errors import DamagedError, StorageError
 from engine.format import pack
 from engine.format.ids import BlobType, digest
 from engine.repository.blobs import Wanted
@@ -32,7 +32,10 @@ class Examiner:
         """Blobs, and the packs in which they are damaged."""
 
     async def examine(self, reasons: Mapping[bytes, str], hints: list[str]) -> list[Finding]:
-        """A finding for each pack that is damaged indeed; one that reads well the second time becomes a hint. Raises: StorageError."""
+        """A finding for each pack that is damaged indeed; one that reads well the second time becomes a hint.
+
+        A pack that the storage can list and not read, as on a failing disk, is lost. Raises: StorageError where the storage is out of reach.
+        """
         if not self._blobs:
             return []
         await asyncio.to_thread(self._gather)
@@ -58,8 +61,9 @@ class Examiner:
         if pack_id not in self._missing:
             try:
                 whole = await self._repository.storage.get(Key(Kind.PACK, pack_id.hex()))
-            except ObjectMissingError:
-                whole = b""
+            except StorageError as error:
+                if error.retryable:
+                    raise
         return await asyncio.to_thread(self._decode, pack_id, blobs, whole)
 
     def _decode(self, pack_id: bytes, blobs: Sequence[Wanted], whole: bytes) -> bool:

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import DamagedError
+from engine.errors import DamagedError, StorageError, StorageUnreachableError
 from engine.format.ids import digest
 from engine.format.tree import go_mode
 from engine.model.results import Damage
 from engine.repository import check
 from engine.repository.check import CheckOptions, CheckResult
-from engine.storages.base import Key, Kind
+from engine.storages.base import Key, Kind, Wrapper
 from tests.damaged import building
 from tests.damaged.building import Small, file, folder, text
 from tests.fakes.clock import FakeClock
+from tests.fakes.faulty_storage import Fault, FaultyStorage, Mode
 from tests.fakes.memory_storage import MemoryStorage
 from tests.servers.restic import Restic, ResticProgram
 
@@ -334,3 +335,47 @@ async def test_trees_out_of_order_are_a_hint() -> None:
     result = await checked(made.storage)
     assert list(result.damaged) == []
     assert ["not in order" in hint for hint in result.hints] == [True]
+
+
+async def test_a_pack_that_the_disk_cannot_read_is_lost_and_the_check_goes_on() -> None:
+    """A failing disk has one bad place, and a person must know what lies there."""
+    made = await building.small(CLOCK)
+    bad = BadPlace(made.storage, made.own_pack.hex())
+    (damage,) = (await check.check(await building.reopen(bad, CLOCK), EVERYTHING)).damaged
+    assert (damage.pack, set(damage.paths)) == (made.own_pack.hex(), set(C))
+
+
+async def test_a_storage_out_of_reach_ends_the_check() -> None:
+    """A cable that was pulled is no damage."""
+    made = await building.small(CLOCK)
+    storage = FaultyStorage(made.storage, Fault(at=1, times=9, methods=("get",), kinds=(Kind.PACK,)))
+    with pytest.raises(StorageUnreachableError):
+        await check.check(await building.reopen(storage, CLOCK), EVERYTHING)
+
+
+async def test_a_pack_that_was_read_wrong_once_is_a_hint() -> None:
+    """A cable or a memory errs now and then; what is stored is sound."""
+    made = await building.small(CLOCK)
+    told: list[str] = []
+    for number in range(1, 12):
+        fault = Fault(at=number, mode=Mode.CORRUPT, methods=("get",), kinds=(Kind.PACK,))
+        opened = await building.reopen(FaultyStorage(made.storage, fault), CLOCK)
+        result = await check.check(opened, EVERYTHING)
+        assert list(result.damaged) == []
+        told += result.hints
+    assert told
+    assert all("right the second time" in hint for hint in told)
+
+
+class BadPlace(Wrapper):
+    """A disk that cannot read one object."""
+
+    def __init__(self, inner: MemoryStorage, name: str) -> None:
+        super().__init__(inner)
+        self._name = name
+
+    async def get(self, key: Key, offset: int = 0, length: int | None = None) -> bytes:
+        """Reads all but that one."""
+        if key.name == self._name:
+            raise StorageError(f"{key.path()} cannot be read: input/output error")
+        return await super().get(key, offset, length)
