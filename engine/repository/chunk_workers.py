@@ -29,6 +29,8 @@ class _Task(NamedTuple):
     type: BlobType
     done: Callable[[bytes], None]
     """Called on the event loop with the blob's id."""
+    is_forced: bool
+    """Whether it is stored although the index knows it: what the repository holds of it is damaged."""
 
 
 class ChunkWorkers:
@@ -53,14 +55,16 @@ class ChunkWorkers:
         for thread in self._threads:
             thread.start()
 
-    async def submit(self, data: Buffer, blob_type: BlobType, done: Callable[[bytes], None]) -> None:
+    async def submit(
+        self, data: Buffer, blob_type: BlobType, done: Callable[[bytes], None], *, is_forced: bool = False
+    ) -> None:
         """Hands over one chunk, which must not change any more; waits while too much is waiting. Raises: what a thread raised."""
         await self.wait_until(
             lambda: not self._waiting_bytes or self._waiting_bytes + len(data) <= WAITING_BYTES
         )
         self._waiting_bytes += len(data)
         self._under_way += 1
-        self._tasks.put(_Task(data, blob_type, done))
+        self._tasks.put(_Task(data, blob_type, done, is_forced))
 
     async def drain(self) -> list[list[Loose]]:
         """Waits until all is done; gives, for each lane, the blobs that filled no pack. Raises: what a thread raised."""
@@ -165,7 +169,7 @@ class _Worker:
         wanting = [
             number
             for number, lane in enumerate(self._lanes)
-            if lane.is_alive and not lane.repository.index.has(task.type, blob_id)
+            if lane.is_alive and (task.is_forced or not lane.repository.index.has(task.type, blob_id))
         ]
         if not wanting or not self._owner.claims(task.type, blob_id):
             return

@@ -17,6 +17,7 @@ from engine.format.compression import Decompressor
 from engine.format.ids import digest
 from engine.format.tree import split_nodes
 from engine.repository.index import Index
+from engine.repository.packed_index import Location
 from engine.repository.repository import Repository
 from engine.storages.base import Key, Kind
 
@@ -87,23 +88,37 @@ class ParentTrees:
         self._sealer = repository.sealer()
         self._decompressor = Decompressor()
         self._packs: OrderedDict[bytes, bytes] = OrderedDict()
+        self.damaged: set[bytes] = set()
+        """Trees that the index knows and that are damaged at all their places: to be stored anew though they are known."""
 
     async def load(self, tree_id: bytes) -> ParentTree | None:
         """The tree, or None where it is missing or damaged: its files are then read again, which heals the repository."""
         location = self._repository.index.lookup("tree", tree_id)
         if location is None:
             return None
+        blob = await self._read(location)
+        if blob is None or digest(blob) != tree_id:
+            blob = await self._read_anywhere(tree_id)
+        return None if blob is None else ParentTree(tree_id, blob, self._lacking(blob))
+
+    async def _read(self, location: Location) -> bytes | None:
         try:
             whole = await self._pack(location.pack)
-            sealed = whole[location.offset : location.offset + location.length]
-            blob = self._sealer.open(sealed)
+            blob = self._sealer.open(whole[location.offset : location.offset + location.length])
             if location.uncompressed_length:
                 blob = self._decompressor.decompress(blob, location.uncompressed_length)
         except (DamagedError, StorageError):
             return None
-        if digest(blob) != tree_id:
-            return None
-        return ParentTree(tree_id, blob, self._lacking(blob))
+        return blob
+
+    async def _read_anywhere(self, tree_id: bytes) -> bytes | None:
+        try:
+            return await self._repository.load_anywhere("tree", tree_id)
+        except DamagedError:
+            self.damaged.add(tree_id)
+        except StorageError:
+            pass
+        return None
 
     def _lacking(self, blob: bytes) -> set[bytes]:
         """Content that not all of the repositories hold."""

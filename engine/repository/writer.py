@@ -90,6 +90,8 @@ class WriteSession:
         self._emit = emit
         self._is_flushed = True
         self._seen_trees: set[bytes] = set()
+        self._damaged_trees: set[bytes] = set()
+        """Trees of the parent that the index knows and that cannot be read."""
         self._seed = lanes[0].repository.chunker_seed
 
     @property
@@ -159,6 +161,10 @@ class WriteSession:
         if is_lacking and tree_id not in self._seen_trees:
             self._seen_trees.add(tree_id)
             await self._submit(data, "tree")
+        elif tree_id in self._damaged_trees:
+            self._damaged_trees.discard(tree_id)
+            self._begin_blob()
+            await self._workers.submit(data, "tree", _nothing, is_forced=True)
         return tree_id
 
     async def save_tree(
@@ -171,6 +177,7 @@ class WriteSession:
                 [] if parent.is_whole else [lane.repository.index for lane in self._lanes if lane.is_alive]
             )
             parents = ParentTrees(parent.repository, asked)
+            self._damaged_trees = parents.damaged
             if parent.is_whole:
                 memory = wholeness.folder_memory(parent.repository, parent.snapshot_id)
         self._memory = memory
