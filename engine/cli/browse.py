@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-from engine.catalog.backups import BackupFilter
+from engine.catalog.backups import BackupFilter, Place
 from engine.cli import definitions, diagnostics, text, when
 from engine.cli.command import Call, Command, Parser
 from engine.cli.options import count
@@ -17,6 +17,8 @@ from engine.model.results import Difference, FileItem, FoundItem
 
 _SHOWN: Final = 50
 """Backups that a person is shown where no limit is named."""
+_PAGE: Final = 2000
+"""Backups that are held in memory at once."""
 _HEADS: Final = (
     Column("BACKUP"),
     Column("CREATED"),
@@ -49,18 +51,32 @@ async def _backups(call: Call) -> int:
     )
     status = BackupStatus(arguments.status) if arguments.status else None
     chosen = BackupFilter(arguments.source, "", arguments.storage, arguments.tag, status, since)
-    limit = arguments.limit or (0 if out.is_json or arguments.all else _SHOWN)
-    # One more than is shown tells whether there are more.
-    found = await call.engine.backups(chosen, limit=limit + 1 if limit else 0)
-    shown = found[:limit] if limit else found
     if out.is_json:
-        out.items([backup_item(each) for each in shown])
+        await out.stream(_paged(call, chosen, arguments.limit), backup_item, str)
         return diagnostics.DONE
+    limit = arguments.limit or (None if arguments.all else _SHOWN)
+    # One more than is shown tells whether there are more.
+    found = [each async for each in _paged(call, chosen, limit + 1 if limit else None)]
+    shown = found[:limit]
     out.table(_HEADS, [_backup_row(each) for each in shown])
     if len(found) > len(shown):
         all_of_them = "" if chosen != BackupFilter() else f" of {await call.engine.count_backups()}"
         out.line(f"the newest {len(shown)}{all_of_them}; --all shows everything")
     return diagnostics.DONE
+
+
+async def _paged(call: Call, chosen: BackupFilter, limit: int | None) -> AsyncIterator[Backup]:
+    """The newest backups, a page in memory at a time; all where there is no limit."""
+    before, left = None, limit
+    while left is None or left > 0:
+        size = _PAGE if left is None else min(left, _PAGE)
+        page = await call.engine.backups(chosen, limit=size, before=before)
+        for each in page:
+            yield each
+        if len(page) < size:
+            return
+        before = Place(page[-1].created_at, page[-1].backup_id)
+        left = None if left is None else left - size
 
 
 def _backup_row(backup: Backup) -> tuple[str, ...]:
