@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from engine.errors import DamagedError
 from engine.format import ids
@@ -23,6 +24,9 @@ class Encoded:
     """Of the content where `payload` is a frame of it, else None."""
 
 
+_FAULT: Final = "this machine's memory or processor errs; nothing wrong was stored"
+
+
 class BlobCoder:
     """Encodes blobs in one mode of compression. For one thread."""
 
@@ -32,31 +36,56 @@ class BlobCoder:
         self._compressor = Compressor(mode)
         self._decompressor = Decompressor()
 
+    def compress(self, data: Buffer, blob_type: BlobType, *, is_verified: bool) -> tuple[Buffer, int | None]:
+        """What is to be sealed, and the length before compression; the data itself and None where it is stored as it is.
+
+        Verified, the frame is decompressed and compared with the data: as strong as hashing again, and twenty times as fast.
+
+        Raises:
+            DamagedError: what would be stored does not read back as the data.
+        """
+        frame = self._compressor.compress(data, is_always=blob_type == "tree" and len(data) > 0)
+        if frame is None:
+            return data, None
+        if is_verified and not self._decompressor.decompresses(frame, data):
+            raise DamagedError("a blob does not read back as it was compressed", hint=_FAULT)
+        return frame, len(data)
+
     def encode(self, data: Buffer, blob_type: BlobType) -> Encoded:
         """Hash and compress."""
-        frame = self._compressor.compress(data)
-        if frame is None:
-            return Encoded(blob_type, ids.digest(data), data, None)
-        return Encoded(blob_type, ids.digest(data), frame, len(data))
+        payload, uncompressed_length = self.compress(data, blob_type, is_verified=False)
+        return Encoded(blob_type, ids.digest(data), payload, uncompressed_length)
 
-    def seal_verified(self, sealer: Sealer, encoded: Encoded, original: Buffer) -> bytes:
+    def seal_verified(self, sealer: Sealer, encoded: Encoded, original: Buffer) -> Buffer:
         """Seal, then open, decompress and compare with the original bytes, so that a fault of memory or processor never gets stored.
-
-        Comparing is as strong as hashing again, and twenty times as fast.
 
         Raises:
             DamagedError: what would be stored does not read back as the original.
         """
-        sealed = sealer.seal(encoded.payload)
-        is_same = sealer.seals(sealed, encoded.payload)
-        if encoded.uncompressed_length is not None and is_same:
-            is_same = self._decompressor.decompresses(encoded.payload, original)
-        if not is_same:
-            raise DamagedError(
-                "a blob does not read back as it was sealed",
-                hint="this machine's memory or processor errs; nothing wrong was stored",
-            )
+        sealed = seal(sealer, encoded.payload, is_verified=True)
+        is_frame = encoded.uncompressed_length is not None
+        if is_frame and not self._decompressor.decompresses(encoded.payload, original):
+            raise DamagedError("a blob does not read back as it was compressed", hint=_FAULT)
         return sealed
+
+
+def seal(sealer: Sealer, payload: Buffer, *, is_verified: bool) -> Buffer:
+    """The sealed payload; verified, it is opened again and compared.
+
+    Raises:
+        DamagedError: it does not open to the payload.
+    """
+    sealed = sealer.seal(payload)
+    if is_verified and not _opens_to(sealer, sealed, payload):
+        raise DamagedError("a blob does not read back as it was sealed", hint=_FAULT)
+    return sealed
+
+
+def _opens_to(sealer: Sealer, sealed: Buffer, payload: Buffer) -> bool:
+    try:
+        return sealer.seals(sealed, payload)
+    except DamagedError:
+        return False
 
 
 def decode(

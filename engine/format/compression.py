@@ -60,10 +60,14 @@ class Compressor:
             self._middle = _compressor(zstandard.STRATEGY_DFAST, hash_log=14, min_match=5)
             self._large = _compressor(zstandard.STRATEGY_FAST, hash_log=17, min_match=6)
 
-    def compress(self, data: Buffer) -> bytes | None:
-        """The frame, or None where `data` is to be stored as it is: mode off, or it does not shrink."""
+    def compress(self, data: Buffer, *, is_always: bool = False) -> bytes | None:
+        """The frame, or None where `data` is to be stored as it is: mode off, or it does not shrink.
+
+        With `is_always` there is a frame in any case: trees are compressed whatever the mode, and restic's prune rewrites packs in
+        which one is not.
+        """
         size = len(data)
-        if size <= _SKIPPED_BYTES or self._mode == "off":
+        if not is_always and (size <= _SKIPPED_BYTES or self._mode == "off"):
             return None
         if size < _MIDDLE_FROM_BYTES:
             frame = self._small.compress(data)
@@ -71,7 +75,7 @@ class Compressor:
             frame = self._middle.compress(data)
         else:
             frame = self._large.compress(data)
-        return frame if len(frame) < size else None
+        return frame if is_always or len(frame) < size else None
 
 
 class Decompressor:

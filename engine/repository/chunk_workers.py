@@ -173,7 +173,7 @@ class _Worker:
         ]
         if not wanting or not self._owner.claims(task.type, blob_id):
             return
-        payload, uncompressed_length = self._preparer.compress(task.data)
+        payload, uncompressed_length = self._preparer.compress(task.data, task.type)
         for number in wanting:
             sealed = self._preparer.seal(number, payload)
             self._packer(number, task.type).add(Loose(task.type, blob_id, sealed, uncompressed_length))

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.errors import DamagedError
+from engine.format import blob as blob_format
 from engine.format import pack
-from engine.format.compression import Compressor, Decompressor
+from engine.format.blob import BlobCoder
 from engine.format.crypto import MasterKey, Sealer
 from engine.format.ids import BlobType
 from engine.storages.base import Buffer
@@ -47,50 +47,24 @@ class Loose:
 
 
 class Preparer:
-    """Compresses and seals. Not thread-safe: one for each worker."""
+    """Compresses once and seals for each repository. Not thread-safe: one for each worker."""
 
     def __init__(self, keys: Sequence[MasterKey], options: PackingOptions) -> None:
         self._sealers = [Sealer(key) for key in keys]
-        self._compressor = Compressor(options.compression)
-        self._decompressor = Decompressor()
+        self._coder = BlobCoder(options.compression)
         self._is_verified = options.is_verified
 
-    def compress(self, data: Buffer) -> tuple[Buffer, int | None]:
-        """The bytes to seal, and the length before compression, or None where they are the data itself.
-
-        Raises: DamagedError where decompressing does not give the data back.
-        """
-        compressed = self._compressor.compress(data)
-        if compressed is None:
-            return data, None
-        if self._is_verified and not self._decompressor.decompresses(compressed, data):
-            raise DamagedError(
-                "a compressed blob does not decompress to what it was made from",
-                hint="this machine's memory or processor is at fault; nothing wrong was stored",
-            )
-        return compressed, len(data)
+    def compress(self, data: Buffer, blob_type: BlobType) -> tuple[Buffer, int | None]:
+        """See BlobCoder.compress."""
+        return self._coder.compress(data, blob_type, is_verified=self._is_verified)
 
     def seal(self, lane: int, payload: Buffer) -> Buffer:
         """The payload, sealed for that repository. Raises: DamagedError where opening it does not give the payload back."""
-        sealer = self._sealers[lane]
-        sealed = sealer.seal(payload)
-        if self._is_verified and not _seals(sealer, sealed, payload):
-            raise DamagedError(
-                "a sealed blob does not open to what it was made from",
-                hint="this machine's memory or processor is at fault; nothing wrong was stored",
-            )
-        return sealed
+        return blob_format.seal(self._sealers[lane], payload, is_verified=self._is_verified)
 
     def sealer(self, lane: int) -> Sealer:
         """The sealer of that repository, for pack headers."""
         return self._sealers[lane]
-
-
-def _seals(sealer: Sealer, sealed: Buffer, payload: Buffer) -> bool:
-    try:
-        return sealer.seals(sealed, payload)
-    except DamagedError:
-        return False
 
 
 class Packer:

@@ -87,7 +87,7 @@ class _Worker:
         wanting = [lane for lane in self._lanes if not self._indexes[lane].has(blob_type, blob_id)]
         if not wanting:
             return
-        payload, uncompressed_length = self._preparer.compress(data)
+        payload, uncompressed_length = self._preparer.compress(data, blob_type)
         for lane in wanting:
             sealed = self._preparer.seal(lane, payload)
             self._packer(lane, blob_type).add(Loose(blob_type, blob_id, sealed, uncompressed_length))

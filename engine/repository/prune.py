@@ -223,7 +223,7 @@ class _Mover:
     async def _sealed_anew(self, blob: Wanted) -> Loose:
         """A blob that is damaged where it was looked for first: read again, and from its other places."""
         plain = await self._repository.load_anywhere(blob.type, blob.id)
-        payload, uncompressed_length = self._preparer.compress(plain)
+        payload, uncompressed_length = self._preparer.compress(plain, blob.type)
         return Loose(blob.type, blob.id, self._preparer.seal(0, payload), uncompressed_length)
 
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from engine.errors import UsageError
 from engine.repository.patterns import Pattern, Selection, escape, split
 
-_names = st.binary(min_size=1, max_size=8).filter(lambda name: b"/" not in name and b"\0" not in name)
+_names = st.binary(min_size=1, max_size=8).filter(
+    lambda name: b"/" not in name and b"\0" not in name and name != b"."  # no file is named so
+)
 _paths = st.lists(_names, min_size=1, max_size=5).map(tuple)
 
 
