@@ -29,6 +29,7 @@ KEY_NAME = "audit-key"
 _DOMAIN = b"holdfast audit 1\0"
 _ANCHOR_KIND = "holdfast-audit-anchor"
 _HASH_BYTES = 32
+_IDENTITY_DIGITS = 16
 _NO_LOGIN = 2**32 - 1
 """/proc/self/loginuid of a process that no login began (pam_loginuid(8))."""
 
@@ -279,6 +280,11 @@ class AuditLog:
         """The newest row at this instant."""
         sequence, head = await self._rows.head()
         return Anchor(sequence, head, self._clock.now())
+
+    async def identity(self) -> str:
+        """What tells this log from those of other homes and tells nothing of its key: 16 hex digits. Raises: VaultError."""
+        key = (await self._vault.own(KEY_NAME)).reveal()
+        return hmac.digest(key, _DOMAIN + b"identity", hashlib.sha256).hex()[:_IDENTITY_DIGITS]
 
     async def verify(self, anchors: Sequence[Anchor] = ()) -> list[Finding]:
         """All that is wrong with the log; nothing where it is whole. Raises: VaultError, CatalogError."""

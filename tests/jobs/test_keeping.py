@@ -20,6 +20,7 @@ from engine.model.requests import (
     RestoreRequest,
     VerifyRequest,
 )
+from engine.model.secret import Secret
 from tests.jobs.world import World, open_world
 from tests.servers.restic import ResticProgram
 from tests.servers.tree_compare import differences
@@ -282,25 +283,32 @@ async def test_a_tampered_audit_log_is_found_out(
     assert await world.engine.verify_audit()
 
 
+@pytest.mark.parametrize("is_key_new", [False, True], ids=["under the old key", "under a new key"])
 async def test_an_audit_log_that_was_written_anew_is_found_out_by_the_anchors(
-    tmp_path: Path, world: World, tree: Path
+    tmp_path: Path, world: World, tree: Path, *, is_key_new: bool
 ) -> None:
-    """Whoever has the catalog has its key too; what the storages hold they have not."""
+    """Whoever has the catalog and its key can write a log that is whole in itself; what the storages hold they have not."""
     await world.one_backup("tree")
-    source = world.engine.home.directory
-    async with open_world(tmp_path / "forger") as forger:
-        await forger.add_storages("unrelated", "other")
-        assert list(await forger.engine.verify_audit()) == []
-        with pytest.raises(errors.UnknownNameError):
-            await forger.engine.show_storage("first")
+    assert list(await world.engine.verify_audit()) == []
+    async with _closed(world) as database:
+        database.execute("DELETE FROM audit")
+        if is_key_new:
+            database.execute("DELETE FROM secrets WHERE name LIKE '%audit-key%'")
+    async with open_world(world.directory) as forger:
+        for number in range(5):
+            await forger.engine.set_secret(f"harmless-{number}", Secret("harmless"))
+        assert {each.kind for each in await forger.engine.verify_audit()} == {"rewritten"}
+
+
+async def test_other_homes_and_earlier_lives_accuse_nobody(tmp_path: Path, world: World, tree: Path) -> None:
+    """Several machines may share a storage, and a catalog may be lost: an alarm that is always on is none."""
+    await world.one_backup("tree")
+    async with open_world(tmp_path / "other") as other:
         password = f"file:{world.directory}/password"
-        await forger.engine.add_storage(
-            Storage("first", "local", {"path": str(world.place("first"))}, password)
-        )
-        findings = await forger.engine.verify_audit()
-    assert source.exists()
-    assert {each.kind for each in findings} <= {"rewritten", "cut"}
-    assert findings
+        await other.engine.recover(Storage("same", "local", {"path": str(world.place("first"))}, password))
+        await other.one_backup("tree", ("same",))
+        assert list(await other.engine.verify_audit()) == []
+    assert list(await world.engine.verify_audit()) == []
 
 
 async def test_every_deed_is_in_the_audit_log(world: World, tree: Path) -> None:
