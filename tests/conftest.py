@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Generator
 
 import hypothesis
@@ -14,6 +15,10 @@ pytest_plugins = ["tests.servers.sshd", "tests.servers.restic", "tests.servers.b
 
 # looptime asks for the loop before a test that has none; Python 3.11 would then make one that nobody closes.
 asyncio.set_event_loop(None)
+
+# `restic unlock` sends SIGHUP to the process of every lock that bears this machine's name, and a process id comes again: not our end.
+# A handler and not SIG_IGN, which the programs that tests start would inherit.
+signal.signal(signal.SIGHUP, lambda _signal, _frame: None)
 
 # A shared machine is slow at times, and a deadline would then fail a property that holds.
 hypothesis.settings.register_profile(
