@@ -59,6 +59,10 @@ class Index:
         """The packed files, for `open_files` in another process. What this run added is not in them."""
         return tuple(file.path for file in self._files)
 
+    def added_ids(self, type_: BlobType) -> bytes:
+        """The ids of the blobs that this run added, one after the other: what another process cannot see in the packed files."""
+        return b"".join(self._added[type_])
+
     @property
     def index_ids(self) -> frozenset[bytes]:
         """The index files that this was read from. Those that this run wrote are not among them."""

@@ -27,6 +27,7 @@ from engine.format.ids import BlobType
 from engine.format.pack import BlobEntry, Pack
 from engine.repository import pool_worker
 from engine.repository.frames import Channel, Frame, start_workers
+from engine.repository.index import TYPES
 from engine.repository.lanes import Lane
 from engine.repository.packing import Loose, PackingOptions
 from engine.scope import task_scope
@@ -198,6 +199,7 @@ async def open_pool(
             {
                 "key": lane.repository.master.to_json(),
                 "index": [str(path) for path in lane.repository.index.file_paths],
+                "added": {type_: lane.repository.index.added_ids(type_) for type_ in TYPES},
             }
             for lane in lanes
         ],

@@ -14,7 +14,7 @@ from engine.errors import DamagedError, HoldfastError
 from engine.format import pack
 from engine.format.allocator import tune_allocator
 from engine.format.crypto import MasterKey
-from engine.format.ids import BlobType, digest
+from engine.format.ids import ID_BYTES, BlobType, digest
 from engine.repository.frames import Frame, WorkerEnd
 from engine.repository.index import Index
 from engine.repository.packing import Loose, Packer, PackingOptions, Preparer
@@ -49,6 +49,10 @@ class _Worker:
         self._end = end
         keys = [MasterKey.from_json(each["key"]) for each in setup["lanes"]]
         self._indexes = [Index.open_files(map(Path, each["index"])) for each in setup["lanes"]]
+        self._added = [
+            {type_: set(_split(ids)) for type_, ids in each["added"].items()} for each in setup["lanes"]
+        ]
+        """By lane and type: what this run stored before, which is in no index file yet."""
         self._options = PackingOptions(setup["compression"], setup["is_verified"], setup["pack_bytes"])
         self._preparer = Preparer(keys, self._options)
         self._lanes = range(len(keys))
@@ -84,7 +88,11 @@ class _Worker:
 
     def _store(self, blob_type: BlobType, blob_id: bytes, data: bytes) -> None:
         self._seen[blob_type].add(blob_id)
-        wanting = [lane for lane in self._lanes if not self._indexes[lane].has(blob_type, blob_id)]
+        wanting = [
+            lane
+            for lane in self._lanes
+            if blob_id not in self._added[lane][blob_type] and not self._indexes[lane].has(blob_type, blob_id)
+        ]
         if not wanting:
             return
         payload, uncompressed_length = self._preparer.compress(data, blob_type)
@@ -106,3 +114,7 @@ class _Worker:
     def _send_pack(self, lane: int, finished: pack.Pack) -> None:
         entries: Sequence[Any] = [tuple(entry) for entry in finished.entries]
         self._end.send(PACK, {"lane": lane, "id": finished.id, "entries": entries}, finished.parts)
+
+
+def _split(ids: bytes) -> list[bytes]:
+    return [ids[at : at + ID_BYTES] for at in range(0, len(ids), ID_BYTES)]

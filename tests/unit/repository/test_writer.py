@@ -225,6 +225,13 @@ async def test_each_way_of_compressing_comes_back(compression: Compression) -> N
     assert stored_bytes > len(content) if compression == "off" else stored_bytes < len(content) // 20
 
 
+def _break(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if what == "compressor":
+        monkeypatch.setattr(blob, "Compressor", _BrokenCompressor)
+    else:
+        monkeypatch.setattr(packing, "Sealer", _BrokenSealer)
+
+
 class _BrokenCompressor(Compressor):
     """Memory that forgets a bit now and then."""
 
