@@ -165,7 +165,12 @@ def _work(verb: str) -> Work:
 
 
 def _slots(request: object) -> tuple[str, ...]:
-    """What the job takes a place at. One backup of a source at a time; limits of hosts and storages are the administrator's."""
+    """What the job takes a place at. One backup of a source at a time; limits of hosts and storages are the administrator's.
+
+    A restore takes none: whoever needs files back waits for no backup.
+    """
+    if isinstance(request, RestoreRequest):
+        return ()
     slots = [f"source:{name}" for name in getattr(request, "sources", ())]
     slots += [f"storage:{name}" for name in getattr(request, "storages", ())]
     slots += [f"storage:{name}" for name in (getattr(request, "storage", ""),) if name]

@@ -251,7 +251,7 @@ Outcome = Callable[[], Awaitable[None]]
 
 
 @asynccontextmanager
-async def _held_backup(world: World) -> AsyncIterator[tuple[Outcome, Path]]:
+async def _held_backup(world: World, *to: str) -> AsyncIterator[tuple[Outcome, Path]]:
     """A backup that has its lock and waits for its source: opening the path that is given for writing lets it go on."""
     gate = world.directory / "gate"
     began = world.directory / "began"
@@ -263,7 +263,7 @@ async def _held_backup(world: World) -> AsyncIterator[tuple[Outcome, Path]]:
 
     async def back_up() -> None:
         try:
-            await world.backup("slow")
+            await world.backup("slow", to=to)
         except errors.HoldfastError as raised:
             error.append(raised)
 
@@ -344,6 +344,15 @@ async def test_a_job_that_is_cancelled_ends_soon_and_leaves_nothing(
     assert restic.snapshots() == []
     assert restic.list_names("locks") == []
     restic.check()
+
+
+async def test_a_restore_waits_for_no_backup(world: World, tree: Path) -> None:
+    """Whoever needs a file back needs it now, whatever runs tonight."""
+    backup = await world.one_backup("tree", ("first",))
+    async with _held_backup(world, "first") as (outcome, gate):
+        await world.restore(backup.backup_id, world.directory / "back", "first")
+        await _let_go(gate)
+        await outcome()
 
 
 async def test_a_job_that_takes_too_long_is_ended(world: World, tree: Path) -> None:

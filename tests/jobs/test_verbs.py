@@ -212,6 +212,24 @@ def test_a_backup_that_is_told_to_end_leaves_the_repository_as_it_was(
     restic.check()
 
 
+def test_what_a_killed_backup_left_is_named_and_removed(
+    program: Program, tree: Path, restic_newest: ResticProgram
+) -> None:
+    """After a power cut somebody must say whether the lock that is left may go; here the process is proved dead."""
+    program.run("backup", "tree")
+    with program.start("backup", "--stdin", "slow", "--as-source", "slow", stdin=subprocess.PIPE) as process:
+        _wait_for_lock(program, process)
+        process.kill()
+    program.run("backup", "tree")
+    error = json.loads(program.run("prune", "near", "--json", expects=11))
+    assert str(process.pid) in error["message"]
+    assert "unlock" in error["hint"]
+    program.run("storage", "unlock", "near")
+    program.run("prune", "near")
+    assert "interrupted" in {each["status"] for each in program.json("jobs")["items"]}
+    _restic(program, restic_newest).check()
+
+
 def test_a_terminal_that_closes_does_not_end_a_backup(program: Program) -> None:
     """Whoever started it over SSH may lose the connection."""
     with program.start("backup", "--stdin", "slow", "--as-source", "slow", stdin=subprocess.PIPE) as process:
