@@ -40,6 +40,18 @@ def options_of(verb: str) -> Sequence[Option]:
     return found
 
 
+def words_of(verb: str) -> Sequence[str]:
+    """All that may follow a verb: the choices of what has no flag, and the flags."""
+    try:
+        parser = dispatch.build_parser(verb, dispatch.load(verb))
+    except ModuleNotFoundError:
+        return ()
+    choices = [
+        str(each) for action in parser._actions if not action.option_strings for each in action.choices or ()
+    ]
+    return (*choices, *(each.flag for each in options_of(verb)))
+
+
 def _takes(action: argparse.Action) -> str:
     if action.choices is not None:
         return " ".join(str(each) for each in action.choices)
@@ -68,9 +80,7 @@ def bash() -> str:
         f'    "{noun}") words="{" ".join(verbs)}" ;;' for noun, verbs in _second_words().items()
     )
     tables = [(verb, options_of(verb)) for verb in VERBS]
-    flags = "\n".join(
-        f'    "{verb}") words="{" ".join(each.flag for each in options)}" ;;' for verb, options in tables
-    )
+    flags = "\n".join(f'    "{verb}") words="{" ".join(words_of(verb))}" ;;' for verb in VERBS)
     choices = "\n".join(
         f'    "{verb} {each.flag}") words="{each.takes}"; return 0 ;;'
         for verb, options in tables

@@ -143,7 +143,7 @@ def _openssh(place: _Place, program: str) -> Iterator[subprocess.Popen[bytes]]:
     (place.directory / "port").write_text(str(port), encoding="ascii")
     with (place.directory / "sshd.log").open("wb") as log:
         process = subprocess.Popen(
-            [program, "-D", "-e", "-f", str(config)],
+            [*_dying_with_us(), program, "-D", "-e", "-f", str(config)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -153,6 +153,12 @@ def _openssh(place: _Place, program: str) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         _end(process)
+
+
+def _dying_with_us() -> list[str]:
+    """What makes a command end when this process is killed, where it is to be had. Source: setpriv(1) of util-linux 2.33."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM"] if setpriv is not None else []
 
 
 async def _ready(place: _Place, process: subprocess.Popen[bytes]) -> Server | None:

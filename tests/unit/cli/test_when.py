@@ -1,0 +1,88 @@
+"""WHEN: what a person writes for an instant."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import zoneinfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.cli import when
+from engine.errors import UsageError
+
+BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
+NOW = datetime.datetime(2026, 11, 21, 8, 0, tzinfo=datetime.UTC)
+
+
+def berlin(instant: datetime.datetime) -> datetime.timezone:
+    """What a machine in Berlin says."""
+    return datetime.timezone(instant.astimezone(BERLIN).utcoffset() or datetime.timedelta())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-20 14:05", "2026-11-20T14:05:00+01:00"),
+        ("2026-07-20 14:05", "2026-07-20T14:05:00+02:00"),
+        ("2026-11-20", "2026-11-20T00:00:00+01:00"),
+        ("2026-11-20T14:05:30.25", "2026-11-20T14:05:30.250000+01:00"),
+        ("2026-11-20 14:05 UTC", "2026-11-20T14:05:00+00:00"),
+        ("2026-11-20T14:05Z", "2026-11-20T14:05:00+00:00"),
+        ("2026-11-20 14:05 +0530", "2026-11-20T14:05:00+05:30"),
+        ("2026-11-20 14:05-08:00", "2026-11-20T14:05:00-08:00"),
+        ("2026-11-20 14:05 America/New_York", "2026-11-20T14:05:00-05:00"),
+        ("2h ago", "2026-11-21T06:00:00+00:00"),
+        ("1d 12h ago", "2026-11-19T20:00:00+00:00"),
+        ("3 days ago", "2026-11-18T08:00:00+00:00"),
+        ("in 30d", "2026-12-21T08:00:00+00:00"),
+        ("now", "2026-11-21T08:00:00+00:00"),
+        ("today", "2026-11-21T00:00:00+01:00"),
+        ("yesterday", "2026-11-20T00:00:00+01:00"),
+        ("2026-10-25 02:30", "2026-10-25T02:30:00+02:00"),
+    ],
+)
+def test_an_instant_is_understood_as_it_is_meant(text: str, expected: str) -> None:
+    """A restore as of the wrong hour is the wrong restore."""
+    assert when.parse(text, NOW, berlin) == datetime.datetime.fromisoformat(expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ago",
+        "2 ago",
+        "soon",
+        "2026-13-01",
+        "2026-11-20 25:00",
+        "20.11.2026",
+        "2026-11-20 14:05 Nowhere/Land",
+        "2026-11-20 14:05 ../../etc/passwd",
+        "2026-11-20 14:05+25:00",
+        "5 fortnights ago",
+        "2h 3 ago",
+        "999999999y ago",
+        "2026-03-29 02:30",
+        "2026-03-29 02:30 Europe/Berlin",
+    ],
+)
+def test_what_is_no_instant_is_refused(text: str) -> None:
+    """A guess would be taken for what was meant."""
+    with pytest.raises(UsageError):
+        when.parse(text, NOW, berlin)
+
+
+@given(st.datetimes(timezones=st.just(datetime.UTC)))
+def test_what_python_writes_is_read_back(instant: datetime.datetime) -> None:
+    """Scripts hand back the times that --json gave them."""
+    assert when.parse(instant.isoformat(), NOW, berlin) == instant
+
+
+@given(st.text(max_size=30))
+def test_no_text_ends_in_anything_but_an_instant_or_a_refusal(text: str) -> None:
+    """A traceback helps nobody who mistyped."""
+    with contextlib.suppress(UsageError):
+        assert when.parse(text, NOW, berlin).tzinfo is not None
