@@ -144,10 +144,13 @@ def _parent(opened: Sequence[Opened], parents: Mapping[str, tuple[str, Snapshot]
     having = [each.repository for each in opened if each.repository.id in parents]
     if not having:
         return None
-    is_whole = len(having) == len(opened) and all(
-        wholeness.is_whole(repository, parents[repository.id][0]) for repository in having
-    )
     snapshot_id, snapshot = parents[having[0].id]
+    # A storage that missed a backup has another parent, which proves nothing of this one's tree.
+    is_whole = len(having) == len(opened) and all(
+        parents[repository.id][1].tree == snapshot.tree
+        and wholeness.is_whole(repository, parents[repository.id][0])
+        for repository in having
+    )
     return Parent(having[0], snapshot.tree, is_whole, snapshot_id)
 
 
