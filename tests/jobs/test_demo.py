@@ -151,7 +151,8 @@ def test_a_server_that_dies_in_mid_dump_is_told_in_one_sentence(temporary: Path)
             assert event.done_bytes > 0
             for process in (*psutil.Process(server.pid).children(recursive=True), psutil.Process(server.pid)):
                 killed.append(process.pid)
-                os.kill(process.pid, signal.SIGKILL)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
 
     with _no_process_is_left(), pytest.raises(HoldfastError) as caught:
         demo.run(None, Output(_Stream(), is_json=True, environment={}), listen=kill)
@@ -160,6 +161,30 @@ def test_a_server_that_dies_in_mid_dump_is_told_in_one_sentence(temporary: Path)
     assert caught.value.message.startswith("the demo ended in its step first-backup: ")
     assert "\n" not in caught.value.message
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("privilege_folder")
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda each: each.name
+)
+def test_a_demo_that_is_ended_leaves_no_process_behind(temporary: Path, number: signal.Signals) -> None:
+    """A server that lets people in must not outlive the demo, however that ends; where it can it takes its files along too."""
+    require_tool("sshd")
+    command = [sys.executable, "-m", "engine", "demo", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        while json.loads(process.stdout.readline())["step"] != "set-up":
+            pass
+        below = psutil.Process(process.pid).children(recursive=True)
+        assert {"sshd"} <= {each.name() for each in below}
+        process.send_signal(number)
+        process.communicate(timeout=30)
+    _, alive = psutil.wait_procs(below, timeout=10)
+    assert [each.name() for each in alive] == []
+    if number != signal.SIGKILL:
+        assert process.returncode == 130
+        assert list(temporary.iterdir()) == []
 
 
 def test_a_folder_with_something_in_it_is_not_taken(tmp_path: Path) -> None:
