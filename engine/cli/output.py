@@ -14,6 +14,7 @@ from engine.cli import text
 from engine.errors import HoldfastError
 
 SCHEMA_VERSION: Final = 1
+_LIST_HEAD: Final = b'{"type":"result","schema_version":%d,"items":[' % SCHEMA_VERSION
 _GAP: Final = "  "
 _NARROWEST: Final = 8
 """Columns that a column keeps when the table is too wide."""
@@ -39,6 +40,8 @@ class Output:
         """Whether whoever read it has gone away: nothing is written any more, and listings may stop."""
         self.is_terminal = stream.isatty()
         self.has_colour = self.is_terminal and not is_json and wants_colour(environment)
+        self.before_write: Callable[[], None] | None = None
+        """Called before anything is written: what else stands on the terminal is taken away."""
         self._stream = stream
         self._width = _terminal_width(stream, environment) if self.is_terminal else None
 
@@ -46,6 +49,8 @@ class Output:
         """Writes bytes. Raises: HoldfastError where they cannot be written and somebody may be reading."""
         if self.is_closed:
             return
+        if self.before_write is not None:
+            self.before_write()
         try:
             self._stream.write(data)
         except OSError as error:
@@ -115,18 +120,21 @@ class Output:
 
     async def _stream_json(self, items: AsyncIterator[T], to_object: Callable[[T], Any]) -> int:
         count = 0
-        is_whole = False
-        self.write(b'{"type":"result","schema_version":%d,"items":[' % SCHEMA_VERSION)
+        end = b'],"incomplete":true}\n'
         try:
             async for item in items:
-                self.write((b"," if count else b"") + encode(to_object(item)))
+                # The head is written with the first item: where there is an error before that, there is no list.
+                self.write((b"," if count else _LIST_HEAD) + encode(to_object(item)))
                 count += 1
                 if self.is_closed:
                     break
-            is_whole = True
+            end = b"]}\n"
+            if not count:
+                self.write(_LIST_HEAD)
         finally:
-            self.write(b"]}\n" if is_whole else b'],"incomplete":true}\n')
-            self.flush()
+            if count or end == b"]}\n":
+                self.write(end)
+                self.flush()
         return count
 
     def table(self, heads: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:

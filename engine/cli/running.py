@@ -48,6 +48,7 @@ def _read_secrets(arguments: Namespace) -> list[bytes]:
 async def _run(command: Command, arguments: Namespace, output: Output, secrets: list[bytes]) -> int:
     clock = SystemClock()
     listener = Listener(output, clock.monotonic, os.environ)
+    output.before_write = listener.clear
     task = asyncio.current_task()
     assert task is not None
     assert command.run is not None
