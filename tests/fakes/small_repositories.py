@@ -12,7 +12,7 @@ from engine.clock import Clock
 from engine.format import tree
 from engine.format.snapshot import Snapshot
 from engine.model.secret import Secret
-from engine.repository import dump, lock, pool, reader, repository, writer
+from engine.repository import dump, lock, pool, reader, repository, wholeness, writer
 from engine.repository.keys import Kdf
 from engine.repository.packing import PackingOptions
 from engine.repository.repository import Repository
@@ -99,15 +99,16 @@ class Small:
     """What passes at each look at the clock: with some, index files are written now and then."""
     clock: Clock | None = None
     """Instead of one that ticks."""
+    cache: Path | None = None
 
     async def run(self, storage: OpenStorage, processes: pool.Processes | None = None) -> int:
         """Opens the repository, backs up and commits; gives the plain bytes that were added."""
         clock = self.clock or TickingClock(self.tick_s)
-        opened = await repository.open_repository(storage, SECRET, cache_directory=None, clock=clock)
+        opened = await repository.open_repository(storage, SECRET, cache_directory=self.cache, clock=clock)
         async with lock.hold(opened, exclusive=False, clock=opened.clock) as held:
             await opened.load_index()
             older = await opened.snapshots()
-            parent = Parent(opened, older[-1][1].tree) if older else None
+            parent = _parent(opened, *older[-1]) if older else None
             options = WriteOptions(self.packing)
             async with writer.open_session(
                 [(opened, held)], clock=opened.clock, options=options, processes=processes
@@ -115,6 +116,10 @@ class Small:
                 result = await writing.save_tree(MadeFeed(self.made), parent)
                 committed = await writing.commit(snapshot(result.tree_id))
                 return committed[0].statistics.added_bytes
+
+
+def _parent(opened: Repository, snapshot_id: str, found: Snapshot) -> Parent:
+    return Parent(opened, found.tree, wholeness.is_whole(opened, snapshot_id), snapshot_id)
 
 
 def files(count: int = 12, *, seed: int = 1, size_bytes: int = 6000) -> list[Made]:

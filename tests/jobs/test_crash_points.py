@@ -58,18 +58,22 @@ class Night:
 
 
 @pytest.fixture
-async def night(monkeypatch: pytest.MonkeyPatch) -> Night:
+async def night(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Night:
     """The state that each disturbed backup starts from."""
     monkeypatch.setattr(lock, "CONFIRM_S", 0.0)
-    first = [*files(6), Made("srv/dump.sql", files(1, seed=9, size_bytes=LARGE)[0].content)]
+    first = [
+        *files(6),
+        Made("srv/quiet/file", b"never changes"),
+        Made("srv/dump.sql", files(1, seed=9, size_bytes=LARGE)[0].content),
+    ]
     second = [
         *changed(first, "srv/a/file02", content=b"changed", mtime_s=1_700_000_001),
         *files(12, seed=2)[6:],
     ]
     storage = MemoryStorage()
     await make(storage)
-    await Small(directories(*first)).run(storage)
-    job = Small(directories(*second), tick_s=25.0)
+    await Small(directories(*first), cache=tmp_path / "cache").run(storage)
+    job = Small(directories(*second), tick_s=25.0, cache=tmp_path / "cache")
     whole = FaultyStorage(copy_of(storage))
     added = await job.run(whole)
     return Night(storage, await all_contents(storage), job, tuple(whole.calls), added)
