@@ -51,7 +51,7 @@ class SlotLimits:
 
     default: int = 1
     each: Mapping[str, int] = field(default_factory=dict)
-    """Slot -> limit, where it is not the default."""
+    """Slot -> limit, where it is not the default; `KIND:*` is the limit of all slots of a kind that are not named."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,11 @@ ORDER BY created_at DESC, job_id DESC LIMIT :limit;
 WITH taken (resource) AS (
     SELECT resource FROM slots WHERE held_until > :now
     GROUP BY resource
-    HAVING count(*) >= coalesce((SELECT value FROM json_each(:limits) WHERE key = slots.resource), :default_limit)
+    HAVING count(*) >= coalesce(
+        (SELECT value FROM json_each(:limits) WHERE key = slots.resource),
+        (SELECT value FROM json_each(:limits) WHERE key = substr(slots.resource, 1, instr(slots.resource, ':')) || '*'),
+        :default_limit
+    )
 )
 SELECT job_id FROM jobs
 WHERE status = 'queued' AND (:job_id = '' OR job_id = :job_id)

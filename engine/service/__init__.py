@@ -101,7 +101,8 @@ def _ignore_secret(_secret: Secret) -> None:
 
 
 def _slot_limits(limits: LimitSettings) -> SlotLimits:
-    """By slot: a source one job at a time, hosts and storages as the administrator says. Names not listed have the default of 1."""
-    each = {f"host:{name}": count for name, count in limits.hosts.items()}
+    """By slot: a source one job at a time, hosts and storages as the administrator says."""
+    each = {"host:*": limits.host_jobs, "storage:*": limits.storage_jobs}
+    each |= {f"host:{name}": count for name, count in limits.hosts.items()}
     each |= {f"storage:{name}": count for name, count in limits.storages.items()}
     return SlotLimits(1, each)

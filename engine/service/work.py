@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, TypeVar, cast
 
@@ -110,7 +110,9 @@ class WorkMethods(Methods):
             raise RefusedError(
                 "a backup of standard input cannot be handed to a worker", hint="leave --detach out"
             )
-        job = await self._parts.runner.enqueue(self._task(verb, request, idempotency_key))
+        job = await self._parts.runner.enqueue(
+            self._task(verb, request, idempotency_key, await self._slots(request))
+        )
         await ensure_worker(self._parts.home, self._parts.catalog, executable=sys.executable)
         return job
 
@@ -129,7 +131,7 @@ class WorkMethods(Methods):
         else:
             await self._parts.write_down(job.verb, _target(job.request), detail=f"job {job.job_id}")
 
-    def _task(self, verb: str, request: object, idempotency_key: str) -> Task[Any]:
+    def _task(self, verb: str, request: object, idempotency_key: str, slots: Sequence[str] = ()) -> Task[Any]:
         _, result_type = VERBS[verb]
         limits = getattr(request, "limits", None)
         return Task(
@@ -137,13 +139,31 @@ class WorkMethods(Methods):
             request,
             result_type,
             lambda job_id, emit: _work(verb)(self._parts.context(job_id, emit), request),
-            slots=_slots(request),
+            slots=slots,
             idempotency_key=idempotency_key,
             timeout_s=limits.timeout_s if limits is not None else None,
         )
 
+    async def _slots(self, request: object) -> Sequence[str]:
+        """What the job takes a place at: its sources, their hosts, its storages. What nobody knows is left for the job to tell.
+
+        A restore takes none: whoever needs files back waits for no backup.
+        """
+        if isinstance(request, RestoreRequest):
+            return ()
+        names = getattr(request, "sources", ())
+        hosts = {each.name: each.host for each in await self._parts.catalog.sources.all()}
+        slots = [f"source:{name}" for name in names]
+        slots += [f"host:{hosts[name]}" for name in names if name in hosts]
+        storages = getattr(request, "storages", ())
+        if isinstance(request, BackupRequest) and not storages:
+            storages = [each.name for each in await self._parts.catalog.storages.all() if each.is_default]
+        one = [getattr(request, name, "") for name in ("storage", "from_storage", "to_storage")]
+        slots += [f"storage:{name}" for name in (*storages, *one) if name]
+        return tuple(dict.fromkeys(slots))
+
     async def _run(self, verb: str, request: object, kind: type[Result], idempotency_key: str) -> Result:
-        task: Task[Result] = self._task(verb, request, idempotency_key)
+        task: Task[Result] = self._task(verb, request, idempotency_key, await self._slots(request))
         assert task.result_type is kind
         return await self._job(task)
 
@@ -162,19 +182,6 @@ class WorkMethods(Methods):
 def _work(verb: str) -> Work:
     """The function that does a verb. Its module is loaded on use: it brings the repository engine, which most verbs start faster without."""
     return cast("Work", import_module(f"engine.jobs.{verb}").run)
-
-
-def _slots(request: object) -> tuple[str, ...]:
-    """What the job takes a place at. One backup of a source at a time; limits of hosts and storages are the administrator's.
-
-    A restore takes none: whoever needs files back waits for no backup.
-    """
-    if isinstance(request, RestoreRequest):
-        return ()
-    slots = [f"source:{name}" for name in getattr(request, "sources", ())]
-    slots += [f"storage:{name}" for name in getattr(request, "storages", ())]
-    slots += [f"storage:{name}" for name in (getattr(request, "storage", ""),) if name]
-    return tuple(dict.fromkeys(slots))
 
 
 def _target(request: Mapping[str, Any]) -> str:

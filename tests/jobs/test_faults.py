@@ -346,6 +346,28 @@ async def test_a_job_that_is_cancelled_ends_soon_and_leaves_nothing(
     restic.check()
 
 
+async def test_a_host_has_no_more_jobs_at_once_than_it_should(world: World, tree: Path) -> None:
+    """Ten nightly jobs at midnight must not bring the host to its knees; the third waits until a place is free."""
+    gates = []
+    async with asyncio.TaskGroup() as group:
+        for number in range(3):
+            gate, began = world.directory / f"gate-{number}", world.directory / f"began-{number}"
+            os.mkfifo(gate)
+            os.mkfifo(began)
+            options = {"run": f"echo >{began}; cat {gate}", "filename": "out"}
+            await world.engine.add_source(Source(f"slow-{number}", "command", "localhost", options))
+            group.create_task(world.backup(f"slow-{number}"))
+            if number < 2:
+                await asyncio.to_thread(began.read_bytes)
+            gates.append((gate, began))
+        await world.wait_noted("waits for another job")
+        assert len(await world.engine.jobs(status=JobStatus.RUNNING)) == 2
+        await _let_go(gates[0][0])
+        await asyncio.to_thread(gates[2][1].read_bytes)
+        await _let_go(gates[1][0])
+        await _let_go(gates[2][0])
+
+
 async def test_a_restore_waits_for_no_backup(world: World, tree: Path) -> None:
     """Whoever needs a file back needs it now, whatever runs tonight."""
     backup = await world.one_backup("tree", ("first",))

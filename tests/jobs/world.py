@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,14 @@ class World:
     directory: Path
     heard: list[events.Event] = field(default_factory=list)
     """All that the engine told."""
+    more: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set each time that it tells something."""
+
+    async def wait_noted(self, words: str) -> None:
+        """Waits until the engine notes something with these words."""
+        while not any(isinstance(each, events.Noted) and words in each.message for each in self.heard):
+            self.more.clear()
+            await self.more.wait()
 
     def place(self, storage: str) -> Path:
         """The folder of a local storage."""
@@ -90,7 +99,13 @@ async def open_world(directory: Path, clock: Clock | None = None) -> AsyncIterat
     """Opens the Engine on a home below `directory`, which is new the first time and the same one later."""
     heard: list[events.Event] = []
     directory.mkdir(exist_ok=True)
+    more = asyncio.Event()
+
+    def hear(event: events.Event) -> None:
+        heard.append(event)
+        more.set()
+
     async with open_engine(
-        str(directory / "home"), clock=clock or SystemClock(), emit=heard.append, environment={}
+        str(directory / "home"), clock=clock or SystemClock(), emit=hear, environment={}
     ) as engine:
-        yield World(engine, directory, heard)
+        yield World(engine, directory, heard, more)
