@@ -239,7 +239,18 @@ async def hold(
 
 
 async def _release(held: HeldLock, repository: Repository, emit: events.Emit) -> None:
-    """Lets go. What was done under the lock is done, so that a storage that fails now is only told of."""
+    """Lets go. What was done under the lock is done, so that a storage that fails now is only told of.
+
+    A cancel that comes now is passed on when the lock is gone, since one that stays is in everybody's way; a second cancel ends it.
+    """
+    try:
+        await _try_release(held, repository, emit)
+    except asyncio.CancelledError:
+        await _try_release(held, repository, emit)
+        raise
+
+
+async def _try_release(held: HeldLock, repository: Repository, emit: events.Emit) -> None:
     try:
         await held.release()
     except (StorageError, TimeoutError) as error:
