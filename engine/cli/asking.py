@@ -76,8 +76,9 @@ def read_line(descriptor: int) -> bytes:
 
 def _typed(prompt: str) -> bytes:
     sys.stdout.flush()
-    os.write(2, prompt.encode())
+    # Not the other way round: what is typed as soon as the question appears must not be shown.
     with _without_echo(0):
+        os.write(2, prompt.encode())
         line = read_line(0)
     os.write(2, b"\n")
     return line

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 
 from engine.errors import HostileListingError
 from engine.events import Emit, Progress
@@ -22,6 +22,8 @@ from engine.repository.parents import ParentTree, ParentTrees
 from engine.repository.tree_parts import BlobSink, Directory, Feed, TreeCounts, TreeResult, Wanted, Xattrs
 from engine.scope import task_scope
 
+TELL_EVERY_BYTES = 4 << 20
+"""Of a large file progress is told each time so much more was read."""
 ENTRIES_AT_ONCE = 16_384
 """A directory with more entries is looked at in parts, and not remembered."""
 
@@ -45,6 +47,8 @@ class TreeWriter:
         self._is_complete = asyncio.Event()
         self._root_id: bytes | None = None
         self._done_bytes = 0
+        self._is_listed = False
+        """Whether the listing has ended, and with it how much there is."""
         self._failures: list[Failure] = []
         self._left_out: frozenset[bytes] = frozenset()
 
@@ -98,6 +102,7 @@ class TreeWriter:
         if wants:
             await self._feed.want(wants)
         await self._feed.end_of_wants()
+        self._is_listed = True
 
     async def _leave(self, directory: Directory, entry: Entry, wants: list[bytes]) -> Directory:
         await self._settle(directory, wants)
@@ -232,16 +237,27 @@ class TreeWriter:
                     )
                     self._lost(wanted)
                 elif wanted.entry.type == "f" and fetched.stream is not None:
-                    result = await self._sink.save_stream(fetched.stream)
+                    result = await self._sink.save_stream(self._told(fetched.stream, fetched.path))
                     self._content_arrived(wanted, fetched.xattrs, result.content, result.size_bytes)
                 elif wanted.entry.type == "f":
                     if (room := self._small(wanted, fetched)) is not None:
                         await room
                 else:
                     self._node_arrived(wanted, node_suffix(fetched.xattrs, fetched.rdev, None, None))
+            self._progress(batch[-1].path if batch else b"")
         while self._wanted:
             self._lost(self._wanted.popleft())
         await self._sink.nudge()
+
+    async def _told(self, stream: AsyncIterator[bytes], path: bytes) -> AsyncIterator[bytes]:
+        """The stream of a large file, with progress on the way."""
+        read_bytes = told_bytes = 0
+        async for piece in stream:
+            read_bytes += len(piece)
+            if read_bytes - told_bytes >= TELL_EVERY_BYTES:
+                told_bytes = read_bytes
+                self._progress(path, read_bytes)
+            yield piece
 
     def _next_wanted(self, path: bytes) -> Wanted:
         while self._wanted:
@@ -359,10 +375,13 @@ class TreeWriter:
         node = b'%b%b,"content":null,"subtree":"%b"}' % (directory.prefix, xattrs, tree_id.hex().encode())
         self._arrived(above, directory.path[directory.path.rfind(b"/") + 1 :], node)
 
-    def _progress(self, path: bytes) -> None:
-        current = path.decode("utf-8", "replace")
-        files = self._counts.files
-        self._emit(Progress("read", self._done_bytes, None, files, None, 0, current))
+    def _progress(self, path: bytes, more_bytes: int = 0) -> None:
+        """`more_bytes` of a file that is still being read."""
+        current = "/" + path.decode("utf-8", "replace")
+        total_bytes = self._counts.total_bytes if self._is_listed else None
+        self._emit(
+            Progress("read", self._done_bytes + more_bytes, total_bytes, self._counts.files, None, 0, current)
+        )
 
 
 def _name(entry: Entry) -> bytes:
