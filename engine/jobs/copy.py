@@ -28,7 +28,7 @@ async def run(context: JobContext, request: CopyRequest) -> CopyResult:
     context.emit(StepBegan(f"copy {len(backups)} backups from {source.name} to {target.name}"))
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(
-            open_repositories(context, [source], is_exclusive=False, limits=request.limits)
+            open_repositories(context, [source], is_exclusive=False, limits=request.limits, is_reading=True)
         )
         second = await stack.enter_async_context(
             open_repositories(context, [target], is_exclusive=False, limits=request.limits)

@@ -73,7 +73,7 @@ async def _storages(context: JobContext, request: ForgetRequest) -> list[Storage
 async def _forget_in(context: JobContext, request: ForgetRequest, storage: Storage) -> list[Fate]:
     is_exclusive = not request.is_dry_run
     async with open_repositories(
-        context, [storage], is_exclusive=is_exclusive, limits=request.limits
+        context, [storage], is_exclusive=is_exclusive, limits=request.limits, is_reading=request.is_dry_run
     ) as opened:
         found = opened.opened[0]
         fates = await decide(context, request, found)

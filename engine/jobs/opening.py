@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from engine.errors import HoldfastError
@@ -44,9 +44,11 @@ async def open_repositories(
     is_exclusive: bool,
     limits: Limits,
     is_loading_index: bool = True,
+    is_reading: bool = False,
 ) -> AsyncIterator[OpenedSet]:
     """Opens all of them at once, each with its lock held, and its index loaded unless the body does that itself.
 
+    With `is_reading` the body writes nothing, so that a read-only storage will do.
     Raises: the first error, where none could be opened. A lock that is lost later ends the body with LockLostError.
     """
     found = OpenedSet()
@@ -67,7 +69,10 @@ async def open_repositories(
             if repository is None:
                 continue
             try:
-                held = await _lock(context, repository, stack, is_exclusive=is_exclusive, limits=limits)
+                holding = _lock(
+                    context, repository, is_exclusive=is_exclusive, is_reading=is_reading, limits=limits
+                )
+                held = await stack.enter_async_context(holding)
                 if is_loading_index:
                     await repository.load_index()
             except HoldfastError as error:
@@ -96,11 +101,15 @@ async def open_unlocked(
     return await open_repository(storage, password, cache_directory=context.home.cache, clock=context.clock)
 
 
-async def _lock(
-    context: JobContext, repository: Repository, stack: AsyncExitStack, *, is_exclusive: bool, limits: Limits
-) -> HeldLock:
+def _lock(
+    context: JobContext, repository: Repository, *, is_exclusive: bool, is_reading: bool, limits: Limits
+) -> AbstractAsyncContextManager[HeldLock]:
     """A shared lock is confirmed while the index is read; an exclusive one before anything."""
-    holding = lock.hold(
+    if is_reading:
+        return lock.hold_for_reading(
+            repository, clock=context.clock, wait_s=limits.wait_lock_s, emit=context.emit
+        )
+    return lock.hold(
         repository,
         exclusive=is_exclusive,
         wait_s=limits.wait_lock_s,
@@ -108,7 +117,6 @@ async def _lock(
         is_confirmed_first=is_exclusive,
         emit=context.emit,
     )
-    return await stack.enter_async_context(holding)
 
 
 def _limit_options(limits: Limits) -> Mapping[str, OptionValue]:

@@ -88,7 +88,7 @@ async def _open_copy(
 ) -> tuple[Repository, Snapshot]:
     storage = await context.catalog.storages.get(copy.storage)
     opened = await stack.enter_async_context(
-        open_repositories(context, [storage], is_exclusive=False, limits=request.limits)
+        open_repositories(context, [storage], is_exclusive=False, limits=request.limits, is_reading=True)
     )
     repository = opened.opened[0].repository
     return repository, await repository.load_snapshot(copy.snapshot_id)

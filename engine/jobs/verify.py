@@ -26,7 +26,12 @@ async def run(context: JobContext, request: VerifyRequest) -> VerifyResult:
     began = context.clock.monotonic()
     context.emit(StepBegan(f"verify {storage.name}"))
     opening = open_repositories(
-        context, [storage], is_exclusive=False, limits=request.limits, is_loading_index=False
+        context,
+        [storage],
+        is_exclusive=False,
+        limits=request.limits,
+        is_loading_index=False,
+        is_reading=True,
     )
     async with opening as opened:
         found = opened.opened[0]

@@ -15,12 +15,19 @@ import asyncio
 import datetime
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
 from engine import events
 from engine.clock import Clock
-from engine.errors import DamagedError, LockLostError, ObjectMissingError, RepositoryLockedError, StorageError
+from engine.errors import (
+    DamagedError,
+    LockLostError,
+    ObjectMissingError,
+    RepositoryLockedError,
+    StorageError,
+    StorageReadOnlyError,
+)
 from engine.format import lock_file
 from engine.format.lock_file import Lock
 from engine.process import ProcessIdentity
@@ -111,7 +118,11 @@ class HeldLock:
         monotonic = self._clock.monotonic()
         sealed_name, parts = self._repository.sealed_unpacked(lock_file.encode(self._lock(now)))
         self._names.append(sealed_name)
-        await self._repository.storage.put(Key(Kind.LOCK, sealed_name), parts)
+        try:
+            await self._repository.storage.put(Key(Kind.LOCK, sealed_name), parts)
+        except StorageReadOnlyError:
+            self._names.pop()  # the one failure after which no file can be there
+            raise
         self._written_at, self._written_monotonic = now, monotonic
 
     async def look_again(self) -> LockInfo | None:
@@ -221,7 +232,7 @@ async def hold(
     `confirmed()` before it writes. What it reads of the index is complete, because no prune can begin once the lock is there, and
     one that had begun is seen by the second look.
 
-    Raises: RepositoryLockedError, LockLostError, DamagedError for a lock that stays unreadable.
+    Raises: RepositoryLockedError, LockLostError, DamagedError for a lock that stays unreadable; StorageReadOnlyError.
     """
     held = HeldLock(repository, clock, exclusive=exclusive)
     waiting = _Waiting(repository, clock, wait_s, emit)
@@ -236,6 +247,29 @@ async def hold(
                     keeper.cancel()
         finally:
             await _release(held, repository, emit)
+
+
+@asynccontextmanager
+async def hold_for_reading(
+    repository: Repository, *, clock: Clock, wait_s: float = 0.0, emit: events.Emit = events.ignore
+) -> AsyncIterator[HeldLock]:
+    """A shared lock for a body that writes nothing, which is entered as soon as the lock is written.
+
+    A storage that is read-only is read without a lock, and that is told: the disk that is left after a fire must serve, and nothing can
+    be pruned there from here. The lock in the body's hands is never confirmed then.
+
+    Raises: as `hold`.
+    """
+    async with AsyncExitStack() as stack:
+        holding = hold(
+            repository, exclusive=False, clock=clock, wait_s=wait_s, is_confirmed_first=False, emit=emit
+        )
+        try:
+            held = await stack.enter_async_context(holding)
+        except StorageReadOnlyError:
+            emit(events.Warned(f"{repository.location} is read-only: it is read without a lock"))
+            held = HeldLock(repository, clock, exclusive=False)
+        yield held
 
 
 async def _release(held: HeldLock, repository: Repository, emit: events.Emit) -> None:

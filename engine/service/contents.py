@@ -21,7 +21,7 @@ from engine.repository import diff as repository_diff
 from engine.repository import dump as repository_dump
 from engine.repository import find as repository_find
 from engine.repository import reader
-from engine.repository.lock import hold
+from engine.repository.lock import hold_for_reading
 from engine.repository.patterns import Pattern
 from engine.repository.reader import Named, Visited
 from engine.repository.repository import Repository
@@ -110,9 +110,7 @@ async def _repository(parts: Parts, storage: str) -> AsyncIterator[Repository]:
     context = parts.context()
     async with AsyncExitStack() as stack:
         repository = await open_unlocked(context, definition, Limits(), stack)
-        holding = hold(
-            repository, exclusive=False, clock=context.clock, is_confirmed_first=False, emit=context.emit
-        )
+        holding = hold_for_reading(repository, clock=context.clock, emit=context.emit)
         await stack.enter_async_context(holding)
         await repository.load_index()
         yield repository

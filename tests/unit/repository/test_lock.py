@@ -20,6 +20,7 @@ from engine.errors import (
     LockLostError,
     RepositoryLockedError,
     StorageError,
+    StorageReadOnlyError,
     StorageUnreachableError,
 )
 from engine.format import lock_file
@@ -424,3 +425,31 @@ async def test_a_lock_never_stays_behind_but_where_its_removal_fails(
                 key: kept for key, kept in storage.objects.items() if key.kind is not Kind.LOCK
             }
         assert _lock_names(storage) == [], f"call {at}: {faulty.calls[at - 1]}"
+
+
+async def test_a_read_only_storage_is_read_without_a_lock(
+    opened: Repository, storage: MemoryStorage, clock: LoopClock
+) -> None:
+    """The disk that is left after a fire is mounted read-only, and the restore comes from it."""
+    always = Fault(at=1, times=1000, methods=("put", "delete"), error=StorageReadOnlyError)
+    repository = _on(FaultyStorage(storage, always), opened)
+    heard: list[events.Event] = []
+    async with lock.hold_for_reading(repository, clock=clock, emit=heard.append):
+        assert await repository.snapshots() == []
+    assert [type(event) for event in heard] == [events.Warned], (
+        "told once, and nothing of a lock that stays behind"
+    )
+    with pytest.raises(StorageReadOnlyError):
+        async with lock.hold(repository, exclusive=False, clock=clock):
+            pytest.fail("a writer must not go on")
+
+
+async def test_an_exclusive_lock_keeps_readers_out_of_a_read_only_storage(
+    opened: Repository, storage: MemoryStorage, clock: LoopClock
+) -> None:
+    """A storage that is read-only here may be pruned by another machine at this moment."""
+    await _put(opened, _lock(clock, exclusive=True))
+    always = Fault(at=1, times=1000, methods=("put", "delete"), error=StorageReadOnlyError)
+    with pytest.raises(RepositoryLockedError):
+        async with lock.hold_for_reading(_on(FaultyStorage(storage, always), opened), clock=clock):
+            pytest.fail("a prune is at work")
