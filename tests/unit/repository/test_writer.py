@@ -298,6 +298,7 @@ async def test_what_the_stream_raises_is_raised_and_nothing_points_at_the_rest()
     assert lock_count(storage) == 0
 
 
+@pytest.mark.slow
 async def test_the_next_backup_finds_what_a_broken_one_stored() -> None:
     """A connection that breaks at 90 % costs the last tenth and not all."""
     inner = MemoryStorage()
