@@ -70,13 +70,13 @@ def encode(snapshot: Snapshot) -> bytes:
     if snapshot.parent is not None:
         document["parent"] = snapshot.parent.hex()
     document["tree"] = snapshot.tree.hex()
-    document["paths"] = list(snapshot.paths)
+    document["paths"] = [_as_go_writes(path) for path in snapshot.paths]
     optional = {
         "hostname": snapshot.hostname,
         "username": snapshot.username,
         "uid": snapshot.uid,
         "gid": snapshot.gid,
-        "excludes": list(snapshot.excludes),
+        "excludes": [_as_go_writes(pattern) for pattern in snapshot.excludes],
         "tags": list(snapshot.tags),
         "original": snapshot.original.hex() if snapshot.original is not None else "",
         "program_version": snapshot.program_version,
@@ -85,6 +85,11 @@ def encode(snapshot: Snapshot) -> bytes:
     document |= {name: value for name, value in optional.items() if value}
     document |= snapshot.extra
     return msgspec.json.encode(document)
+
+
+def _as_go_writes(text: str) -> str:
+    """The text with U+FFFD for each byte that is no UTF-8, as Go's JSON has it: the tree holds the true names, these are for people."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _time_text(snapshot: Snapshot) -> str:

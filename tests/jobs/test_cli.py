@@ -313,6 +313,20 @@ def test_a_hostile_name_never_reaches_the_terminal_raw(shared: CommandLine) -> N
     assert "b\\x1b[31m" in listed
 
 
+def test_a_path_that_is_no_utf_8_is_backed_up_and_read_back(line: CommandLine) -> None:
+    """Old file systems hold such names, and their owners want them back."""
+    line.set_up()
+    folder = os.fsdecode(os.fsencode(line.directory) + b"/n\xff")
+    Path(folder).mkdir()
+    (Path(folder) / "f").write_text("content", encoding="ascii")
+    line.done("source", "add", "odd", "--kind", "files", "--path", folder)
+    line.done("backup", "odd")
+    again = line.json("backup", "odd")["backups"][0]
+    assert (again["files_new"], again["files_unmodified"]) == (0, 1)
+    assert line.done("dump", "latest:odd", f"{folder}/f").out == "content"
+    assert "n\\xff" in line.done("source", "list").out
+
+
 def test_a_secret_on_standard_input_is_sealed_and_never_shown(line: CommandLine) -> None:
     """What was typed must not turn up in a list, a log or the audit."""
     line.done("vault", "set", "token", given=b"s3cr3t-of-mine\n")
