@@ -7,6 +7,7 @@ Small files are another matter (their cost is the interpreter itself): see pool.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import queue
 import threading
@@ -16,11 +17,12 @@ from typing import NamedTuple
 
 from engine.format import pack
 from engine.format.ids import BlobType, digest
+from engine.repository.index import TYPES
 from engine.repository.lanes import Lane
 from engine.repository.packing import Loose, Packer, PackingOptions, Preparer
 from engine.storages.base import Buffer
 
-WAITING_BYTES = 24 << 20
+WAITING_BYTES = 12 << 20
 """Chunks that wait for a thread, at most; one chunk is at most 8 MiB."""
 
 
@@ -38,7 +40,6 @@ class ChunkWorkers:
 
     def __init__(self, lanes: Sequence[Lane], options: PackingOptions, count: int) -> None:
         self._lanes = lanes
-        self._options = options
         self._seen: set[tuple[BlobType, bytes]] = set()
         self._seen_turn = threading.Lock()
         self._loop = asyncio.get_running_loop()
@@ -48,9 +49,16 @@ class ChunkWorkers:
         self._changed = asyncio.Event()
         self._error: BaseException | None = None
         self._is_stopping = False
-        self._workers = [_Worker(self, lanes, options) for _ in range(count)]
+        self._packers = {
+            (number, type_): Packer(
+                lane.repository.master, options.pack_bytes, functools.partial(self._offer, number)
+            )
+            for number, lane in enumerate(lanes)
+            for type_ in TYPES
+        }
+        workers = [_Worker(self, lanes, options) for _ in range(count)]
         self._threads = [
-            threading.Thread(target=each.run, name="holdfast-chunks", daemon=True) for each in self._workers
+            threading.Thread(target=each.run, name="holdfast-chunks", daemon=True) for each in workers
         ]
         for thread in self._threads:
             thread.start()
@@ -70,7 +78,7 @@ class ChunkWorkers:
         """Waits until all is done; gives, for each lane, the blobs that filled no pack. Raises: what a thread raised."""
         await self.wait_until(lambda: not self._under_way)
         return [
-            [blob for each in self._workers for blob in each.take_loose(lane)]
+            [blob for type_ in TYPES for blob in self._packers[lane, type_].take_loose()]
             for lane in range(len(self._lanes))
         ]
 
@@ -115,8 +123,12 @@ class ChunkWorkers:
             self._seen.add(key)
             return True
 
-    def offer(self, lane: int, finished: pack.Pack) -> None:
-        """For the threads: hands a pack to its lane, blocking while too many are on their way."""
+    def packer(self, lane: int, blob_type: BlobType) -> Packer:
+        """For the threads: where sealed blobs go."""
+        return self._packers[lane, blob_type]
+
+    def _offer(self, lane: int, finished: pack.Pack) -> None:
+        """Hands a pack to its lane, blocking the thread while too many are on their way."""
         asyncio.run_coroutine_threadsafe(self._lanes[lane].offer(finished), self._loop).result()
 
     def report(self, task: _Task, blob_id: bytes | None, error: BaseException | None) -> None:
@@ -139,9 +151,7 @@ class _Worker:
     def __init__(self, owner: ChunkWorkers, lanes: Sequence[Lane], options: PackingOptions) -> None:
         self._owner = owner
         self._lanes = lanes
-        self._options = options
         self._preparer = Preparer([lane.repository.master for lane in lanes], options)
-        self._packers: dict[tuple[int, BlobType], Packer] = {}
 
     def run(self) -> None:
         """The thread's main function."""
@@ -156,15 +166,6 @@ class _Worker:
             else:
                 self._owner.report(task, blob_id, None)
 
-    def take_loose(self, lane: int) -> list[Loose]:
-        """What filled no pack; for the loop's thread while this one has nothing to do."""
-        return [
-            blob
-            for (number, _), packer in self._packers.items()
-            if number == lane
-            for blob in packer.take_loose()
-        ]
-
     def _store(self, task: _Task, blob_id: bytes) -> None:
         wanting = [
             number
@@ -176,18 +177,7 @@ class _Worker:
         payload, uncompressed_length = self._preparer.compress(task.data, task.type)
         for number in wanting:
             sealed = self._preparer.seal(number, payload)
-            self._packer(number, task.type).add(Loose(task.type, blob_id, sealed, uncompressed_length))
-
-    def _packer(self, lane: int, blob_type: BlobType) -> Packer:
-        found = self._packers.get((lane, blob_type))
-        if found is None:
-            found = Packer(
-                self._preparer.sealer(lane),
-                self._options.pack_bytes,
-                lambda finished: self._owner.offer(lane, finished),
-            )
-            self._packers[lane, blob_type] = found
-        return found
+            self._owner.packer(number, task.type).add(Loose(task.type, blob_id, sealed, uncompressed_length))
 
 
 @asynccontextmanager

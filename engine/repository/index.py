@@ -1,4 +1,4 @@
-"""The index: which pack holds each blob and where. Packed files for what the repository had, a dictionary for what this run added."""
+"""The index: which pack holds each blob and where. Packed files for what the repository had, a compact table for what this run added."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from typing import NamedTuple, Self
 from engine.format.crypto import OVERHEAD_BYTES
 from engine.format.ids import BlobType
 from engine.format.pack import BlobEntry
+from engine.repository.added_blobs import AddedBlobs
 from engine.repository.packed_index import Location, PackedIndex, PackInfo
 
-_COMPRESSED_ENTRY_BYTES = 41
-_RAW_ENTRY_BYTES = 37
-_PACK_OVERHEAD_BYTES = 36
 TYPES: tuple[BlobType, BlobType] = ("data", "tree")
 
 _ASKED_OFTEN = 2_000
@@ -42,9 +40,7 @@ class Index:
     def __init__(self, files: Sequence[PackedIndex] = ()) -> None:
         self._files = tuple(files)
         self._tables = {type_: tuple(file.table(type_) for file in self._files) for type_ in TYPES}
-        self._added: dict[BlobType, dict[bytes, int]] = {"data": {}, "tree": {}}
-        self._added_blobs: list[tuple[BlobType, bytes, Location]] = []
-        self._added_packs: list[PackInfo] = []
+        self._added = AddedBlobs()
         self._packed_count = sum(len(file) for file in self._files)
         self._known: dict[BlobType, frozenset[bytes]] = {}
         self._asked = 0
@@ -61,7 +57,7 @@ class Index:
 
     def added_ids(self, type_: BlobType) -> bytes:
         """The ids of the blobs that this run added, one after the other: what another process cannot see in the packed files."""
-        return b"".join(self._added[type_])
+        return b"".join(self._added.ids(type_))
 
     @property
     def index_ids(self) -> frozenset[bytes]:
@@ -71,19 +67,19 @@ class Index:
     @property
     def blob_count(self) -> int:
         """How many blobs at how many places: a blob in two packs counts twice."""
-        return self._packed_count + len(self._added_blobs)
+        return self._packed_count + len(self._added)
 
     @property
     def pack_count(self) -> int:
         """How many packs; one that two index files name counts twice."""
-        return sum(file.pack_count for file in self._files) + len(self._added_packs)
+        return sum(file.pack_count for file in self._files) + len(self._added.packs)
 
     def has(self, type_: BlobType, blob_id: bytes) -> bool:
         """Whether that blob lies in a pack that some index file names, or that this run added.
 
         About a microsecond; a sixth of that where a small repository is asked often, which is when its ids are kept in a set.
         """
-        if blob_id in self._added[type_]:
+        if self._added.find(type_, blob_id) >= 0:
             return True
         known = self._known.get(type_)
         if known is not None:
@@ -98,9 +94,9 @@ class Index:
 
     def lookup(self, type_: BlobType, blob_id: bytes) -> Location | None:
         """Where that blob lies; one of several places; None where the repository does not have it."""
-        added = self._added[type_].get(blob_id)
-        if added is not None:
-            return self._added_blobs[added][2]
+        added = self._added.find(type_, blob_id)
+        if added >= 0:
+            return self._added.row(added)[2]
         for file in self._files:
             table = file.table(type_)
             row = table.find(blob_id)
@@ -122,8 +118,8 @@ class Index:
     def lookup_all(self, type_: BlobType, blob_id: bytes) -> list[Location]:
         """Every place of that blob, each once."""
         found = [place for file in self._files for place in file.locations(file.table(type_), blob_id)]
-        if blob_id in self._added[type_]:
-            found += [place for kind, added, place in self._added_blobs if added == blob_id and kind == type_]
+        if self._added.find(type_, blob_id) >= 0:
+            found += [place for kind, added, place in self._added if added == blob_id and kind == type_]
         return list(dict.fromkeys(found))
 
     def position(self, type_: BlobType, blob_id: bytes) -> int | None:
@@ -134,30 +130,19 @@ class Index:
             if row >= 0:
                 return base + row + (file.data.count if type_ == "tree" else 0)
             base += len(file)
-        added = self._added[type_].get(blob_id)
-        return None if added is None else base + added
+        added = self._added.find(type_, blob_id)
+        return None if added < 0 else base + added
 
     def add_pack(self, pack_id: bytes, entries: Iterable[BlobEntry]) -> None:
         """Makes the blobs of a pack known that was stored in this run."""
-        size_bytes, trees, count = _PACK_OVERHEAD_BYTES, 0, 0
-        for entry in entries:
-            type_: BlobType = "tree" if entry.type == "tree" else "data"
-            location = Location(pack_id, entry.offset, entry.length, entry.uncompressed_length or None)
-            self._added[type_].setdefault(entry.id, len(self._added_blobs))
-            self._added_blobs.append((type_, entry.id, location))
-            size_bytes += entry.length + (
-                _COMPRESSED_ENTRY_BYTES if entry.uncompressed_length else _RAW_ENTRY_BYTES
-            )
-            trees += type_ == "tree"
-            count += 1
-        self._added_packs.append(PackInfo(pack_id, b"", count - trees, trees, size_bytes))
+        self._added.add(pack_id, entries)
 
     def packs(self) -> Iterator[PackInfo]:
         """Every pack as each index file has it; a pack that two index files name comes twice."""
         for file in self._files:
             for number in range(file.pack_count):
                 yield file.pack(number)
-        yield from list(self._added_packs)
+        yield from list(self._added.packs)
 
     def blobs(self) -> Iterator[IndexedBlob]:
         """Every blob at every place, in no useful order, in bounded memory."""
@@ -169,18 +154,18 @@ class Index:
                     location = Location(file.pack_id(pack), offset, length, uncompressed or None)
                     yield IndexedBlob(base + row, type_, blob_id, location)
                 base += table.count
-        for position, (type_, blob_id, location) in enumerate(list(self._added_blobs), base):
+        for position, (type_, blob_id, location) in enumerate(self._added, base):
             yield IndexedBlob(position, type_, blob_id, location)
 
     def packs_with_blobs(self) -> Iterator[tuple[PackInfo, list[BlobEntry]]]:
         """Every pack of `packs()` with its blobs by offset. Takes four bytes of memory a blob."""
         for file in self._files:
             yield from _by_pack(file)
-        added: dict[bytes, list[BlobEntry]] = {pack.id: [] for pack in self._added_packs}
-        for type_, blob_id, place in self._added_blobs:
+        added: dict[bytes, list[BlobEntry]] = {pack.id: [] for pack in self._added.packs}
+        for type_, blob_id, place in self._added:
             entry = BlobEntry(type_, blob_id, place.offset, place.length, place.uncompressed_length)
             added[place.pack].append(entry)
-        for pack in list(self._added_packs):
+        for pack in list(self._added.packs):
             yield pack, added[pack.id]
 
 

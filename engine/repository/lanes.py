@@ -26,7 +26,7 @@ from engine.repository.repository import Repository
 from engine.storages.base import Buffer, Key, Kind
 
 UPLOADS = 2
-"""Packs on their way at once, and as many more may wait: what is in memory is at most twice this many packs."""
+"""Packs on their way at once. Whoever has the next one waits with it."""
 INDEX_INTERVAL_S = 120.0
 """An index file is written at least this often, so that an interrupted backup keeps what it stored (restic: ten minutes)."""
 
@@ -74,7 +74,7 @@ class Lane:
 
     async def offer(self, finished: pack.Pack) -> None:
         """Hands over a pack; waits while too many are on their way. A dropped lane takes it and forgets it."""
-        await self._wait_until(lambda: len(self._offered) < UPLOADS or not self.is_alive)
+        await self._wait_until(lambda: len(self._offered) + self._uploading < UPLOADS or not self.is_alive)
         if self.is_alive:
             self._offered.append(finished)
             self._changed.set()

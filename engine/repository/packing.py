@@ -8,6 +8,7 @@ ends the backup and not the restore (restic does the same since 0.16.4; comparin
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -62,49 +63,62 @@ class Preparer:
         """The payload, sealed for that repository. Raises: DamagedError where opening it does not give the payload back."""
         return blob_format.seal(self._sealers[lane], payload, is_verified=self._is_verified)
 
-    def sealer(self, lane: int) -> Sealer:
-        """The sealer of that repository, for pack headers."""
-        return self._sealers[lane]
-
 
 class Packer:
-    """The open packs of one repository and one blob type. Not thread-safe."""
+    """The open packs of one repository and one blob type. Safe to be shared by threads: they wait for each other only to choose a pack."""
 
-    def __init__(self, sealer: Sealer, pack_bytes: int, on_full: Callable[[pack.Pack], None]) -> None:
-        self._sealer = sealer
+    def __init__(
+        self,
+        key: MasterKey,
+        pack_bytes: int,
+        on_full: Callable[[pack.Pack], None],
+        open_packs: int = OPEN_PACKS,
+    ) -> None:
+        """`on_full` takes a finished pack, in the thread whose blob filled it."""
+        self._key = key
         self._pack_bytes = pack_bytes
         self._on_full = on_full
+        self._open_packs = open_packs
         self._open: list[_OpenPack] = []
+        self._turn = threading.Lock()
 
     def add(self, blob: Loose) -> None:
         """Puts a sealed blob into one of the open packs, and hands the pack over where that filled it."""
         if len(blob.sealed) >= self._pack_bytes:
-            alone = _OpenPack(self._sealer)
-            alone.add(blob)
-            self._on_full(alone.close())
-            return
-        if len(self._open) < OPEN_PACKS:
-            self._open.append(_OpenPack(self._sealer))
-        chosen = self._open[random.randrange(len(self._open))]  # noqa: S311 -- it spreads, it hides nothing by itself
-        chosen.add(blob)
-        if chosen.size_bytes >= self._pack_bytes or chosen.count >= pack.COUNT_LIMIT:
-            self._open.remove(chosen)
-            self._on_full(chosen.close())
+            full: _OpenPack | None = _OpenPack()
+            assert full is not None
+            full.add(blob)
+        else:
+            with self._turn:
+                full = self._put(blob)
+        if full is not None:
+            self._on_full(full.close(Sealer(self._key)))
 
     def take_loose(self) -> list[Loose]:
         """Empties the open packs, and gives what was in them."""
-        loose = [blob for each in self._open for blob in each.blobs]
-        self._open.clear()
+        with self._turn:
+            loose = [blob for each in self._open for blob in each.blobs]
+            self._open.clear()
         return loose
+
+    def _put(self, blob: Loose) -> _OpenPack | None:
+        """Puts the blob; gives the pack that it filled."""
+        if len(self._open) < self._open_packs:
+            self._open.append(_OpenPack())
+        chosen = self._open[random.randrange(len(self._open))]  # noqa: S311 -- it spreads, it hides nothing by itself
+        chosen.add(blob)
+        if chosen.size_bytes < self._pack_bytes and chosen.count < pack.COUNT_LIMIT:
+            return None
+        self._open.remove(chosen)
+        return chosen
 
 
 class _OpenPack:
     """A pack being filled; hashed when it is closed, since one that is never filled is taken apart again."""
 
-    __slots__ = ("_sealer", "blobs", "count", "size_bytes")
+    __slots__ = ("blobs", "count", "size_bytes")
 
-    def __init__(self, sealer: Sealer) -> None:
-        self._sealer = sealer
+    def __init__(self) -> None:
         self.blobs: list[Loose] = []
         self.count = 0
         self.size_bytes = 0
@@ -114,8 +128,8 @@ class _OpenPack:
         self.count += 1
         self.size_bytes += len(blob.sealed)
 
-    def close(self) -> pack.Pack:
-        builder = pack.PackBuilder(self._sealer)
+    def close(self, sealer: Sealer) -> pack.Pack:
+        builder = pack.PackBuilder(sealer)
         for blob in self.blobs:
             builder.add(blob.type, blob.id, blob.sealed, blob.uncompressed_length)
         return builder.finish()
@@ -125,7 +139,7 @@ def merge_loose(loose: Sequence[Loose], sealer: Sealer, pack_bytes: int) -> list
     """Packs what several workers had left over into as few packs as hold it, trees and data apart."""
     packs: list[pack.Pack] = []
     for blob_type in ("data", "tree"):
-        current = _OpenPack(sealer)
+        current = _OpenPack()
         seen: set[bytes] = set()
         for blob in loose:
             if blob.type != blob_type or blob.id in seen:
@@ -133,8 +147,8 @@ def merge_loose(loose: Sequence[Loose], sealer: Sealer, pack_bytes: int) -> list
             seen.add(blob.id)
             current.add(blob)
             if current.size_bytes >= pack_bytes or current.count >= pack.COUNT_LIMIT:
-                packs.append(current.close())
-                current = _OpenPack(sealer)
+                packs.append(current.close(sealer))
+                current = _OpenPack()
         if current.count:
-            packs.append(current.close())
+            packs.append(current.close(sealer))
     return packs

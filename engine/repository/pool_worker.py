@@ -16,6 +16,7 @@ from engine.format.allocator import tune_allocator
 from engine.format.crypto import MasterKey
 from engine.format.ids import ID_BYTES, BlobType, digest
 from engine.repository.frames import Frame, WorkerEnd
+from engine.repository.id_table import IdTable
 from engine.repository.index import Index
 from engine.repository.packing import Loose, Packer, PackingOptions, Preparer
 
@@ -47,7 +48,7 @@ class _Worker:
 
     def __init__(self, end: WorkerEnd, setup: Any) -> None:
         self._end = end
-        keys = [MasterKey.from_json(each["key"]) for each in setup["lanes"]]
+        self._keys = keys = [MasterKey.from_json(each["key"]) for each in setup["lanes"]]
         self._indexes = [Index.open_files(map(Path, each["index"])) for each in setup["lanes"]]
         self._added = [
             {type_: set(_split(ids)) for type_, ids in each["added"].items()} for each in setup["lanes"]
@@ -56,7 +57,7 @@ class _Worker:
         self._options = PackingOptions(setup["compression"], setup["is_verified"], setup["pack_bytes"])
         self._preparer = Preparer(keys, self._options)
         self._lanes = range(len(keys))
-        self._seen: dict[str, set[bytes]] = {"data": set(), "tree": set()}
+        self._seen = {"data": IdTable(), "tree": IdTable()}
         self._packers: dict[tuple[int, BlobType], Packer] = {}
 
     def batch(self, frame: Frame) -> None:
@@ -71,7 +72,9 @@ class _Worker:
             begin = end
             blob_id = digest(data)
             ids.append(blob_id)
-            if blob_id not in self._seen[blob_type]:
+            seen = self._seen[blob_type]
+            known = len(seen)
+            if seen.add(blob_id) == known:
                 self._store(blob_type, blob_id, data)
         self._end.send(RESULT, len(ids), [b"".join(ids)])
 
@@ -87,7 +90,6 @@ class _Worker:
         self._end.send(FLUSHED, None)
 
     def _store(self, blob_type: BlobType, blob_id: bytes, data: bytes) -> None:
-        self._seen[blob_type].add(blob_id)
         wanting = [
             lane
             for lane in self._lanes
@@ -104,9 +106,10 @@ class _Worker:
         found = self._packers.get((lane, blob_type))
         if found is None:
             found = Packer(
-                self._preparer.sealer(lane),
+                self._keys[lane],
                 self._options.pack_bytes,
                 lambda finished: self._send_pack(lane, finished),
+                open_packs=1,  # the others' are open beside it
             )
             self._packers[lane, blob_type] = found
         return found

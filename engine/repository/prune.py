@@ -163,8 +163,8 @@ class _Mover:
         self._emit = emit
         self._preparer = Preparer([repository.master], PackingOptions())
         self._full: list[Pack] = []
-        sealer = repository.sealer()
-        self._packers = {type_: Packer(sealer, pack.TARGET_BYTES, self._full.append) for type_ in TYPES}
+        key = repository.master
+        self._packers = {type_: Packer(key, pack.TARGET_BYTES, self._full.append) for type_ in TYPES}
         self._moved_bytes = 0
         self.missing = plan.wanted.count()
 

@@ -29,7 +29,7 @@ def full() -> list[pack.Pack]:
 @pytest.fixture
 def packer(full: list[pack.Pack]) -> Packer:
     """A packer of small packs."""
-    return Packer(Sealer(KEY), PACK_BYTES, full.append)
+    return Packer(KEY, PACK_BYTES, full.append)
 
 
 def _ids(packs: list[pack.Pack]) -> list[bytes]:
