@@ -15,8 +15,8 @@ from engine.audit import Anchor, AuditLog
 from engine.errors import HoldfastError
 from engine.events import Warned
 from engine.jobs.context import JobContext
-from engine.jobs.forget import BACKUP_TAG, tag_value
 from engine.jobs.opening import open_unlocked
+from engine.jobs.snapshot_tags import BACKUP_TAG, tag_value
 from engine.model.definitions import Storage
 from engine.model.requests import Limits
 

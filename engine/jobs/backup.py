@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -13,7 +14,7 @@ from engine.errors import HoldfastError, UsageError
 from engine.events import StepBegan, Warned
 from engine.hosts import registry as hosts
 from engine.hosts.registry import HostPool
-from engine.jobs import backup_source
+from engine.jobs import adopting, backup_source
 from engine.jobs.backup_source import Capture
 from engine.jobs.context import JobContext
 from engine.jobs.opening import OpenedSet, open_repositories
@@ -58,6 +59,7 @@ async def run(context: JobContext, request: BackupRequest) -> BackupResult:
             )
         for name, error in opened.failed:
             context.emit(Warned(f"storage {name} takes no part: {error.message}"))
+        work = [await _with_lost(context, request, each, opened) for each in work]
         for each in work:
             context.emit(StepBegan(f"back up {each.source.name}"))
             try:
@@ -150,6 +152,14 @@ async def _one(
     )
     await context.catalog.backups.add(backup)
     return _result(backup, context.clock.monotonic() - began)
+
+
+async def _with_lost(context: JobContext, request: BackupRequest, work: _Work, opened: OpenedSet) -> _Work:
+    """The same, decided against what an earlier job took and could not write down, where there is such."""
+    if not await adopting.adopt_lost(context, work.source.name, opened.opened):
+        return work
+    last = await _last(context, work.source.name, is_full=request.kind == "differential")
+    return dataclasses.replace(work, last=last)
 
 
 async def _last(context: JobContext, source: str, *, is_full: bool) -> Backup | None:

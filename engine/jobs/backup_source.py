@@ -17,6 +17,17 @@ from engine.jobs import anchors, item_tree
 from engine.jobs.context import JobContext
 from engine.jobs.item_tree import StoredItem
 from engine.jobs.opening import Opened
+from engine.jobs.snapshot_tags import (
+    BACKUP_TAG,
+    BEFORE_TAG,
+    EXPIRES_TAG,
+    HOST_TAG,
+    JOB_TAG,
+    KIND_TAG,
+    SOURCE_KIND_TAG,
+    SOURCE_TAG,
+    STATUS_TAG,
+)
 from engine.model.backup import Backup, BackupStatus, Copy
 from engine.model.definitions import Source
 from engine.model.entry import Failure
@@ -255,16 +266,19 @@ async def _snapshot(job: Capture, read: _Read, session: WriteSession) -> Snapsho
 def _tags(job: Capture, read: _Read) -> list[str]:
     """What `recover` rebuilds the catalog from, and what the person gave."""
     tags = [
-        f"holdfast:backup={job.backup_id}",
-        f"holdfast:source={job.source.name}",
-        f"holdfast:kind={job.request.kind}",
-        f"holdfast:source-kind={job.source.kind}",
-        f"holdfast:host={job.source.host}",
+        f"{BACKUP_TAG}{job.backup_id}",
+        f"{SOURCE_TAG}{job.source.name}",
+        f"{KIND_TAG}{job.request.kind}",
+        f"{SOURCE_KIND_TAG}{job.source.kind}",
+        f"{HOST_TAG}{job.source.host}",
+        f"{JOB_TAG}{job.context.job_id}",
     ]
     if not _is_whole(read):
-        tags.append("holdfast:status=incomplete")
+        tags.append(f"{STATUS_TAG}incomplete")
+    if job.request.expires_at is not None:
+        tags.append(f"{EXPIRES_TAG}{job.request.expires_at.isoformat()}")
     if job.request.label:
-        tags.append(f"holdfast:before={job.request.label}")
+        tags.append(f"{BEFORE_TAG}{job.request.label}")
     return [*tags, *job.request.tags]
 
 

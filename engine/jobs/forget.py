@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine import retention
 from engine.errors import HoldfastError, RefusedError, UsageError
 from engine.events import StepBegan, Warned
 from engine.format.snapshot import Snapshot
-from engine.jobs import prune
+from engine.jobs import adopting, prune
 from engine.jobs.context import JobContext
 from engine.jobs.opening import Opened, open_repositories
+from engine.jobs.snapshot_tags import BACKUP_TAG, SOURCE_TAG, tag_value
 from engine.model.definitions import Storage
-from engine.model.requests import ForgetRequest, PruneRequest
+from engine.model.requests import ForgetRequest, KeepPolicy, PruneRequest
 from engine.model.results import Fate, ForgetResult, PruneResult
 from engine.repository import forget as forgetting
 from engine.retention import Candidate
 
-SOURCE_TAG = "holdfast:source="
-BACKUP_TAG = "holdfast:backup="
 _FUTURE = datetime.timedelta(hours=24)
 """A snapshot from further ahead than this means that some clock is wrong, and by-age decisions with it."""
 
@@ -33,6 +32,16 @@ class _Held:
     snapshot: Snapshot
     source: str
     backup_id: str
+
+
+@dataclass(slots=True)
+class _Wishes:
+    """What people said of one backup."""
+
+    keep: list[str] = field(default_factory=list)
+    """Why it is kept, whatever the rules say."""
+    expired: str = ""
+    """Since when it may go; empty where it may not, or nobody said."""
 
 
 async def run(context: JobContext, request: ForgetRequest) -> ForgetResult:
@@ -76,6 +85,7 @@ async def _forget_in(context: JobContext, request: ForgetRequest, storage: Stora
         context, [storage], is_exclusive=is_exclusive, limits=request.limits, is_reading=request.is_dry_run
     ) as opened:
         found = opened.opened[0]
+        await adopting.adopt(context, found)
         fates = await decide(context, request, found)
         doomed = [fate for fate in fates if not fate.is_kept]
         if doomed and not request.is_dry_run:
@@ -93,7 +103,10 @@ async def remove(context: JobContext, opened: Opened, doomed: Sequence[Fate]) ->
 
 
 async def decide(context: JobContext, request: ForgetRequest, opened: Opened) -> list[Fate]:
-    """What becomes of each backup in one storage. A protected, held or not yet expired one is kept, whatever the rules say."""
+    """What becomes of each backup in one storage, newest first.
+
+    A protected, held or not yet expired one is kept whatever the rules say, and one that expired goes.
+    """
     now = context.clock.now()
     held = [each for each in await _held(opened) if request.source in ("", each.source)]
     ahead = [each for each in held if each.snapshot.time > now + _FUTURE]
@@ -102,26 +115,50 @@ async def decide(context: JobContext, request: ForgetRequest, opened: Opened) ->
             f"{len(ahead)} backups in {opened.definition.name} are from the future, the first of {ahead[0].snapshot.time:%Y-%m-%d %H:%M}",
             hint="a clock is wrong, here or where they were taken: nothing was forgotten",
         )
-    kept = await _kept_by_hand(context, held, now)
+    wishes = await _wishes(context, held, now)
     fates: list[Fate] = []
     for source in sorted({each.source for each in held}):
-        group = {each.snapshot_id: each for each in held if each.source == source}
-        candidates = [Candidate(key, each.snapshot.time, each.snapshot.tags) for key, each in group.items()]
-        for decision in retention.decide(candidates, request.policy, now):
-            each = group[decision.id]
-            reasons = [*kept.get(each.backup_id, ()), *(decision.reasons if decision.is_kept else ())]
-            fates.append(
-                Fate(
-                    backup_id=each.backup_id,
-                    snapshot_id=each.snapshot_id,
-                    source=source,
-                    storage=opened.definition.name,
-                    created_at=each.snapshot.time,
-                    is_kept=bool(reasons),
-                    reasons=tuple(reasons or decision.reasons),
-                )
+        group = [each for each in held if each.source == source]
+        reasons = _reasons(group, request.policy, wishes, now)
+        fates += [
+            Fate(
+                backup_id=each.backup_id,
+                snapshot_id=each.snapshot_id,
+                source=source,
+                storage=opened.definition.name,
+                created_at=each.snapshot.time,
+                is_kept=is_kept,
+                reasons=tuple(why),
             )
+            for each, (is_kept, why) in zip(group, reasons, strict=True)
+        ]
     return fates
+
+
+def _reasons(
+    group: Sequence[_Held], policy: KeepPolicy, wishes: Mapping[str, _Wishes], now: datetime.datetime
+) -> list[tuple[bool, Sequence[str]]]:
+    """Whether each of one source's backups is kept, and why. One that expired takes no place of a rule, and goes; never the last one."""
+    none = _Wishes()
+    gone = {
+        each.snapshot_id: wish.expired
+        for each in group
+        if (wish := wishes.get(each.backup_id, none)).expired and not wish.keep
+    }
+    left = [each for each in group if each.snapshot_id not in gone]
+    candidates = [Candidate(each.snapshot_id, each.snapshot.time, each.snapshot.tags) for each in left]
+    decided = {each.id: each for each in retention.decide(candidates, policy, now)}
+    reasons: list[tuple[bool, Sequence[str]]] = []
+    for each in group:
+        if each.snapshot_id in gone:
+            reasons.append((False, [gone[each.snapshot_id]]))
+            continue
+        decision = decided[each.snapshot_id]
+        why = [*wishes.get(each.backup_id, none).keep, *(decision.reasons if decision.is_kept else ())]
+        reasons.append((bool(why), why or decision.reasons))
+    if not any(is_kept for is_kept, _ in reasons):
+        reasons[0] = (True, ["the last backup of its source", *reasons[0][1]])
+    return reasons
 
 
 async def _held(opened: Opened) -> list[_Held]:
@@ -130,27 +167,22 @@ async def _held(opened: Opened) -> list[_Held]:
         source = tag_value(snapshot, SOURCE_TAG)
         if source:
             found.append(_Held(snapshot_id, snapshot, source, tag_value(snapshot, BACKUP_TAG)))
-    return found
+    return sorted(found, key=lambda each: (each.snapshot.time, each.snapshot_id), reverse=True)
 
 
-async def _kept_by_hand(
+async def _wishes(
     context: JobContext, held: Sequence[_Held], now: datetime.datetime
-) -> Mapping[str, list[str]]:
-    reasons: dict[str, list[str]] = {}
-    known = await context.catalog.backups.get_many([each.backup_id for each in held])
-    for backup in known:
-        said = []
+) -> Mapping[str, _Wishes]:
+    found = {}
+    for backup in await context.catalog.backups.get_many([each.backup_id for each in held]):
+        wishes = _Wishes()
         if backup.is_protected:
-            said.append("protected")
+            wishes.keep.append("protected")
         if backup.hold_reason:
-            said.append(f"held: {backup.hold_reason}")
+            wishes.keep.append(f"held: {backup.hold_reason}")
         if backup.expires_at is not None and backup.expires_at > now:
-            said.append(f"expires {backup.expires_at:%Y-%m-%d %H:%M}")
-        if said:
-            reasons[backup.backup_id] = said
-    return reasons
-
-
-def tag_value(snapshot: Snapshot, prefix: str) -> str:
-    """What follows `prefix` in the first tag that begins so; empty where there is none."""
-    return next((tag.removeprefix(prefix) for tag in snapshot.tags if tag.startswith(prefix)), "")
+            wishes.keep.append(f"expires {backup.expires_at:%Y-%m-%d %H:%M}")
+        elif backup.expires_at is not None:
+            wishes.expired = f"expired {backup.expires_at:%Y-%m-%d %H:%M}"
+        found[backup.backup_id] = wishes
+    return found

@@ -9,15 +9,20 @@ from engine.errors import UsageError
 from engine.events import Warned
 from engine.format.snapshot import Snapshot
 from engine.jobs.context import JobContext
-from engine.jobs.forget import BACKUP_TAG, SOURCE_TAG, tag_value
 from engine.jobs.opening import open_unlocked
-from engine.model.backup import Backup, BackupStatus, Copy
+from engine.jobs.snapshot_tags import (
+    BACKUP_TAG,
+    HOST_TAG,
+    SOURCE_KIND_TAG,
+    SOURCE_TAG,
+    backup_of,
+    tag_value,
+)
+from engine.model.backup import Copy
 from engine.model.definitions import LOCAL_HOST, Source, Storage
 from engine.model.names import is_id_prefix
 from engine.model.requests import Limits
 from engine.model.results import Recovered
-
-_OWN = "holdfast:"
 
 
 async def run(context: JobContext, storage: Storage) -> Recovered:
@@ -47,7 +52,7 @@ async def run(context: JobContext, storage: Storage) -> Recovered:
     }
     new = []
     for name, snapshot in found:
-        backup = backup_of(snapshot, Copy(storage.name, name))
+        backup = backup_of(snapshot, [Copy(storage.name, name)])
         if not is_id_prefix(backup.backup_id):
             context.emit(Warned(f"snapshot {name[:8]} has no backup id of ours and is passed over"))
         elif backup.backup_id in known:
@@ -57,28 +62,6 @@ async def run(context: JobContext, storage: Storage) -> Recovered:
     await context.catalog.backups.add_many(new)
     sources = await _sources(context, [snapshot for _, snapshot in found])
     return Recovered(storage.name, tuple(new), sources)
-
-
-def backup_of(snapshot: Snapshot, copy: Copy) -> Backup:
-    """The backup that a snapshot is, as far as its tags and summary tell."""
-    summary = snapshot.summary or {}
-    own = [tag for tag in snapshot.tags if tag.startswith(_OWN)]
-    return Backup(
-        backup_id=tag_value(snapshot, BACKUP_TAG),
-        source=tag_value(snapshot, SOURCE_TAG),
-        host=tag_value(snapshot, "holdfast:host=") or LOCAL_HOST,
-        kind=tag_value(snapshot, "holdfast:kind=") or "incremental",
-        status=BackupStatus(tag_value(snapshot, "holdfast:status=") or "completed"),
-        created_at=snapshot.time,
-        completed_at=None,
-        size_bytes=_number(summary.get("total_bytes_processed")),
-        added_bytes=_number(summary.get("data_added_packed")),
-        files_new=_number(summary.get("files_new")),
-        files_changed=_number(summary.get("files_changed")),
-        files_unmodified=_number(summary.get("files_unmodified")),
-        copies=(copy,),
-        tags=tuple(tag for tag in snapshot.tags if tag not in own),
-    )
 
 
 async def _sources(context: JobContext, snapshots: list[Snapshot]) -> tuple[str, ...]:
@@ -91,13 +74,9 @@ async def _sources(context: JobContext, snapshots: list[Snapshot]) -> tuple[str,
             continue
         known.add(name)
         names.append(name)
-        kind = tag_value(snapshot, "holdfast:source-kind=")
-        host = tag_value(snapshot, "holdfast:host=")
+        kind = tag_value(snapshot, SOURCE_KIND_TAG)
+        host = tag_value(snapshot, HOST_TAG)
         if kind == "files" and host == LOCAL_HOST:
             options = {"path": tuple(snapshot.paths), "exclude": tuple(snapshot.excludes)}
             await context.catalog.sources.add(Source(name, kind, host, options))
     return tuple(sorted(names))
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) and value >= 0 else 0

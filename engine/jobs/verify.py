@@ -9,6 +9,7 @@ from dataclasses import replace
 from engine.catalog.backups import BackupFilter, ProofRecord
 from engine.errors import UnknownSnapshotError, UsageError
 from engine.events import StepBegan, Warned
+from engine.jobs import adopting
 from engine.jobs.context import JobContext
 from engine.jobs.opening import Opened, open_repositories
 from engine.model.backup import Backup, Proof
@@ -35,6 +36,8 @@ async def run(context: JobContext, request: VerifyRequest) -> VerifyResult:
     )
     async with opening as opened:
         found = opened.opened[0]
+        if backup is None:
+            await adopting.adopt(context, found)
         options = await _options(context, request, backup, found)
         result = await checking.check(found.repository, options, emit=context.emit)
         await _remember(context, request, found, result, backup)
