@@ -11,6 +11,7 @@ import datetime
 import errno
 import functools
 import os
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,12 +22,13 @@ from engine.format.tree import Node, unix_mode
 
 DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 TEMPORARY_PREFIX: Final = b".holdfast-restore-"
-"""Begins the name of what is not complete yet. A random part follows, so no tree can hold the same name."""
+"""Begins the name of what is not complete yet: a random part follows, so no tree can hold the same name, a process id, and a number."""
 HOLE_BYTES: Final = 4096
 """Blocks of zeros of this size, aligned, are left out of long files: the file system's own size of a block, mostly."""
 HOLES_FROM_BYTES: Final = 64 << 10
 """Shorter files are written as they are: a hole would save nothing worth the time."""
 
+_INCOMPLETE: Final = re.compile(re.escape(TEMPORARY_PREFIX) + rb"[0-9a-f]+-([0-9]{1,9})-[0-9]+")
 _KEPT_OPEN: Final = 64
 """Levels of a path that stay open between two calls; deeper ones are opened anew, so that depth costs no descriptors."""
 _ZEROS: Final = bytes(HOLE_BYTES)
@@ -335,6 +337,24 @@ def sweep(folder: int, token: bytes) -> None:
                 os.unlink(name, dir_fd=folder)
 
 
+def sweep_dead(folder: int) -> None:
+    """Removes what restores that were killed left incomplete in that directory: their processes are gone from this machine."""
+    for name in names_in(folder):
+        found = _INCOMPLETE.fullmatch(name)
+        if found and not _is_alive(int(found[1])):
+            discard(folder, name)
+
+
+def _is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
 def discard(folder: int, temporary: bytes) -> None:
     """Removes something incomplete, or does nothing where it is gone."""
     with contextlib.suppress(OSError):
@@ -356,7 +376,7 @@ def link(leader_folder: int, leader: bytes, folder: int, name: bytes, *, keeps: 
     theirs, ours = status(leader_folder, leader), status(folder, name)
     if theirs is not None and ours is not None and os.path.samestat(theirs, ours):
         return False
-    temporary = TEMPORARY_PREFIX + secrets.token_hex(8).encode()
+    temporary = b"%b%b-%d-0" % (TEMPORARY_PREFIX, secrets.token_hex(8).encode(), os.getpid())
     os.link(leader, temporary, src_dir_fd=leader_folder, dst_dir_fd=folder, follow_symlinks=False)
     try:
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)

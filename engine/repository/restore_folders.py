@@ -6,6 +6,7 @@ are held, however many the tree has.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable
@@ -53,6 +54,8 @@ class Folders:
         self._on_failure = on_failure
         self._rights = Rights.mine()
         self.made = 0
+        with contextlib.suppress(OSError):
+            restore_files.sweep_dead(root)
 
     def enter(self, parts: tuple[bytes, ...]) -> int:
         """A descriptor of that directory, good until the next call of anything here. Raises: OSError."""
@@ -80,6 +83,8 @@ class Folders:
                 folder.is_fresh = True
             except FileExistsError:
                 folder.is_fresh = self._take_over(above, name)
+                if not folder.is_fresh:
+                    restore_files.sweep_dead(self._making.enter(folder.parts))
         except (OSError, RestoreError) as error:
             self._on_failure(folder.path, restore_files.reason(error))
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,3 +147,15 @@ def test_without_root_a_strangers_set_user_bit_is_dropped() -> None:
     node = Node(b"f", "file", 1 << 23 | 0o755, uid=0)
     assert mine.mode(node) == 0o755
     assert restore_files.Rights(is_root=True, uid=0, gid=0).mode(node) == 0o4755
+
+
+def test_what_killed_restores_left_is_removed_and_nothing_else(root: int, tmp_path: Path) -> None:
+    """A restore that was killed leaves half files beside the good ones, which nobody wants to find a year later."""
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    dead = f".holdfast-restore-0a1b2c3d-{ended.pid}-7"
+    kept = {f".holdfast-restore-0a1b2c3d-{os.getpid()}-7", ".holdfast-restore-notes", "file"}
+    for name in {dead, *kept}:
+        (tmp_path / name).write_bytes(b"half")
+    restore_files.sweep_dead(root)
+    assert {each.name for each in tmp_path.iterdir()} == kept
