@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from engine.errors import HoldfastError, UnknownSnapshotError
+from engine.errors import HoldfastError, PathMissingError, UnknownSnapshotError
 from engine.events import Noted, StepBegan, Warned
 from engine.format.snapshot import Snapshot
 from engine.jobs.context import JobContext
@@ -42,7 +42,24 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
             tally = await _preview(context, repository, snapshot, options)
         else:
             tally = await restoring.restore(repository, snapshot, options, emit=context.emit)
+    if request.include and _is_nothing(tally):
+        raise PathMissingError(
+            f"backup {backup.backup_id} holds nothing of {', '.join(request.include)}",
+            hint=f"holdfast ls --recursive {backup.backup_id} lists what it holds",
+        )
     return _result(context, request, tally, context.clock.monotonic() - began)
+
+
+def _is_nothing(tally: Tally) -> bool:
+    """Whether there was nothing that a restore could have done, or could not."""
+    return not (
+        tally.restored_files
+        or tally.unchanged_files
+        or tally.kept_files
+        or tally.directories
+        or tally.deleted
+        or tally.failure_count
+    )
 
 
 async def _preview(
@@ -50,10 +67,12 @@ async def _preview(
 ) -> Tally:
     """What would be done, as figures of files, as a restore counts them; the first paths are lines of the log."""
     totals = PlanTotals()
-    logged = 0
+    directories = logged = 0
     async for planned in plan_restore(repository, snapshot, options):
         if planned.type != "dir" or planned.action == "delete":
             totals.add(planned)
+        else:
+            directories += 1
         logged += 1
         if logged > _PREVIEWED:
             continue
@@ -62,6 +81,7 @@ async def _preview(
     return Tally(
         restored_files=totals.creates + totals.replaces,
         kept_files=totals.keeps,
+        directories=directories,
         deleted=totals.deletes,
         done_bytes=totals.write_bytes,
     )
