@@ -120,6 +120,8 @@ async def rotate_password(parts: Parts, name: str, reference: str) -> str:
         raise RefusedError(f"the new password of {name} is the old one", hint="choose another")
     async with AsyncExitStack() as stack:
         found = await _open(parts, name, stack)
+        # Taken first: a lock that is in the way must be found while nothing is changed.
+        held = await stack.enter_async_context(lock.hold(found, exclusive=True, clock=parts.clock))
         is_in_vault = bool(made) or reference == "-"
         kept = f"vault:storage.{name}" if is_in_vault else reference
         # Both passwords open it while the change is made: at no instant is the one that we keep without a key.
@@ -127,7 +129,6 @@ async def rotate_password(parts: Parts, name: str, reference: str) -> str:
         if is_in_vault:
             await parts.vault.set(f"storage.{name}", new)
         await parts.catalog.storages.replace(dataclasses.replace(definition, password=kept))
-        held = await stack.enter_async_context(lock.hold(found, exclusive=True, clock=parts.clock))
         await held.assert_held()
         reopened = await _open(parts, name, stack)
         await keys.remove(reopened.storage, found.key_name, current=reopened.key_name)
