@@ -17,6 +17,7 @@ from engine.cli.command import Call, Command, StandardInput
 from engine.cli.output import Output
 from engine.cli.progress import Listener
 from engine.clock import SystemClock
+from engine.format.allocator import tune_allocator
 from engine.service import open_engine
 
 _COLLECT_AFTER: Final = 50_000
@@ -32,6 +33,7 @@ def run(command: Command, arguments: Namespace, output: Output) -> int:
     if command.is_job:
         gc.freeze()
         gc.set_threshold(_COLLECT_AFTER, 20, 100)
+        tune_allocator()  # before there are threads: each that is there keeps the heap that it began with
     with asyncio.Runner() as runner:
         return runner.run(_run(command, arguments, output, secrets))
 

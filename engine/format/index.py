@@ -49,11 +49,18 @@ _DECODER: Final = msgspec.json.Decoder(_Index)
 
 def encode(packs: Iterable[PackIndex]) -> bytes:
     """The JSON of an index file of these packs."""
-    encoded = []
-    for pack_id, entries in packs:
-        blobs = ",".join(map(_encode_entry, entries))
-        encoded.append(f'{{"id":"{pack_id.hex()}","blobs":[{blobs}]}}')
-    return f'{{"packs":[{",".join(encoded)}]}}\n'.encode()
+    return join([encode_pack(*pack) for pack in packs])
+
+
+def encode_pack(pack_id: bytes, entries: Iterable[BlobEntry]) -> bytes:
+    """The JSON of one pack, for `join`: 150 bytes a blob, half of what its entries take."""
+    blobs = ",".join(map(_encode_entry, entries))
+    return f'{{"id":"{pack_id.hex()}","blobs":[{blobs}]}}'.encode()
+
+
+def join(encoded: Iterable[bytes]) -> bytes:
+    """The JSON of an index file of packs that `encode_pack` encoded."""
+    return b'{"packs":[%b]}\n' % b",".join(encoded)
 
 
 def _encode_entry(entry: BlobEntry) -> str:

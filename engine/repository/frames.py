@@ -13,7 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,10 +60,15 @@ class Channel:
         except OSError as error:
             raise RepositoryError("a worker process ended before its work was done") from error
 
-    async def receive(self) -> Frame:
-        """The next frame. Raises: RepositoryError where the worker is gone."""
+    async def receive(self, admit: Callable[[bytes, Any], Awaitable[None]] | None = None) -> Frame:
+        """The next frame. `admit` is awaited with its kind and header before there is memory for its body.
+
+        Raises: RepositoryError where the worker is gone.
+        """
         kind, header_bytes, body_bytes = _PREFIX.unpack(await self._exactly(_PREFIX.size))
         header = _decode(await self._exactly(header_bytes))
+        if admit is not None:
+            await admit(kind, header)
         return Frame(kind, header, await self._exactly(body_bytes))
 
     async def _exactly(self, length: int) -> bytearray:

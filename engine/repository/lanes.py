@@ -16,7 +16,6 @@ from engine.clock import Clock
 from engine.errors import HoldfastError, LockLostError
 from engine.format import index as index_format
 from engine.format import pack
-from engine.format.pack import BlobEntry
 from engine.format.snapshot import Snapshot, encode
 from engine.repository import wholeness
 from engine.repository.folder_memory import FolderMemory
@@ -55,11 +54,14 @@ class Lane:
         self._clock = clock
         self._pack_bytes = pack_bytes
         self._sealer = repository.sealer()
+        self.uploads = UPLOADS if repository.storage.traits.local_path is None else 1
+        """Packs on their way at once: a disk of this machine takes one after the other as fast."""
         self._offered: deque[pack.Pack] = deque()
         self._uploading = 0
         self._is_ended = False
         self._changed = asyncio.Event()
-        self._unindexed: list[tuple[bytes, Sequence[BlobEntry]]] = []
+        self._unindexed: list[bytes] = []
+        """Packs that no index file names yet, each as an index file will have it."""
         self._unindexed_blobs = 0
         self._sealed_index: tuple[Key, Sequence[Buffer]] | None = None
         """An index file that may not be stored yet: storing it again under its name does no harm, and a second one would be a double."""
@@ -74,10 +76,16 @@ class Lane:
 
     async def offer(self, finished: pack.Pack) -> None:
         """Hands over a pack; waits while too many are on their way. A dropped lane takes it and forgets it."""
-        await self._wait_until(lambda: len(self._offered) + self._uploading < UPLOADS or not self.is_alive)
+        await self.wait_for_room()
         if self.is_alive:
             self._offered.append(finished)
             self._changed.set()
+
+    async def wait_for_room(self) -> None:
+        """Waits until a pack that is offered would be on its way at once."""
+        await self._wait_until(
+            lambda: len(self._offered) + self._uploading < self.uploads or not self.is_alive
+        )
 
     async def upload(self) -> None:
         """Uploads what is offered until `end`. Several of these run at once."""
@@ -145,7 +153,7 @@ class Lane:
 
     async def _seal_index(self) -> tuple[Key, Sequence[Buffer]]:
         count = len(self._unindexed)
-        name, parts = await self.repository.seal_unpacked(index_format.encode(self._unindexed[:count]))
+        name, parts = await self.repository.seal_unpacked(index_format.join(self._unindexed[:count]))
         del self._unindexed[:count]
         self._sealed_index = Key(Kind.INDEX, name), parts
         return self._sealed_index
@@ -164,7 +172,7 @@ class Lane:
         await self.repository.storage.put(Key(Kind.PACK, finished.id.hex()), finished.parts)
         self.repository.index.add_pack(finished.id, finished.entries)
         self._count(finished)
-        self._unindexed.append((finished.id, finished.entries))
+        self._unindexed.append(index_format.encode_pack(finished.id, finished.entries))
         self._unindexed_blobs += len(finished.entries)
         is_due = self._clock.monotonic() - self._indexed_at >= INDEX_INTERVAL_S
         if is_due or self._unindexed_blobs >= index_format.FULL_BLOBS:

@@ -35,7 +35,7 @@ from engine.scope import task_scope
 BATCH_BYTES = 512 << 10
 """A batch is sent when it holds this much, or when nothing more comes for now."""
 BATCH_BLOBS = 512
-BACKLOG_BYTES = 4 << 20
+BACKLOG_BYTES = 2 << 20
 """What one worker may be behind before the feeding waits."""
 
 Receiver = Callable[[Sequence[Any], bytes], None]
@@ -112,7 +112,7 @@ class _Worker:
     async def listen(self) -> None:
         """Takes what the worker says, until the task is cancelled. Waiting for a lane here stops the worker: that is the back-pressure."""
         while True:
-            frame = await self.channel.receive()
+            frame = await self.channel.receive(self._admit)
             match frame.kind:
                 case pool_worker.RESULT:
                     self._take_result(frame)
@@ -126,6 +126,11 @@ class _Worker:
                     self.is_flushed.set()
                 case _:
                     _raise_error(frame.header)
+
+    async def _admit(self, kind: bytes, header: Any) -> None:
+        """A pack is left with the worker until its lane can take it on its way."""
+        if kind == pool_worker.PACK:
+            await self._lanes[header["lane"]].wait_for_room()
 
     def _take_result(self, frame: Frame) -> None:
         batch = self._sent.popleft()

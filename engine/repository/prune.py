@@ -21,7 +21,7 @@ from engine.repository import index_rewriting
 from engine.repository.blobs import Wanted, plan_reads
 from engine.repository.index import TYPES
 from engine.repository.index_rewriting import PackEntries
-from engine.repository.lanes import UPLOADS, Lane
+from engine.repository.lanes import Lane
 from engine.repository.lock import HeldLock
 from engine.repository.packed_index import Location
 from engine.repository.packing import Loose, Packer, PackingOptions, Preparer
@@ -140,7 +140,7 @@ async def _copy_wanted(repository: Repository, plan: PrunePlan, lock: HeldLock, 
     lane = Lane(repository, lock, repository.clock, pack.TARGET_BYTES)
     mover = _Mover(repository, plan, emit)
     async with task_scope() as uploads:
-        for _ in range(UPLOADS):
+        for _ in range(lane.uploads):
             uploads.create_task(lane.upload())
         try:
             for batch in mover.batches():

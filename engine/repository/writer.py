@@ -25,7 +25,7 @@ from engine.format.snapshot import Snapshot
 from engine.repository import chunk_workers, pool, wholeness
 from engine.repository.folder_memory import FolderMemory
 from engine.repository.frames import Channel
-from engine.repository.lanes import UPLOADS, Lane, LaneStatistics
+from engine.repository.lanes import Lane, LaneStatistics
 from engine.repository.lock import HeldLock
 from engine.repository.packing import Loose, PackingOptions
 from engine.repository.parents import ParentTrees
@@ -265,7 +265,7 @@ async def open_session(
     lanes = [Lane(repository, lock, clock, packing.pack_bytes) for repository, lock in repositories]
     async with task_scope() as group, AsyncExitStack() as stack:
         for lane in lanes:
-            for _ in range(UPLOADS):
+            for _ in range(lane.uploads):
                 group.create_task(lane.upload())
         workers = await stack.enter_async_context(chunk_workers.start(lanes, packing))
         starter = _PoolStarter(lanes, processes, packing, group) if processes is not None else None

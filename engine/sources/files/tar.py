@@ -24,7 +24,7 @@ WORDS = (
 COMMAND = Command(WORDS, input="stream")
 """The list of paths comes on standard input."""
 
-WINDOW = 16_384
+WINDOW = 8_192
 """So many paths may be under way: asked for, and not come yet."""
 _MARKER_EVERY = 4_096
 _MARKER = b""
