@@ -15,12 +15,12 @@ FOUND = (
 )  # fmt: skip
 """Tools of which it is enough to know that they are there: asking docker or kubectl for a version may take a second."""
 
-_SCRIPT = """
-echo "hostname=$(uname -n)"; echo "system=$(uname -s)"; echo "user=$(id -un 2>/dev/null || id -u)"
-for t in $1; do command -v $t >/dev/null 2>&1 && echo "tool=$t=$($t --version 2>&1 </dev/null | head -n 1)"; done
-for t in $2; do p=$(command -v $t 2>/dev/null) && echo "tool=$t=$p"; done
-:
-"""
+_SCRIPT = (
+    'echo "hostname=$(uname -n)"; echo "system=$(uname -s)"; echo "user=$(id -un 2>/dev/null || id -u)"; '
+    'for t in $1; do command -v $t >/dev/null 2>&1 && echo "tool=$t=$($t --version 2>&1 </dev/null | head -n 1)"; done; '
+    'for t in $2; do p=$(command -v $t 2>/dev/null) && echo "tool=$t=$p"; done; :'
+)
+"""One line, since a rule of sudoers can hold no more."""
 
 COMMAND = Command(("/bin/sh", "-c", _SCRIPT, "facts", " ".join(VERSIONED), " ".join(FOUND)))
 VERSIONS = Command(("/bin/sh", "-c", _SCRIPT, "facts", " ".join((*VERSIONED, *NAMED)), ""))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from engine.hosts import script
+from engine.hosts import options, script
 from engine.hosts.base import Command, Facts
 from engine.model.definitions import Host
 
@@ -44,11 +44,14 @@ def grants(
 ) -> str:
     """What this host must allow so that these commands of its sources may run; `commands` as the sources start them.
 
-    A command without `as_user` gets the host's own option `as_user`. `our_addresses` become `from=` in authorized_keys.
+    A command without `as_user` gets the host's own option `as_user`, and every one its environment. `our_addresses` become `from=` in
+    authorized_keys.
     """
     needed = [] if public_key is None else [_authorized_key(public_key, our_addresses)]
     default = definition.options.get("as_user")
-    for command in commands:
+    environment = options.Reader(definition).environment()
+    for each in commands:
+        command = replace(each, settings={**environment, **each.settings})
         user = command.as_user or (default if isinstance(default, str) else None)
         if user and user != facts.user:
             needed += _become(facts.user, user, command)

@@ -43,9 +43,9 @@ async def report(host: OpenHost, sources: Sequence[Source], elapsed: Callable[[]
 
 
 async def grants(definition: Host, host: OpenHost, sources: Sequence[Source]) -> str:
-    """Text to paste on the host. Raises: HostError."""
+    """Text to paste on the host, which is open for the user that logs in: nothing is allowed there yet. Raises: HostError."""
     facts = await host.facts()
-    commands: list[Command] = []
+    commands: list[Command] = [host_facts.COMMAND] if sources else []
     for source in sources:
         async with registry.open_source(source, host) as opened:
             commands += await opened.commands()

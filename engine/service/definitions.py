@@ -85,7 +85,9 @@ class DefinitionMethods(Methods):
         known = [each for each in await self._parts.catalog.sources.all() if each.host == name]
         from engine.jobs import host_report  # for those who need it
 
-        async with self._open_host(host) as opened:
+        async with self._open_host(
+            dataclasses.replace(host, options=_merged(host.options, {"as_user": None}))
+        ) as opened:
             return await host_report.grants(host, opened, known)
 
     async def add_source(self, source: Source) -> Source:
