@@ -32,11 +32,26 @@ _VACUUM_INTO_SINCE = (3, 27)
 _NO_FILE, _NO_FOLDER = 66, 73
 """Statuses of our own scripts (EX_NOINPUT and EX_CANTCREAT of sysexits.h), which sqlite3 does not use."""
 
-# `$1` is the database. /var/tmp, because /tmp is often in memory. It may be told
+_NOT_A_DATABASE = 26
+"""SQLite's own number; what is shorter than its smallest page it takes for an empty database, which a file cut short is not."""
+_SMALLEST_BYTES = 512
+
+
+def _one_line(script: str) -> str:
+    """A script of statements that each fill a line, as one line: a rule of sudoers can hold no more."""
+    return "; ".join(line for line in script.splitlines() if line)
+
+
+# `$1` is the database.
+_LOOK = f"""
+[ -f "$1" ] || {{ echo "there is no such file" >&2; exit {_NO_FILE}; }}
+[ ! -s "$1" ] || [ ! -r "$1" ] || [ "$(wc -c <"$1")" -ge {_SMALLEST_BYTES} ] || {{ echo "file is not a database" >&2; exit {_NOT_A_DATABASE}; }}
+"""
+# /var/tmp, because /tmp is often in memory. It may be told
 # to end twice, by us and by its guard, and the second time must not end `rm`;
 # and a shell that reports a child's end to a standard error that is gone gets a SIGPIPE, which must not end it either.
 _FRAME = f"""
-[ -f "$1" ] || {{ echo "there is no such file" >&2; exit {_NO_FILE}; }}
+{_LOOK}
 umask 077
 t=$(mktemp -d "${{TMPDIR:-/var/tmp}}/holdfast.XXXXXXXX") || exit {_NO_FOLDER}
 clean() {{ trap "" HUP INT PIPE TERM; cd /; rm -rf "$t"; }}
@@ -45,14 +60,14 @@ trap 'clean; exit 143' HUP INT PIPE TERM
 cd "$t" || exit {_NO_FOLDER}
 """
 _SQLITE3 = f"sqlite3 -batch -bail -readonly -init /dev/null -cmd '.timeout {_BUSY_TIMEOUT_MS}'"
-_VACUUM = (
+_VACUUM = _one_line(
     _FRAME
     + f"""
 {_SQLITE3} "$1" "VACUUM INTO 'copy.db'" </dev/null >&2 || exit
 [ -f copy.db ] && cat copy.db
 """
 )
-_BACKUP = (
+_BACKUP = _one_line(
     _FRAME
     + f"""
 {_SQLITE3} "$1" ".backup copy.db" </dev/null >&2 || exit
@@ -60,16 +75,19 @@ _BACKUP = (
 cat copy.db
 """
 )
-_CHECK = f"""
-[ -f "$1" ] || {{ echo "there is no such file" >&2; exit {_NO_FILE}; }}
+_CHECK = _one_line(f"""
+{_LOOK}
 {_SQLITE3} "$1" "PRAGMA schema_version; PRAGMA page_count; PRAGMA page_size" </dev/null
-"""
+""")
 _PYTHON_OPEN = f"""
 import os, shutil, signal, sqlite3, sys, tempfile, urllib.parse
 path = sys.argv[1]
 if not os.path.isfile(path):
     print("there is no such file", file=sys.stderr)
     sys.exit({_NO_FILE})
+if 0 < os.path.getsize(path) < {_SMALLEST_BYTES}:
+    print("file is not a database", file=sys.stderr)
+    sys.exit({_NOT_A_DATABASE})
 try:
     source = sqlite3.connect("file:" + urllib.parse.quote(os.fsencode(path)) + "?mode=ro", uri=True, timeout={_BUSY_TIMEOUT_MS / 1000})
     version = source.execute("PRAGMA schema_version").fetchone()[0]

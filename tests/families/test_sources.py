@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -183,6 +184,18 @@ async def test_a_database_that_is_not_there_is_not_made(host: OpenHost, tmp_path
         with pytest.raises(PathMissingError, match=r"none\.db"):
             await read_item(source)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("tool", ["sqlite3", "python3"])
+async def test_a_database_cut_to_almost_nothing_is_never_a_backup(
+    host: OpenHost, tool: str, tmp_path: Path
+) -> None:
+    """SQLite takes a file shorter than its smallest page for an empty database, and a backup of it would look well."""
+    database = make_database(tmp_path / "shop.db")
+    os.truncate(database, 100)
+    async with opened_source(Equipped(host, tool), "sqlite", path=str(database)) as source:
+        with pytest.raises(IncompleteDumpError, match="not a database"):
+            await read_item(source)
 
 
 @pytest.mark.parametrize("tool", ["sqlite3", "python3"])

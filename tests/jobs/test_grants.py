@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from engine import errors
-from engine.model.definitions import OptionValue
+from engine.model.definitions import OptionValue, Source
 from tests.jobs.world import World
 from tests.servers.sshd import STRANGER, Sshd
 from tests.servers.tools import missing, require_tool
@@ -39,9 +41,13 @@ async def test_the_printed_lines_are_enough_for_a_backup_as_root(
     root.mkdir()
     (root / "secret").write_bytes(b"for root alone")
     (root / "secret").chmod(0o600)
+    with closing(sqlite3.connect(root / "shop.db")) as database, database:
+        database.execute("CREATE TABLE wares (name)")
+    (root / "shop.db").chmod(0o600)
     await world.add_storages("first")
     await world.add_host(guarded_sshd, "web", STRANGER, as_user="root", **options)
-    await world.add_files("tree", root, host="web")
+    await world.add_files("tree", root, host="web", exclude="*.db")
+    await world.engine.add_source(Source("shop", "sqlite", "web", {"path": str(root / "shop.db")}))
     with pytest.raises(errors.LoginRefusedError, match="as root"):
         await world.backup("tree")
     grants = await world.engine.host_grants("web")
@@ -51,3 +57,4 @@ async def test_the_printed_lines_are_enough_for_a_backup_as_root(
     backup = await world.one_backup("tree")
     assert backup.size_bytes == len(b"for root alone")
     assert (await world.one_backup("tree")).files_unmodified == 1
+    assert (await world.one_backup("shop")).size_bytes > 0
