@@ -2,80 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from engine import events
-from engine.errors import HoldfastError, PathMissingError, RefusedError
+from engine.errors import PathMissingError, RefusedError
 from engine.format import tree
 from engine.format.tree import Node
-from engine.repository import repository, restore, restore_plan
+from engine.repository import restore, restore_plan
 from engine.repository.patterns import Selection
-from engine.repository.reader import Named
-from engine.repository.repository import Repository
-from engine.repository.restore import RestoreOptions, Tally
-from engine.storages.base import Key, Kind
-from engine.storages.registry import open_storage
+from engine.repository.restore import RestoreOptions
 from tests.fakes.crafted import MTIME, Crafted, link
-from tests.fakes.loop_clock import LoopClock
-from tests.fakes.memory_storage import MemoryStorage
 from tests.servers.tree_compare import describe
-from tests.unit.repository.conftest import PASSWORD, POLYNOMIAL, QUICK
+from tests.unit.repository.restore import restoring
 
 pytestmark = pytest.mark.slow
 """Each restore starts worker processes."""
 
 MTIME_NS = 1_714_979_289_123_456_789
-
-
-@pytest.fixture(params=["near", "far"])
-async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Repository]:
-    """A repository whose packs the workers open themselves, and one whose packs are sent to them."""
-    if request.param == "far":
-        yield await repository.create(
-            MemoryStorage(), PASSWORD, clock=LoopClock(), polynomial_=POLYNOMIAL, kdf=QUICK
-        )
-        return
-    async with open_storage("local", {"path": str(tmp_path / "repository")}, clock=LoopClock()) as storage:
-        yield await repository.create(storage, PASSWORD, clock=LoopClock(), polynomial_=POLYNOMIAL, kdf=QUICK)
-
-
-@pytest.fixture
-def crafted(opened: Repository) -> Crafted:
-    """Makes snapshots in it."""
-    return Crafted(opened)
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    """Where it is restored to; what lies beside it must stay as it is."""
-    (tmp_path / "beside").mkdir()
-    (tmp_path / "beside" / "precious").write_text("precious")
-    return tmp_path / "target"
-
-
-async def _restore(crafted: Crafted, nodes: Sequence[Node] | bytes, target: Path, **options: Any) -> Tally:
-    named = await crafted.commit(nodes)
-    return await _restore_named(crafted, named, target, **options)
-
-
-async def _restore_named(crafted: Crafted, named: Named, target: Path, **options: Any) -> Tally:
-    return await restore.restore(crafted.repository, named.snapshot, RestoreOptions(str(target), **options))
-
-
-def _content(target: Path) -> dict[str, str]:
-    """Files and links below the target, with what is in them."""
-    return {
-        str(path.relative_to(target)): f"-> {path.readlink()}" if path.is_symlink() else path.read_text()
-        for path in sorted(target.rglob("*"))
-        if path.is_symlink() or path.is_file()
-    }
 
 
 async def _tree(crafted: Crafted) -> list[Node]:
@@ -86,9 +32,9 @@ async def _tree(crafted: Crafted) -> list[Node]:
 
 async def test_a_tree_comes_back(crafted: Crafted, target: Path) -> None:
     """What it is all for."""
-    tally = await _restore(crafted, await _tree(crafted), target, is_verifying=True)
+    tally = await restoring.run(crafted, await _tree(crafted), target, is_verifying=True)
     assert tally.failures == []
-    assert _content(target) == {
+    assert restoring.content(target) == {
         "folder/a": "a",
         "folder/inner/deep": "deep",
         "last": "last",
@@ -103,8 +49,8 @@ async def test_a_tree_comes_back(crafted: Crafted, target: Path) -> None:
 async def test_a_target_may_have_any_name(crafted: Crafted, target: Path) -> None:
     """Old file systems hold names in old encodings."""
     odd = target / os.fsdecode(b"caf\xe9 \xff")
-    await _restore(crafted, await _tree(crafted), odd)
-    assert len(_content(odd)) == 4
+    await restoring.run(crafted, await _tree(crafted), odd)
+    assert len(restoring.content(odd)) == 4
 
 
 # Hostile trees.
@@ -124,18 +70,18 @@ async def test_a_name_that_leads_out_is_refused_and_the_rest_restored(
     )
     if kind == "file":
         evil = await crafted.file(name, b"spoiled", node=evil)
-    tally = await _restore(crafted, [evil, await crafted.file(b"good", b"good")], target)
-    assert _content(target.parent / "beside") == {"precious": "precious"}
-    assert _content(target) == {"good": "good"}
+    tally = await restoring.run(crafted, [evil, await crafted.file(b"good", b"good")], target)
+    assert restoring.content(target.parent / "beside") == {"precious": "precious"}
+    assert restoring.content(target) == {"good": "good"}
     assert [failure.message[:28] for failure in tally.failures] == ["it holds the impossible name"]
 
 
 async def test_nothing_is_written_through_a_link_of_the_same_name(crafted: Crafted, target: Path) -> None:
     """First a link that leads out, then a directory of its name: the oldest trick there is."""
     spoiled = await crafted.folder(b"x", [await crafted.file(b"precious", b"spoiled")])
-    tally = await _restore(crafted, [link(b"x", b"../beside"), spoiled], target)
-    assert _content(target.parent / "beside") == {"precious": "precious"}
-    assert _content(target) == {"x": "-> ../beside"}
+    tally = await restoring.run(crafted, [link(b"x", b"../beside"), spoiled], target)
+    assert restoring.content(target.parent / "beside") == {"precious": "precious"}
+    assert restoring.content(target) == {"x": "-> ../beside"}
     assert [failure.path for failure in tally.failures] == [b"x"]
 
 
@@ -146,10 +92,10 @@ async def test_nothing_is_written_through_a_link_that_lies_in_the_target(
     target.mkdir()
     (target / "x").symlink_to("../beside")
     folder = await crafted.folder(b"x", [await crafted.file(b"precious", b"restored")])
-    tally = await _restore(crafted, [folder], target)
+    tally = await restoring.run(crafted, [folder], target)
     assert tally.failures == []
-    assert _content(target.parent / "beside") == {"precious": "precious"}
-    assert _content(target) == {"x/precious": "restored"}
+    assert restoring.content(target.parent / "beside") == {"precious": "precious"}
+    assert restoring.content(target) == {"x/precious": "restored"}
 
 
 async def test_a_link_in_the_way_is_left_where_nothing_may_be_overwritten(
@@ -159,25 +105,25 @@ async def test_a_link_in_the_way_is_left_where_nothing_may_be_overwritten(
     target.mkdir()
     (target / "x").symlink_to("../beside")
     folder = await crafted.folder(b"x", [await crafted.file(b"precious", b"restored")])
-    tally = await _restore(crafted, [folder], target, overwrite="never")
+    tally = await restoring.run(crafted, [folder], target, overwrite="never")
     assert [failure.path for failure in tally.failures] == [b"x"]
-    assert _content(target.parent / "beside") == {"precious": "precious"}
+    assert restoring.content(target.parent / "beside") == {"precious": "precious"}
 
 
 async def test_one_name_twice_under_two_spellings_is_seen(crafted: Crafted, target: Path) -> None:
     """Quoting can write one name in several ways."""
     first = tree.encode_node(await crafted.file(b"a", b"first"))
     second = tree.encode_node(await crafted.file(b"a", b"second")).replace(b'"name":"a"', rb'"name":"\\x61"')
-    tally = await _restore(crafted, await crafted.raw_tree(tree.encode_tree([first, second])), target)
-    assert _content(target) == {"a": "first"}
+    tally = await restoring.run(crafted, await crafted.raw_tree(tree.encode_tree([first, second])), target)
+    assert restoring.content(target) == {"a": "first"}
     assert len(tally.failures) == 1
 
 
 async def test_a_size_that_lies_is_told(crafted: Crafted, target: Path) -> None:
     """The content is what its blobs say, but someone should look."""
     liar = await crafted.file(b"liar", b"five!", node=Node(b"", "file", 0o644, size=10**12))
-    tally = await _restore(crafted, [liar], target)
-    assert _content(target) == {"liar": "five!"}
+    tally = await restoring.run(crafted, [liar], target)
+    assert restoring.content(target) == {"liar": "five!"}
     assert [failure.message for failure in tally.failures] == [
         "it holds 5 bytes, but the backup says 1000000000000"
     ]
@@ -188,8 +134,8 @@ async def test_an_uncompressed_length_that_lies_spoils_no_other_blob(crafted: Cr
     text = b"compressible " * 100
     await crafted.blob(text, claimed_length=len(text) - 5)
     liar = await crafted.file(b"liar", text, b"tail")
-    tally = await _restore(crafted, [await crafted.file(b"good", b"tail"), liar], target)
-    assert _content(target) == {"good": "tail"}
+    tally = await restoring.run(crafted, [await crafted.file(b"good", b"tail"), liar], target)
+    assert restoring.content(target) == {"good": "tail"}
     assert [failure.path for failure in tally.failures] == [b"liar"]
 
 
@@ -211,7 +157,7 @@ async def test_only_what_was_one_file_becomes_one_file(
         await crafted.file(b"a", b"same", node=first),
         await crafted.file(b"b", b"same", node=replace(first, **second)),  # type: ignore[arg-type]
     ]
-    tally = await _restore(crafted, nodes, target)
+    tally = await restoring.run(crafted, nodes, target)
     assert (target / "a").samefile(target / "b") is is_linked
     assert (tally.failures, tally.linked_files) == ([], int(is_linked))
 
@@ -222,8 +168,8 @@ async def test_files_that_share_an_inode_but_not_the_content_stay_apart(
     """restic restores both as the first: silent damage that its check does not see."""
     linked = Node(b"", "file", 0o644, inode=5, device_id=6, links=2)
     nodes = [await crafted.file(name, b"content of " + name, node=linked) for name in (b"a", b"b")]
-    await _restore(crafted, nodes, target)
-    assert _content(target) == {"a": "content of a", "b": "content of b"}
+    await restoring.run(crafted, nodes, target)
+    assert restoring.content(target) == {"a": "content of a", "b": "content of b"}
 
 
 async def test_links_of_a_file_that_cannot_be_restored_are_still_tried(
@@ -235,7 +181,7 @@ async def test_links_of_a_file_that_cannot_be_restored_are_still_tried(
     target.mkdir()
     (target / "a").mkdir()
     (target / "a" / "in the way").touch()
-    tally = await _restore(crafted, nodes, target)
+    tally = await restoring.run(crafted, nodes, target)
     assert [failure.path for failure in tally.failures] == [b"a"]
     assert (target / "b").samefile(target / "c")
 
@@ -249,7 +195,7 @@ async def test_only_what_differs_is_fetched(crafted: Crafted, target: Path) -> N
     nodes = [await crafted.file(b"f", *chunks)]
     target.mkdir()
     (target / "f").write_bytes(b"".join(chunks[:3]) + b"X" * 1000 + b"".join(chunks[4:]))
-    tally = await _restore(crafted, nodes, target)
+    tally = await restoring.run(crafted, nodes, target)
     assert (target / "f").read_bytes() == b"".join(chunks)
     assert (tally.fetched_bytes, tally.done_bytes, tally.restored_files) == (1000, 8000, 1)
 
@@ -257,11 +203,11 @@ async def test_only_what_differs_is_fetched(crafted: Crafted, target: Path) -> N
 async def test_what_is_equal_is_left_and_gets_its_metadata(crafted: Crafted, target: Path) -> None:
     """The second restore of the same does nothing but look."""
     nodes = await _tree(crafted)
-    await _restore(crafted, nodes, target)
+    await restoring.run(crafted, nodes, target)
     inode = (target / "last").stat().st_ino
     (target / "last").chmod(0o777)
     os.utime(target / "last", ns=(0, 0))
-    tally = await _restore(crafted, nodes, target)
+    tally = await restoring.run(crafted, nodes, target)
     assert (tally.unchanged_files, tally.fetched_bytes, tally.failures) == (3, 0, [])
     found = (target / "last").stat()
     assert (found.st_ino, found.st_mode & 0o777, found.st_mtime_ns) == (inode, 0o644, MTIME_NS)
@@ -278,16 +224,16 @@ async def test_equal_size_and_time_are_believed_when_asked(
     (target / "f").write_text("same")
     os.utime(target / "f", ns=(MTIME_NS, MTIME_NS))
     nodes = [await crafted.file(b"f", b"abcd", node=Node(b"", "file", 0o644, mtime=MTIME))]
-    await _restore(crafted, nodes, target, overwrite=overwrite)
-    assert _content(target) == {"f": expected}
+    await restoring.run(crafted, nodes, target, overwrite=overwrite)
+    assert restoring.content(target) == {"f": expected}
 
 
 async def test_never_leaves_files_and_directories_as_they_are(crafted: Crafted, target: Path) -> None:
     """To bring back only what was lost."""
     (target / "folder").mkdir(parents=True, mode=0o711)
     (target / "last").write_text("mine")
-    tally = await _restore(crafted, await _tree(crafted), target, overwrite="never")
-    assert _content(target)["last"] == "mine"
+    tally = await restoring.run(crafted, await _tree(crafted), target, overwrite="never")
+    assert restoring.content(target)["last"] == "mine"
     assert (target / "folder" / "a").read_text() == "a"
     assert (target / "folder").stat().st_mode & 0o7777 == 0o711
     assert (tally.kept_files, tally.failures) == (1, [])
@@ -299,7 +245,7 @@ async def test_a_restored_file_leaves_other_names_of_the_old_one_alone(
     """A hard link to somewhere else must not carry the restore there."""
     target.mkdir()
     (target / "f").hardlink_to(target.parent / "beside" / "precious")
-    await _restore(crafted, [await crafted.file(b"f", b"precious")], target)
+    await restoring.run(crafted, [await crafted.file(b"f", b"precious")], target)
     assert not (target / "f").samefile(target.parent / "beside" / "precious")
     assert (target.parent / "beside" / "precious").stat().st_mtime_ns != MTIME_NS
 
@@ -310,10 +256,10 @@ async def test_deleting_removes_what_the_backup_does_not_hold(crafted: Crafted, 
     (target / "folder" / "extra").mkdir(parents=True)
     (target / "folder" / "extra" / "file").touch()
     (target / "a link").symlink_to("../beside")
-    tally = await _restore(crafted, nodes, target, is_deleting=True)
+    tally = await restoring.run(crafted, nodes, target, is_deleting=True)
     assert tally.deleted == 3
-    assert sorted(_content(target)) == ["folder/a", "folder/inner/deep", "last", "link"]
-    assert _content(target.parent / "beside") == {"precious": "precious"}
+    assert sorted(restoring.content(target)) == ["folder/a", "folder/inner/deep", "last", "link"]
+    assert restoring.content(target.parent / "beside") == {"precious": "precious"}
 
 
 async def test_deleting_stays_within_the_selection(crafted: Crafted, target: Path) -> None:
@@ -323,7 +269,7 @@ async def test_deleting_stays_within_the_selection(crafted: Crafted, target: Pat
         (target / name / "extra").touch()
         (target / name / "extra.keep").touch()
     selection = Selection.parse(["/folder"], ["*.keep"])
-    tally = await _restore(crafted, await _tree(crafted), target, is_deleting=True, selection=selection)
+    tally = await restoring.run(crafted, await _tree(crafted), target, is_deleting=True, selection=selection)
     assert tally.deleted == 1
     expected = [
         "elsewhere/extra",
@@ -332,7 +278,7 @@ async def test_deleting_stays_within_the_selection(crafted: Crafted, target: Pat
         "folder/extra.keep",
         "folder/inner/deep",
     ]
-    assert sorted(_content(target)) == expected
+    assert sorted(restoring.content(target)) == expected
 
 
 async def test_deleting_at_the_root_of_the_file_system_is_refused(crafted: Crafted) -> None:
@@ -348,7 +294,7 @@ async def test_a_damaged_tree_deletes_nothing_below(crafted: Crafted, target: Pa
     subtree = await crafted.raw_tree(b'{"nodes":[{"broken')
     (target / "folder").mkdir(parents=True)
     (target / "folder" / "mine").touch()
-    tally = await _restore(crafted, [Node(b"folder", "dir", subtree=subtree)], target, is_deleting=True)
+    tally = await restoring.run(crafted, [Node(b"folder", "dir", subtree=subtree)], target, is_deleting=True)
     assert (target / "folder" / "mine").exists()
     assert [failure.path for failure in tally.failures] == [b"folder"]
 
@@ -372,8 +318,8 @@ async def test_only_what_is_meant_is_restored(
 ) -> None:
     """And no empty folders on the way to nothing."""
     selection = Selection.parse(includes, excludes)
-    tally = await _restore(crafted, await _tree(crafted), target, selection=selection)
-    assert (sorted(_content(target)), tally.failures) == (expected, [])
+    tally = await restoring.run(crafted, await _tree(crafted), target, selection=selection)
+    assert (sorted(restoring.content(target)), tally.failures) == (expected, [])
     folders = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_dir()}
     assert all(any(path.startswith(folder) for path in expected) for folder in folders - {"folder/inner"})
 
@@ -381,108 +327,13 @@ async def test_only_what_is_meant_is_restored(
 async def test_a_part_of_a_snapshot_can_be_the_root(crafted: Crafted, target: Path) -> None:
     """To bring a folder back to another place than its own."""
     named = await crafted.commit(await _tree(crafted))
-    await _restore_named(crafted, named, target, sub_path=b"/folder/inner")
-    assert _content(target) == {"deep": "deep"}
+    await restoring.run_named(crafted, named, target, sub_path=b"/folder/inner")
+    assert restoring.content(target) == {"deep": "deep"}
     with pytest.raises(PathMissingError):
-        await _restore_named(crafted, named, target, sub_path=b"nowhere")
+        await restoring.run_named(crafted, named, target, sub_path=b"nowhere")
 
 
 # Faults.
-
-
-async def test_a_damaged_blob_costs_its_file_alone(
-    crafted: Crafted, target: Path, opened: Repository
-) -> None:
-    """The rest of the backup is whole and comes back."""
-    nodes = [await crafted.file(b"bad", b"bad" * 100), await crafted.file(b"good", b"good" * 100)]
-    named = await crafted.commit(nodes)
-    assert nodes[0].content is not None
-    location = opened.index.lookup("data", nodes[0].content[0])
-    assert location is not None
-    await opened.storage.put(
-        Key(Kind.PACK, location.pack.hex()), [bytes(location.offset + location.length + 73)]
-    )
-    tally = await _restore_named(crafted, named, target)
-    assert _content(target) == {"good": "good" * 100}
-    assert [failure.path for failure in tally.failures] == [b"bad"]
-    assert nodes[0].content[0].hex() in tally.failures[0].message
-
-
-async def test_a_missing_pack_costs_its_files_alone(
-    crafted: Crafted, target: Path, opened: Repository
-) -> None:
-    """As above, for a pack that is gone."""
-    nodes = [await crafted.file(b"bad", b"bad" * 100), await crafted.file(b"good", b"good" * 100)]
-    named = await crafted.commit(nodes)
-    assert nodes[0].content is not None
-    location = opened.index.lookup("data", nodes[0].content[0])
-    assert location is not None
-    await opened.storage.delete(Key(Kind.PACK, location.pack.hex()))
-    tally = await _restore_named(crafted, named, target)
-    assert (_content(target), len(tally.failures)) == ({"good": "good" * 100}, 1)
-
-
-@pytest.mark.parametrize("after", [0, 1, 3])
-async def test_an_interrupted_restore_leaves_whole_files_or_none(
-    crafted: Crafted, target: Path, after: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Half a file under its own name would be taken for a whole one."""
-    monkeypatch.setattr("engine.repository.restore_walk.TASK_FILES", 10)
-    chunk = os.urandom(200_000)
-    folders = []
-    for number in range(10):
-        files = [await crafted.file(b"%d-%d" % (number, each), chunk, b"%d" % each) for each in range(10)]
-        folders.append(await crafted.folder(b"%d" % number, files))
-    named = await crafted.commit(folders)
-    reached = asyncio.Event()
-    heard: list[events.Event] = []
-
-    def emit(event: events.Event) -> None:
-        heard.append(event)
-        if len(heard) > after:
-            reached.set()
-
-    options = RestoreOptions(str(target))
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(restore.restore(crafted.repository, named.snapshot, options, emit=emit))
-        if after:
-            await reached.wait()
-        else:
-            await asyncio.sleep(0)
-        task.cancel()
-    assert task.cancelled()
-    found = [path for path in target.rglob("*") if path.is_file()]
-    assert all(path.stat().st_size == 200_001 for path in found)
-    assert not [path for path in found if path.name.startswith(".holdfast")]
-
-
-async def test_a_storage_that_goes_away_ends_the_restore(
-    crafted: Crafted, target: Path, tmp_path: Path
-) -> None:
-    """And says so, once, instead of a million failures."""
-
-    class GoneStorage(MemoryStorage):
-        is_gone = False
-
-        async def get(self, key: Key, offset: int = 0, length: int | None = None) -> bytes:
-            if self.is_gone and key.kind is Kind.PACK:
-                raise ConnectionStorageError
-            return await super().get(key, offset, length)
-
-    storage = GoneStorage()
-    made = await repository.create(storage, PASSWORD, clock=LoopClock(), polynomial_=POLYNOMIAL, kdf=QUICK)
-    own = Crafted(made)
-    named = await own.commit([await own.file(b"f", b"content")])
-    await made.load_blob("tree", named.snapshot.tree)
-    storage.is_gone = True
-    with pytest.raises(ConnectionStorageError):
-        await _restore_named(own, named, target)
-
-
-class ConnectionStorageError(HoldfastError):
-    """the storage is gone"""
-
-    retryable = True
 
 
 async def test_long_files_are_restored_by_all_workers(
@@ -493,18 +344,18 @@ async def test_long_files_are_restored_by_all_workers(
     monkeypatch.setattr("engine.repository.restore_long.SEGMENT_BYTES", 50_000)
     chunks = [os.urandom(10_000) for _ in range(20)] + [bytes(20_000)]
     nodes = [await crafted.file(b"long", *chunks)]
-    tally = await _restore(crafted, nodes, target, is_verifying=True)
+    tally = await restoring.run(crafted, nodes, target, is_verifying=True)
     assert ((target / "long").read_bytes(), tally.failures) == (b"".join(chunks), [])
     assert (tally.restored_files, tally.done_bytes) == (1, 220_000)
     assert (target / "long").stat().st_mtime_ns == MTIME_NS
 
-    again = await _restore(crafted, nodes, target)
+    again = await restoring.run(crafted, nodes, target)
     assert (again.unchanged_files, again.fetched_bytes) == (1, 0)
 
     with (target / "long").open("r+b") as file:
         file.seek(95_000)
         file.write(b"changed")
-    mended = await _restore(crafted, nodes, target)
+    mended = await restoring.run(crafted, nodes, target)
     assert (mended.restored_files, mended.fetched_bytes) == (1, 10_000)
     assert (target / "long").read_bytes() == b"".join(chunks)
 
@@ -536,5 +387,5 @@ async def test_a_preview_says_what_a_restore_then_does(crafted: Crafted, target:
         b"last": "create",
         b"link": "create",
     }
-    tally = await _restore_named(crafted, named, target, is_deleting=True)
+    tally = await restoring.run_named(crafted, named, target, is_deleting=True)
     assert (tally.deleted, tally.fetched_bytes) == (totals.deletes, totals.write_bytes)
