@@ -31,6 +31,10 @@ hypothesis.settings.load_profile("holdfast")
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI a skip is a failure: what was not run was not proved."""
     report = yield
+    # Between test processes only text travels that can be encoded; a log line about an odd file name cannot.
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
     if report.skipped and is_ci() and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and CI lets nothing be skipped: {report.longrepr}"

@@ -97,7 +97,7 @@ def _is_right(base: bytes, path: bytes, listed: dict[bytes, Entry], read: TreeRe
         and entry.size == status.st_size
         and entry.mtime == b"%d.%09d0" % (seconds, fraction)
         and (content.data == data if content.data is not None else entry.links > 1)
-        and (content.xattrs == xattrs or content.data is None)
+        and (sorted(content.xattrs) == sorted(xattrs) or content.data is None)
         and content.device == (status.st_rdev if entry.type in "bc" else 0)
     )
 

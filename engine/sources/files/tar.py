@@ -17,7 +17,7 @@ from engine.sources.files.tar_stream import Begin, End, Event, Hole, TarParser
 WORDS = (
     "tar", "--create", "--file=-", "--directory=/", "--no-recursion", "--numeric-owner", "--sparse",
     "--xattrs", "--xattrs-include=*", "--format=pax", "--pax-option=delete=atime,delete=ctime,delete=mtime",
-    "--blocking-factor=64", "--quoting-style=escape", "--null", "--files-from=-",
+    "--blocking-factor=32", "--quoting-style=escape", "--null", "--files-from=-",
 )  # fmt: skip
 """--no-recursion has an effect only ahead of --files-from; --xattrs stores POSIX ACLs too, as system.posix_acl_*."""
 
@@ -26,22 +26,22 @@ COMMAND = Command(WORDS, input="stream")
 
 WINDOW = 8_192
 """So many paths may be under way: asked for, and not come yet."""
-_MARKER_EVERY = 4_096
+_MARKER_EVERY = 2_048
 _MARKER = b""
-_MARKERS = 64
-"""A record of tar's is 64 blocks (--blocking-factor), and a member has at least one."""
+_MARKERS = 32
+"""A record of tar's is 32 blocks (--blocking-factor), and a member has at least one."""
 _ZEROS = bytes(1 << 20)
 
 
 class TarFetcher:
     """Names go in, contents come out; both ends must be served at the same time, since tar does not read while nobody takes what it writes.
 
-    Why it cannot lock up: `want` waits while more than WINDOW paths are under way. tar writes whole records only, so the last 64
+    Why it cannot lock up: `want` waits while more than WINDOW paths are under way. tar writes whole records only, so the last 32
     members may lie in its buffer, and names that fail give no member at all; neither would ever open the window again. Hence after
-    every 4,096 names come 64 times the root directory `./`, which is always there: they push out all that is ahead of them, and they
-    show which of the names ahead failed. As WINDOW is twice that distance, a full window always holds such markers with all
+    every 2,048 names come 32 times the root directory `./`, which is always there: they push out all that is ahead of them, and they
+    show which of the names ahead failed. As WINDOW is several times that distance, a full window always holds such markers with all
     of their names already sent, and when those have come fewer than WINDOW paths are left. A caller with a limit of its own on what is
-    under way must make it larger than 4,096, or end its wants.
+    under way must make it larger than 2,048, or end its wants.
     """
 
     def __init__(self, host: OpenHost, journal: Journal, group: asyncio.TaskGroup) -> None:
