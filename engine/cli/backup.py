@@ -104,7 +104,7 @@ def tell_backup(output: Output, backup: SourceResult) -> None:
         if each.error:
             output.line(f"  storage {each.storage}: {text.printable(each.error)}")
     if backup.warnings and not output.is_terminal:
-        output.line(f"  {len(backup.warnings)} warnings")
+        output.line(f"  {text.counted(len(backup.warnings), 'warning')}")
 
 
 BACKUP = Command(_declare, _backup, is_job=True)

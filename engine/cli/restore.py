@@ -101,15 +101,15 @@ def tell(output: Output, result: RestoreResult) -> None:
     would = "would restore" if result.is_dry_run else "restored"
     output.line(
         f"{output.styled(result.status, '32' if result.status == 'completed' else '33')}: {would} "
-        f"{result.restored_files} files, {text.size(result.restored_bytes)}, to {text.printable(result.target)} "
+        f"{text.counted(result.restored_files, 'file')}, {text.size(result.restored_bytes)}, to {text.printable(result.target)} "
         f"in {text.span(result.duration_s)}"
     )
     if result.skipped_files:
-        output.line(f"  {result.skipped_files} files were left as they are")
+        output.line(f"  {text.counted(result.skipped_files, 'file')} left as they are")
     if result.deleted_files:
         output.line(f"  {result.deleted_files} files {'would be' if result.is_dry_run else 'were'} deleted")
     if result.warnings:
-        output.line(f"  {len(result.warnings)} warnings")
+        output.line(f"  {text.counted(len(result.warnings), 'warning')}")
 
 
 RESTORE = Command(_declare, _restore, is_job=True)

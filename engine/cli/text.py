@@ -24,6 +24,11 @@ def _three(number: float) -> str:
     return f"{number:.0f}" if abs(number) >= 99.95 else f"{number:.1f}"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def span(seconds: float) -> str:
     """A span: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`, `3 d 4 h`."""
     if seconds < 9.95:

@@ -267,7 +267,7 @@ async def _copy(call: Call) -> int:
     )
     result = await call.engine.copy(request, idempotency_key=arguments.idempotency_key)
     call.output.line(
-        f"{result.status}: {len(result.copied)} backups copied, {result.skipped} were there already, "
+        f"{result.status}: {text.counted(len(result.copied), 'backup')} copied, {result.skipped} were there already, "
         f"{text.size(result.copied_bytes)} in {text.span(result.duration_s)}"
     )
     call.output.result(shape(result))

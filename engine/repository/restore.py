@@ -101,6 +101,10 @@ async def _open_run(
 def _open_target(target: str) -> int:
     try:
         return restore_files.open_target(target)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise RestoreError(
+            f"the target {target} is not a directory", hint="name another with --to"
+        ) from error
     except OSError as error:
         raise RestoreError(f"the target {target} cannot be opened: {error.strerror}") from error
 

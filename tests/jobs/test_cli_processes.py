@@ -221,8 +221,8 @@ def test_a_person_is_asked_before_a_backup_is_deleted(
 
 def test_a_terminal_gets_a_bar_that_is_cleared(line: CommandLine) -> None:
     """Whoever waits sees that something moves, and what stays is the result."""
-    (line.data / "big").write_bytes(os.urandom(20_000_000))
-    terminal = Terminal(line, "backup", "data", "--limit-upload", "20000")
+    (line.data / "big").write_bytes(os.urandom(70_000_000))
+    terminal = Terminal(line, "backup", "data", "--limit-upload", "30000")
     assert terminal.end() == 0
     assert b"MiB/s" in terminal.shown
     last = terminal.shown.rpartition(b"\r\x1b[K")[2]
