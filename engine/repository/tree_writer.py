@@ -50,6 +50,8 @@ class TreeWriter:
         self._is_listed = False
         """Whether the listing has ended, and with it how much there is."""
         self._failures: list[Failure] = []
+        self._folders_read: set[int] = set()
+        """Hashes of the paths of directories whose attributes were asked for."""
         self._left_out: frozenset[bytes] = frozenset()
 
     async def run(self, parent_tree: bytes | None, left_out: frozenset[bytes] = frozenset()) -> TreeResult:
@@ -66,7 +68,12 @@ class TreeWriter:
             group.create_task(self._receive())
             group.create_task(self._finish_directories())
         assert self._root_id is not None
-        return TreeResult(self._root_id, self._counts, (*self._feed.failures(), *self._failures))
+        failures = (each for each in self._feed.failures() if not self._is_busy_folder(each))
+        return TreeResult(self._root_id, self._counts, (*failures, *self._failures))
+
+    def _is_busy_folder(self, failure: Failure) -> bool:
+        """A directory in which something came or went while its attributes were read, as /tmp is all the time: nothing of it is missing."""
+        return failure.reason == "changed" and hash(failure.path) in self._folders_read
 
     async def _load(self, tree_id: bytes | None) -> ParentTree | None:
         return await self._parents.load(tree_id) if self._parents and tree_id is not None else None
@@ -191,6 +198,7 @@ class TreeWriter:
             self._give_node(directory)
         else:
             self._wanted.append(Wanted(directory, entry, prefix))
+            self._folders_read.add(hash(entry.path))
             wants.append(entry.path)
 
     def _file(
