@@ -36,7 +36,13 @@ from tests.servers.sshd import GUEST, Sshd
 MIB = 1 << 20
 
 
-@pytest.fixture(params=["local", "ssh", "ssh-guest"])
+@pytest.fixture(
+    params=[
+        "local",
+        "ssh",
+        pytest.param("ssh-guest", marks=pytest.mark.slow),
+    ]  # the quick checks do without guests
+)
 async def host(request: pytest.FixtureRequest) -> AsyncIterator[OpenHost]:
     """Each member of the family, open."""
     if request.param == "local":

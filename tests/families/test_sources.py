@@ -33,7 +33,7 @@ from tests.families.sources import Equipped, drain, opened_source, read_item
 NASTY_NAME = 'it\'s "$(touch ran)"; `touch ran`\n & ü'
 
 
-@pytest.fixture(params=["local", "ssh"])
+@pytest.fixture(params=["local", pytest.param("ssh", marks=pytest.mark.slow)])
 async def host(request: pytest.FixtureRequest) -> AsyncIterator[OpenHost]:
     """Each kind of host, open."""
     if request.param == "local":
@@ -130,6 +130,7 @@ def _kill_shell(word: str) -> None:
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
             if words[:2] == ["sh", "-c"] and word in words[-1]:
+                process.suspend()  # or it starts its next child between the look and the kill
                 children = process.children(recursive=True)
                 process.kill()
                 for child in children:

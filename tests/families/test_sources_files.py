@@ -29,7 +29,7 @@ from tests.servers.tree_compare import describe, walk
 MIB = 1 << 20
 
 
-@pytest.fixture(params=["local", "ssh"])
+@pytest.fixture(params=["local", pytest.param("ssh", marks=pytest.mark.slow)])
 async def host(request: pytest.FixtureRequest) -> AsyncIterator[OpenHost]:
     """Each kind of host, open."""
     if request.param == "local":
