@@ -10,7 +10,8 @@ Sealed JSON
     their JSON (unpacked).
 
 Packs
-    Blobs, each sealed by itself, end to end, then a sealed header that lists them (pack). A blob (blob) is a piece of a file, cut by content
+    Blobs, each sealed by itself, end to end, then a sealed header that lists them (pack; pack_buffer
+    makes those of small blobs). A blob (blob) is a piece of a file, cut by content
     (chunker) and at most 8 MiB, or a tree (tree): the nodes of one directory (names, node_text). Its identifier is the SHA-256 of its
     plaintext, so what is there already is not stored again. It may be compressed (compression); then header and index say its plain
     length. Blobs of trees and of data lie in different packs. Index files say which blob is in which pack.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from engine.errors import DamagedError
 from engine.format import ids
@@ -22,6 +23,14 @@ class Encoded:
     """What is sealed: the frame, or the content itself."""
     uncompressed_length: int | None
     """Of the content where `payload` is a frame of it, else None."""
+
+
+class Prepared(NamedTuple):
+    """A blob ready to be sealed: what Encoded is, for many small ones."""
+
+    id: bytes
+    payload: Buffer
+    uncompressed_length: int | None
 
 
 _FAULT: Final = "this machine's memory or processor errs; nothing wrong was stored"
@@ -50,6 +59,26 @@ class BlobCoder:
         if is_verified and not self._decompressor.decompresses(frame, data):
             raise DamagedError("a blob does not read back as it was compressed", hint=_FAULT)
         return frame, len(data)
+
+    def compress_all(
+        self, contents: Sequence[tuple[bytes, Buffer]], blob_type: BlobType, *, is_verified: bool
+    ) -> list[Prepared]:
+        """As `compress`, of many small blobs with their ids. Each step is done for all before the next: see Sealer.seal_all.
+
+        Raises:
+            DamagedError: what would be stored does not read back as the data.
+        """
+        is_always, compress = blob_type == "tree", self._compressor.compress
+        frames = [compress(data, is_always=is_always and len(data) > 0) for _, data in contents]
+        if is_verified:
+            decompresses = self._decompressor.decompresses
+            for frame, (_, data) in zip(frames, contents, strict=True):
+                if frame is not None and not decompresses(frame, data):
+                    raise DamagedError("a blob does not read back as it was compressed", hint=_FAULT)
+        return [
+            Prepared(blob_id, data, None) if frame is None else Prepared(blob_id, frame, len(data))
+            for frame, (blob_id, data) in zip(frames, contents, strict=True)
+        ]
 
     def encode(self, data: Buffer, blob_type: BlobType) -> Encoded:
         """Hash and compress."""

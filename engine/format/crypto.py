@@ -13,7 +13,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -103,6 +105,9 @@ def derive(password: bytes, salt: bytes, n: int, r: int, p: int) -> MasterKey:
 class Sealer:
     """Seals and opens under one key. Not safe for use by two threads at once: each has its own."""
 
+    ROOM_BYTES: Final = 15
+    """What the cipher wants beyond what it writes: one byte less than a block."""
+
     __slots__ = ("_cipher", "_ivs", "_mac_r", "_scratch", "_tag_cipher")
 
     def __init__(self, key: MasterKey) -> None:
@@ -131,6 +136,56 @@ class Sealer:
         tag = Poly1305.generate_tag(self._mac_r + self._tag_cipher.update(iv), ciphertext)
         return b"".join((iv, ciphertext, tag))
 
+    def seal_all(self, plaintexts: Sequence[Buffer], target: memoryview) -> list[int]:
+        """Seals one after the other to the beginning of `target`, which has ROOM_BYTES to spare behind them. Returns where each ends.
+
+        Every step is done for all before the next: one kind of code at a time stays in the processor's cache, which for blobs of a few
+        kilobytes saves a quarter.
+        """
+        ends = list(accumulate([OVERHEAD_BYTES + len(each) for each in plaintexts]))
+        begins = [0, *ends[:-1]]
+        ivs = [self._next_iv() for _ in plaintexts]
+        cipher, room = self._cipher, self.ROOM_BYTES - TAG_BYTES
+        for begin, end, iv, plaintext in zip(begins, ends, ivs, plaintexts, strict=True):
+            cipher.reset_nonce(iv)
+            cipher.update_into(plaintext, target[begin + IV_BYTES : end + room])
+            target[begin : begin + IV_BYTES] = iv
+        keys = self._tag_keys(ivs)
+        for begin, end, key in zip(begins, ends, keys, strict=True):
+            tag = Poly1305.generate_tag(key, target[begin + IV_BYTES : end - TAG_BYTES])
+            target[end - TAG_BYTES : end] = tag
+        return ends
+
+    def seals_all(self, sealed: memoryview, ends: Sequence[int], plaintexts: Sequence[Buffer]) -> bool:
+        """Whether what `seal_all` left there opens to exactly these, each."""
+        begins = [0, *ends[:-1]]
+        ivs = [bytes(sealed[begin : begin + IV_BYTES]) for begin in begins]
+        keys = self._tag_keys(ivs)
+        try:
+            for begin, end, key in zip(begins, ends, keys, strict=True):
+                tag = bytes(sealed[end - TAG_BYTES : end])
+                Poly1305.verify_tag(key, sealed[begin + IV_BYTES : end - TAG_BYTES], tag)
+        except InvalidSignature:
+            return False
+        scratch = self._scratch_of(max(map(len, plaintexts), default=0))
+        cipher = self._cipher
+        for begin, end, iv, plaintext in zip(begins, ends, ivs, plaintexts, strict=True):
+            cipher.reset_nonce(iv)
+            size = cipher.update_into(sealed[begin + IV_BYTES : end - TAG_BYTES], scratch)
+            if size != len(plaintext) or not scratch.startswith(plaintext):
+                return False
+        return _ZERO_IV not in ivs
+
+    def _tag_keys(self, ivs: Sequence[bytes]) -> list[bytes]:
+        drawn, mac_r = self._tag_cipher.update(b"".join(ivs)), self._mac_r
+        return [mac_r + drawn[at : at + 16] for at in range(0, len(drawn), 16)]
+
+    def _scratch_of(self, size: int) -> bytearray:
+        """The buffer that is kept, with room for `size` bytes."""
+        if len(self._scratch) < size + self.ROOM_BYTES:
+            self._scratch = bytearray(max(size + self.ROOM_BYTES, SCRATCH_FROM_BYTES))
+        return self._scratch
+
     def open(self, sealed: Buffer) -> bytes:
         """The plaintext, once the tag was found right (compared in constant time).
 
@@ -151,10 +206,9 @@ class Sealer:
             return False
         if size < SCRATCH_FROM_BYTES:
             return self._cipher.update(ciphertext).startswith(plaintext)
-        if len(self._scratch) < size:
-            self._scratch = bytearray(size)
-        self._cipher.update_into(ciphertext, self._scratch)
-        return self._scratch.startswith(plaintext)
+        scratch = self._scratch_of(size)
+        self._cipher.update_into(ciphertext, scratch)
+        return scratch.startswith(plaintext)
 
     def _checked_ciphertext(self, sealed: Buffer) -> Buffer:
         """The ciphertext within `sealed`, its tag checked and the cipher set to its IV."""

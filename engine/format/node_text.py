@@ -35,9 +35,10 @@ _MINUTES: Final = tuple(b"%02d:%02d:" % divmod(minute, 60) for minute in range(1
 _SECONDS: Final = tuple(b"%02d" % second for second in range(60))
 _FIRST_SECOND: Final = -62_167_219_200
 """0000-01-01, where restic clamps times."""
+_FIRST_MINUTE: Final = _FIRST_SECOND // 60
 _YEAR_ONE: Final = -62_135_596_800
-_LAST_SECOND: Final = 253_402_300_799
-"""9999-12-31T23:59:59."""
+_LAST_MINUTE: Final = 253_402_300_799 // 60
+"""9999-12-31T23:59."""
 
 
 def go_mode(letter: str, mode: int) -> int:
@@ -76,13 +77,23 @@ def _owner(uid: int, gid: int, user: bytes, group: bytes) -> bytes:
 
 
 def _second(seconds: bytes) -> bytes:
-    """The text of a second since 1970, without the zone. Put together from parts that are ready: 0.4 us, where datetime takes 2."""
-    number = min(max(int(seconds), _FIRST_SECOND), _LAST_SECOND)
-    day, second = divmod(number, _DAY_S)
-    return _day(day) + _MINUTES[second // 60] + _SECONDS[second % 60]
+    """The text of a second since 1970, without the zone. Files of one time come together, so minutes are kept ready: 0.3 us, where datetime takes 2."""
+    minute, second = divmod(int(seconds), 60)
+    return _minute(minute) + _SECONDS[second] if _FIRST_MINUTE <= minute <= _LAST_MINUTE else _edge(minute)
 
 
-@functools.lru_cache(maxsize=4096)
+def _edge(minute: int) -> bytes:
+    """Before the first second or after the last one there is no other."""
+    return _minute(_FIRST_MINUTE) + b"00" if minute < _FIRST_MINUTE else _minute(_LAST_MINUTE) + b"59"
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def _minute(minute: int) -> bytes:
+    """The text of a minute since 1970, up to the last colon."""
+    day, rest = divmod(minute, 1440)
+    return _day(day) + _MINUTES[rest]
+
+
 def _day(day: int) -> bytes:
     """The text of a day since 1970, up to the T."""
     if day * _DAY_S < _YEAR_ONE:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, overload
 
 from engine.errors import DamagedError
 from engine.format.crypto import OVERHEAD_BYTES, Sealer
@@ -61,7 +61,51 @@ class Pack:
     parts: list[Buffer]
     """What the file consists of, in order; joined by whoever stores it."""
     size_bytes: int
-    entries: tuple[BlobEntry, ...]
+    entries: Sequence[BlobEntry]
+    index_json: bytes | None = None
+    """What an index file says of it, where whoever made the pack wrote that down already."""
+    on_done: Callable[[], None] | None = None
+    """To be called once, when nobody needs the parts any more: they lie in memory that is used again."""
+
+    def release(self) -> None:
+        """Says that the parts are not needed any more: the pack is stored, or given up."""
+        if self.on_done is not None:
+            self.on_done()
+
+
+class UniformEntries(Sequence[BlobEntry]):
+    """The entries of a pack of one type of blob: 41 bytes each until somebody looks at them, where a tuple takes five times that."""
+
+    __slots__ = ("_count", "_header", "plain_bytes", "size_bytes", "type")
+
+    def __init__(self, blob_type: str, header: bytes, count: int, plain_bytes: int, size_bytes: int) -> None:
+        self.type = blob_type
+        """An ids.BlobType."""
+        self.plain_bytes = plain_bytes
+        """Of all blobs, before compression and sealing."""
+        self.size_bytes = size_bytes
+        """Of the pack."""
+        self._header = header
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def has(self, blob_id: bytes) -> bool:
+        """Whether that blob is in it; at worst said of one that is not: its bytes may lie across two entries."""
+        return blob_id in self._header
+
+    def __iter__(self) -> Iterator[BlobEntry]:
+        return iter(decode_header(self._header))
+
+    @overload
+    def __getitem__(self, at: int) -> BlobEntry: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[BlobEntry]: ...
+
+    def __getitem__(self, at: int | slice) -> BlobEntry | Sequence[BlobEntry]:
+        return decode_header(self._header)[at]
 
 
 def entry_bytes(entry: BlobEntry) -> int:
@@ -76,14 +120,17 @@ def size_bytes(entries: Iterable[BlobEntry]) -> int:
 
 def encode_header(entries: Iterable[BlobEntry]) -> bytes:
     """The header before it is sealed. Offsets are not written: the entries must be in the order of the blobs, without gaps."""
-    parts = []
-    for entry in entries:
-        code = _PLAIN_CODES[entry.type]
-        if entry.uncompressed_length:
-            parts.append(_COMPRESSED_ENTRY.pack(code + 2, entry.length, entry.uncompressed_length, entry.id))
-        else:
-            parts.append(_PLAIN_ENTRY.pack(code, entry.length, entry.id))
-    return b"".join(parts)
+    return b"".join(
+        [encode_entry(entry.type, entry.id, entry.length, entry.uncompressed_length) for entry in entries]
+    )
+
+
+def encode_entry(blob_type: str, blob_id: bytes, length: int, uncompressed_length: int | None) -> bytes:
+    """One entry of `encode_header`."""
+    code = _PLAIN_CODES[blob_type]
+    if uncompressed_length:
+        return _COMPRESSED_ENTRY.pack(code + 2, length, uncompressed_length, blob_id)
+    return _PLAIN_ENTRY.pack(code, length, blob_id)
 
 
 def decode_header(plain: bytes) -> list[BlobEntry]:

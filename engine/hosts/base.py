@@ -186,6 +186,11 @@ class OpenHost(Protocol):
         """The name it has in the catalog, for messages."""
         ...
 
+    @property
+    def is_here(self) -> bool:
+        """Whether its files are this machine's, and commands on it may read just what this very process may."""
+        ...
+
     async def facts(self) -> Facts:
         """What the host is; asked once, kept."""
         ...

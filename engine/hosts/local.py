@@ -42,6 +42,11 @@ class LocalHost:
         del resolve_secret
         yield cls(definition, environment)
 
+    @property
+    def is_here(self) -> bool:
+        """See `base.OpenHost.is_here`. Not where commands run as another user, or with a priority that was asked for."""
+        return self._as_user is None and not self._is_gentle
+
     async def facts(self) -> Facts:
         """See `base.OpenHost.facts`."""
         async with self._asking:

@@ -82,6 +82,12 @@ class ChunkWorkers:
             for lane in range(len(self._lanes))
         ]
 
+    async def seen_ids(self, blob_type: BlobType) -> bytes:
+        """Waits until all is done; gives the ids of the blobs of that type that this session met, 32 bytes each. Raises: what a thread raised."""
+        await self.wait_until(lambda: not self._under_way)
+        with self._seen_turn:
+            return b"".join([blob_id for type_, blob_id in self._seen if type_ == blob_type])
+
     async def wait_until(self, is_so: Callable[[], bool]) -> None:
         """Waits until that is so; looked at after each chunk that a thread has done. Raises: what a thread raised."""
         while self._error is None and not is_so():

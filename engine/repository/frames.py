@@ -13,7 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from engine.storages.base import Buffer
 _PREFIX = struct.Struct("<1sIQ")
 _MAX_BODY_BYTES = 1 << 32
 _SOCKET_BUFFER_BYTES = 1 << 20
+_MOST_DESCRIPTORS = 4
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
@@ -60,15 +61,22 @@ class Channel:
         except OSError as error:
             raise RepositoryError("a worker process ended before its work was done") from error
 
-    async def receive(self, admit: Callable[[bytes, Any], Awaitable[None]] | None = None) -> Frame:
-        """The next frame. `admit` is awaited with its kind and header before there is memory for its body.
+    async def send_first(self, kind: bytes, header: Any, descriptors: Sequence[int]) -> None:
+        """As `send`, with open files for the worker, which then has them in `WorkerEnd.descriptors`; they stay the caller's to close.
 
-        Raises: RepositoryError where the worker is gone.
+        Only while nothing else is on its way there. Raises: RepositoryError where the worker is gone.
         """
+        head = _head(kind, header, 0)
+        try:
+            sent = socket.send_fds(self._connection, [head], list(descriptors))
+            await asyncio.get_running_loop().sock_sendall(self._connection, head[sent:])
+        except OSError as error:
+            raise RepositoryError("a worker process ended before its work was done") from error
+
+    async def receive(self) -> Frame:
+        """The next frame. Raises: RepositoryError where the worker is gone."""
         kind, header_bytes, body_bytes = _PREFIX.unpack(await self._exactly(_PREFIX.size))
         header = _decode(await self._exactly(header_bytes))
-        if admit is not None:
-            await admit(kind, header)
         return Frame(kind, header, await self._exactly(body_bytes))
 
     async def _exactly(self, length: int) -> bytearray:
@@ -109,6 +117,8 @@ class WorkerEnd:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self.descriptors: list[int] = []
+        """Open files that came with the last frame that had any; the worker's to close."""
 
     def send(self, kind: bytes, header: Any, parts: Sequence[Buffer] = ()) -> None:
         """Sends one frame, blocking while the parent is not reading."""
@@ -118,12 +128,19 @@ class WorkerEnd:
 
     def receive(self) -> Frame | None:
         """The next frame; None when the parent has closed."""
-        prefix = self._exactly(_PREFIX.size)
+        prefix = self._prefix()
         if prefix is None:
             return None
         kind, header_bytes, body_bytes = _PREFIX.unpack(prefix)
         header, body = self._exactly(header_bytes), self._exactly(body_bytes)
         return None if header is None or body is None else Frame(kind, _decode(header), body)
+
+    def _prefix(self) -> bytes | bytearray | None:
+        """The beginning of a frame, and the open files that come with it."""
+        first, descriptors, _, _ = socket.recv_fds(self._connection, _PREFIX.size, _MOST_DESCRIPTORS)
+        self.descriptors = descriptors or self.descriptors
+        rest = self._exactly(_PREFIX.size - len(first)) if first else None
+        return None if rest is None else first + rest
 
     def _exactly(self, length: int) -> bytearray | None:
         buffer = bytearray(length)

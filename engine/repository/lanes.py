@@ -77,9 +77,11 @@ class Lane:
     async def offer(self, finished: pack.Pack) -> None:
         """Hands over a pack; waits while too many are on their way. A dropped lane takes it and forgets it."""
         await self.wait_for_room()
-        if self.is_alive:
-            self._offered.append(finished)
-            self._changed.set()
+        if not self.is_alive:
+            finished.release()
+            return
+        self._offered.append(finished)
+        self._changed.set()
 
     async def wait_for_room(self) -> None:
         """Waits until a pack that is offered would be on its way at once."""
@@ -102,6 +104,7 @@ class Lane:
             except HoldfastError as error:
                 self.drop(error)
             finally:
+                finished.release()
                 self._uploading -= 1
                 self._changed.set()
 
@@ -163,7 +166,7 @@ class Lane:
 
         Raises: as `write_index`.
         """
-        self._offered.clear()
+        self._give_up_offered()
         await self._wait_until(lambda: not self._uploading)
         await self.write_index()
 
@@ -172,7 +175,8 @@ class Lane:
         await self.repository.storage.put(Key(Kind.PACK, finished.id.hex()), finished.parts)
         self.repository.index.add_pack(finished.id, finished.entries)
         self._count(finished)
-        self._unindexed.append(index_format.encode_pack(finished.id, finished.entries))
+        json = finished.index_json or index_format.encode_pack(finished.id, finished.entries)
+        self._unindexed.append(json)
         self._unindexed_blobs += len(finished.entries)
         is_due = self._clock.monotonic() - self._indexed_at >= INDEX_INTERVAL_S
         if is_due or self._unindexed_blobs >= index_format.FULL_BLOBS:
@@ -182,7 +186,13 @@ class Lane:
         statistics = self.statistics
         statistics.packs += 1
         statistics.stored_bytes += finished.size_bytes
-        for entry in finished.entries:
+        entries = finished.entries
+        if isinstance(entries, pack.UniformEntries):
+            statistics.added_bytes += entries.plain_bytes
+            statistics.data_blobs += len(entries) if entries.type == "data" else 0
+            statistics.tree_blobs += len(entries) if entries.type == "tree" else 0
+            return
+        for entry in entries:
             plain = entry.uncompressed_length or entry.length - 32
             statistics.added_bytes += plain
             if entry.type == "data":
@@ -197,8 +207,12 @@ class Lane:
             self._sealed_index = None
         if self.error is None:
             self.error = error
-        self._offered.clear()
+        self._give_up_offered()
         self._changed.set()
+
+    def _give_up_offered(self) -> None:
+        while self._offered:
+            self._offered.popleft().release()
 
     async def _wait_until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():

@@ -5,7 +5,9 @@
 | us | setup | keys, index files, options: over the socket pair, never in a command line or environment |
 | us | batch | blobs of one type, one after the other |
 | worker | result | their ids in order |
-| worker | pack | a full pack for a lane |
+| us | files | small files of this machine, as they were listed, for the worker to read |
+| worker | nodes | their nodes in order; an empty one where the file is not as it was listed |
+| worker | pack | a full pack for a lane, and the slot of shared memory that it lies in (slots.py) |
 | us | flush | no more for now |
 | worker | loose, flushed | what filled no pack; then the end |
 
@@ -16,20 +18,25 @@ the same worker's memory and are stored once.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from itertools import accumulate, pairwise
+from typing import Any, Literal
 
 from engine.errors import DamagedError, RepositoryError
 from engine.format.ids import BlobType
-from engine.format.pack import BlobEntry, Pack
+from engine.format.pack import Pack, UniformEntries
+from engine.format.pack_buffer import room_bytes
+from engine.model.entry import Entry
 from engine.repository import pool_worker
 from engine.repository.frames import Channel, Frame, start_workers
 from engine.repository.index import TYPES
 from engine.repository.lanes import Lane
 from engine.repository.packing import Loose, PackingOptions
+from engine.repository.slots import Slots, slot_bytes
 from engine.scope import task_scope
 
 BATCH_BYTES = 512 << 10
@@ -40,48 +47,63 @@ BACKLOG_BYTES = 2 << 20
 
 Receiver = Callable[[Sequence[Any], bytes], None]
 """Takes the tokens of a batch, and the ids of its blobs one after the other, 32 bytes each."""
+NodesReceiver = Callable[[Sequence[Any], Sequence[bytes]], None]
+"""Takes the tokens of a batch of files, and their nodes; an empty one where the file is not as it was listed."""
+Kind = Literal["data", "tree", "files"]
 
 
 class _Batch:
-    """Blobs of one type gathered for one worker."""
+    """Blobs of one type, or files to read, gathered for one worker."""
 
-    __slots__ = ("parts", "receiver", "size_bytes", "tokens", "type")
+    __slots__ = ("kind", "parts", "receiver", "size_bytes", "tokens")
 
-    def __init__(self, blob_type: BlobType, receiver: Receiver) -> None:
-        self.type = blob_type
+    def __init__(self, kind: Kind, receiver: Callable[..., None]) -> None:
+        self.kind = kind
         self.receiver = receiver
-        self.parts: list[bytes] = []
+        self.parts: list[Any] = []
+        """The blobs, or the entries of the files."""
         self.tokens: list[Any] = []
         self.size_bytes = 0
+
+    def frame(self) -> tuple[bytes, Any, Sequence[bytes]]:
+        """What is sent of it."""
+        if self.kind == "files":
+            return pool_worker.FILES, self.parts, ()
+        return (
+            pool_worker.BATCH,
+            {"type": self.kind, "sizes": list(map(len, self.parts))},
+            [b"".join(self.parts)],
+        )
 
 
 class _Worker:
     """The parent's side of one worker process."""
 
-    def __init__(self, channel: Channel, lanes: Sequence[Lane]) -> None:
+    def __init__(self, channel: Channel, lanes: Sequence[Lane], slots: Slots) -> None:
         self.channel = channel
+        self.slots = slots
         self.backlog_bytes = 0
         self.loose: list[list[Loose]] = [[] for _ in lanes]
         self.is_flushed = asyncio.Event()
         self.has_room = asyncio.Event()
         self.has_room.set()
         self._lanes = lanes
-        self._gathering: dict[BlobType, _Batch] = {}
+        self._gathering: dict[Kind, _Batch] = {}
         self._full: deque[_Batch] = deque()
         self._sent: deque[_Batch] = deque()
         self._turn = asyncio.Lock()
 
-    def add(self, blob_type: BlobType, data: bytes, token: Any, receiver: Receiver) -> bool:
-        """Gathers a blob; says whether a batch is full by now and `send` is due."""
-        batch = self._gathering.get(blob_type)
+    def add(self, kind: Kind, part: Any, size_bytes: int, token: Any, receiver: Callable[..., None]) -> bool:
+        """Gathers a blob or a file; says whether a batch is full by now and `send` is due."""
+        batch = self._gathering.get(kind)
         if batch is None:
-            batch = self._gathering[blob_type] = _Batch(blob_type, receiver)
-        batch.parts.append(data)
+            batch = self._gathering[kind] = _Batch(kind, receiver)
+        batch.parts.append(part)
         batch.tokens.append(token)
-        batch.size_bytes += len(data)
+        batch.size_bytes += size_bytes
         if batch.size_bytes < BATCH_BYTES and len(batch.parts) < BATCH_BLOBS:
             return False
-        self._full.append(self._gathering.pop(blob_type))
+        self._full.append(self._gathering.pop(kind))
         return True
 
     async def send(self, *, is_all: bool = False) -> None:
@@ -94,10 +116,7 @@ class _Worker:
                 batch = self._full.popleft()
                 self._sent.append(batch)
                 self.backlog_bytes += batch.size_bytes
-                sizes = [len(part) for part in batch.parts]
-                await self.channel.send(
-                    pool_worker.BATCH, {"type": batch.type, "sizes": sizes}, [b"".join(batch.parts)]
-                )
+                await self.channel.send(*batch.frame())
                 batch.parts.clear()
         if self.backlog_bytes > BACKLOG_BYTES:
             self.has_room.clear()
@@ -112,14 +131,12 @@ class _Worker:
     async def listen(self) -> None:
         """Takes what the worker says, until the task is cancelled. Waiting for a lane here stops the worker: that is the back-pressure."""
         while True:
-            frame = await self.channel.receive(self._admit)
+            frame = await self.channel.receive()
             match frame.kind:
-                case pool_worker.RESULT:
+                case pool_worker.RESULT | pool_worker.NODES:
                     self._take_result(frame)
                 case pool_worker.PACK:
-                    entries = tuple(BlobEntry(*entry) for entry in frame.header["entries"])
-                    finished = Pack(frame.header["id"], [frame.body], len(frame.body), entries)
-                    await self._lanes[frame.header["lane"]].offer(finished)
+                    await self._lanes[frame.header["lane"]].offer(self._pack(frame.header))
                 case pool_worker.LOOSE:
                     self._take_loose(frame)
                 case pool_worker.FLUSHED:
@@ -127,10 +144,14 @@ class _Worker:
                 case _:
                     _raise_error(frame.header)
 
-    async def _admit(self, kind: bytes, header: Any) -> None:
-        """A pack is left with the worker until its lane can take it on its way."""
-        if kind == pool_worker.PACK:
-            await self._lanes[header["lane"]].wait_for_room()
+    def _pack(self, header: Any) -> Pack:
+        blobs, trailer = self.slots.view(header["slot"], header["blobs_bytes"]), header["trailer"]
+        size_bytes = len(blobs) + len(trailer)
+        entries = UniformEntries(
+            header["type"], header["header"], header["count"], header["plain_bytes"], size_bytes
+        )
+        free = functools.partial(self.slots.free, header["slot"])
+        return Pack(header["id"], [blobs, trailer], size_bytes, entries, header["index_json"], free)
 
     def _take_result(self, frame: Frame) -> None:
         batch = self._sent.popleft()
@@ -138,12 +159,13 @@ class _Worker:
         self.backlog_bytes -= batch.size_bytes
         if self.backlog_bytes <= BACKLOG_BYTES:
             self.has_room.set()
-        batch.receiver(batch.tokens, body)
+        batch.receiver(batch.tokens, body if frame.kind == pool_worker.RESULT else _split(body, frame.header))
 
     def _take_loose(self, frame: Frame) -> None:
         view = memoryview(frame.body)
         begin = 0
-        for blob_type, blob_id, length, uncompressed_length in frame.header["blobs"]:
+        blob_type = frame.header["type"]
+        for blob_id, length, uncompressed_length in frame.header["blobs"]:
             sealed = bytes(view[begin : begin + length])
             self.loose[frame.header["lane"]].append(Loose(blob_type, blob_id, sealed, uncompressed_length))
             begin += length
@@ -152,25 +174,39 @@ class _Worker:
 class Pool:
     """The workers, ready. Made by `open_pool`."""
 
-    def __init__(self, workers: Sequence[_Worker], listeners: Sequence[asyncio.Task[None]]) -> None:
+    def __init__(self, workers: Sequence[_Worker]) -> None:
         self._workers = workers
-        self._listeners = listeners
+        self._listeners: list[asyncio.Task[None]] = []
+
+    def listen(self, group: asyncio.TaskGroup) -> None:
+        """Starts listening to the workers, until `close`."""
+        self._listeners = [group.create_task(worker.listen()) for worker in self._workers]
 
     def close(self) -> None:
-        """Stops listening. After `drain` the workers have nothing more to say, and their channels can serve another pool."""
+        """Stops listening, and lets go of the shared memory. After `drain` the workers have nothing more to say, and their channels can serve another pool."""
         for listener in self._listeners:
             listener.cancel()
+        for worker in self._workers:
+            worker.slots.close()
 
     def put(self, blob_type: BlobType, data: bytes, token: Any, receiver: Receiver) -> _Worker | None:
         """Takes one small blob. `receiver` is told its id with its token, on the event loop, once its batch is stored.
 
         Where a worker is returned, `make_room` is due before the next `put`. All blobs of one type have the same receiver.
         """
+        size_bytes = len(data)
+        worker = self._worker_for(size_bytes)
+        return worker if worker.add(blob_type, data, size_bytes, token, receiver) else None
+
+    def read(self, entry: Entry, token: Any, receiver: NodesReceiver) -> _Worker | None:
+        """As `put`, of a small file of this machine that the worker is to read; `receiver` is told its node."""
+        worker = self._worker_for(entry.size)
+        return worker if worker.add("files", entry, entry.size, token, receiver) else None
+
+    def _worker_for(self, size_bytes: int) -> _Worker:
         workers = self._workers
-        worker = workers[len(data) % len(workers)]
-        if worker.backlog_bytes > BACKLOG_BYTES:
-            worker = min(workers, key=_backlog)
-        return worker if worker.add(blob_type, data, token, receiver) else None
+        worker = workers[size_bytes % len(workers)]
+        return worker if worker.backlog_bytes <= BACKLOG_BYTES else min(workers, key=_backlog)
 
     async def make_room(self, worker: _Worker) -> None:
         """Sends that worker's full batches; waits while it is far behind."""
@@ -196,9 +232,16 @@ class Pool:
 
 
 async def open_pool(
-    lanes: Sequence[Lane], channels: Sequence[Channel], options: PackingOptions, group: asyncio.TaskGroup
+    lanes: Sequence[Lane],
+    channels: Sequence[Channel],
+    options: PackingOptions,
+    group: asyncio.TaskGroup,
+    seen: Mapping[BlobType, bytes],
 ) -> Pool:
-    """Sets the workers up for these lanes; they are listened to by tasks of `group` until `close`. The channels stay the caller's."""
+    """Sets the workers up for these lanes; they are listened to by tasks of `group` until `close`. The channels stay the caller's.
+
+    `seen` are the ids of the blobs that this session stored before, 32 bytes each: they are not stored again.
+    """
     setup = {
         "lanes": [
             {
@@ -208,14 +251,22 @@ async def open_pool(
             }
             for lane in lanes
         ],
+        "seen": seen,
         "compression": options.compression,
         "is_verified": options.is_verified,
         "pack_bytes": options.pack_bytes,
     }
-    workers = [_Worker(channel, lanes) for channel in channels]
-    for worker in workers:
-        await worker.channel.send(pool_worker.SETUP, setup)
-    return Pool(workers, [group.create_task(worker.listen()) for worker in workers])
+    room = slot_bytes(room_bytes(options.pack_bytes, pool_worker.LONGEST_BYTES))
+    workers = [_Worker(channel, lanes, Slots(room)) for channel in channels]
+    pool = Pool(workers)
+    try:
+        for worker in workers:
+            await worker.channel.send_first(pool_worker.SETUP, setup, worker.slots.descriptors)
+    except BaseException:
+        pool.close()
+        raise
+    pool.listen(group)
+    return pool
 
 
 class Processes:
@@ -250,6 +301,10 @@ class Processes:
             start_workers("pool_worker", os.cpu_count() or 1)
         )
         return self._channels
+
+
+def _split(body: bytes, lengths: Sequence[int]) -> list[bytes]:
+    return [body[begin:end] for begin, end in pairwise(accumulate(lengths, initial=0))]
 
 
 def _backlog(worker: _Worker) -> int:

@@ -15,6 +15,11 @@ Xattrs = tuple[tuple[bytes, bytes], ...]
 class Feed(Protocol):
     """What a tree is read from: sources.base.TreeFeed, as far as it is used here."""
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the listed paths are this machine's, for this process to open."""
+        ...
+
     def entries(self) -> AsyncIterator[Sequence[Entry]]:
         """The listing."""
         ...
@@ -51,6 +56,16 @@ class BlobSink(Protocol):
         self, data: bytes, token: Any, receiver: Callable[[Sequence[Any], bytes], None]
     ) -> Awaitable[None] | None:
         """One data blob; `receiver` gets tokens and ids later. What is returned is to be awaited before the next."""
+        ...
+
+    def can_read_here(self, files: int) -> bool:
+        """Whether so many more small files of this machine are worth `read_here`."""
+        ...
+
+    async def read_here(
+        self, wanted: Sequence[tuple[Entry, Any]], receiver: Callable[[Sequence[Any], Sequence[bytes]], None]
+    ) -> None:
+        """Small files of this machine; `receiver` gets tokens and nodes later, an empty node where the feed is to be asked."""
         ...
 
     async def save_stream(self, stream: AsyncIterator[bytes]) -> StreamResult:

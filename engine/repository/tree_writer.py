@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 
 from engine.errors import HostileListingError
 from engine.events import Emit, Progress
+from engine.format.chunker import MIN_BYTES as SMALL_BYTES
 from engine.format.ids import digest
 from engine.format.tree import encode_tree, node_prefix, node_suffix
 from engine.model.entry import Entry, Failure, Fetched
@@ -26,6 +27,8 @@ TELL_EVERY_BYTES = 4 << 20
 """Of a large file progress is told each time so much more was read."""
 ENTRIES_AT_ONCE = 16_384
 """A directory with more entries is looked at in parts, and not remembered."""
+_Here = tuple[Entry, tuple[Directory, Entry, bool]]
+"""A small file of this machine, and what belongs to it: its directory, itself, and whether the parent snapshot has one of its name."""
 
 
 class TreeWriter:
@@ -53,6 +56,11 @@ class TreeWriter:
         self._folders_read: set[int] = set()
         """Hashes of the paths of directories whose attributes were asked for."""
         self._left_out: frozenset[bytes] = frozenset()
+        self._reading = 0
+        """Files that workers read on this machine and have not told of."""
+        self._has_read = asyncio.Event()
+        self._refused: list[Wanted] = []
+        """Those that a worker did not find as they were listed: the feed is asked for them."""
 
     async def run(self, parent_tree: bytes | None, left_out: frozenset[bytes] = frozenset()) -> TreeResult:
         """Reads the feed to its end and stores everything but the files of the paths `left_out`.
@@ -98,18 +106,28 @@ class TreeWriter:
                 if len(directory.entries) >= ENTRIES_AT_ONCE:
                     directory.is_partial = True
                     await self._look_at_entries(directory, wants)
-            if wants:
-                await self._feed.want(wants)
+            await self._want(wants)
             self._progress(batch[-1].path if batch else b"")
         wants = []
         above_root: Directory | None = current
         while above_root is not None:
             await self._settle(above_root, wants)
             above_root = above_root.above
-        if wants:
-            await self._feed.want(wants)
-        await self._feed.end_of_wants()
         self._is_listed = True
+        await self._want(wants)
+        await self._sink.nudge()
+        while self._reading:
+            self._has_read.clear()
+            await self._has_read.wait()
+        await self._want([])
+        await self._feed.end_of_wants()
+
+    async def _want(self, paths: list[bytes]) -> None:
+        """Asks the feed for these, which stand among the wanted already, and for what workers could not read."""
+        refused, self._refused = self._refused, []
+        self._wanted.extend(refused)
+        if refused or paths:
+            await self._feed.want([*paths, *(wanted.entry.path for wanted in refused)])
 
     async def _leave(self, directory: Directory, entry: Entry, wants: list[bytes]) -> Directory:
         await self._settle(directory, wants)
@@ -157,19 +175,24 @@ class TreeWriter:
     async def _look_at_entries(self, directory: Directory, wants: list[bytes]) -> None:
         old = await self._old_tree(directory)
         files = size_bytes = 0
+        here: list[_Here] | None = None
+        if self._feed.is_here and self._sink.can_read_here(len(directory.entries)):
+            here = []
         for entry in directory.entries:
-            prefix = node_prefix(entry)
             if entry.type == "d":
-                self._folder(directory, entry, prefix, wants)
+                self._folder(directory, entry, node_prefix(entry), wants)
             elif entry.path in self._left_out:
                 directory.is_partial = True
             else:
                 if entry.type == "f":
                     files += 1
                     size_bytes += entry.size
-                self._file(directory, old, entry, prefix, wants)
+                self._file(directory, old, entry, wants, here)
         directory.totals = (files, size_bytes)
         directory.entries.clear()
+        if here:
+            self._reading += len(here)
+            await self._sink.read_here(here, self._read)
 
     async def _old_tree(self, directory: Directory) -> ParentTree | None:
         """The parent snapshot's tree of the directory, read when it is first asked for, from the first directory above whose is known."""
@@ -202,18 +225,32 @@ class TreeWriter:
             wants.append(entry.path)
 
     def _file(
-        self, directory: Directory, old: ParentTree | None, entry: Entry, prefix: bytes, wants: list[bytes]
+        self,
+        directory: Directory,
+        old: ParentTree | None,
+        entry: Entry,
+        wants: list[bytes],
+        here: list[_Here] | None,
     ) -> None:
-        rest = old.rest_by_prefix.get(prefix) if old is not None else None
+        """`here` takes what a worker can read by itself; None where none shall."""
         is_file = entry.type == "f"
+        is_for_here = here is not None and is_file and entry.links == 1 and entry.size <= SMALL_BYTES
+        if is_for_here and old is None:
+            self._read_here(directory, entry, here, is_known=False)
+            return
+        prefix = node_prefix(entry)
+        rest = old.rest_by_prefix.get(prefix) if old is not None else None
         if rest is not None:
             directory.nodes.append((_name(entry), prefix + rest))
             if is_file:
                 self._counts.add_unmodified(1, entry.size)
                 self._done_bytes += entry.size
             return
-        directory.waiting += 1
         is_known = old is not None and old.has_name(prefix)
+        if is_for_here:
+            self._read_here(directory, entry, here, is_known=is_known)
+            return
+        directory.waiting += 1
         if is_file:
             self._counts.add_file(entry.size, is_known=is_known)
         wanted = Wanted(directory, entry, prefix, is_known=is_known)
@@ -229,6 +266,14 @@ class TreeWriter:
             self._links[inode] = wanted
         self._wanted.append(wanted)
         wants.append(entry.path)
+
+    def _read_here(
+        self, directory: Directory, entry: Entry, here: list[_Here] | None, *, is_known: bool
+    ) -> None:
+        assert here is not None
+        directory.waiting += 1
+        self._counts.add_file(entry.size, is_known=is_known)
+        here.append((entry, (directory, entry, is_known)))
 
     # --- the contents -----------------------------------------------------------------------------------------------------------------
 
@@ -285,6 +330,18 @@ class TreeWriter:
     def _stored(self, tokens: Sequence[tuple[Wanted, Xattrs, int]], ids: bytes) -> None:
         for number, (wanted, xattrs, size_bytes) in enumerate(tokens):
             self._content_arrived(wanted, xattrs, (ids[32 * number : 32 * number + 32],), size_bytes)
+
+    def _read(self, tokens: Sequence[tuple[Directory, Entry, bool]], nodes: Sequence[bytes]) -> None:
+        """Workers have read these files."""
+        for (directory, entry, is_known), node in zip(tokens, nodes, strict=True):
+            if node:
+                self._done_bytes += entry.size
+                directory.nodes.append((_name(entry), node))
+                self._one_less(directory)
+            else:
+                self._refused.append(Wanted(directory, entry, node_prefix(entry), is_known=is_known))
+        self._reading -= len(tokens)
+        self._has_read.set()
 
     def _content_arrived(
         self, wanted: Wanted, xattrs: Xattrs, content: tuple[bytes, ...], size_bytes: int

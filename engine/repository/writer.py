@@ -22,9 +22,11 @@ from engine.format.allocator import tune_allocator
 from engine.format.chunker import StreamChunker
 from engine.format.ids import BlobType, digest
 from engine.format.snapshot import Snapshot
+from engine.model.entry import Entry
 from engine.repository import chunk_workers, pool, wholeness
 from engine.repository.folder_memory import FolderMemory
 from engine.repository.frames import Channel
+from engine.repository.index import TYPES
 from engine.repository.lanes import Lane, LaneStatistics
 from engine.repository.lock import HeldLock
 from engine.repository.packing import Loose, PackingOptions
@@ -152,6 +154,24 @@ class WriteSession:
         if (worker := self._pool.put("data", data, token, receiver)) is not None:
             await self._pool.make_room(worker)
 
+    def can_read_here(self, files: int) -> bool:
+        """Whether so many more small files of this machine are worth worker processes that read them; the first few are not."""
+        self._few += files
+        return self._start_pool is not None and self._few > FEW
+
+    async def read_here(self, wanted: Sequence[tuple[Entry, Any]], receiver: pool.NodesReceiver) -> None:
+        """Has workers read and store small files of this machine; `receiver` is told tokens and nodes as `put_small` tells ids.
+
+        Only after `can_read_here`. Waits while the workers are far behind.
+        """
+        self._begin_blob()
+        if self._pool is None:
+            assert self._start_pool is not None
+            self._pool = await self._start_pool()
+        for entry, token in wanted:
+            if (worker := self._pool.read(entry, token, receiver)) is not None:
+                await self._pool.make_room(worker)
+
     async def save_tree_blob(self, data: bytes, tree_id: bytes | None = None) -> bytes:
         """Stores one tree, where a repository lacks it; returns its id."""
         tree_id = tree_id or digest(data)
@@ -268,7 +288,7 @@ async def open_session(
             for _ in range(lane.uploads):
                 group.create_task(lane.upload())
         workers = await stack.enter_async_context(chunk_workers.start(lanes, packing))
-        starter = _PoolStarter(lanes, processes, packing, group) if processes is not None else None
+        starter = _PoolStarter(lanes, processes, packing, group, workers) if processes is not None else None
         session = WriteSession(lanes, workers, starter.start if starter is not None else None, emit)
         watching = group.create_task(workers.watch())
         try:
@@ -302,7 +322,9 @@ class _PoolStarter:
         processes: pool.Processes,
         packing: PackingOptions,
         group: asyncio.TaskGroup,
+        workers: chunk_workers.ChunkWorkers,
     ) -> None:
+        self._workers = workers
         self._lanes = lanes
         self._processes = processes
         self._packing = packing
@@ -312,7 +334,8 @@ class _PoolStarter:
 
     async def start(self) -> pool.Pool:
         self._channels = await self._processes.take()
-        self._pool = await pool.open_pool(self._lanes, self._channels, self._packing, self._group)
+        seen = {type_: await self._workers.seen_ids(type_) for type_ in TYPES}
+        self._pool = await pool.open_pool(self._lanes, self._channels, self._packing, self._group, seen)
         return self._pool
 
     def give_back(self) -> None:

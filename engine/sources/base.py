@@ -60,6 +60,11 @@ class TreeFeed(Protocol):
     Order is the contract: `contents` yields wanted entries in the order in which they were wanted; one that is missing there failed.
     """
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the listed paths are this machine's and open to this very process: the caller may read plain files itself, and want only the rest."""
+        ...
+
     def entries(self) -> AsyncIterator[Sequence[Entry]]:
         """The listing in batches. A directory comes before what is in it, and all that is below it comes before its next sibling;
         siblings come in no order. Ancestors of the roots come too, as directories. Raises: PathMissingError, HostileListingError, HostError.

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine.model.entry import Entry, Failure, Fetched
 
@@ -65,10 +66,12 @@ def directories(*made: Made) -> list[Made]:
 class MadeFeed:
     """See `sources.base.TreeFeed`. `wanted` tells what was asked for."""
 
+    is_here = False
+
     def __init__(self, made: Iterable[Made], batch: int = 3) -> None:
-        self._made = list(made)
+        self.made = list(made)
         self._batch = batch
-        self._by_path = {each.path.encode(): each for each in self._made}
+        self._by_path = {each.path.encode(): each for each in self.made}
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._sent: set[int] = set()
         self._failures: list[Failure] = []
@@ -76,9 +79,9 @@ class MadeFeed:
 
     async def entries(self) -> AsyncIterator[Sequence[Entry]]:
         """The listing, a few at a time."""
-        for begin in range(0, len(self._made), self._batch):
+        for begin in range(0, len(self.made), self._batch):
             await asyncio.sleep(0)
-            yield [each.entry() for each in self._made[begin : begin + self._batch]]
+            yield [each.entry() for each in self.made[begin : begin + self._batch]]
 
     async def want(self, paths: Sequence[bytes]) -> None:
         """Asks."""
@@ -135,3 +138,29 @@ def changed(made: Sequence[Made], path: str, **fields: object) -> list[Made]:
 def files_feed(*named: tuple[str, bytes]) -> MadeFeed:
     """A feed of plain files and the directories above them."""
     return MadeFeed(directories(*(Made(path, content) for path, content in named)))
+
+
+class HereFeed(MadeFeed):
+    """A folder of this machine, whose plain files the caller may read itself; `stale` are listed as they are no more."""
+
+    is_here = True
+
+    def __init__(self, folder: Path, stale: Iterable[str] = ()) -> None:
+        names = sorted(path.name for path in folder.iterdir())
+        root = str(folder).lstrip("/")
+        super().__init__(
+            directories(*(Made(f"{root}/{name}", (folder / name).read_bytes()) for name in names)), batch=40
+        )
+        self._root = root
+        self._stale = frozenset(stale)
+
+    async def entries(self) -> AsyncIterator[Sequence[Entry]]:
+        """The listing, with the change times that the files have."""
+        async for batch in super().entries():
+            yield [self._as_it_is(entry) for entry in batch]
+
+    def _as_it_is(self, entry: Entry) -> Entry:
+        status = Path("/" + entry.path.decode()).lstat()
+        ctime = b"%d.%09d0" % divmod(status.st_ctime_ns, 10**9)
+        is_stale = entry.path.decode().rpartition("/")[2] in self._stale
+        return entry if entry.type == "d" or is_stale else entry._replace(ctime=ctime)

@@ -116,6 +116,11 @@ class Equipped(OpenHost):
         """See `base.OpenHost.name`."""
         return self._host.name
 
+    @property
+    def is_here(self) -> bool:
+        """See `base.OpenHost.is_here`."""
+        return self._host.is_here
+
     async def facts(self) -> Facts:
         """See `base.OpenHost.facts`."""
         facts = await self._host.facts()

@@ -221,7 +221,7 @@ class FormatOnly:
             builder.add(blob_type, each.id, sealed, each.uncompressed_length)
         made = builder.finish()
         self._write(f"data/{made.id.hex()[:2]}/{made.id.hex()}", b"".join(made.parts))
-        self._packs.append((made.id, made.entries))
+        self._packs.append((made.id, tuple(made.entries)))
         return [each.id for each in encoded]
 
     def finish(self, root_tree: bytes) -> None:

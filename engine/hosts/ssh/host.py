@@ -60,6 +60,11 @@ class SshHost:
             await host._connect()
             yield host
 
+    @property
+    def is_here(self) -> bool:
+        """See `base.OpenHost.is_here`. Never, whatever its address."""
+        return False
+
     async def facts(self) -> Facts:
         """See `base.OpenHost.facts`."""
         async with self._asking:

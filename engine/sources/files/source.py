@@ -122,8 +122,15 @@ class _Feed:
     """See `base.TreeFeed`."""
 
     def __init__(
-        self, journal: Journal, lister: _Lister, fetcher: _Fetcher, above: Mapping[bytes, Sequence[Entry]]
+        self,
+        journal: Journal,
+        lister: _Lister,
+        fetcher: _Fetcher,
+        above: Mapping[bytes, Sequence[Entry]],
+        *,
+        is_here: bool,
     ) -> None:
+        self.is_here = is_here
         self._journal = journal
         self._lister = lister
         self._fetcher = fetcher
@@ -158,7 +165,7 @@ class _Feed:
             fetcher = TarFetcher(host, journal, group)
         else:
             fetcher = walk.WalkFetcher(files, journal)
-        return cls(journal, lister, fetcher, above)
+        return cls(journal, lister, fetcher, above, is_here=host.is_here and facts.has_gnu_find)
 
     async def entries(self) -> AsyncIterator[Sequence[Entry]]:
         """See `base.TreeFeed.entries`."""

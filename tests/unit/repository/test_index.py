@@ -9,7 +9,7 @@ import pytest
 
 from engine.errors import DamagedError
 from engine.format import index as index_format
-from engine.format.pack import BlobEntry, size_bytes
+from engine.format.pack import BlobEntry, UniformEntries, encode_header, size_bytes
 from engine.repository import cache, index_builder
 from engine.repository.index import Index
 from engine.repository.index_builder import IndexBuilder
@@ -299,3 +299,28 @@ def test_heaps_that_grow_are_spilled(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(packed) == 120
     assert all(packed.data.find(_id(1000 * number + 2)) >= 0 for number in range(40))
     packed.close()
+
+
+def _uniform(number: int, type_: str = "data") -> tuple[bytes, UniformEntries, list[BlobEntry]]:
+    pack_id, entries = _pack(number, 40, type_)
+    header = encode_header(entries)
+    plain_bytes = sum(each.uncompressed_length or each.length - 32 for each in entries)
+    return pack_id, UniformEntries(type_, header, 40, plain_bytes, size_bytes(entries)), entries
+
+
+@pytest.mark.parametrize("asked", [1, 500], ids=["seldom", "often"])
+def test_a_uniform_packs_blobs_are_found_like_any_others(asked: int) -> None:
+    """They are taken apart only when somebody asks; nobody may notice."""
+    index, plain = Index(), Index()
+    for number in range(20):
+        pack_id, uniform, entries = _uniform(number, "tree" if number % 5 == 0 else "data")
+        index.add_pack(pack_id, uniform)
+        plain.add_pack(pack_id, entries)
+    wanted = [blob for blob in plain.blobs() if blob.type == "data"][:asked]
+    assert not index.has("data", _id(999_999))
+    assert [index.lookup("data", blob.id) for blob in wanted] == [blob.location for blob in wanted]
+    assert index.blob_count == plain.blob_count == len(list(index.blobs()))
+    assert sorted(index.packs()) == sorted(plain.packs())
+    assert index.added_ids("tree") == plain.added_ids("tree")
+    by_pack = {info.id: entries for info, entries in plain.packs_with_blobs()}
+    assert {info.id: entries for info, entries in index.packs_with_blobs()} == by_pack

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 
 import psutil
 import pytest
@@ -21,7 +22,7 @@ from engine.storages.base import Kind
 from tests.fakes.faulty_storage import Fault, FaultyStorage
 from tests.fakes.memory_storage import MemoryStorage
 from tests.fakes.small_repositories import expected, files, make, reopen, session, snapshot, tree_contents
-from tests.fakes.tree_feed import Made, MadeFeed, directories
+from tests.fakes.tree_feed import HereFeed, Made, MadeFeed, directories
 
 pytestmark = pytest.mark.slow
 """Each test starts processes."""
@@ -87,6 +88,20 @@ async def test_equal_files_are_stored_once(processes: pool.Processes) -> None:
         await writing.save_tree(MadeFeed(made), None)
         await writing.flush()
         assert writing.statistics[0].data_blobs <= len(MANY) + 1
+
+
+async def test_what_threads_stored_before_the_processes_came_is_not_stored_again(
+    processes: pool.Processes,
+) -> None:
+    """The first few files are like the later ones in many a tree."""
+    opened = await make(MemoryStorage())
+    made = directories(
+        *(Made(f"srv/{number:04d}", b"the same " * (1 + number % 50)) for number in range(300))
+    )
+    async with session(opened, processes=processes) as writing:
+        await writing.save_tree(MadeFeed(made), None)
+        await writing.flush()
+        assert writing.statistics[0].data_blobs == 50
 
 
 async def test_what_the_repository_has_is_not_stored_again(processes: pool.Processes) -> None:
@@ -241,3 +256,55 @@ async def test_a_slow_storage_stops_the_workers_and_not_the_memory(processes: po
             gate.opened.set()
         await writing.flush()
     assert await tree_contents(opened, task.result().tree_id) == expected(made)
+
+
+def _folder(tmp_path: Path, count: int = writer.FEW + 150) -> Path:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"file-{number:04d}").write_bytes(b"%d " % number * (number % 50))
+    return folder
+
+
+async def _write_here(opened: Repository, feed: HereFeed, processes: pool.Processes) -> bytes:
+    async with session(opened, processes=processes, packing=SMALL_PACKS) as writing:
+        result = await writing.save_tree(feed, None)
+        await writing.commit(snapshot(result.tree_id))
+    return result.tree_id
+
+
+async def test_files_of_this_machine_are_read_by_the_workers(
+    processes: pool.Processes, tmp_path: Path
+) -> None:
+    """Nobody is asked for them, but for the directories' own attributes; and the tree is the same as if all had been asked for."""
+    folder = _folder(tmp_path)
+    storage = MemoryStorage()
+    feed = HereFeed(folder)
+    tree_id = await _write_here(await make(storage), feed, processes)
+    made = feed.made
+    assert await tree_contents(await reopen(storage), tree_id) == expected(made)
+    assert {each.path.encode() for each in made if each.type == "d"} == set(feed.wanted)
+
+
+async def test_what_a_worker_does_not_find_as_it_was_listed_is_asked_for(
+    processes: pool.Processes, tmp_path: Path
+) -> None:
+    """It changed, went away, or may not be read: the host's own tool says which."""
+    folder = _folder(tmp_path)
+    stale = [f"file-{number:04d}" for number in range(0, 200, 7)]
+    storage = MemoryStorage()
+    feed = HereFeed(folder, stale)
+    tree_id = await _write_here(await make(storage), feed, processes)
+    asked = {path.rpartition(b"/")[2].decode() for path in feed.wanted}
+    assert set(stale) < asked
+    assert await tree_contents(await reopen(storage), tree_id) == expected(feed.made)
+
+
+async def test_the_first_few_files_are_no_reason_to_start_workers(
+    processes: pool.Processes, tmp_path: Path
+) -> None:
+    """A backup of a folder of settings must not take longer to start than to run."""
+    feed = HereFeed(_folder(tmp_path, count=10))
+    await _write_here(await make(MemoryStorage()), feed, processes)
+    assert _workers() == []
+    assert len(feed.wanted) == len(feed.made)
