@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import accumulate, pairwise
-from typing import Any, Literal
+from typing import Any
 
 from engine.errors import DamagedError, RepositoryError
 from engine.format.ids import BlobType
@@ -47,33 +47,66 @@ BACKLOG_BYTES = 2 << 20
 
 Receiver = Callable[[Sequence[Any], bytes], None]
 """Takes the tokens of a batch, and the ids of its blobs one after the other, 32 bytes each."""
-NodesReceiver = Callable[[Sequence[Any], Sequence[bytes]], None]
-"""Takes the tokens of a batch of files, and their nodes; an empty one where the file is not as it was listed."""
-Kind = Literal["data", "tree", "files"]
+NodesReceiver = Callable[[Any, Sequence[Entry], Sequence[bytes]], None]
+"""Takes the token of some files, the files, and their nodes; an empty one where the file is not as it was listed."""
 
 
 class _Batch:
-    """Blobs of one type, or files to read, gathered for one worker."""
+    """Blobs of one type gathered for one worker."""
 
-    __slots__ = ("kind", "parts", "receiver", "size_bytes", "tokens")
+    __slots__ = ("parts", "receiver", "size_bytes", "tokens", "type")
 
-    def __init__(self, kind: Kind, receiver: Callable[..., None]) -> None:
-        self.kind = kind
+    def __init__(self, blob_type: BlobType, receiver: Receiver) -> None:
+        self.type = blob_type
         self.receiver = receiver
-        self.parts: list[Any] = []
-        """The blobs, or the entries of the files."""
+        self.parts: list[bytes] = []
         self.tokens: list[Any] = []
         self.size_bytes = 0
 
+    @property
+    def count(self) -> int:
+        """How many blobs."""
+        return len(self.parts)
+
+    def frame(self) -> tuple[bytes, Any, Sequence[bytes]]:
+        """What is sent of it; it is forgotten here."""
+        sizes, body = list(map(len, self.parts)), b"".join(self.parts)
+        self.parts.clear()
+        return pool_worker.BATCH, {"type": self.type, "sizes": sizes}, [body]
+
+    def take(self, frame: Frame) -> None:
+        """The worker's answer."""
+        self.receiver(self.tokens, bytes(frame.body))
+
+
+class _FilesBatch:
+    """Files gathered for one worker to read."""
+
+    __slots__ = ("count", "shares", "size_bytes")
+
+    def __init__(self) -> None:
+        self.shares: list[tuple[NodesReceiver, Any, list[Entry]]] = []
+        self.count = 0
+        self.size_bytes = 0
+
+    def add(self, entries: list[Entry], token: Any, receiver: NodesReceiver) -> None:
+        """Files that are answered for together."""
+        self.shares.append((receiver, token, entries))
+        self.count += len(entries)
+        self.size_bytes += sum([entry.size for entry in entries])
+
     def frame(self) -> tuple[bytes, Any, Sequence[bytes]]:
         """What is sent of it."""
-        if self.kind == "files":
-            return pool_worker.FILES, self.parts, ()
-        return (
-            pool_worker.BATCH,
-            {"type": self.kind, "sizes": list(map(len, self.parts))},
-            [b"".join(self.parts)],
-        )
+        return pool_worker.FILES, [entry for _, _, entries in self.shares for entry in entries], ()
+
+    def take(self, frame: Frame) -> None:
+        """The worker's answer."""
+        body, ends = bytes(frame.body), accumulate(frame.header, initial=0)
+        nodes = [body[begin:end] for begin, end in pairwise(ends)]
+        at = 0
+        for receiver, token, entries in self.shares:
+            receiver(token, entries, nodes[at : at + len(entries)])
+            at += len(entries)
 
 
 class _Worker:
@@ -88,36 +121,52 @@ class _Worker:
         self.has_room = asyncio.Event()
         self.has_room.set()
         self._lanes = lanes
-        self._gathering: dict[Kind, _Batch] = {}
-        self._full: deque[_Batch] = deque()
-        self._sent: deque[_Batch] = deque()
+        self._gathering: dict[BlobType, _Batch] = {}
+        self._files = _FilesBatch()
+        self._full: deque[_Batch | _FilesBatch] = deque()
+        self._sent: deque[_Batch | _FilesBatch] = deque()
         self._turn = asyncio.Lock()
 
-    def add(self, kind: Kind, part: Any, size_bytes: int, token: Any, receiver: Callable[..., None]) -> bool:
-        """Gathers a blob or a file; says whether a batch is full by now and `send` is due."""
-        batch = self._gathering.get(kind)
+    def add(self, blob_type: BlobType, data: bytes, token: Any, receiver: Receiver) -> bool:
+        """Gathers a blob; says whether a batch is full by now and `send` is due."""
+        batch = self._gathering.get(blob_type)
         if batch is None:
-            batch = self._gathering[kind] = _Batch(kind, receiver)
-        batch.parts.append(part)
+            batch = self._gathering[blob_type] = _Batch(blob_type, receiver)
+        batch.parts.append(data)
         batch.tokens.append(token)
-        batch.size_bytes += size_bytes
-        if batch.size_bytes < BATCH_BYTES and len(batch.parts) < BATCH_BLOBS:
+        batch.size_bytes += len(data)
+        if not _is_full(batch):
             return False
-        self._full.append(self._gathering.pop(kind))
+        self._full.append(self._gathering.pop(blob_type))
         return True
+
+    def add_files(self, entries: list[Entry], token: Any, receiver: NodesReceiver) -> None:
+        """Gathers files to read; `send` is due afterwards, where that fills a batch."""
+        for at in range(0, len(entries), BATCH_BLOBS):
+            self._files.add(entries[at : at + BATCH_BLOBS], token, receiver)
+            if _is_full(self._files):
+                self._full.append(self._files)
+                self._files = _FilesBatch()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a batch is full."""
+        return bool(self._full)
 
     async def send(self, *, is_all: bool = False) -> None:
         """Sends full batches, or what there is; waits while the worker is far behind."""
         if is_all:
             self._full.extend(self._gathering.values())
             self._gathering.clear()
+            if self._files.count:
+                self._full.append(self._files)
+                self._files = _FilesBatch()
         async with self._turn:
             while self._full:
                 batch = self._full.popleft()
                 self._sent.append(batch)
                 self.backlog_bytes += batch.size_bytes
                 await self.channel.send(*batch.frame())
-                batch.parts.clear()
         if self.backlog_bytes > BACKLOG_BYTES:
             self.has_room.clear()
             await self.has_room.wait()
@@ -155,11 +204,10 @@ class _Worker:
 
     def _take_result(self, frame: Frame) -> None:
         batch = self._sent.popleft()
-        body = bytes(frame.body)
         self.backlog_bytes -= batch.size_bytes
         if self.backlog_bytes <= BACKLOG_BYTES:
             self.has_room.set()
-        batch.receiver(batch.tokens, body if frame.kind == pool_worker.RESULT else _split(body, frame.header))
+        batch.take(frame)
 
     def _take_loose(self, frame: Frame) -> None:
         view = memoryview(frame.body)
@@ -194,19 +242,23 @@ class Pool:
 
         Where a worker is returned, `make_room` is due before the next `put`. All blobs of one type have the same receiver.
         """
-        size_bytes = len(data)
-        worker = self._worker_for(size_bytes)
-        return worker if worker.add(blob_type, data, size_bytes, token, receiver) else None
-
-    def read(self, entry: Entry, token: Any, receiver: NodesReceiver) -> _Worker | None:
-        """As `put`, of a small file of this machine that the worker is to read; `receiver` is told its node."""
-        worker = self._worker_for(entry.size)
-        return worker if worker.add("files", entry, entry.size, token, receiver) else None
-
-    def _worker_for(self, size_bytes: int) -> _Worker:
         workers = self._workers
-        worker = workers[size_bytes % len(workers)]
-        return worker if worker.backlog_bytes <= BACKLOG_BYTES else min(workers, key=_backlog)
+        worker = workers[len(data) % len(workers)]
+        if worker.backlog_bytes > BACKLOG_BYTES:
+            worker = min(workers, key=_backlog)
+        return worker if worker.add(blob_type, data, token, receiver) else None
+
+    def read(self, entries: Sequence[Entry], token: Any, receiver: NodesReceiver) -> list[_Worker]:
+        """As `put`, of small files of this machine that workers are to read; `receiver` is told their nodes, in several parts.
+
+        `make_room` is due for the workers that are returned.
+        """
+        workers = self._workers
+        for number, worker in enumerate(workers):
+            share = [entry for entry in entries if entry.size % len(workers) == number]
+            is_behind = worker.backlog_bytes > BACKLOG_BYTES
+            (min(workers, key=_backlog) if is_behind else worker).add_files(share, token, receiver)
+        return [worker for worker in workers if worker.is_due]
 
     async def make_room(self, worker: _Worker) -> None:
         """Sends that worker's full batches; waits while it is far behind."""
@@ -303,8 +355,8 @@ class Processes:
         return self._channels
 
 
-def _split(body: bytes, lengths: Sequence[int]) -> list[bytes]:
-    return [body[begin:end] for begin, end in pairwise(accumulate(lengths, initial=0))]
+def _is_full(batch: _Batch | _FilesBatch) -> bool:
+    return batch.size_bytes >= BATCH_BYTES or batch.count >= BATCH_BLOBS
 
 
 def _backlog(worker: _Worker) -> int:

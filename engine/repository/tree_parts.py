@@ -63,9 +63,12 @@ class BlobSink(Protocol):
         ...
 
     async def read_here(
-        self, wanted: Sequence[tuple[Entry, Any]], receiver: Callable[[Sequence[Any], Sequence[bytes]], None]
+        self,
+        entries: Sequence[Entry],
+        token: Any,
+        receiver: Callable[[Any, Sequence[Entry], Sequence[bytes]], None],
     ) -> None:
-        """Small files of this machine; `receiver` gets tokens and nodes later, an empty node where the feed is to be asked."""
+        """Small files of this machine; `receiver` gets the token, some of them and their nodes later, an empty node where the feed is to be asked."""
         ...
 
     async def save_stream(self, stream: AsyncIterator[bytes]) -> StreamResult:
@@ -105,6 +108,14 @@ class TreeCounts:
             self.files_changed += sign
         else:
             self.files_new += sign
+
+    def add_files(self, files: int, size_bytes: int, *, is_known: bool) -> None:
+        """As `add_file`, of several."""
+        self.total_bytes += size_bytes
+        if is_known:
+            self.files_changed += files
+        else:
+            self.files_new += files
 
     def add_unmodified(self, files: int, size_bytes: int) -> None:
         """Files that are as they were."""

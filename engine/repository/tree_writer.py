@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass, field
 
 from engine.errors import HostileListingError
 from engine.events import Emit, Progress
@@ -27,8 +28,14 @@ TELL_EVERY_BYTES = 4 << 20
 """Of a large file progress is told each time so much more was read."""
 ENTRIES_AT_ONCE = 16_384
 """A directory with more entries is looked at in parts, and not remembered."""
-_Here = tuple[Entry, tuple[Directory, Entry, bool]]
-"""A small file of this machine, and what belongs to it: its directory, itself, and whether the parent snapshot has one of its name."""
+
+
+@dataclass(slots=True)
+class _Here:
+    """Small files of this machine in one directory, for workers to read: those whose names the parent snapshot has, and the others."""
+
+    known: list[Entry] = field(default_factory=list)
+    new: list[Entry] = field(default_factory=list)
 
 
 class TreeWriter:
@@ -174,25 +181,35 @@ class TreeWriter:
 
     async def _look_at_entries(self, directory: Directory, wants: list[bytes]) -> None:
         old = await self._old_tree(directory)
-        files = size_bytes = 0
-        here: list[_Here] | None = None
-        if self._feed.is_here and self._sink.can_read_here(len(directory.entries)):
-            here = []
-        for entry in directory.entries:
+        entries = directory.entries
+        files = [entry.size for entry in entries if entry.type == "f" and entry.path not in self._left_out]
+        directory.totals = (len(files), sum(files))
+        here: _Here | None = None
+        if self._feed.is_here and self._sink.can_read_here(len(entries)):
+            here = _Here()
+            if old is None and not self._left_out:
+                here.new = [entry for entry in entries if _is_plain(entry)]
+                entries = [entry for entry in entries if not _is_plain(entry)]
+        for entry in entries:
             if entry.type == "d":
                 self._folder(directory, entry, node_prefix(entry), wants)
             elif entry.path in self._left_out:
                 directory.is_partial = True
             else:
-                if entry.type == "f":
-                    files += 1
-                    size_bytes += entry.size
                 self._file(directory, old, entry, wants, here)
-        directory.totals = (files, size_bytes)
         directory.entries.clear()
-        if here:
-            self._reading += len(here)
-            await self._sink.read_here(here, self._read)
+        if here is not None:
+            await self._read_here(directory, here.new, is_known=False)
+            await self._read_here(directory, here.known, is_known=True)
+
+    async def _read_here(self, directory: Directory, entries: list[Entry], *, is_known: bool) -> None:
+        if not entries:
+            return
+        self._reading += len(entries)
+        directory.waiting += len(entries)
+        size_bytes = sum([entry.size for entry in entries])
+        self._counts.add_files(len(entries), size_bytes, is_known=is_known)
+        await self._sink.read_here(entries, (directory, is_known), self._read)
 
     async def _old_tree(self, directory: Directory) -> ParentTree | None:
         """The parent snapshot's tree of the directory, read when it is first asked for, from the first directory above whose is known."""
@@ -230,14 +247,10 @@ class TreeWriter:
         old: ParentTree | None,
         entry: Entry,
         wants: list[bytes],
-        here: list[_Here] | None,
+        here: _Here | None,
     ) -> None:
         """`here` takes what a worker can read by itself; None where none shall."""
         is_file = entry.type == "f"
-        is_for_here = here is not None and is_file and entry.links == 1 and entry.size <= SMALL_BYTES
-        if is_for_here and old is None:
-            self._read_here(directory, entry, here, is_known=False)
-            return
         prefix = node_prefix(entry)
         rest = old.rest_by_prefix.get(prefix) if old is not None else None
         if rest is not None:
@@ -247,8 +260,8 @@ class TreeWriter:
                 self._done_bytes += entry.size
             return
         is_known = old is not None and old.has_name(prefix)
-        if is_for_here:
-            self._read_here(directory, entry, here, is_known=is_known)
+        if here is not None and _is_plain(entry):
+            (here.known if is_known else here.new).append(entry)
             return
         directory.waiting += 1
         if is_file:
@@ -266,14 +279,6 @@ class TreeWriter:
             self._links[inode] = wanted
         self._wanted.append(wanted)
         wants.append(entry.path)
-
-    def _read_here(
-        self, directory: Directory, entry: Entry, here: list[_Here] | None, *, is_known: bool
-    ) -> None:
-        assert here is not None
-        directory.waiting += 1
-        self._counts.add_file(entry.size, is_known=is_known)
-        here.append((entry, (directory, entry, is_known)))
 
     # --- the contents -----------------------------------------------------------------------------------------------------------------
 
@@ -331,17 +336,22 @@ class TreeWriter:
         for number, (wanted, xattrs, size_bytes) in enumerate(tokens):
             self._content_arrived(wanted, xattrs, (ids[32 * number : 32 * number + 32],), size_bytes)
 
-    def _read(self, tokens: Sequence[tuple[Directory, Entry, bool]], nodes: Sequence[bytes]) -> None:
-        """Workers have read these files."""
-        for (directory, entry, is_known), node in zip(tokens, nodes, strict=True):
-            if node:
-                self._done_bytes += entry.size
-                directory.nodes.append((_name(entry), node))
-                self._one_less(directory)
-            else:
-                self._refused.append(Wanted(directory, entry, node_prefix(entry), is_known=is_known))
-        self._reading -= len(tokens)
+    def _read(self, token: tuple[Directory, bool], entries: Sequence[Entry], nodes: Sequence[bytes]) -> None:
+        """Workers have read these files of a directory."""
+        directory, is_known = token
+        read = [(_name(entry), node) for entry, node in zip(entries, nodes, strict=True) if node]
+        self._done_bytes += sum([entry.size for entry in entries])
+        if len(read) < len(entries):
+            refused = [entry for entry, node in zip(entries, nodes, strict=True) if not node]
+            self._done_bytes -= sum([entry.size for entry in refused])
+            self._refused += [
+                Wanted(directory, entry, node_prefix(entry), is_known=is_known) for entry in refused
+            ]
+        directory.nodes += read
+        self._reading -= len(entries)
         self._has_read.set()
+        if read:
+            self._fewer(directory, len(read))
 
     def _content_arrived(
         self, wanted: Wanted, xattrs: Xattrs, content: tuple[bytes, ...], size_bytes: int
@@ -393,7 +403,10 @@ class TreeWriter:
             self._one_less(directory)
 
     def _one_less(self, directory: Directory) -> None:
-        directory.waiting -= 1
+        self._fewer(directory, 1)
+
+    def _fewer(self, directory: Directory, nodes: int) -> None:
+        directory.waiting -= nodes
         if directory.is_settled and not directory.waiting:
             self._completed(directory)
 
@@ -447,6 +460,11 @@ class TreeWriter:
         self._emit(
             Progress("read", self._done_bytes + more_bytes, total_bytes, self._counts.files, None, 0, current)
         )
+
+
+def _is_plain(entry: Entry) -> bool:
+    """Whether it is a small file with one name: what a worker can read by itself."""
+    return entry.type == "f" and entry.links == 1 and entry.size <= SMALL_BYTES
 
 
 def _name(entry: Entry) -> bytes:

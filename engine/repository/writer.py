@@ -159,8 +159,8 @@ class WriteSession:
         self._few += files
         return self._start_pool is not None and self._few > FEW
 
-    async def read_here(self, wanted: Sequence[tuple[Entry, Any]], receiver: pool.NodesReceiver) -> None:
-        """Has workers read and store small files of this machine; `receiver` is told tokens and nodes as `put_small` tells ids.
+    async def read_here(self, entries: Sequence[Entry], token: Any, receiver: pool.NodesReceiver) -> None:
+        """Has workers read and store small files of this machine; `receiver` is told later, in several parts, as `put_small` tells ids.
 
         Only after `can_read_here`. Waits while the workers are far behind.
         """
@@ -168,9 +168,8 @@ class WriteSession:
         if self._pool is None:
             assert self._start_pool is not None
             self._pool = await self._start_pool()
-        for entry, token in wanted:
-            if (worker := self._pool.read(entry, token, receiver)) is not None:
-                await self._pool.make_room(worker)
+        for worker in self._pool.read(entries, token, receiver):
+            await self._pool.make_room(worker)
 
     async def save_tree_blob(self, data: bytes, tree_id: bytes | None = None) -> bytes:
         """Stores one tree, where a repository lacks it; returns its id."""
