@@ -91,12 +91,11 @@ async def find_snapshot(repository: Repository, prefix: str, among: SnapshotFilt
 
 
 class Trees:
-    """The trees of a repository, read ahead where the storage is far. For the event loop's thread."""
+    """The trees of a repository, many read at once: one by one each costs a request, or two changes of threads. For the loop's thread."""
 
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
         self._ahead = BlobCache(_AHEAD_BYTES)
-        self._is_far = repository.storage.traits.local_path is None
 
     async def load(self, tree_id: bytes) -> bytes:
         """The JSON of a tree. Raises: DamagedError, naming it."""
@@ -113,7 +112,7 @@ class Trees:
 
     async def read_ahead(self, tree_ids: Sequence[bytes]) -> None:
         """Fetches trees that will soon be asked for, in as few requests as serve. What goes wrong is left for `load` to find."""
-        if not self._is_far or len(tree_ids) < 2:
+        if len(tree_ids) < 2:
             return
         wanted: list[Wanted] = []
         size_bytes = 0
@@ -161,23 +160,27 @@ async def walk(
     A directory that `enters` says no to is given, but not what is in it. With `on_damaged` a tree that cannot be read is handed to it
     and passed over, else it raises.
     """
-    nodes = await _nodes_or_none(trees, tree_id, path, on_damaged)
+    nodes = await _nodes_or_none(trees, tree_id, path, enters, on_damaged)
     levels = [(path, iter(nodes))]
     while levels:
         folder, waiting = levels[-1]
         for node in waiting:
-            visited = Visited(folder + b"/" + node.name if folder else node.name, node)
+            visited = _visited(folder, node)
             yield visited
             if node.type == "dir" and node.subtree is not None and enters(visited):
-                below = await _nodes_or_none(trees, node.subtree, visited.path, on_damaged)
+                below = await _nodes_or_none(trees, node.subtree, visited.path, enters, on_damaged)
                 levels.append((visited.path, iter(below)))
                 break
         else:
             levels.pop()
 
 
+def _visited(folder: bytes, node: Node) -> Visited:
+    return Visited(folder + b"/" + node.name if folder else node.name, node)
+
+
 async def _nodes_or_none(
-    trees: Trees, tree_id: bytes, path: bytes, on_damaged: OnDamaged | None
+    trees: Trees, tree_id: bytes, path: bytes, enters: Callable[[Visited], bool], on_damaged: OnDamaged | None
 ) -> list[Node]:
     try:
         nodes = await trees.nodes(tree_id)
@@ -187,7 +190,11 @@ async def _nodes_or_none(
         on_damaged(path, error)
         return []
     await trees.read_ahead(
-        [node.subtree for node in nodes if node.type == "dir" and node.subtree is not None]
+        [
+            node.subtree
+            for node in nodes
+            if node.type == "dir" and node.subtree is not None and enters(_visited(path, node))
+        ]
     )
     return nodes
 

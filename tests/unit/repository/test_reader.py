@@ -48,6 +48,18 @@ async def test_a_walk_goes_depth_first_in_the_trees_order(opened: Repository) ->
     assert paths == [b"folder", b"folder/a", b"folder/inner", b"folder/inner/deep", b"last"]
 
 
+async def test_a_listing_reads_no_tree_that_it_does_not_show(
+    opened: Repository, storage: CountingStorage
+) -> None:
+    """A folder of ten thousand folders is listed for what is in it, not for what is in those."""
+    crafted = Crafted(opened)
+    folders = [await crafted.folder(name, [await crafted.file(name, name)]) for name in (b"1", b"2", b"3")]
+    named = await crafted.commit(folders)
+    storage.pack_reads = 0
+    assert [each.path async for each in reader.ls(opened, named.snapshot)] == [b"1", b"2", b"3"]
+    assert storage.pack_reads == 1
+
+
 @pytest.mark.parametrize(
     ("path", "is_recursive", "expected"),
     [
