@@ -50,6 +50,7 @@ def go_mode(letter: str, mode: int) -> int:
     return result
 
 
+@functools.lru_cache(maxsize=4096)
 def unix_mode(mode: int) -> int:
     """The low twelve bits of st_mode of a Go FileMode; its type is the node's `type`."""
     result = mode & 0o777

@@ -29,6 +29,7 @@ json_string = strict_json.quote
 quote_name = names.quote
 unquote_name = names.unquote
 
+_IMPOSSIBLE_NAMES: Final = frozenset((b"", b".", b".."))
 _ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -154,7 +155,9 @@ def decode_tree(blob: Buffer, *, strict: bool = True) -> list[Node]:
     """
     nodes = [_node(parsed) for parsed in strict_json.decode(_DECODER, blob, "tree").nodes or ()]
     for node in nodes:
-        _check_name(node.name)
+        name = node.name
+        if name in _IMPOSSIBLE_NAMES or b"/" in name or b"\0" in name:
+            raise DamagedError(f"a tree holds the impossible name {name[:80]!r}")
     if strict:
         previous = b""
         for node in nodes:
@@ -196,11 +199,6 @@ def _node(parsed: _NodeJson) -> Node:
         parsed.error,
         bytes(parsed.generic_attributes),
     )
-
-
-def _check_name(name: bytes) -> None:
-    if not name or b"/" in name or b"\0" in name or name in (b".", b".."):
-        raise DamagedError(f"a tree holds the impossible name {name[:80]!r}")
 
 
 def _check(node: Node) -> None:

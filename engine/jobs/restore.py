@@ -13,6 +13,7 @@ from engine.model.backup import Backup, Copy
 from engine.model.requests import RestoreRequest
 from engine.model.results import RestoreResult
 from engine.repository import restore as restoring
+from engine.repository import restore_pool
 from engine.repository.patterns import Selection
 from engine.repository.repository import Repository
 from engine.repository.restore import RestoreOptions, Tally
@@ -37,11 +38,16 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
     )
     context.emit(StepBegan(f"restore {backup.source}"))
     async with AsyncExitStack() as stack:
-        repository, snapshot = await _open(context, backup, request, stack)
         if request.is_dry_run:
+            repository, snapshot = await _open(context, backup, request, stack)
             tally = await _preview(context, repository, snapshot, options)
         else:
-            tally = await restoring.restore(repository, snapshot, options, emit=context.emit)
+            # Early: they load while keys are derived.
+            channels = await stack.enter_async_context(restore_pool.start_processes())
+            repository, snapshot = await _open(context, backup, request, stack)
+            tally = await restoring.restore(
+                repository, snapshot, options, emit=context.emit, channels=channels
+            )
     if request.include and _is_nothing(tally):
         raise PathMissingError(
             f"backup {backup.backup_id} holds nothing of {', '.join(request.include)}",

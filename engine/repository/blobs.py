@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from engine.errors import DamagedError
 from engine.format import blob as blob_format
 from engine.format.compression import Decompressor
-from engine.format.crypto import OVERHEAD_BYTES, MasterKey, Sealer
+from engine.format.crypto import OVERHEAD_BYTES, SCRATCH_FROM_BYTES, MasterKey, Sealer
 from engine.format.ids import BlobType
 from engine.repository.packed_index import Location
 
@@ -58,37 +58,35 @@ def plan_ordered_reads(
     `request_bytes` bounds the plaintexts of a range together as well: a pack of zeros holds gigabytes of them.
     """
     group: list[Wanted] = []
-    plain_bytes = 0
+    pack, begin, end, plain_bytes = b"", 0, 0, 0
     for blob in wanted:
-        plain_bytes += blob.plain_bytes
-        if group and (plain_bytes > request_bytes or not _continues(group, blob, gap_bytes, request_bytes)):
-            yield _read(group)
+        place = blob.location
+        offset = place.offset
+        size_bytes = place.uncompressed_length or place.length - OVERHEAD_BYTES
+        plain_bytes += size_bytes
+        if group and not (
+            0 <= offset - end <= gap_bytes
+            and place.pack == pack
+            and offset + place.length - begin <= request_bytes
+            and plain_bytes <= request_bytes
+        ):
+            yield Read(pack, begin, end - begin, tuple(group))
             group = []
-            plain_bytes = blob.plain_bytes
+        if not group:
+            pack, begin, plain_bytes = place.pack, offset, size_bytes
+        end = offset + place.length
         group.append(blob)
     if group:
-        yield _read(group)
+        yield Read(pack, begin, end - begin, tuple(group))
+
+
+def _named(blob: Wanted, error: DamagedError) -> DamagedError:
+    place = f"the {blob.type} blob {blob.id.hex()} in pack {blob.location.pack.hex()}"
+    return DamagedError(f"{place} is damaged: {error}")
 
 
 def _by_place(blob: Wanted) -> tuple[bytes, int]:
     return blob.location.pack, blob.location.offset
-
-
-def _end(blob: Wanted) -> int:
-    return blob.location.offset + blob.location.length
-
-
-def _continues(group: list[Wanted], blob: Wanted, gap_bytes: int, request_bytes: int) -> bool:
-    return (
-        blob.location.pack == group[0].location.pack
-        and 0 <= blob.location.offset - _end(group[-1]) <= gap_bytes
-        and _end(blob) - group[0].location.offset <= request_bytes
-    )
-
-
-def _read(group: list[Wanted]) -> Read:
-    offset = group[0].location.offset
-    return Read(group[0].location.pack, offset, _end(group[-1]) - offset, tuple(group))
 
 
 class BlobDecoder:
@@ -105,20 +103,24 @@ class BlobDecoder:
         try:
             return blob_format.decode(sealer, decompressor, stored, blob.id, expected)
         except DamagedError as error:
-            raise DamagedError(
-                f"the {blob.type} blob {blob.id.hex()} in pack {blob.location.pack.hex()} is damaged: {error}"
-            ) from error
+            raise _named(blob, error) from error
 
     def decode_read(self, read: Read, stored: bytes) -> list[bytes | DamagedError]:
         """The plaintext of each blob of a range, or what is wrong with it. CPU work: for a thread where the range is long."""
+        sealer, decompressor = self._contexts()
         view = memoryview(stored)
         found: list[bytes | DamagedError] = []
         for blob in read.blobs:
-            begin = blob.location.offset - read.offset
+            place = blob.location
+            begin = place.offset - read.offset
+            # Slices of short bytes are copies, and cheaper than views.
+            source = stored if place.length < SCRATCH_FROM_BYTES else view
+            sealed = source[begin : begin + place.length]
             try:
-                found.append(self.decode(blob, view[begin : begin + blob.location.length]))
+                plain = blob_format.decode(sealer, decompressor, sealed, blob.id, place.uncompressed_length)
+                found.append(plain)
             except DamagedError as error:
-                found.append(error)
+                found.append(_named(blob, error))
         return found
 
     def _contexts(self) -> tuple[Sealer, Decompressor]:

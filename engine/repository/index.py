@@ -94,7 +94,7 @@ class Index:
 
     def lookup(self, type_: BlobType, blob_id: bytes) -> Location | None:
         """Where that blob lies; one of several places; None where the repository does not have it."""
-        added = self._added.find(type_, blob_id)
+        added = self._added.find(type_, blob_id) if self._added else -1
         if added >= 0:
             return self._added.row(added)[2]
         for file in self._files:

@@ -14,7 +14,6 @@ from engine.format.ids import digest
 from engine.repository import blobs
 from engine.repository.blobs import BlobDecoder, Read, Wanted
 from engine.repository.index import Index
-from engine.repository.packed_index import Location
 from engine.repository.restore_files import HOLES_FROM_BYTES, write_sparsely, write_whole
 from engine.storages.base import Key, Kind
 
@@ -36,9 +35,7 @@ class Piece(NamedTuple):
     """Of the plaintext, as the index has it; decoding proves it."""
 
 
-def pieces(
-    index: Index, content: Sequence[bytes], places: dict[bytes, Location] | None = None
-) -> list[Piece]:
+def pieces(index: Index, content: Sequence[bytes], places: dict[bytes, Wanted] | None = None) -> list[Piece]:
     """Where each blob of a file goes; where they lie is put into `places`. Raises: DamagedError where the index does not know one."""
     found: list[Piece] = []
     offset = 0
@@ -47,9 +44,10 @@ def pieces(
         if location is None:
             raise DamagedError(f"the blob {blob_id.hex()} is in no index file")
         if places is not None:
-            places[blob_id] = location
-        found.append(Piece(blob_id, offset, location.uncompressed_length or location.length - OVERHEAD_BYTES))
-        offset += found[-1].length
+            places[blob_id] = Wanted("data", blob_id, location)
+        length = location.uncompressed_length or location.length - OVERHEAD_BYTES
+        found.append(Piece(blob_id, offset, length))
+        offset += length
     return found
 
 
@@ -108,7 +106,7 @@ class BlobSource:
         self._decoder = decoder
         self._request = request
         self._rescue = rescue
-        self._places: dict[bytes, Location] = {}
+        self._places: dict[bytes, Wanted] = {}
         self._recent: tuple[bytes, bytes] | None = None
 
     def pieces(self, content: Sequence[bytes]) -> list[Piece]:
@@ -123,11 +121,11 @@ class BlobSource:
             if self._recent is not None and self._recent[0] == blob_id:
                 found[blob_id] = self._recent[1]
                 continue
-            location = self._places.get(blob_id) or self.index.lookup("data", blob_id)
-            if location is None:
+            place = self._places.get(blob_id) or self._place(blob_id)
+            if place is None:
                 found[blob_id] = self._rescued(blob_id)
             else:
-                wanted.append(Wanted("data", blob_id, location))
+                wanted.append(place)
         self._places.clear()
         reads = blobs.plan_reads(wanted, _GAP_BYTES, BATCH_BYTES)
         for read, stored in zip(reads, self._request(reads), strict=True):
@@ -136,6 +134,10 @@ class BlobSource:
         if blob_ids:
             self._keep(blob_ids[-1], found[blob_ids[-1]])
         return found
+
+    def _place(self, blob_id: bytes) -> Wanted | None:
+        location = self.index.lookup("data", blob_id)
+        return None if location is None else Wanted("data", blob_id, location)
 
     def _rescued(self, blob_id: bytes) -> bytes | DamagedError:
         try:

@@ -43,16 +43,14 @@ class _Task:
     files: int = 0
     size_bytes: int = 0
 
-    def add(self, folder: Folder, node: bytes, size_bytes: int) -> None:
+    def add(self, folder: Folder, node: bytes, size_bytes: int) -> bool:
+        """Takes a node; says whether the task is to be handed out."""
         if not self.folders or self.folders[-1][0] is not folder:
             folder.pending += 1
             self.folders.append((folder, []))
         self.folders[-1][1].append(node)
         self.files += 1
-        self.size_bytes += max(size_bytes, 0) + len(node)
-
-    @property
-    def is_full(self) -> bool:
+        self.size_bytes += max(0, size_bytes) + len(node)
         return self.files >= TASK_FILES or self.size_bytes >= TASK_BYTES
 
 
@@ -112,16 +110,23 @@ class RestoreWalk:
 
     async def _walk(self, tree_id: bytes, root: Folder, group: asyncio.TaskGroup) -> None:
         levels = [await self._open_level(tree_id, root, is_included=not self._selection.includes)]
+        is_everything = self._selection.is_everything
         while levels:
             level = levels[-1]
+            folder = level.folder
             for outline, node in level.nodes:
                 if outline.type == "dir":
                     below = await self._enter(level, outline, node)
                     if below is not None:
                         levels.append(below)
                         break
-                elif self._is_meant(level, outline):
-                    await self._add(level.folder, outline, node, group)
+                elif (is_everything or self._is_meant(level, outline)) and (
+                    folder.is_made or self._folders.make(folder)
+                ):
+                    if outline.type == "file" and (outline.links > 1 or outline.size >= LONG_FROM_BYTES):
+                        await self._add(folder, outline, node, group)
+                    elif self._task.add(folder, node, outline.size):
+                        await self._hand_out()
             else:
                 levels.pop()
                 self._folders.release(level.folder)
@@ -192,8 +197,6 @@ class RestoreWalk:
         return await self._open_level(parse_id(outline.subtree), folder, is_included=is_included)
 
     def _is_meant(self, level: _Level, outline: Outline) -> bool:
-        if self._selection.is_everything:
-            return True
         parts = (*level.folder.parts, names.unquote(outline.name))
         return not self._selection.excludes_path(parts) and self._selection.includes_path(
             parts, parent_is_included=level.is_included
@@ -216,21 +219,11 @@ class RestoreWalk:
             os.close(opened)
 
     async def _add(self, folder: Folder, outline: Outline, node: bytes, group: asyncio.TaskGroup) -> None:
-        """Hands on a file, link or device."""
-        if not self._folders.make(folder):
-            return
-        if outline.links > 1 and outline.type == "file":
-            name = Name(folder, names.unquote(outline.name), node, outline)
-            linked = self._links.add(name)
-            if linked is not None and not self._leads(name, linked):
-                return
+        """Hands on a file that is long or has several names."""
+        name = Name(folder, names.unquote(outline.name), node, outline)
+        linked = self._links.add(name) if outline.links > 1 else None
+        if linked is None or self._leads(name, linked):
             await self._give(name, linked, group)
-        elif outline.size >= LONG_FROM_BYTES and outline.type == "file":
-            await self._give(Name(folder, names.unquote(outline.name), node, outline), None, group)
-        else:
-            self._task.add(folder, node, outline.size)
-            if self._task.is_full:
-                await self._hand_out()
 
     async def _give(self, name: Name, linked: Group | None, group: asyncio.TaskGroup) -> None:
         """Hands on a file that may lead others, or is long."""
@@ -239,10 +232,9 @@ class RestoreWalk:
             name.folder.pending += 1
             group.create_task(self._restore_long(name, linked))
             return
-        self._task.add(name.folder, name.node, name.outline.size)
         if linked is not None:
             self._task.groups.append(linked)
-        if self._task.is_full:
+        if self._task.add(name.folder, name.node, name.outline.size):
             await self._hand_out()
 
     def _leads(self, name: Name, linked: Group) -> bool:

@@ -56,6 +56,28 @@ def test_times_agree_with_the_format(instant: datetime.datetime, nanoseconds: in
         assert restore_files.nanoseconds(text) == microseconds * 1000 + nanoseconds
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2024-01-02",
+        "2024-01-02 03:04:05Z",
+        "2024-01-02T03:04:05",
+        "2024-01-02T24:00:00Z",
+        "2024-01-02T03:04:60Z",
+        "2024-02-30T03:04:05Z",
+        "2024-01-02T03:04:05,5Z",
+        "2024-01-02T03:04:05.xZ",
+        "2024-01-02T03:04:05+02",
+        "2024-01-02T-3:04:05Z",
+    ],
+)
+def test_what_is_no_time_is_refused(text: str) -> None:
+    """A tree may say anything; a wrong time is worse than none."""
+    with pytest.raises(ValueError, match=r"not a time|invalid|day is out of range"):
+        restore_files.nanoseconds(text)
+
+
 @given(
     st.integers(0, 2 * HOLE_BYTES),
     st.lists(st.tuples(st.booleans(), st.integers(0, 3 * HOLE_BYTES)), max_size=6),

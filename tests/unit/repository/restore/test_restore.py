@@ -22,6 +22,10 @@ pytestmark = pytest.mark.slow
 """Each restore starts worker processes."""
 
 MTIME_NS = 1_714_979_289_123_456_789
+_DEFAULT_ACL = bytes.fromhex(
+    "02000000 01000700ffffffff 0200070001000000 04000700ffffffff 10000700ffffffff 20000000ffffffff"
+)
+"""user::rwx,user:1:rwx,group::rwx,mask::rwx,other::---"""
 
 
 async def _tree(crafted: Crafted) -> list[Node]:
@@ -44,6 +48,27 @@ async def test_a_tree_comes_back(crafted: Crafted, target: Path) -> None:
     assert (facts[b"folder"].mode, facts[b"folder/inner"].mode) == ("01777", "00700")
     assert {facts[path].mtime_ns for path in facts if path != b"."} == {MTIME_NS}
     assert (tally.restored_files, tally.directories, tally.done_bytes) == (4, 2, 9)
+
+
+@pytest.mark.parametrize("has_old", [False, True], ids=["new", "over"])
+async def test_modes_are_restored_to_the_bit(crafted: Crafted, target: Path, has_old: bool) -> None:
+    """Neither this process's umask nor what the target hands down to new files may add or take any."""
+    modes = [0o000, 0o400, 0o666, 0o777, 0o1644, 0o2755, 0o4711]
+    mine = Node(b"", "file", mtime=MTIME, uid=os.getuid(), gid=os.getgid())
+    files = [
+        await crafted.file(b"%04o" % mode, b"content", node=replace(mine, mode=tree.go_mode("f", mode)))
+        for mode in modes
+    ]
+    if has_old:
+        await restoring.run(crafted, [await crafted.folder(b"folder", [])], target)
+    else:
+        target.mkdir()
+        # Gives the group, and a named user, access to all that is made below.
+        os.setxattr(target, "system.posix_acl_default", _DEFAULT_ACL)
+    tally = await restoring.run(crafted, [await crafted.folder(b"folder", files)], target)
+    assert tally.failures == []
+    found = {path.name: path.stat().st_mode & 0o7777 for path in (target / "folder").iterdir()}
+    assert found == {f"{mode:04o}": mode for mode in modes}
 
 
 async def test_a_target_may_have_any_name(crafted: Crafted, target: Path) -> None:
