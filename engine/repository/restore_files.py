@@ -40,6 +40,8 @@ _SECONDS: Final = {f"{second:02d}": second for second in range(60)}
 """Times are put together from parts that are ready, as node_text.py takes them apart: 0.4 us each, where datetime takes 2."""
 _NO_TIME: Final = "0001-01-01T00:00:00Z"
 """What Go writes for a time that is not known."""
+_HANDED_DOWN: Final = ("system.posix_acl_access", "system.posix_acl_default")
+"""What a new file or directory gets from a default ACL of the directory that it is made in."""
 _KEPT_ATTRIBUTES: Final = frozenset(("security.selinux", "system.nfs4_acl"))
 """Set by the system itself; not being in the backup is no reason to remove them."""
 
@@ -193,8 +195,8 @@ class MetadataError(RestoreError):
 def apply_to_open(descriptor: int, node: Node, rights: Rights, *, is_fresh: bool) -> None:
     """Gives an open file or directory its owner, attributes, mode and times, in the order in which none undoes another.
 
-    A change of owner clears set-user bits and capabilities, an ACL changes the mode. `is_fresh`: it was just made, and has no attributes;
-    what it has already is not set once more.
+    A change of owner clears set-user bits and capabilities, an ACL changes the mode. `is_fresh`: it was just made, in a directory that
+    hands nothing down, and has no attributes; what it has already is not set once more.
 
     Raises: MetadataError, after all that could be set was.
     """
@@ -222,14 +224,14 @@ def apply_to_open(descriptor: int, node: Node, rights: Rights, *, is_fresh: bool
     problems.raise_if_any()
 
 
-def apply_by_name(folder: int, name: bytes, node: Node, rights: Rights) -> None:
+def apply_by_name(folder: int, name: bytes, node: Node, rights: Rights, *, is_fresh: bool) -> None:
     """The same for what cannot be opened: links, devices, fifos. Raises: MetadataError."""
     problems = _Problems()
     if rights.is_root:
         problems.attempt(
             "owner", lambda: os.chown(name, node.uid, node.gid, dir_fd=folder, follow_symlinks=False)
         )
-    if node.extended_attributes:
+    if node.extended_attributes or not is_fresh:
         _set_attributes(problems, b"/proc/self/fd/%d/%b" % (folder, name), node, rights)
     if node.type != "symlink":
         problems.attempt("mode", lambda: os.chmod(name, rights.mode(node), dir_fd=folder))
@@ -288,6 +290,17 @@ def _unwanted_attributes(place: int | bytes, node: Node) -> list[str]:
     except OSError:
         return []
     return [name for name in present if name not in wanted and name not in _KEPT_ATTRIBUTES]
+
+
+def refuse_inheritance(folder: int) -> None:
+    """Takes from a directory that was just made the ACLs that it got from the one above, so that what is made in it gets none. Raises: OSError."""
+    try:
+        present = os.listxattr(folder)
+    except OSError:
+        return
+    for name in present:
+        if name in _HANDED_DOWN:
+            os.removexattr(folder, name)
 
 
 def write_sparsely(descriptor: int, offset: int, data: bytes | memoryview) -> None:

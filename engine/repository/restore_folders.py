@@ -83,8 +83,11 @@ class Folders:
                 folder.is_fresh = True
             except FileExistsError:
                 folder.is_fresh = self._take_over(above, name)
-                if not folder.is_fresh:
-                    restore_files.sweep_dead(self._making.enter(folder.parts))
+            opened = self._making.enter(folder.parts)
+            if folder.is_fresh:
+                restore_files.refuse_inheritance(opened)
+            else:
+                restore_files.sweep_dead(opened)
         except (OSError, RestoreError) as error:
             self._on_failure(folder.path, restore_files.reason(error))
             return False

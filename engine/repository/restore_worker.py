@@ -192,7 +192,7 @@ class _Worker:
             _unlink(report, parts, node)
             return None
         if node.type != "file":
-            self._make_special(parts, node)
+            self._make_special(parts, is_fresh, node)
             report.restored += 1
             return None
         if old is not None and self._has_content_by_time(node, old):
@@ -281,7 +281,7 @@ class _Worker:
                     _write_short(opened, job.pieces, plain, size)
                     report.fetched_bytes += size
                 self._read_back(opened, job.pieces)
-                problem = self._describe(opened, node)
+                problem = self._describe(opened, node, is_fresh=job.is_fresh)
             finally:
                 os.close(opened)
             self._put_in_place(folder, temporary, node.name)
@@ -314,10 +314,10 @@ class _Worker:
         finally:
             os.close(old)
 
-    def _describe(self, opened: int, node: Node) -> str:
+    def _describe(self, opened: int, node: Node, *, is_fresh: bool) -> str:
         """Sets the metadata of a new file; gives what could not be set."""
         try:
-            restore_files.apply_to_open(opened, node, self._rights, is_fresh=True)
+            restore_files.apply_to_open(opened, node, self._rights, is_fresh=is_fresh)
         except MetadataError as error:
             return error.message
         return ""
@@ -332,7 +332,7 @@ class _Worker:
                 (_path(parts, node), f"it holds {size} bytes, but the backup says {node.size}")
             )
 
-    def _make_special(self, parts: Sequence[bytes], node: Node) -> None:
+    def _make_special(self, parts: Sequence[bytes], is_fresh: bool, node: Node) -> None:
         """Makes a link, fifo or device under a temporary name and puts it in place."""
         folder = self._descent.enter(parts)
         temporary = self._temporary_name()
@@ -350,7 +350,7 @@ class _Worker:
         problem: MetadataError | None = None
         try:
             try:
-                restore_files.apply_by_name(folder, temporary, node, self._rights)
+                restore_files.apply_by_name(folder, temporary, node, self._rights, is_fresh=is_fresh)
             except MetadataError as error:
                 problem = error
             self._put_in_place(folder, temporary, node.name)
@@ -446,7 +446,7 @@ class _Worker:
 
     def finish(self, task: Frame, report: _Report) -> None:
         """Sets a long file's metadata and gives it its name; with no temporary name the file is there already."""
-        [(parts, _, nodes)] = _folders(task)
+        [(parts, is_fresh, nodes)] = _folders(task)
         node = nodes[0]
         temporary: bytes | None = task.header["temporary"]
         if temporary is None:
@@ -455,7 +455,7 @@ class _Worker:
         folder = self._descent.enter(parts)
         opened = os.open(temporary, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
-            problem = self._describe(opened, node)
+            problem = self._describe(opened, node, is_fresh=is_fresh)
         finally:
             os.close(opened)
         self._put_in_place(folder, temporary, node.name)

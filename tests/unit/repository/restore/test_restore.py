@@ -52,7 +52,7 @@ async def test_a_tree_comes_back(crafted: Crafted, target: Path) -> None:
 
 @pytest.mark.parametrize("has_old", [False, True], ids=["new", "over"])
 async def test_modes_are_restored_to_the_bit(crafted: Crafted, target: Path, has_old: bool) -> None:
-    """Neither this process's umask nor what the target hands down to new files may add or take any."""
+    """Neither this process's umask nor what was there before may add or take any."""
     modes = [0o000, 0o400, 0o666, 0o777, 0o1644, 0o2755, 0o4711]
     mine = Node(b"", "file", mtime=MTIME, uid=os.getuid(), gid=os.getgid())
     files = [
@@ -61,14 +61,22 @@ async def test_modes_are_restored_to_the_bit(crafted: Crafted, target: Path, has
     ]
     if has_old:
         await restoring.run(crafted, [await crafted.folder(b"folder", [])], target)
-    else:
-        target.mkdir()
-        # Gives the group, and a named user, access to all that is made below.
-        os.setxattr(target, "system.posix_acl_default", _DEFAULT_ACL)
     tally = await restoring.run(crafted, [await crafted.folder(b"folder", files)], target)
     assert tally.failures == []
     found = {path.name: path.stat().st_mode & 0o7777 for path in (target / "folder").iterdir()}
     assert found == {f"{mode:04o}": mode for mode in modes}
+
+
+async def test_nothing_is_handed_down_by_the_target(crafted: Crafted, target: Path) -> None:
+    """A directory may give some user access to all that is made in it; what is restored is as it was, and no more open than that."""
+    target.mkdir()
+    os.setxattr(target, "system.posix_acl_default", _DEFAULT_ACL)
+    fifo = Node(b"fifo", "fifo", tree.go_mode("p", 0o660), mtime=MTIME)
+    nodes = [await crafted.folder(b"a", [await crafted.file(b"in", b"in"), fifo]), fifo]
+    long = await crafted.file(b"long", *[bytes(8 << 20)] * 5)
+    tally = await restoring.run(crafted, [*nodes, long, await crafted.file(b"new", b"new")], target)
+    assert tally.failures == []
+    assert {path.name: os.listxattr(path) for path in target.rglob("*") if os.listxattr(path)} == {}
 
 
 async def test_a_target_may_have_any_name(crafted: Crafted, target: Path) -> None:
