@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _SAMPLE_INTERVAL_S = 0.05
+_ENDING_S = 2.0
+"""How long a process may take to end after the one that started it: a worker gives its memory back first."""
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -111,15 +113,25 @@ def _start(run: Run, said: int, stdout: Path | None) -> list[subprocess.Popen[by
     return started
 
 
-def _reap_orphans() -> float:
-    """CPU seconds of adopted processes that ended."""
+def _own_children() -> set[int]:
+    """The children of this process itself, ended or not."""
+    return {
+        int(child)
+        for task in Path("/proc/self/task").iterdir()
+        for child in (task / "children").read_bytes().split()
+    }
+
+
+def _reap_orphans(others: set[int]) -> float:
+    """CPU seconds of the processes that were adopted since `others` were all; waits a moment for those that are still ending."""
     seconds = 0.0
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            pid, _status, usage = os.wait4(-1, os.WNOHANG)
-            if pid == 0:
-                break
-            seconds += usage.ru_utime + usage.ru_stime
+    give_up = time.monotonic() + _ENDING_S
+    while (left := _own_children() - others) and time.monotonic() < give_up:
+        for pid in left:
+            with contextlib.suppress(ChildProcessError):
+                ended, _status, usage = os.wait4(pid, os.WNOHANG)
+                seconds += usage.ru_utime + usage.ru_stime if ended else 0.0
+        time.sleep(0.01)
     return seconds
 
 
@@ -141,7 +153,7 @@ def _wait_all(processes: Sequence[subprocess.Popen[bytes]], feeders: int) -> flo
 
 def measure(run: Run, stdout: Path | None = None) -> Measured:
     """Runs it to its end. Raises RunFailedError, with what it said, when any stage fails."""
-    _reap_orphans()
+    others = _own_children()
     with tempfile.TemporaryFile() as said:
         began = time.perf_counter()
         processes = _start(run, said.fileno(), stdout)
@@ -157,7 +169,7 @@ def measure(run: Run, stdout: Path | None = None) -> Measured:
             said.seek(0)
             text = said.read().decode(errors="replace")[-4000:]
             raise RunFailedError(f"{failed[0].args!r} ended with {failed[0].returncode}: {text}")
-    return Measured(wall_s, cpu_s + _reap_orphans(), peak_bytes)
+    return Measured(wall_s, cpu_s + _reap_orphans(others), peak_bytes)
 
 
 def run_quietly(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import zstandard
 from tests.bench import pairs, report
 from tests.bench.inputs import MIB, Inputs, sql_block
 from tests.bench.measure import Measured, Run, RunFailedError, measure
+from tests.servers.tools import PROJECT
 
 _HOLD = "import time; kept = bytearray(b'x') * (64 << 20); time.sleep(0.3)"
 
@@ -28,6 +30,20 @@ def test_a_program_that_only_brings_the_data_is_not_counted() -> None:
     busy = "for number in range(3_000_000): pass\nprint('x')"
     measured = measure(Run(((sys.executable, "-c", busy), ("cat",)), feeders=1))
     assert measured.cpu_s < 0.05
+
+
+_LATE = """
+from tests.bench.measure import Run, adopt_orphans, measure
+adopt_orphans()
+print(measure(Run((("sh", "-c", "number=0; while [ $number -lt 200000 ]; do number=$((number + 1)); done &"),))).cpu_s)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_after_its_parent_is_counted() -> None:
+    """Half the work of a program of two workers must not be left out because one of them ends a moment later."""
+    told = subprocess.run([sys.executable, "-c", _LATE], check=True, capture_output=True, cwd=PROJECT)
+    assert float(told.stdout) > 0.05
 
 
 def test_a_failed_program_gives_no_figure(tmp_path: Path) -> None:
