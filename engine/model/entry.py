@@ -52,6 +52,8 @@ class Fetched(NamedTuple):
     stream means: the same content as an earlier wanted entry with the same device and inode, of which this is a hard link."""
     stream: AsyncIterator[bytes] | None
     """Pieces of a large file. To be read to its end, or closed, before the next batch is asked for."""
+    type: str
+    """An EntryType: what lies there now, whatever the listing said. Empty for a hard link of an earlier entry."""
 
 
 class Failure(NamedTuple):

@@ -286,7 +286,12 @@ class TreeWriter:
         async for batch in self._feed.contents():
             for fetched in batch:
                 wanted = self._next_wanted(fetched.path)
-                if wanted.entry.type == "d":
+                if fetched.type not in ("", wanted.entry.type):
+                    self._failures.append(
+                        Failure(fetched.path, "vanished", "something of another type took its place")
+                    )
+                    self._lost(wanted)
+                elif wanted.entry.type == "d":
                     self._directory_arrived(wanted.directory, node_suffix(fetched.xattrs, 0, None, None))
                 elif fetched.data is None and fetched.stream is None:
                     # Another name of an inode that had one name when it was listed: tar sends nothing of it.

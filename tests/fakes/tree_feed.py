@@ -31,6 +31,8 @@ class Made:
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
     listed_bytes: int | None = None
     """The size that the listing tells where that is another than the content's: the file grew or shrank since."""
+    found_type: str = ""
+    """What lies there when it is wanted, where that is something else than was listed."""
     is_vanished: bool = False
     """Listed, and gone when it is wanted."""
 
@@ -116,11 +118,12 @@ class MadeFeed:
         if made.links > 1 and made.type != "d":
             # What GNU tar does: the second name of an inode comes without content, attributes and device number.
             if made.number in self._sent:
-                return Fetched(path, (), 0, None, None)
+                return Fetched(path, (), 0, None, None, "")
             self._sent.add(made.number)
         if made.type == "f" and len(made.content) > SMALL_BYTES:
-            return Fetched(path, made.xattrs, 0, None, pieces(made.content))
-        return Fetched(path, made.xattrs, made.rdev, made.content if made.type == "f" else b"", None)
+            return Fetched(path, made.xattrs, 0, None, pieces(made.content), "f")
+        type_ = made.found_type or made.type
+        return Fetched(path, made.xattrs, made.rdev, made.content if type_ == "f" else b"", None, type_)
 
 
 async def pieces(content: bytes, piece_bytes: int = PIECE_BYTES) -> AsyncIterator[bytes]:

@@ -156,6 +156,24 @@ async def test_a_file_that_vanishes_after_the_listing_is_named(host: OpenHost, t
     assert came == [entry.path for entry in entries if entry.path != lost]
 
 
+async def test_what_took_the_place_of_a_file_after_the_listing_is_told(
+    host: OpenHost, tmp_path: Path
+) -> None:
+    """A file that became a link must not pass for an empty file."""
+    for name in ("file", "link", "large"):
+        (tmp_path / name).write_bytes(b"x")
+    async with opened_source(host, "files", path=[str(tmp_path)]) as source, source.tree() as feed:
+        entries = [entry async for batch in feed.entries() for entry in batch if entry.type == "f"]
+        (tmp_path / "link").unlink()
+        (tmp_path / "link").symlink_to("file")
+        (tmp_path / "large").write_bytes(os.urandom(MIB))
+        await feed.want([entry.path for entry in entries])
+        await feed.end_of_wants()
+        came = [(fetched.path, fetched.type) async for batch in feed.contents() for fetched in batch]
+    base = os.fsencode(tmp_path).lstrip(b"/")
+    assert sorted(came) == [(base + b"/file", "f"), (base + b"/large", "f"), (base + b"/link", "l")]
+
+
 async def test_a_file_that_changes_while_it_is_read_is_named(host: OpenHost, tmp_path: Path) -> None:
     """What was kept of it is neither the old nor the new file."""
     target = tmp_path / "log"

@@ -90,7 +90,7 @@ class TarFetcher:
                             raise SourceError("the tar stream is damaged")
                         self._arrived(begin.path)
                         stream = self._stream(process, events)
-                        yield [Fetched(begin.path, begin.xattrs, 0, None, stream)]
+                        yield [Fetched(begin.path, begin.xattrs, 0, None, stream, "f")]
                         async for _ in stream:
                             pass
             await self._finish()

@@ -26,6 +26,7 @@ _PLAIN = frozenset(b"0\x007")
 _HARD_LINK, _LONG_NAME, _LONG_LINK, _EXTENDED = b"1LKx"
 _WITHOUT_CONTENT = frozenset(b"2356")
 _DEVICES = frozenset(b"34")
+_TYPES: Final = {_HARD_LINK: "", ord("2"): "l", ord("3"): "c", ord("4"): "b", ord("5"): "d", ord("6"): "p"}
 
 
 class Begin(NamedTuple):
@@ -121,7 +122,8 @@ class TarParser:
                 self._needed = self._limited(following - position)
                 break
             if kind in _PLAIN:
-                events.append(Fetched(self._path(header), self._extended.xattrs, 0, buffer[begin:stop], None))
+                xattrs = self._extended.xattrs
+                events.append(Fetched(self._path(header), xattrs, 0, buffer[begin:stop], None, "f"))
                 self._extended = _NOTHING
             else:
                 self._special(kind, header, buffer[begin:stop], events)
@@ -143,7 +145,8 @@ class TarParser:
             raise SourceError(f"the tar stream holds a member of an unknown type: {chr(kind)!a}")
 
     def _emit(self, header: bytes, device: int, data: bytes | None, events: list[Event]) -> None:
-        events.append(Fetched(self._path(header), self._extended.xattrs, device, data, None))
+        xattrs, type_ = self._extended.xattrs, _TYPES[header[156]]
+        events.append(Fetched(self._path(header), xattrs, device, data, None, type_))
         self._extended = _NOTHING
 
     def _begin_large(self, buffer: bytes, begin: int, header: bytes, size: int, events: list[Event]) -> int:

@@ -176,15 +176,15 @@ class WalkFetcher:
     async def _fetch(self, path: bytes, stack: AsyncExitStack) -> Fetched:
         entry = await self._files.entry(b"/" + path)
         if entry.type != "f":
-            return Fetched(path, (), 0, b"", None)
+            return Fetched(path, (), 0, b"", None, entry.type)
         if entry.size > SMALL_BYTES:
             pieces = await stack.enter_async_context(self._files.read(b"/" + path))
-            return Fetched(path, (), 0, None, self._guarded(path, pieces))
+            return Fetched(path, (), 0, None, self._guarded(path, pieces), "f")
         async with self._files.read(b"/" + path) as pieces:
             data = b"".join([piece async for piece in pieces])
         if len(data) != entry.size:
             self._journal.fail(Failure(path, "changed", f"{len(data)} bytes came of {entry.size}"))
-        return Fetched(path, (), 0, data, None)
+        return Fetched(path, (), 0, data, None, "f")
 
     async def _guarded(self, path: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """A file that becomes unreadable in the middle is cut there, and named."""

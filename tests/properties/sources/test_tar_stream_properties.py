@@ -22,6 +22,8 @@ CONTENTS = st.binary(max_size=2000) | st.integers(SMALL_BYTES - 2, SMALL_BYTES +
     lambda size: b"\1" * size
 )
 
+_LETTERS = {tarfile.SYMTYPE: "l", tarfile.DIRTYPE: "d", tarfile.CHRTYPE: "c", tarfile.FIFOTYPE: "p"}
+
 
 @st.composite
 def archives(draw: st.DrawFn) -> list[tarfile.TarInfo]:
@@ -88,7 +90,7 @@ def whole(events: list[Event]) -> list[Fetched]:
         elif isinstance(event, End):
             assert large
             assert len(b"".join(pieces)) == large.size
-            members.append(Fetched(large.path, large.xattrs, 0, b"".join(pieces), None))
+            members.append(Fetched(large.path, large.xattrs, 0, b"".join(pieces), None, "f"))
         elif isinstance(event, Fetched):
             members.append(event)
         else:
@@ -114,9 +116,10 @@ def _expected(info: tarfile.TarInfo, content: bytes) -> Fetched:
         if name.startswith("SCHILY")
     )
     if info.islnk():
-        return Fetched(path, xattrs, 0, None, None)
+        return Fetched(path, xattrs, 0, None, None, "")
     device = os.makedev(info.devmajor, info.devminor) if info.ischr() else 0
-    return Fetched(path, xattrs, device, content if info.isreg() else b"", None)
+    type_ = "f" if info.isreg() else _LETTERS[info.type]
+    return Fetched(path, xattrs, device, content if info.isreg() else b"", None, type_)
 
 
 @given(archives(), st.data())
@@ -167,7 +170,7 @@ def test_holes_come_back_as_zeros(runs: list[tuple[int, int]], tail: int, data: 
     expected += bytes(tail)
     packed = _sparse_archive(data.draw(st.sampled_from(["1.0", "0.1", "0.0"])), extents, len(expected))
     cuts = data.draw(st.lists(st.integers(0, len(packed)), max_size=5))
-    assert unpack(packed, *cuts) == [Fetched(b"hollow", (), 0, expected, None)]
+    assert unpack(packed, *cuts) == [Fetched(b"hollow", (), 0, expected, None, "f")]
 
 
 def _sparse_archive(version: str, extents: list[tuple[int, int]], real_size: int) -> bytes:
@@ -253,4 +256,4 @@ def test_long_names_of_gnu_format_are_read() -> None:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as archive:
         archive.addfile(tarfile.TarInfo("./" + "n" * 300))
-    assert unpack(stream.getvalue()) == [Fetched(b"n" * 300, (), 0, b"", None)]
+    assert unpack(stream.getvalue()) == [Fetched(b"n" * 300, (), 0, b"", None, "f")]

@@ -176,6 +176,26 @@ async def test_what_vanished_is_left_out_and_named(opened: Repository) -> None:
     assert await tree_contents(opened, written.tree_id) == expected(TREE)
 
 
+@pytest.mark.parametrize(
+    ("path", "found_type"),
+    [("srv/a/file00", "l"), ("srv/a/file00", "d"), ("srv/a/link", "f"), ("srv/a", "l"), ("srv/null", "p")],
+)
+async def test_what_another_thing_took_the_place_of_is_named(
+    opened: Repository, path: str, found_type: str
+) -> None:
+    """A file that became a link was kept as an empty one, and the backup called whole."""
+    made = changed(TREE, path, found_type=found_type)
+    written = await _write(opened, made)
+    assert written.failures == [(path.encode(), "vanished")]
+    found = await tree_contents(opened, written.tree_id)
+    is_kept = path == "srv/a"  # the folder itself, for what was read in it
+    assert found == {
+        each: content for each, content in expected(TREE).items() if is_kept or each != path.encode()
+    }
+    again = await _write(opened, TREE, written.tree_id)
+    assert await tree_contents(opened, again.tree_id) == expected(TREE)
+
+
 async def test_a_folder_that_vanished_takes_nothing_with_it(opened: Repository) -> None:
     """Its own attributes are lost, the files that were read are not."""
     made = changed(directories(*files(4)), "srv/a", is_vanished=True)
