@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import engine
-from engine.errors import DamagedError, HoldfastError, ObjectMissingError
+from engine.errors import DamagedError, HoldfastError, ObjectMissingError, SourceError
 from engine.events import Progress, Warned
 from engine.format.snapshot import Snapshot
 from engine.hosts.base import OpenHost
@@ -36,11 +36,13 @@ from engine.model.secret import Secret
 from engine.repository import wholeness, writer
 from engine.repository.pool import Processes
 from engine.repository.repository import Repository
-from engine.repository.tree_parts import TreeCounts
+from engine.repository.tree_parts import FileKey, TreeCounts, TreeResult
 from engine.repository.writer import Committed, Parent, WriteSession
 from engine.sources import registry as sources
 from engine.sources.base import Item, ItemStream, OpenSource
 
+_READINGS = 5
+"""So often a tree is read once more for the sake of files that came spoiled."""
 NAMED_FAILURES = 100
 """So many files are named in the warnings; the log has them all."""
 
@@ -136,19 +138,50 @@ async def _read(
 ) -> _Read:
     if source.traits.shape == "items":
         return await _read_items(job, await source.items(), session)
+    result, warnings = await _read_tree(source, session, opened, _parent(opened, parents))
+    paths, excludes = _option(job.source, "path"), _option(job.source, "exclude")
+    return _Read(result.tree_id, result.counts, paths, warnings, result.failures, excludes)
+
+
+async def _read_tree(
+    source: OpenSource, session: WriteSession, opened: Sequence[Opened], parent: Parent | None
+) -> tuple[TreeResult, list[str]]:
+    """Stores the source's tree; gives it with the warnings.
+
+    Content that is not the file's must not pass for it, now or as the next backup's parent. Where some came, the tree is read once more,
+    with all else taken over as it is: without those that cannot be read, and with those that perhaps only became shorter read again.
+    """
     async with source.tree() as feed:
-        result = await session.save_tree(feed, _parent(opened, parents))
-        warnings, failures = list(feed.warnings()), result.failures
-    spoiled = frozenset(failure.path for failure in failures if failure.is_spoiled)
-    if spoiled:
-        # Their zeros must not pass for them, now or as the next backup's parent: once more, with all else taken over as it is.
+        result = await session.save_tree(feed, parent)
+        warnings = list(feed.warnings())
+    counts, failures = result.counts, list(result.failures)
+    left_out: set[FileKey] = set()
+    readings = 0
+    while result.spoiled:
+        if readings == _READINGS:
+            raise SourceError(
+                "files could not be read to their end, and each time other ones",
+                hint="look after the host's disk",
+            )
+        doubted = {key for key, each in result.spoiled.items() if each.reason == "changed" and not readings}
+        left_out |= result.spoiled.keys() - doubted
         await session.flush()
         async with source.tree() as feed:
-            first = Parent(opened[0].repository, result.tree_id)
-            again = await session.save_tree(feed, first, spoiled)
-            result = dataclasses.replace(result, tree_id=again.tree_id)
-    paths, excludes = _option(job.source, "path"), _option(job.source, "exclude")
-    return _Read(result.tree_id, result.counts, paths, warnings, failures, excludes)
+            last = Parent(opened[0].repository, result.tree_id)
+            result = await session.save_tree(feed, last, left_out, doubted)
+            warnings += [warning for warning in feed.warnings() if warning not in warnings]
+        failures += result.failures
+        readings += 1
+    return dataclasses.replace(result, counts=counts, failures=_worst(failures)), warnings
+
+
+def _worst(failures: Sequence[Failure]) -> list[Failure]:
+    """One failure a path: that it changed says less than any other."""
+    found: dict[bytes, Failure] = {}
+    for failure in failures:
+        if failure.path not in found or found[failure.path].reason == "changed":
+            found[failure.path] = failure
+    return list(found.values())
 
 
 def _parent(opened: Sequence[Opened], parents: Mapping[str, tuple[str, Snapshot]]) -> Parent | None:

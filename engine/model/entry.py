@@ -65,4 +65,5 @@ class Failure(NamedTuple):
     detail: str
     """The tool's own words, for the log."""
     is_spoiled: bool = False
-    """Whether content was delivered all the same, and is not the file's: a read error in its middle was filled with zeros."""
+    """Whether content was delivered all the same, and is not the file's: what could not be read of it was filled with zeros, or left out.
+    With the reason `changed` it is not known whether the file became shorter, or its disk fails."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from engine.format.tree import node_prefix
 from engine.model.entry import Entry, Failure, Fetched
 from engine.repository.parents import ParentTree
 
 Xattrs = tuple[tuple[bytes, bytes], ...]
+FileKey = bytes | tuple[int, int]
+"""A file by its path; one of several names by its device and inode as well."""
 
 
 class Feed(Protocol):
@@ -84,6 +87,26 @@ class BlobSink(Protocol):
         ...
 
 
+def is_among(entry: Entry, keys: Collection[FileKey]) -> bool:
+    """Whether a file is one of these, by this name or another."""
+    return entry.path in keys or (entry.links > 1 and (entry.device, entry.inode) in keys)
+
+
+def find_spoiled(
+    failures: Iterable[Failure], links: Mapping[tuple[int, int], object]
+) -> dict[FileKey, Failure]:
+    """The files whose content is not theirs, by all their names: what was read by one stands for all.
+
+    `links` gives, by inode, what ends with the path that was read.
+    """
+    paths = {failure.path: failure for failure in failures if failure.is_spoiled}
+    spoiled: dict[FileKey, Failure] = dict(paths.items())
+    for inode, known in links.items() if paths else ():
+        if isinstance(known, tuple) and known[-1] in paths:
+            spoiled[inode] = paths[known[-1]]
+    return spoiled
+
+
 @dataclass(slots=True)
 class TreeCounts:
     """What restic's summary counts."""
@@ -130,6 +153,8 @@ class TreeResult:
     tree_id: bytes
     counts: TreeCounts
     failures: Sequence[Failure] = field(default=())
+    spoiled: Mapping[FileKey, Failure] = field(default_factory=dict)
+    """Files that are in the tree with a content that is not theirs."""
 
 
 class Directory:
@@ -201,3 +226,21 @@ class Wanted:
         """Whether the parent snapshot holds an entry of this name."""
         self.followers: list[tuple[Directory, Entry, bytes]] = []
         """Further names of the same inode: directory, entry, prefix."""
+
+
+def with_size(entry: Entry, prefix: bytes, size_bytes: int) -> bytes:
+    """The node's beginning, with the size of what was read where that is not the one that was listed."""
+    return prefix if entry.size == size_bytes else node_prefix(entry._replace(size=size_bytes))
+
+
+def without_doubles(nodes: list[tuple[bytes, bytes]]) -> list[bytes]:
+    """The nodes' texts. A name that a listing gave twice (it was renamed meanwhile) is kept once: trees hold strictly ascending names."""
+    texts = []
+    last = None
+    for name, text in nodes:
+        if name == last:
+            texts[-1] = text
+        else:
+            texts.append(text)
+        last = name
+    return texts

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from engine.errors import HostileListingError
@@ -18,7 +18,7 @@ from engine.format.chunker import MIN_BYTES as SMALL_BYTES
 from engine.format.ids import digest
 from engine.format.tree import encode_tree, node_prefix, node_suffix
 from engine.model.entry import Entry, Failure, Fetched
-from engine.repository import folder_memory
+from engine.repository import folder_memory, tree_parts
 from engine.repository.folder_memory import Folder, FolderMemory
 from engine.repository.parents import ParentTree, ParentTrees
 from engine.repository.tree_parts import BlobSink, Directory, Feed, TreeCounts, TreeResult, Wanted, Xattrs
@@ -51,8 +51,8 @@ class TreeWriter:
         self._emit = emit
         self._counts = TreeCounts()
         self._wanted: deque[Wanted] = deque()
-        self._links: dict[tuple[int, int], Wanted | tuple[int, bytes]] = {}
-        """By inode: the first name while it is on its way, then its size and the rest of its node."""
+        self._links: dict[tuple[int, int], Wanted | tuple[int, bytes, bytes]] = {}
+        """By inode: the first name while it is on its way, then its size, the rest of its node, and its path."""
         self._complete: deque[Directory] = deque()
         self._is_complete = asyncio.Event()
         self._root_id: bytes | None = None
@@ -62,19 +62,27 @@ class TreeWriter:
         self._failures: list[Failure] = []
         self._folders_read: set[int] = set()
         """Hashes of the paths of directories whose attributes were asked for."""
-        self._left_out: frozenset[bytes] = frozenset()
+        self._left_out: Collection[tree_parts.FileKey] = ()
+        self._doubted: Collection[tree_parts.FileKey] = ()
         self._reading = 0
         """Files that workers read on this machine and have not told of."""
         self._has_read = asyncio.Event()
         self._refused: list[Wanted] = []
         """Those that a worker did not find as they were listed: the feed is asked for them."""
 
-    async def run(self, parent_tree: bytes | None, left_out: frozenset[bytes] = frozenset()) -> TreeResult:
-        """Reads the feed to its end and stores everything but the files of the paths `left_out`.
+    async def run(
+        self,
+        parent_tree: bytes | None,
+        left_out: Collection[tree_parts.FileKey] = (),
+        doubted: Collection[tree_parts.FileKey] = (),
+    ) -> TreeResult:
+        """Reads the feed to its end and stores everything but the files `left_out`, which are named as unreadable.
+
+        What the parent has of `doubted` files is not taken over.
 
         Raises: HostileListingError, SourceError, HostError, RepositoryError.
         """
-        self._left_out = left_out
+        self._left_out, self._doubted = left_out, doubted
         root = Directory(b"", None, None)
         root.old = await self._load(parent_tree)
         root.is_old_known = True
@@ -83,8 +91,9 @@ class TreeWriter:
             group.create_task(self._receive())
             group.create_task(self._finish_directories())
         assert self._root_id is not None
-        failures = (each for each in self._feed.failures() if not self._is_busy_folder(each))
-        return TreeResult(self._root_id, self._counts, (*failures, *self._failures))
+        failures = [each for each in self._feed.failures() if not self._is_busy_folder(each)]
+        spoiled = tree_parts.find_spoiled(failures, self._links)
+        return TreeResult(self._root_id, self._counts, (*failures, *self._failures), spoiled)
 
     def _is_busy_folder(self, failure: Failure) -> bool:
         """A directory in which something came or went while its attributes were read, as /tmp is all the time: nothing of it is missing."""
@@ -161,7 +170,8 @@ class TreeWriter:
             known is not None
             and known.signature == directory.signature
             and all(each.is_same for each in directory.folders.values())
-            and not (self._left_out and any(entry.path in self._left_out for entry in directory.entries))
+            and not self._left_out
+            and not self._doubted
         )
         if not is_same or known is None:
             return False
@@ -193,8 +203,9 @@ class TreeWriter:
         for entry in entries:
             if entry.type == "d":
                 self._folder(directory, entry, node_prefix(entry), wants)
-            elif entry.path in self._left_out:
+            elif self._left_out and tree_parts.is_among(entry, self._left_out):
                 directory.is_partial = True
+                self._failures.append(Failure(entry.path, "unreadable", "it did not come whole"))
             else:
                 self._file(directory, old, entry, wants, here)
         directory.entries.clear()
@@ -253,7 +264,7 @@ class TreeWriter:
         is_file = entry.type == "f"
         prefix = node_prefix(entry)
         rest = old.rest_by_prefix.get(prefix) if old is not None else None
-        if rest is not None:
+        if rest is not None and not (self._doubted and tree_parts.is_among(entry, self._doubted)):
             directory.nodes.append((_name(entry), prefix + rest))
             if is_file:
                 self._counts.add_unmodified(1, entry.size)
@@ -271,7 +282,9 @@ class TreeWriter:
             inode = (entry.device, entry.inode)
             first = self._links.get(inode)
             if isinstance(first, tuple):
-                self._arrived(directory, _name(entry), _with_size(entry, prefix, first[0]) + first[1])
+                self._arrived(
+                    directory, _name(entry), tree_parts.with_size(entry, prefix, first[0]) + first[1]
+                )
                 return
             if first is not None:
                 first.followers.append((directory, entry, prefix))
@@ -373,10 +386,12 @@ class TreeWriter:
     def _node_arrived(self, wanted: Wanted, suffix: bytes) -> None:
         entry = wanted.entry
         if entry.links > 1:
-            self._links[entry.device, entry.inode] = (entry.size, suffix)
+            self._links[entry.device, entry.inode] = (entry.size, suffix, entry.path)
         self._arrived(wanted.directory, _name(entry), wanted.prefix + suffix)
         for directory, follower, prefix in wanted.followers:
-            self._arrived(directory, _name(follower), _with_size(follower, prefix, entry.size) + suffix)
+            self._arrived(
+                directory, _name(follower), tree_parts.with_size(follower, prefix, entry.size) + suffix
+            )
 
     def _directory_arrived(self, directory: Directory, suffix: bytes) -> None:
         directory.xattrs = suffix[: suffix.find(b',"content":')]
@@ -430,7 +445,7 @@ class TreeWriter:
 
     async def _write(self, directory: Directory) -> None:
         directory.nodes.sort()
-        blob = encode_tree(_without_doubles(directory.nodes))
+        blob = encode_tree(tree_parts.without_doubles(directory.nodes))
         directory.nodes.clear()
         old, counts = directory.old, self._counts
         tree_id = old.id if old is not None and old.blob == blob else digest(blob)
@@ -474,21 +489,3 @@ def _is_plain(entry: Entry) -> bool:
 
 def _name(entry: Entry) -> bytes:
     return entry.path[entry.path.rfind(b"/") + 1 :]
-
-
-def _with_size(entry: Entry, prefix: bytes, size_bytes: int) -> bytes:
-    """The node's beginning, with the size of what was read where that is not the one that was listed."""
-    return prefix if entry.size == size_bytes else node_prefix(entry._replace(size=size_bytes))
-
-
-def _without_doubles(nodes: list[tuple[bytes, bytes]]) -> list[bytes]:
-    """The nodes' texts. A name that a listing gave twice (it was renamed meanwhile) is kept once: trees hold strictly ascending names."""
-    texts = []
-    last = None
-    for name, text in nodes:
-        if name == last:
-            texts[-1] = text
-        else:
-            texts.append(text)
-        last = name
-    return texts

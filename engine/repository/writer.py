@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,7 +32,7 @@ from engine.repository.lock import HeldLock
 from engine.repository.packing import Loose, PackingOptions
 from engine.repository.parents import ParentTrees
 from engine.repository.repository import Repository
-from engine.repository.tree_parts import Feed, StreamResult, TreeResult
+from engine.repository.tree_parts import Feed, FileKey, StreamResult, TreeResult
 from engine.repository.tree_writer import TreeWriter
 from engine.scope import task_scope
 
@@ -187,9 +187,13 @@ class WriteSession:
         return tree_id
 
     async def save_tree(
-        self, feed: Feed, parent: Parent | None, left_out: frozenset[bytes] = frozenset()
+        self,
+        feed: Feed,
+        parent: Parent | None,
+        left_out: Collection[FileKey] = (),
+        doubted: Collection[FileKey] = (),
     ) -> TreeResult:
-        """Stores a tree of files, as far as it differs from the parent's. Raises: see TreeWriter.run."""
+        """Stores a tree of files, as far as it differs from the parent's. See TreeWriter.run for the rest, and for what it raises."""
         parents, memory = None, FolderMemory()
         if parent is not None:
             asked = (
@@ -201,7 +205,7 @@ class WriteSession:
                 memory = wholeness.folder_memory(parent.repository, parent.snapshot_id)
         self._memory = memory
         writer = TreeWriter(feed, self, parents, memory, self._emit)
-        return await writer.run(parent.tree if parent is not None else None, left_out)
+        return await writer.run(parent.tree if parent is not None else None, left_out, doubted)
 
     async def nudge(self) -> None:
         """Sends on what was gathered into batches, since nothing more comes for now."""

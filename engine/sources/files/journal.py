@@ -21,9 +21,13 @@ class Journal:
         self._passed_over = 0
 
     def fail(self, failure: Failure) -> None:
-        """Notes a failure once."""
-        if not self._leaves_out(failure.path):
-            self._failures.setdefault((failure.path, failure.reason), failure)
+        """Notes a failure once; that the content is spoiled counts, whenever it is said."""
+        if self._leaves_out(failure.path):
+            return
+        key = failure.path, failure.reason
+        known = self._failures.setdefault(key, failure)
+        if failure.is_spoiled and not known.is_spoiled:
+            self._failures[key] = failure
 
     def warn(self, sentence: str) -> None:
         """Notes a warning once."""

@@ -27,6 +27,8 @@ _VANISHED = (
     b"No such file or directory", b"Not a directory", b"Stale file handle", b"No such process", b"File removed before we read it",
 )  # fmt: skip
 _CHANGED = (b"file changed as we read it", b"File shrank by ")
+# tar fills with zeros what it did not get. A disk that fails in the middle of a file it takes for the file's end.
+_SPOILED = (b"Read error at ", b"File shrank by ")
 
 
 class Message(NamedTuple):
@@ -65,7 +67,7 @@ def _failure(line: bytes, path: bytes, words: bytes) -> Message:
         reason = "vanished"
     elif words.startswith(_CHANGED):
         reason = "changed"
-    is_spoiled = words.startswith(b"Read error at ")
+    is_spoiled = words.startswith(_SPOILED)
     return Message("failure", Failure(path.strip(b"/"), reason, _text(line), is_spoiled), _text(line))
 
 

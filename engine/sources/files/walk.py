@@ -194,4 +194,4 @@ class WalkFetcher:
         except HostError as error:
             if type(error) is not HostError:
                 raise
-            self._journal.fail(Failure(path, "unreadable", error.message))
+            self._journal.fail(Failure(path, "unreadable", error.message, is_spoiled=True))

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from engine.errors import HostileListingError
-from engine.model.entry import Fetched
+from engine.model.entry import Failure, Fetched
 from engine.repository import lock
 from engine.repository.repository import Repository
+from engine.repository.tree_parts import FileKey
 from engine.repository.writer import Parent
 from engine.storages.base import Kind
 from tests.fakes.memory_storage import MemoryStorage
@@ -194,6 +195,55 @@ async def test_what_another_thing_took_the_place_of_is_named(
     }
     again = await _write(opened, TREE, written.tree_id)
     assert await tree_contents(opened, again.tree_id) == expected(TREE)
+
+
+def _two_names() -> list[Made]:
+    one = Made("srv/one", b"content", inode=5, links=2)
+    return directories(one, dataclasses.replace(one, path="srv/two"), Made("srv/other", b"other"))
+
+
+class _Spoiling(MadeFeed):
+    """A feed that fills files with zeros, and says so."""
+
+    def __init__(self, made: Sequence[Made], *spoiled: bytes) -> None:
+        super().__init__(made)
+        self._spoiled = spoiled
+
+    def failures(self) -> Sequence[Failure]:
+        return [Failure(path, "changed", "words", is_spoiled=True) for path in self._spoiled]
+
+
+async def test_a_spoiled_file_is_known_by_all_its_names(opened: Repository) -> None:
+    """What was read by one name stands for the others too."""
+    async with session(opened) as writing:
+        result = await writing.save_tree(_Spoiling(_two_names(), b"srv/one"), None)
+    assert set(result.spoiled) == {b"srv/one", (64769, 5)}
+
+
+@pytest.mark.parametrize("key", [b"srv/one", (64769, 5)], ids=["by path", "by inode"])
+async def test_what_is_doubted_is_read_again_and_all_else_is_not(opened: Repository, key: FileKey) -> None:
+    """The parent has zeros in its place."""
+    first = await _write(opened, _two_names())
+    feed = MadeFeed(_two_names())
+    async with session(opened) as writing:
+        again = await writing.save_tree(feed, Parent(opened, first.tree_id), doubted={key})
+        await writing.commit(snapshot(again.tree_id))
+    assert feed.wanted == [b"srv/one"]
+    assert again.tree_id == first.tree_id
+
+
+async def test_what_is_left_out_is_named_by_all_its_names(opened: Repository) -> None:
+    """A backup that lacks a file must not call itself complete."""
+    first = await _write(opened, _two_names())
+    async with session(opened) as writing:
+        left_out: set[FileKey] = {b"srv/one", (64769, 5)}
+        again = await writing.save_tree(MadeFeed(_two_names()), Parent(opened, first.tree_id), left_out)
+        await writing.commit(snapshot(again.tree_id))
+    assert [(each.path, each.reason) for each in again.failures] == [
+        (b"srv/one", "unreadable"),
+        (b"srv/two", "unreadable"),
+    ]
+    assert set(await tree_contents(opened, again.tree_id)) == {b"srv", b"srv/other"}
 
 
 async def test_a_folder_that_vanished_takes_nothing_with_it(opened: Repository) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from engine.model.entry import Failure
 from engine.sources.files import messages
+from engine.sources.files.journal import Journal
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,30 @@ def test_tar_says_what_happened_to_an_entry(line: bytes, path: bytes, reason: st
     found = messages.parse_tar(line).failure
     assert found
     assert (found.path, found.reason) == (path, reason)
+
+
+@pytest.mark.parametrize(
+    ("words", "is_spoiled"),
+    [
+        (b"Read error at byte 10240, while reading 512 bytes: Input/output error", True),
+        (b"File shrank by 5 bytes; padding with zeros", True),
+        (b"file changed as we read it", False),
+        (b"Cannot open: Permission denied", False),
+    ],
+)
+def test_content_that_was_filled_with_zeros_is_spoiled(words: bytes, is_spoiled: bool) -> None:
+    """It must not be kept for the file's."""
+    failure = messages.parse_tar(b"tar: ./a: " + words).failure
+    assert failure
+    assert failure.is_spoiled is is_spoiled
+
+
+def test_a_file_that_changed_and_was_filled_up_is_spoiled() -> None:
+    """tar may say both of one file, in either order."""
+    journal = Journal(lambda _path: False)
+    for is_spoiled in (False, True, False):
+        journal.fail(Failure(b"a", "changed", "words", is_spoiled))
+    assert [failure.is_spoiled for failure in journal.failures()] == [True]
 
 
 @pytest.mark.parametrize(
