@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 
-from engine.hosts import facts, local_files, local_process, options, running, script
-from engine.hosts.base import Command, Completed, Facts, FileAccess, Process, ResolveSecret
+from engine.hosts import local_files, local_process, options, script
+from engine.hosts.base import Command, FileAccess, Process, ResolveSecret
+from engine.hosts.running import CommandHost
 from engine.model.definitions import Host
 
 DEFAULT_CHANNELS = 16
@@ -18,20 +17,15 @@ KEPT_ENVIRONMENT = ("HOME", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER", 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class LocalHost:
+class LocalHost(CommandHost):
     """See `base.OpenHost`."""
 
     def __init__(self, definition: Host, environment: Mapping[str, str]) -> None:
         given = options.Reader(definition)
-        self.name = definition.name
-        self._as_user = given.text("as_user")
+        super().__init__(definition.name, given, DEFAULT_CHANNELS)
         self._is_gentle = given.flag("nice", default=False)
-        self._channels = asyncio.Semaphore(given.number("max_channels", DEFAULT_CHANNELS))
         kept = {name: environment[name] for name in KEPT_ENVIRONMENT if name in environment}
         self._environment = {"PATH": DEFAULT_PATH, **kept}
-        self._settings = given.environment()
-        self._facts: Facts | None = None
-        self._asking = asyncio.Lock()
 
     @classmethod
     @asynccontextmanager
@@ -46,35 +40,6 @@ class LocalHost:
     def is_here(self) -> bool:
         """See `base.OpenHost.is_here`. Not where commands run as another user, or with a priority that was asked for."""
         return self._as_user is None and not self._is_gentle
-
-    async def facts(self) -> Facts:
-        """See `base.OpenHost.facts`."""
-        async with self._asking:
-            if self._facts is None:
-                self._facts = facts.parse(self.name, (await self.run(facts.COMMAND)).stdout)
-            return self._facts
-
-    async def run(
-        self,
-        command: Command,
-        *,
-        input_bytes: bytes = b"",
-        limit_bytes: int = 1 << 20,
-        timeout_s: float = 60.0,
-    ) -> Completed:
-        """See `base.OpenHost.run`."""
-        return await running.run_to_end(
-            self,
-            self._completed(command),
-            input_bytes=input_bytes,
-            limit_bytes=limit_bytes,
-            timeout_s=timeout_s,
-        )
-
-    def _completed(self, command: Command) -> Command:
-        """The command with the host's own user and settings where it has none."""
-        settings = {**self._settings, **command.settings}
-        return replace(command, as_user=command.as_user or self._as_user, settings=settings)
 
     def start(self, command: Command) -> AbstractAsyncContextManager[Process]:
         """See `base.OpenHost.start`."""

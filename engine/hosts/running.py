@@ -1,31 +1,66 @@
-"""Running a short command to its end, on any host that can start one."""
+"""What all hosts do alike that can start a command: run one to its end, tell their facts, complete commands with their own options."""
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Protocol
 
 from engine.errors import CommandFailedError, CommandTimeoutError, HostError
-from engine.hosts.base import Command, Completed, Process, require_started
+from engine.hosts import facts
+from engine.hosts.base import Command, Completed, Facts, Process, require_started
+from engine.hosts.options import Reader
 
 
-class Starter(Protocol):
-    """The part of OpenHost that running needs."""
+class CommandHost(ABC):
+    """See `base.OpenHost`: all of it that follows from starting a command."""
 
-    @property
-    def name(self) -> str:
-        """The host's name, for messages."""
-        ...
+    def __init__(self, name: str, given: Reader, channels: int) -> None:
+        """`channels`: how many commands run at once where the host's options say nothing."""
+        self.name = name
+        self._as_user = given.text("as_user")
+        self._settings = given.environment()
+        self._channels = asyncio.Semaphore(given.number("max_channels", channels))
+        self._facts: Facts | None = None
+        self._asking = asyncio.Lock()
 
+    async def facts(self) -> Facts:
+        """See `base.OpenHost.facts`."""
+        async with self._asking:
+            if self._facts is None:
+                self._facts = facts.parse(self.name, (await self.run(facts.COMMAND)).stdout)
+            return self._facts
+
+    async def run(
+        self,
+        command: Command,
+        *,
+        input_bytes: bytes = b"",
+        limit_bytes: int = 1 << 20,
+        timeout_s: float = 60.0,
+    ) -> Completed:
+        """See `base.OpenHost.run`."""
+        return await _run_to_end(
+            self,
+            self._completed(command),
+            input_bytes=input_bytes,
+            limit_bytes=limit_bytes,
+            timeout_s=timeout_s,
+        )
+
+    @abstractmethod
     def start(self, command: Command) -> AbstractAsyncContextManager[Process]:
-        """Starts a command."""
-        ...
+        """See `base.OpenHost.start`."""
+
+    def _completed(self, command: Command) -> Command:
+        """The command with the host's own user and settings where it has none."""
+        settings = {**self._settings, **command.settings}
+        return replace(command, as_user=command.as_user or self._as_user, settings=settings)
 
 
-async def run_to_end(
-    host: Starter, command: Command, *, input_bytes: bytes, limit_bytes: int, timeout_s: float
+async def _run_to_end(
+    host: CommandHost, command: Command, *, input_bytes: bytes, limit_bytes: int, timeout_s: float
 ) -> Completed:
     """`OpenHost.run`, by `OpenHost.start`."""
     if input_bytes:
@@ -56,7 +91,7 @@ async def _feed(process: Process, data: bytes) -> None:
         return  # a command need not read all that it is given; its status tells whether that was well
 
 
-async def _collect(host: Starter, command: Command, process: Process, limit_bytes: int) -> bytes:
+async def _collect(host: CommandHost, command: Command, process: Process, limit_bytes: int) -> bytes:
     pieces: list[bytes] = []
     total = 0
     while piece := await process.read():

@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 
 import asyncssh
 
 from engine.errors import HostError
-from engine.hosts import facts, options, running, script
-from engine.hosts.base import Command, Completed, Facts, FileAccess, HostKey, Process, ResolveSecret
+from engine.hosts import options, script
+from engine.hosts.base import Command, FileAccess, HostKey, Process, ResolveSecret
 from engine.hosts.decompress import DecompressedProcess
+from engine.hosts.running import CommandHost
 from engine.hosts.ssh import files
 from engine.hosts.ssh.connect import WINDOW_BYTES, Connector
 from engine.hosts.ssh.failures import translate
@@ -30,24 +30,19 @@ MEASURED_S = 1.0
 _MEASURED = Command(("head", "-c", str(32 << 20), "/dev/zero"))
 
 
-class SshHost:
+class SshHost(CommandHost):
     """See `base.OpenHost`."""
 
     def __init__(self, definition: Host, connector: Connector, stack: AsyncExitStack) -> None:
         given = options.Reader(definition)
-        self.name = definition.name
+        super().__init__(definition.name, given, DEFAULT_CHANNELS)
         self._connector = connector
         self._stack = stack
-        self._as_user = given.text("as_user")
         self._is_gentle = given.flag("nice", default=True)
-        self._settings = given.environment()
-        self._channels = asyncio.Semaphore(given.number("max_channels", DEFAULT_CHANNELS))
         self._connections: list[asyncssh.SSHClientConnection] = []
         self._connecting = asyncio.Lock()
         self._compression = given.choice("compress", ("auto", "always", "never"))
         self._is_slow: bool | None = None
-        self._facts: Facts | None = None
-        self._asking = asyncio.Lock()
 
     @classmethod
     @asynccontextmanager
@@ -64,35 +59,6 @@ class SshHost:
     def is_here(self) -> bool:
         """See `base.OpenHost.is_here`. Never, whatever its address."""
         return False
-
-    async def facts(self) -> Facts:
-        """See `base.OpenHost.facts`."""
-        async with self._asking:
-            if self._facts is None:
-                self._facts = facts.parse(self.name, (await self.run(facts.COMMAND)).stdout)
-            return self._facts
-
-    async def run(
-        self,
-        command: Command,
-        *,
-        input_bytes: bytes = b"",
-        limit_bytes: int = 1 << 20,
-        timeout_s: float = 60.0,
-    ) -> Completed:
-        """See `base.OpenHost.run`."""
-        return await running.run_to_end(
-            self,
-            self._completed(command),
-            input_bytes=input_bytes,
-            limit_bytes=limit_bytes,
-            timeout_s=timeout_s,
-        )
-
-    def _completed(self, command: Command) -> Command:
-        """The command with the host's own user and settings where it has none."""
-        settings = {**self._settings, **command.settings}
-        return replace(command, as_user=command.as_user or self._as_user, settings=settings)
 
     def start(self, command: Command) -> AbstractAsyncContextManager[Process]:
         """See `base.OpenHost.start`."""
