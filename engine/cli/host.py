@@ -16,9 +16,9 @@ from engine.cli.command import (
     declare_nothing,
     reference,
 )
-from engine.cli.options import add_yes, count
+from engine.cli.options import count
 from engine.cli.output import Column, shape
-from engine.errors import HostKeyUnknownError, UsageError
+from engine.errors import HostKeyUnknownError
 from engine.model.definitions import Host, OptionValue
 from engine.model.names import check_name
 
@@ -83,9 +83,8 @@ async def _add(call: Call) -> int:
     host = await _keep_passphrase(call, host)
     accepted = "" if arguments.no_connect else await _accepted_key(call, host)
     added = await call.engine.add_host(host, accepted_key=accepted)
-    call.output.line(f"host {added.name} is defined; `holdfast host test {added.name}` says what is there")
-    call.output.result(shape(added))
-    return diagnostics.DONE
+    said = f"host {added.name} is defined; `holdfast host test {added.name}` says what is there"
+    return definitions.done(call, said, added)
 
 
 async def _keep_passphrase(call: Call, host: Host) -> Host:
@@ -161,9 +160,7 @@ async def _list(call: Call) -> int:
     hosts = await call.engine.hosts()
     heads = [Column("HOST"), Column("ADDRESS", is_flexible=True), Column("OPTIONS", is_flexible=True)]
     rows = [[each.name, each.address or "(this machine)", definitions.shown(_plain(each))] for each in hosts]
-    call.output.table(heads, rows)
-    call.output.items([shape(each) for each in hosts])
-    return diagnostics.DONE
+    return definitions.listed(call, heads, rows, hosts)
 
 
 def _plain(host: Host) -> dict[str, OptionValue]:
@@ -192,31 +189,12 @@ def _declare_edit(parser: Parser) -> None:
 
 async def _edit(call: Call) -> int:
     arguments = call.arguments
-    changes = definitions.changes(arguments, _OPTIONS)
-    if not changes and not arguments.address:
-        raise UsageError("nothing was said to be changed", hint="holdfast host edit --help")
+    changes = definitions.changes(arguments, _OPTIONS, "host", arguments.address)
     if isinstance(arguments.passphrase, StandardInput):
         await call.engine.keep_secret(f"host.{arguments.name}", "-")
         changes["passphrase"] = f"vault:host.{arguments.name}"
     host = await call.engine.edit_host(arguments.name, arguments.address, changes)
-    call.output.line(f"host {host.name} is changed")
-    call.output.result(shape(host))
-    return diagnostics.DONE
-
-
-def _declare_remove(parser: Parser) -> None:
-    add_name(parser, "host")
-    add_yes(parser)
-
-
-async def _remove(call: Call) -> int:
-    name = call.arguments.name
-    await call.engine.show_host(name)
-    await asking.require_yes(call, f"forget host {name}?")
-    await call.engine.remove_host(name)
-    call.output.line(f"host {name} is forgotten")
-    call.output.result({"name": name})
-    return diagnostics.DONE
+    return definitions.done(call, f"host {host.name} is changed", host)
 
 
 ADD = Command(_declare_add, _add)
@@ -225,4 +203,6 @@ GRANTS = Command(declare_name("host"), _grants)
 LIST = Command(declare_nothing, _list)
 SHOW = Command(declare_name("host"), _show)
 EDIT = Command(_declare_edit, _edit)
-REMOVE = Command(_declare_remove, _remove)
+REMOVE = definitions.removal(
+    "host", lambda engine, name: engine.remove_host(name), lambda engine, name: engine.show_host(name)
+)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.cli import asking, definitions, diagnostics
+from engine.cli import definitions, diagnostics
 from engine.cli.command import Call, Command, Parser, add_name, declare_name, declare_nothing
-from engine.cli.options import add_yes
 from engine.cli.output import Column, shape
 from engine.errors import UsageError
 from engine.model.definitions import LOCAL_HOST, OptionValue, Source
@@ -52,9 +51,8 @@ async def _add(call: Call) -> int:
     check_name("source", arguments.name)
     options = _shaped(arguments.kind, arguments.host, definitions.given(arguments, _OPTIONS))
     source = await call.engine.add_source(Source(arguments.name, arguments.kind, arguments.host, options))
-    call.output.line(f"source {source.name} is defined; `holdfast backup {source.name}` takes it")
-    call.output.result(shape(source))
-    return diagnostics.DONE
+    said = f"source {source.name} is defined; `holdfast backup {source.name}` takes it"
+    return definitions.done(call, said, source)
 
 
 def _shaped(kind: str, host: str, options: dict[str, OptionValue]) -> dict[str, OptionValue]:
@@ -82,11 +80,8 @@ async def _test(call: Call) -> int:
 async def _list(call: Call) -> int:
     sources = await call.engine.sources()
     heads = [Column("SOURCE"), Column("KIND"), Column("HOST"), Column("OPTIONS", is_flexible=True)]
-    call.output.table(
-        heads, [[each.name, each.kind, each.host, definitions.shown(each.options)] for each in sources]
-    )
-    call.output.items([shape(each) for each in sources])
-    return diagnostics.DONE
+    rows = [[each.name, each.kind, each.host, definitions.shown(each.options)] for each in sources]
+    return definitions.listed(call, heads, rows, sources)
 
 
 async def _show(call: Call) -> int:
@@ -107,29 +102,10 @@ def _declare_edit(parser: Parser) -> None:
 
 
 async def _edit(call: Call) -> int:
-    changes = definitions.changes(call.arguments, _OPTIONS)
-    if not changes:
-        raise UsageError("nothing was said to be changed", hint="holdfast source edit --help")
+    changes = definitions.changes(call.arguments, _OPTIONS, "source")
     old = await call.engine.show_source(call.arguments.name)
     source = await call.engine.edit_source(old.name, _shaped(old.kind, old.host, changes))
-    call.output.line(f"source {source.name} is changed")
-    call.output.result(shape(source))
-    return diagnostics.DONE
-
-
-def _declare_remove(parser: Parser) -> None:
-    add_name(parser, "source")
-    add_yes(parser)
-
-
-async def _remove(call: Call) -> int:
-    name = call.arguments.name
-    await call.engine.show_source(name)
-    await asking.require_yes(call, f"forget source {name}? its backups stay")
-    await call.engine.remove_source(name)
-    call.output.line(f"source {name} is forgotten; its backups are kept")
-    call.output.result({"name": name})
-    return diagnostics.DONE
+    return definitions.done(call, f"source {source.name} is changed", source)
 
 
 ADD = Command(_declare_add, _add)
@@ -137,4 +113,10 @@ TEST = Command(declare_name("source"), _test)
 LIST = Command(declare_nothing, _list)
 SHOW = Command(declare_name("source"), _show)
 EDIT = Command(_declare_edit, _edit)
-REMOVE = Command(_declare_remove, _remove)
+REMOVE = definitions.removal(
+    "source",
+    lambda engine, name: engine.remove_source(name),
+    lambda engine, name: engine.show_source(name),
+    asks="? its backups stay",
+    tells="; its backups are kept",
+)

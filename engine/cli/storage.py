@@ -18,7 +18,7 @@ from engine.cli.command import (
 )
 from engine.cli.options import add_yes, count
 from engine.cli.output import Column, shape
-from engine.errors import HoldfastError, UsageError
+from engine.errors import HoldfastError
 from engine.model.definitions import OptionValue, Storage
 
 if TYPE_CHECKING:
@@ -230,9 +230,7 @@ async def _list(call: Call) -> int:
         [each.name, each.kind, _state(each), each.repository_id[:8], definitions.shown(each.options)]
         for each in storages
     ]
-    call.output.table(heads, rows)
-    call.output.items([shape(each) for each in storages])
-    return diagnostics.DONE
+    return definitions.listed(call, heads, rows, storages)
 
 
 def _state(storage: Storage) -> str:
@@ -272,35 +270,14 @@ def _declare_edit(parser: Parser) -> None:
 
 async def _edit(call: Call) -> int:
     arguments = call.arguments
-    changes = _absolute(definitions.changes(arguments, _OPTIONS))
     password = arguments.password or ""
-    if not changes and not password:
-        raise UsageError("nothing was said to be changed", hint="holdfast storage edit --help")
+    changes = _absolute(definitions.changes(arguments, _OPTIONS, "storage", password))
     await call.engine.show_storage(arguments.name)
     if isinstance(password, StandardInput):
         password = f"vault:storage.{arguments.name}"
         await call.engine.keep_secret(f"storage.{arguments.name}", "-")
     storage = await call.engine.edit_storage(arguments.name, changes, password)
-    call.output.line(f"storage {storage.name} is changed")
-    call.output.result(shape(storage))
-    return diagnostics.DONE
-
-
-def _declare_remove(parser: Parser) -> None:
-    add_name(parser, "storage")
-    add_yes(parser)
-
-
-async def _remove(call: Call) -> int:
-    name = call.arguments.name
-    await call.engine.show_storage(name)
-    await asking.require_yes(
-        call, f"forget storage {name}? its repository stays as it is, its password is needed to use it again"
-    )
-    await call.engine.remove_storage(name)
-    call.output.line(f"storage {name} is forgotten; its repository is left as it is")
-    call.output.result({"name": name})
-    return diagnostics.DONE
+    return definitions.done(call, f"storage {storage.name} is changed", storage)
 
 
 ADD = Command(_declare_add, _add)
@@ -315,4 +292,10 @@ MAKE_DEFAULT = Command(declare_name("storage"), _make_default)
 LIST = Command(declare_nothing, _list)
 SHOW = Command(declare_name("storage"), _show)
 EDIT = Command(_declare_edit, _edit)
-REMOVE = Command(_declare_remove, _remove)
+REMOVE = definitions.removal(
+    "storage",
+    lambda engine, name: engine.remove_storage(name),
+    lambda engine, name: engine.show_storage(name),
+    asks="? its repository stays as it is, its password is needed to use it again",
+    tells="; its repository is left as it is",
+)

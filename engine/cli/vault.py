@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from engine.cli import asking, diagnostics, text
+from engine.cli import definitions, diagnostics, text
 from engine.cli.command import Call, Command, Parser, add_name, declare_nothing, reference
-from engine.cli.options import add_yes
 from engine.cli.output import Column
 
 
@@ -38,20 +37,6 @@ async def _list(call: Call) -> int:
     return diagnostics.DONE
 
 
-def _declare_remove(parser: Parser) -> None:
-    add_name(parser, "secret")
-    add_yes(parser)
-
-
-async def _remove(call: Call) -> int:
-    name = call.arguments.name
-    await asking.require_yes(call, f"forget secret {name} for good?")
-    await call.engine.remove_secret(name)
-    call.output.line(f"secret {name} is forgotten")
-    call.output.result({"name": name})
-    return diagnostics.DONE
-
-
 async def _rotate(call: Call) -> int:
     count = await call.engine.rotate_vault()
     call.output.line(f"{count} secrets are sealed under a fresh key")
@@ -61,5 +46,5 @@ async def _rotate(call: Call) -> int:
 
 SET = Command(_declare_set, _set)
 LIST = Command(declare_nothing, _list)
-REMOVE = Command(_declare_remove, _remove)
+REMOVE = definitions.removal("secret", lambda engine, name: engine.remove_secret(name), asks=" for good?")
 ROTATE = Command(declare_nothing, _rotate)
