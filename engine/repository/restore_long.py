@@ -13,7 +13,7 @@ from engine.errors import DamagedError
 from engine.format import tree
 from engine.format.ids import parse_id
 from engine.format.outline import Outline
-from engine.repository import restore_content, restore_worker
+from engine.repository import restore_content, restore_talk
 from engine.repository.index import Index
 from engine.repository.restore_content import Piece
 from engine.repository.restore_pool import Report, RestorePool
@@ -54,26 +54,24 @@ async def restore_long(pool: RestorePool, file: LongFile, take: Any) -> str:
     body = tree.encode_tree([file.node])
     place = {"parts": file.parts, "name": file.name, "size": file.size_bytes}
     folder = {"folders": [(file.parts, file.is_fresh, len(body))], **place}
-    decided = await _ask(pool, restore_worker.DECIDE, folder, [body], take)
+    decided = await _ask(pool, restore_talk.DECIDE, folder, [body], take)
     if decided.error or decided.answer == "done":
         return decided.error
     differs: set[int] | None = None
     if decided.answer in ("same size", "other size"):
         differs = await _compare(pool, file, take)
         if not differs and decided.answer == "same size":
-            return (
-                await _ask(pool, restore_worker.FINISH, {**folder, "temporary": None}, [body], take)
-            ).error
-    created = await _ask(pool, restore_worker.CREATE, place, [], take)
+            return (await _ask(pool, restore_talk.FINISH, {**folder, "temporary": None}, [body], take)).error
+    created = await _ask(pool, restore_talk.CREATE, place, [], take)
     if created.error:
         return created.error
     temporary = {"temporary": created.answer}
     error = await _write(pool, file, differs, {**place, **temporary}, take)
     if not error:
-        finished = await _ask(pool, restore_worker.FINISH, {**folder, **temporary}, [body], take)
+        finished = await _ask(pool, restore_talk.FINISH, {**folder, **temporary}, [body], take)
         error = finished.error
     if error:
-        await _ask(pool, restore_worker.ABANDON, {**place, **temporary}, [], take)
+        await _ask(pool, restore_talk.ABANDON, {**place, **temporary}, [], take)
     return error
 
 
@@ -101,7 +99,7 @@ async def _compare(pool: RestorePool, file: LongFile, take: Any) -> set[int]:
     asked = []
     for begin, group in _segments(file.pieces):
         header = {"parts": file.parts, "name": file.name, "pieces": group}
-        asked.append((begin, await pool.ask(restore_worker.COMPARE, header)))
+        asked.append((begin, await pool.ask(restore_talk.COMPARE, header)))
     differs: set[int] = set()
     for begin, answer in asked:
         report = await answer
@@ -117,7 +115,7 @@ async def _write(
     for begin, group in _segments(file.pieces):
         own = None if differs is None else [n for n in range(len(group)) if begin + n in differs]
         header = {**place, "pieces": group, "differs": own}
-        asked.append(await pool.ask(restore_worker.SEGMENT, header))
+        asked.append(await pool.ask(restore_talk.SEGMENT, header))
     error = ""
     for answer in asked:
         report = await answer

@@ -26,7 +26,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.errors import DamagedError, ObjectMissingError, ShortReadError
-from engine.repository import restore_worker
+from engine.repository import restore_talk
 from engine.repository.frames import Channel, start_workers
 from engine.repository.repository import Repository
 from engine.scope import task_scope
@@ -105,13 +105,13 @@ class RestorePool:
         """Takes what a worker says, until the task is cancelled."""
         while True:
             frame = await worker.channel.receive()
-            if frame.kind == restore_worker.RESULT:
+            if frame.kind == restore_talk.RESULT:
                 self._slots.release()
                 self._open_tasks -= 1
                 if not self._open_tasks:
                     self._is_idle.set()
                 worker.waiting.popleft()(msgspec.convert(frame.header, Report))
-            elif frame.kind == restore_worker.WANT:
+            elif frame.kind == restore_talk.WANT:
                 self._group.create_task(self._serve(worker, frame.header))
             else:
                 self._group.create_task(self._rescue(worker, frame.header))
@@ -121,7 +121,7 @@ class RestorePool:
         for fetch in fetches:
             stored = await fetch
             async with worker.turn:
-                await worker.channel.send(restore_worker.DATA, "", [stored])
+                await worker.channel.send(restore_talk.DATA, "", [stored])
 
     async def _fetch(self, pack: bytes, offset: int, length: int) -> bytes:
         try:
@@ -136,7 +136,7 @@ class RestorePool:
         except (DamagedError, ObjectMissingError, ShortReadError) as error:
             message = error.message
         async with worker.turn:
-            await worker.channel.send(restore_worker.DATA, message, [plain])
+            await worker.channel.send(restore_talk.DATA, message, [plain])
 
 
 @asynccontextmanager
@@ -163,7 +163,7 @@ async def open_pool(
             pool = RestorePool(workers, repository, group)
             listeners = []
             for worker in workers:
-                await worker.channel.send(restore_worker.SETUP, everything)
+                await worker.channel.send(restore_talk.SETUP, everything)
                 listeners.append(group.create_task(pool.listen(worker)))
             yield pool
             for listener in listeners:

@@ -15,7 +15,7 @@ from engine.errors import DamagedError, HoldfastError
 from engine.format import names, tree
 from engine.format.ids import parse_id
 from engine.format.outline import Outline, decode_outline
-from engine.repository import restore_delete, restore_files, restore_long, restore_worker
+from engine.repository import restore_delete, restore_files, restore_long, restore_talk
 from engine.repository.reader import Trees
 from engine.repository.restore_files import Descent
 from engine.repository.restore_folders import Folder, Folders
@@ -298,7 +298,7 @@ class RestoreWalk:
             ]
         }
         self._busy.update(folder.parts for folder, _ in task.folders)
-        await self.pool.submit(restore_worker.FILES, header, bodies, lambda report: self._done(task, report))
+        await self.pool.submit(restore_talk.FILES, header, bodies, lambda report: self._done(task, report))
 
     def _done(self, task: _Task, report: Report) -> None:
         self._tally.take(report)

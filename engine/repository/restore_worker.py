@@ -11,7 +11,6 @@ import errno
 import gc
 import os
 import stat
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -21,24 +20,13 @@ from engine.format import tree
 from engine.format.allocator import tune_allocator
 from engine.format.crypto import MasterKey
 from engine.format.tree import Node
-from engine.repository import restore_content, restore_files
-from engine.repository.blobs import BlobDecoder, Read
+from engine.repository import restore_content, restore_files, restore_talk
+from engine.repository.blobs import BlobDecoder
 from engine.repository.frames import Frame, WorkerEnd
 from engine.repository.index import Index
 from engine.repository.restore_content import BlobSource, LocalPacks, Piece
 from engine.repository.restore_files import Descent, MetadataError, Rights
-
-SETUP, FILES, DECIDE, COMPARE, CREATE, SEGMENT, FINISH, ABANDON = (
-    b"S",
-    b"F",
-    b"D",
-    b"C",
-    b"T",
-    b"G",
-    b"E",
-    b"A",
-)
-RESULT, WANT, RESCUE, DATA = b"R", b"W", b"Q", b"P"
+from engine.repository.restore_talk import Talk, TaskReport
 
 _CREATE_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -58,71 +46,24 @@ def work(end: WorkerEnd) -> None:
     frame = end.receive()
     if frame is None:
         return
-    talk = _Talk(end)
+    talk = Talk(end)
     worker = _Worker(talk, frame.header)
     handlers = {
-        FILES: worker.files,
-        DECIDE: worker.decide,
-        COMPARE: worker.compare,
-        CREATE: worker.create,
-        SEGMENT: worker.segment,
-        FINISH: worker.finish,
-        ABANDON: worker.abandon,
+        restore_talk.FILES: worker.files,
+        restore_talk.DECIDE: worker.decide,
+        restore_talk.COMPARE: worker.compare,
+        restore_talk.CREATE: worker.create,
+        restore_talk.SEGMENT: worker.segment,
+        restore_talk.FINISH: worker.finish,
+        restore_talk.ABANDON: worker.abandon,
     }
     while (task := talk.next_task()) is not None:
-        report = _Report()
+        report = TaskReport()
         try:
             handlers[task.kind](task, report)
         except (OSError, DamagedError, RestoreError) as error:
             report.error = restore_files.reason(error)
-        end.send(RESULT, report.header())
-
-
-class _Report:
-    """What came of one task."""
-
-    def __init__(self) -> None:
-        self.restored = self.unchanged = self.kept = self.done_bytes = self.fetched_bytes = 0
-        self.failures: list[tuple[bytes, str]] = []
-        self.unlinkable: list[bytes] = []
-        self.answer: Any = None
-        self.error = ""
-        """Why the task as a whole failed."""
-
-    def header(self) -> dict[str, Any]:
-        return vars(self)
-
-
-class _Talk:
-    """This end of the channel: tasks in order, and answers to what was asked for in between."""
-
-    def __init__(self, end: WorkerEnd) -> None:
-        self._end = end
-        self._tasks: deque[Frame] = deque()
-
-    def next_task(self) -> Frame | None:
-        return self._tasks.popleft() if self._tasks else self._end.receive()
-
-    def request(self, reads: Sequence[Read]) -> Iterator[bytes]:
-        """Ranges of packs, from the parent; nothing for what cannot be had, so that it is rescued."""
-        if reads:
-            self._end.send(WANT, [(read.pack, read.offset, read.length) for read in reads])
-        for _ in reads:
-            yield bytes(self._answer().body)
-
-    def rescue(self, blob_id: bytes) -> bytes:
-        self._end.send(RESCUE, blob_id)
-        answer = self._answer()
-        if answer.header:
-            raise DamagedError(answer.header)
-        return bytes(answer.body)
-
-    def _answer(self) -> Frame:
-        while (frame := self._end.receive()) is not None:
-            if frame.kind == DATA:
-                return frame
-            self._tasks.append(frame)
-        raise BrokenPipeError
+        end.send(restore_talk.RESULT, report.header())
 
 
 class _Job(NamedTuple):
@@ -142,7 +83,7 @@ class _Job(NamedTuple):
 class _Worker:
     """The state of one worker process."""
 
-    def __init__(self, talk: _Talk, setup: Any) -> None:
+    def __init__(self, talk: Talk, setup: Any) -> None:
         self._root = restore_files.open_target(setup["target"])
         found = os.fstat(self._root)
         if [found.st_dev, found.st_ino] != setup["target_inode"]:
@@ -164,7 +105,7 @@ class _Worker:
         decoder = BlobDecoder(MasterKey.from_json(setup["key"]))
         self._source = BlobSource(index, decoder, packs, talk.rescue)
 
-    def files(self, task: Frame, report: _Report) -> None:
+    def files(self, task: Frame, report: TaskReport) -> None:
         """Everything but directories in some folders."""
         waiting: list[_Job] = []
         held = 0
@@ -184,7 +125,7 @@ class _Worker:
                     waiting, held = [], 0
         self._write_all(waiting, report)
 
-    def _prepare(self, parts: Sequence[bytes], is_fresh: bool, node: Node, report: _Report) -> _Job | None:
+    def _prepare(self, parts: Sequence[bytes], is_fresh: bool, node: Node, report: TaskReport) -> _Job | None:
         """Does what needs no content; gives a job for what does."""
         old = None if is_fresh else restore_files.status(self._descent.enter(parts), node.name)
         if old is not None and self._overwrite == "never":
@@ -228,7 +169,7 @@ class _Worker:
         finally:
             os.close(old)
 
-    def _refresh(self, parts: Sequence[bytes], node: Node, report: _Report) -> None:
+    def _refresh(self, parts: Sequence[bytes], node: Node, report: TaskReport) -> None:
         """Sets the metadata of a file whose content is right already."""
         report.unchanged += 1
         report.done_bytes += node.size
@@ -243,7 +184,7 @@ class _Worker:
         if self._is_verifying and restore_content.differing(opened, wanted):
             raise RestoreError("what was written does not read back the same")
 
-    def _write_all(self, jobs: Sequence[_Job], report: _Report) -> None:
+    def _write_all(self, jobs: Sequence[_Job], report: TaskReport) -> None:
         """Writes files, the blobs of all fetched together where they are no more than is held at once."""
         short = [job for job in jobs if job.differs is None and job.size <= restore_content.BATCH_BYTES]
         groups: list[list[_Job]] = [[]]
@@ -262,13 +203,15 @@ class _Worker:
             if job.differs is not None or job.size > restore_content.BATCH_BYTES:
                 self._try_write(job, None, report)
 
-    def _try_write(self, job: _Job, plain: dict[bytes, bytes | DamagedError] | None, report: _Report) -> None:
+    def _try_write(
+        self, job: _Job, plain: dict[bytes, bytes | DamagedError] | None, report: TaskReport
+    ) -> None:
         try:
             self._write(job, plain, report)
         except (OSError, DamagedError, RestoreError) as error:
             self._fail(report, job.parts, job.node, error)
 
-    def _write(self, job: _Job, plain: dict[bytes, bytes | DamagedError] | None, report: _Report) -> None:
+    def _write(self, job: _Job, plain: dict[bytes, bytes | DamagedError] | None, report: TaskReport) -> None:
         node, size = job.node, job.size
         folder = self._descent.enter(job.parts)
         temporary = self._temporary_name()
@@ -322,7 +265,9 @@ class _Worker:
             return error.message
         return ""
 
-    def _complain(self, report: _Report, parts: Sequence[bytes], node: Node, problem: str, size: int) -> None:
+    def _complain(
+        self, report: TaskReport, parts: Sequence[bytes], node: Node, problem: str, size: int
+    ) -> None:
         if problem:
             report.failures.append(
                 (_path(parts, node), f"the content is restored, but not all else: {problem}")
@@ -383,13 +328,13 @@ class _Worker:
         return b"%b%d" % (self._temporary, self._count)
 
     @staticmethod
-    def _fail(report: _Report, parts: Sequence[bytes], node: Node, error: Exception) -> None:
+    def _fail(report: TaskReport, parts: Sequence[bytes], node: Node, error: Exception) -> None:
         report.failures.append((_path(parts, node), restore_files.reason(error)))
         _unlink(report, parts, node)
 
     # A long file is shared by all workers: decided on by one, then written in segments, then finished by one.
 
-    def decide(self, task: Frame, report: _Report) -> None:
+    def decide(self, task: Frame, report: TaskReport) -> None:
         """Whether a long file is to be written, and whether an existing one is worth comparing with."""
         [(parts, is_fresh, nodes)] = _folders(task)
         node = nodes[0]
@@ -408,12 +353,12 @@ class _Worker:
         else:
             report.answer = "new"
 
-    def compare(self, task: Frame, report: _Report) -> None:
+    def compare(self, task: Frame, report: TaskReport) -> None:
         """Which pieces of an existing file differ."""
         found = self._differing(task.header["parts"], task.header["name"], _pieces(task))
         report.answer = sorted(range(len(task.header["pieces"])) if found is None else found)
 
-    def create(self, task: Frame, report: _Report) -> None:
+    def create(self, task: Frame, report: TaskReport) -> None:
         """Makes the empty file of a size under a temporary name."""
         folder = self._descent.enter(task.header["parts"])
         name = self._temporary_name()
@@ -424,7 +369,7 @@ class _Worker:
             os.close(opened)
         report.answer = name
 
-    def segment(self, task: Frame, report: _Report) -> None:
+    def segment(self, task: Frame, report: TaskReport) -> None:
         """Writes some pieces of a long file."""
         header = task.header
         folder = self._descent.enter(header["parts"])
@@ -444,7 +389,7 @@ class _Worker:
             if old is not None:
                 os.close(old)
 
-    def finish(self, task: Frame, report: _Report) -> None:
+    def finish(self, task: Frame, report: TaskReport) -> None:
         """Sets a long file's metadata and gives it its name; with no temporary name the file is there already."""
         [(parts, is_fresh, nodes)] = _folders(task)
         node = nodes[0]
@@ -462,7 +407,7 @@ class _Worker:
         report.restored += 1
         self._complain(report, parts, node, problem, task.header["size"])
 
-    def abandon(self, task: Frame, _report: _Report) -> None:
+    def abandon(self, task: Frame, _report: TaskReport) -> None:
         """Removes what was written of a long file."""
         restore_files.discard(self._descent.enter(task.header["parts"]), task.header["temporary"])
 
@@ -489,7 +434,7 @@ def _path(parts: Sequence[bytes], node: Node) -> bytes:
     return b"/".join((*parts, node.name))
 
 
-def _unlink(report: _Report, parts: Sequence[bytes], node: Node) -> None:
+def _unlink(report: TaskReport, parts: Sequence[bytes], node: Node) -> None:
     """Tells that other names must not be linked to this one."""
     if node.links > 1:
         report.unlinkable.append(_path(parts, node))
