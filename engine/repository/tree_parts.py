@@ -74,8 +74,10 @@ class BlobSink(Protocol):
         """Small files of this machine; `receiver` gets the token, some of them and their nodes later, an empty node where the feed is to be asked."""
         ...
 
-    async def save_stream(self, stream: AsyncIterator[bytes]) -> StreamResult:
-        """A long stream, cut into chunks."""
+    async def put_stream(
+        self, stream: AsyncIterator[bytes], receiver: Callable[[StreamResult], None]
+    ) -> None:
+        """A long stream, cut into chunks. Returns when it is read; `receiver` gets the result when it is stored."""
         ...
 
     async def save_tree_blob(self, data: bytes, tree_id: bytes) -> bytes:

@@ -8,6 +8,7 @@ what is wanted comes back in the same order while the listing goes on. A directo
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -313,8 +314,8 @@ class TreeWriter:
                     )
                     self._lost(wanted)
                 elif wanted.entry.type == "f" and fetched.stream is not None:
-                    result = await self._sink.save_stream(self._told(fetched.stream, fetched.path))
-                    self._content_arrived(wanted, fetched.xattrs, result.content, result.size_bytes)
+                    stored = functools.partial(self._stream_stored, wanted, fetched.xattrs)
+                    await self._sink.put_stream(self._told(fetched.stream, fetched.path), stored)
                 elif wanted.entry.type == "f":
                     if (room := self._small(wanted, fetched)) is not None:
                         await room
@@ -327,13 +328,17 @@ class TreeWriter:
 
     async def _told(self, stream: AsyncIterator[bytes], path: bytes) -> AsyncIterator[bytes]:
         """The stream of a large file, with progress on the way."""
-        read_bytes = told_bytes = 0
+        untold_bytes = 0
         async for piece in stream:
-            read_bytes += len(piece)
-            if read_bytes - told_bytes >= TELL_EVERY_BYTES:
-                told_bytes = read_bytes
-                self._progress(path, read_bytes)
+            self._done_bytes += len(piece)
+            untold_bytes += len(piece)
+            if untold_bytes >= TELL_EVERY_BYTES:
+                untold_bytes = 0
+                self._progress(path)
             yield piece
+
+    def _stream_stored(self, wanted: Wanted, xattrs: Xattrs, result: tree_parts.StreamResult) -> None:
+        self._content_arrived(wanted, xattrs, result.content, result.size_bytes)
 
     def _next_wanted(self, path: bytes) -> Wanted:
         while self._wanted:
@@ -352,6 +357,7 @@ class TreeWriter:
 
     def _stored(self, tokens: Sequence[tuple[Wanted, Xattrs, int]], ids: bytes) -> None:
         for number, (wanted, xattrs, size_bytes) in enumerate(tokens):
+            self._done_bytes += size_bytes
             self._content_arrived(wanted, xattrs, (ids[32 * number : 32 * number + 32],), size_bytes)
 
     def _read(self, token: tuple[Directory, bool], entries: Sequence[Entry], nodes: Sequence[bytes]) -> None:
@@ -374,7 +380,6 @@ class TreeWriter:
     def _content_arrived(
         self, wanted: Wanted, xattrs: Xattrs, content: tuple[bytes, ...], size_bytes: int
     ) -> None:
-        self._done_bytes += size_bytes
         if size_bytes != wanted.entry.size:
             # It grew or shrank since it was listed: the node tells the size of what is stored, and its old times make the next backup look again.
             self._counts.total_bytes += size_bytes - wanted.entry.size
@@ -473,13 +478,10 @@ class TreeWriter:
         node = b'%b%b,"content":null,"subtree":"%b"}' % (directory.prefix, xattrs, tree_id.hex().encode())
         self._arrived(above, directory.path[directory.path.rfind(b"/") + 1 :], node)
 
-    def _progress(self, path: bytes, more_bytes: int = 0) -> None:
-        """`more_bytes` of a file that is still being read."""
+    def _progress(self, path: bytes) -> None:
         current = "/" + path.decode("utf-8", "replace")
         total_bytes = self._counts.total_bytes if self._is_listed else None
-        self._emit(
-            Progress("read", self._done_bytes + more_bytes, total_bytes, self._counts.files, None, 0, current)
-        )
+        self._emit(Progress("read", self._done_bytes, total_bytes, self._counts.files, None, 0, current))
 
 
 def _is_plain(entry: Entry) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -95,6 +96,7 @@ class WriteSession:
         self._damaged_trees: set[bytes] = set()
         """Trees of the parent that the index knows and that cannot be read."""
         self._seed = lanes[0].repository.chunker_seed
+        self._chunker = StreamChunker(self._seed)
 
     @property
     def statistics(self) -> Sequence[LaneStatistics]:
@@ -103,32 +105,33 @@ class WriteSession:
 
     async def save_stream(self, stream: AsyncIterator[bytes]) -> StreamResult:
         """Cuts, stores and counts a stream of any length. On return it is hashed and packed, not yet uploaded. Raises: what the stream raises."""
-        chunker = StreamChunker(self._seed)
-        content: list[bytes] = []
-        size_bytes = waiting = 0
+        results: list[StreamResult] = []
+        await self.put_stream(stream, results.append)
+        await self._workers.wait_until(lambda: bool(results))
+        return results[0]
 
-        async def submit(chunk: bytes | memoryview) -> None:
-            nonlocal waiting
-            self._begin_blob()
-            number = len(content)
-            content.append(b"")
-            waiting += 1
+    async def put_stream(
+        self, stream: AsyncIterator[bytes], receiver: Callable[[StreamResult], None]
+    ) -> None:
+        """Reads a stream to its end, so that the next may follow while this one is still being stored.
 
-            def done(blob_id: bytes) -> None:
-                nonlocal waiting
-                content[number] = blob_id
-                waiting -= 1
+        `receiver` is called on the event loop once all of it is hashed and packed, which may be before the return. Raises: what the stream raises.
+        """
+        content = _Content(receiver)
+        try:
+            async for piece in stream:
+                for chunk in self._chunker.feed(piece):
+                    await self._submit_chunk(chunk, content)
+            for chunk in self._chunker.end():
+                await self._submit_chunk(chunk, content)
+        except BaseException:
+            self._chunker = StreamChunker(self._seed)  # half a stream is in the other one
+            raise
+        content.end()
 
-            await self._workers.submit(chunk, "data", done)
-
-        async for piece in stream:
-            size_bytes += len(piece)
-            for chunk in chunker.feed(piece):
-                await submit(chunk)
-        for chunk in chunker.end():
-            await submit(chunk)
-        await self._workers.wait_until(lambda: not waiting)
-        return StreamResult(tuple(content), size_bytes)
+    async def _submit_chunk(self, chunk: memoryview, content: _Content) -> None:
+        self._begin_blob()
+        await self._workers.submit(chunk, "data", content.expect(len(chunk)))
 
     def put_small(self, data: bytes, token: Any, receiver: pool.Receiver) -> Awaitable[None] | None:
         """Stores what is one blob: not empty, at most 512 KiB. `receiver` is told tokens and ids on the event loop, in batches, soon.
@@ -267,6 +270,40 @@ class WriteSession:
             await self._workers.submit(data, blob_type, _nothing)
         elif (worker := self._pool.put(blob_type, data, None, _nothing)) is not None:
             await self._pool.make_room(worker)
+
+
+class _Content:
+    """What a stream consists of, as its chunks are done, in whatever order that is."""
+
+    __slots__ = ("_ids", "_is_whole", "_receiver", "_size_bytes", "_waiting")
+
+    def __init__(self, receiver: Callable[[StreamResult], None]) -> None:
+        self._receiver = receiver
+        self._ids: list[bytes] = []
+        self._size_bytes = 0
+        self._waiting = 0
+        self._is_whole = False
+
+    def expect(self, size_bytes: int) -> Callable[[bytes], None]:
+        """One more chunk; what is returned wants its id."""
+        self._ids.append(b"")
+        self._size_bytes += size_bytes
+        self._waiting += 1
+        return functools.partial(self._arrived, len(self._ids) - 1)
+
+    def end(self) -> None:
+        """There are no more."""
+        self._is_whole = True
+        self._tell()
+
+    def _arrived(self, number: int, blob_id: bytes) -> None:
+        self._ids[number] = blob_id
+        self._waiting -= 1
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._is_whole and not self._waiting:
+            self._receiver(StreamResult(tuple(self._ids), self._size_bytes))
 
 
 @asynccontextmanager

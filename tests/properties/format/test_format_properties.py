@@ -158,6 +158,18 @@ def test_cuts_do_not_depend_on_how_the_bytes_arrive(pieces: list[int], length: i
     assert list(itertools.accumulate(ends)) == expected
 
 
+@hypothesis.settings(max_examples=25)
+@hypothesis.given(st.lists(st.integers(0, 5 << 20), max_size=12))
+def test_streams_one_after_the_other_are_cut_as_if_each_were_alone(lengths: list[int]) -> None:
+    """A file deduplicates whichever files were read before it."""
+    stream = StreamChunker(SEED)
+    for length in lengths:
+        got = [bytes(chunk) for chunk in (*stream.feed(STREAM[:length]), *stream.end())]
+        expected = [*(end for end in CUTS if end < length), *([length] if length else [])]
+        assert list(itertools.accumulate(map(len, got))) == expected
+        assert b"".join(got) == STREAM[:length]
+
+
 @hypothesis.given(st.data())
 def test_a_flipped_or_missing_byte_of_anything_sealed_is_found(data: st.DataObject) -> None:
     """Damage must never come out as data."""

@@ -13,10 +13,12 @@ from engine.errors import DamagedError, HoldfastError, StorageError, StorageFull
 from engine.format import blob, chunker
 from engine.format.compression import Compressor
 from engine.format.crypto import Sealer
+from engine.format.ids import digest
 from engine.format.tree import Node, encode_node, encode_tree, go_mode
 from engine.repository import lock, packing
 from engine.repository.packing import Compression, PackingOptions
 from engine.repository.repository import Repository
+from engine.repository.tree_parts import StreamResult
 from engine.repository.writer import Committed, WriteSession
 from engine.storages.base import Buffer, Kind
 from tests.fakes.faulty_storage import Fault, FaultyStorage, FullStorage
@@ -212,6 +214,39 @@ async def test_a_slow_storage_stops_the_reading_and_not_the_memory() -> None:
         gate.opened.set()
         assert (await reading).size_bytes == 200_000_000
         await writing.flush()
+
+
+async def test_streams_are_read_while_those_before_them_wait_for_the_storage() -> None:
+    """A tree of files of a megabyte each must keep every core busy."""
+    storage = FaultyStorage(MemoryStorage())
+    opened = await make(storage)
+    gate = storage.hold(Fault(at=1, methods={"put"}, kinds={Kind.PACK}))
+    told: list[StreamResult] = []
+    async with session(opened, packing=SMALL_PACKS) as writing:
+        for number in range(8):
+            await writing.put_stream(pieces(_random(600_000 + number, number)), told.append)
+        await gate.arrived.wait()
+        assert len(told) < 8
+        gate.opened.set()
+        await writing.flush()
+    assert sorted(each.size_bytes for each in told) == [600_000 + number for number in range(8)]
+    assert {each.content[0] for each in told} == {digest(_random(600_000 + n, n)) for n in range(8)}
+
+
+async def test_half_a_stream_does_not_get_into_the_next_one() -> None:
+    """One file that cannot be read to its end must not spoil another."""
+
+    async def breaks() -> AsyncIterator[bytes]:
+        yield _random(700_000, 2)
+        raise HoldfastError("the server went away")
+
+    storage = MemoryStorage()
+    content = _random(1_000_000)
+    async with session(await make(storage)) as writing:
+        with pytest.raises(HoldfastError):
+            await writing.save_stream(breaks())
+        committed = await _commit_stream(writing, content)
+    assert await _dump(storage, committed[0]) == content
 
 
 @pytest.mark.parametrize("compression", ["off", "auto", "max"])
