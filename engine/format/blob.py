@@ -33,7 +33,7 @@ class Prepared(NamedTuple):
     uncompressed_length: int | None
 
 
-_FAULT: Final = "this machine's memory or processor errs; nothing wrong was stored"
+FAULT_HINT: Final = "this machine's memory or processor errs; nothing wrong was stored"
 
 
 class BlobCoder:
@@ -57,7 +57,7 @@ class BlobCoder:
         if frame is None:
             return data, None
         if is_verified and not self._decompressor.decompresses(frame, data):
-            raise DamagedError("a blob does not read back as it was compressed", hint=_FAULT)
+            raise DamagedError("a blob does not read back as it was compressed", hint=FAULT_HINT)
         return frame, len(data)
 
     def compress_all(
@@ -74,7 +74,7 @@ class BlobCoder:
             decompresses = self._decompressor.decompresses
             for frame, (_, data) in zip(frames, contents, strict=True):
                 if frame is not None and not decompresses(frame, data):
-                    raise DamagedError("a blob does not read back as it was compressed", hint=_FAULT)
+                    raise DamagedError("a blob does not read back as it was compressed", hint=FAULT_HINT)
         return [
             Prepared(blob_id, data, None) if frame is None else Prepared(blob_id, frame, len(data))
             for frame, (blob_id, data) in zip(frames, contents, strict=True)
@@ -94,7 +94,7 @@ class BlobCoder:
         sealed = seal(sealer, encoded.payload, is_verified=True)
         is_frame = encoded.uncompressed_length is not None
         if is_frame and not self._decompressor.decompresses(encoded.payload, original):
-            raise DamagedError("a blob does not read back as it was compressed", hint=_FAULT)
+            raise DamagedError("a blob does not read back as it was compressed", hint=FAULT_HINT)
         return sealed
 
 
@@ -106,7 +106,7 @@ def seal(sealer: Sealer, payload: Buffer, *, is_verified: bool) -> Buffer:
     """
     sealed = sealer.seal(payload)
     if is_verified and not _opens_to(sealer, sealed, payload):
-        raise DamagedError("a blob does not read back as it was sealed", hint=_FAULT)
+        raise DamagedError("a blob does not read back as it was sealed", hint=FAULT_HINT)
     return sealed
 
 

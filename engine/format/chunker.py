@@ -22,11 +22,11 @@ MAX_BYTES: Final = 8 << 20
 AVG_BYTES: Final = 1 << 20
 """What FastCDC takes for the average; chunks come out at about 1.33 MiB."""
 
-SEGMENT_BYTES: Final = 2 * MAX_BYTES
-"""Of one buffer of the stream chunker."""
+SEGMENT_BYTES: Final = 12 << 20
+"""Of one buffer of the stream chunker: room for the longest chunk and one step more."""
 
 FIRST_SEGMENT_BYTES: Final = 2 << 20
-"""Of the first buffer of a stream: most streams are files of a megabyte or so, and 16 MiB take milliseconds to make."""
+"""Of the first buffer: there may be no more than a file of a megabyte, and 12 MiB take milliseconds to make."""
 
 STEP_BYTES: Final = 4 << 20
 """So many new bytes are waited for before cutting goes on. Half a chunk or so is looked at twice each time: 2 % of the pipeline's work."""
@@ -56,11 +56,11 @@ class Chunker:
 class StreamChunker:
     """Cuts a stream in pieces of any size into the same chunks that `Chunker.cuts` finds in the whole.
 
-    Bytes are copied once, into a segment of 16 MiB (2 MiB at a stream's beginning), or not at all by those who read into `buffer_for_read`; chunks are views of the segment,
-    and only the unfinished chunk at its end moves on to the next one. A segment is used again when no view of it is left, so a chunk
-    stays valid for as long as someone holds it, in any thread, and holding it long costs a segment. This spares the copy of each chunk
-    (50 us/MiB) and the page faults of fresh memory (up to 250). For one thread; after `end` for the next stream, which goes on in the
-    same segment.
+    Bytes are copied once, into a segment of 12 MiB (the first is 2 MiB), or not at all by those who read into `buffer_for_read`; chunks
+    are views of the segment, and only the unfinished chunk at its end moves on to the next one. A segment is used again when no view of
+    it is left, so a chunk stays valid for as long as someone holds it, in any thread, and holding it long costs a segment. This spares
+    the copy of each chunk (50 us/MiB) and the page faults of fresh memory (up to 250). For one thread; after `end` for the next stream,
+    which goes on in the same segment.
     """
 
     __slots__ = ("_begin", "_chunker", "_end", "_looked", "_segment", "_spare")

@@ -16,14 +16,17 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from engine.format import pack
+from engine.format.blob import BlobCoder, Prepared
+from engine.format.crypto import Sealer
 from engine.format.ids import BlobType, digest
 from engine.repository.index import TYPES
 from engine.repository.lanes import Lane
-from engine.repository.packing import Loose, Packer, PackingOptions, Preparer
+from engine.repository.packing import Loose, PackingOptions
+from engine.repository.shared_packs import SharedPacks
 from engine.storages.base import Buffer
 
-WAITING_BYTES = 12 << 20
-"""Chunks that wait for a thread, at most; one chunk is at most 8 MiB."""
+WAITING_BYTES = 8 << 20
+"""Chunks that wait for a thread or are in one's hands, at most: six of the usual size, or one of the longest."""
 
 
 class _Task(NamedTuple):
@@ -49,9 +52,9 @@ class ChunkWorkers:
         self._changed = asyncio.Event()
         self._error: BaseException | None = None
         self._is_stopping = False
-        self._packers = {
-            (number, type_): Packer(
-                lane.repository.master, options.pack_bytes, functools.partial(self._offer, number)
+        self._packs = {
+            (number, type_): SharedPacks(
+                lane.repository.master, type_, options.pack_bytes, functools.partial(self._offer, number)
             )
             for number, lane in enumerate(lanes)
             for type_ in TYPES
@@ -78,7 +81,7 @@ class ChunkWorkers:
         """Waits until all is done; gives, for each lane, the blobs that filled no pack. Raises: what a thread raised."""
         await self.wait_until(lambda: not self._under_way)
         return [
-            [blob for type_ in TYPES for blob in self._packers[lane, type_].take_loose()]
+            [blob for type_ in TYPES for blob in self._packs[lane, type_].take_loose()]
             for lane in range(len(self._lanes))
         ]
 
@@ -129,9 +132,9 @@ class ChunkWorkers:
             self._seen.add(key)
             return True
 
-    def packer(self, lane: int, blob_type: BlobType) -> Packer:
-        """For the threads: where sealed blobs go."""
-        return self._packers[lane, blob_type]
+    def packs(self, lane: int, blob_type: BlobType) -> SharedPacks:
+        """For the threads: where blobs are sealed to."""
+        return self._packs[lane, blob_type]
 
     def _offer(self, lane: int, finished: pack.Pack) -> None:
         """Hands a pack to its lane, blocking the thread while too many are on their way."""
@@ -157,7 +160,9 @@ class _Worker:
     def __init__(self, owner: ChunkWorkers, lanes: Sequence[Lane], options: PackingOptions) -> None:
         self._owner = owner
         self._lanes = lanes
-        self._preparer = Preparer([lane.repository.master for lane in lanes], options)
+        self._sealers = [Sealer(lane.repository.master) for lane in lanes]
+        self._coder = BlobCoder(options.compression)
+        self._is_verified = options.is_verified
 
     def run(self) -> None:
         """The thread's main function."""
@@ -180,10 +185,13 @@ class _Worker:
         ]
         if not wanting or not self._owner.claims(task.type, blob_id):
             return
-        payload, uncompressed_length = self._preparer.compress(task.data, task.type)
+        payload, uncompressed_length = self._coder.compress(
+            task.data, task.type, is_verified=self._is_verified
+        )
+        blob = Prepared(blob_id, payload, uncompressed_length)
         for number in wanting:
-            sealed = self._preparer.seal(number, payload)
-            self._owner.packer(number, task.type).add(Loose(task.type, blob_id, sealed, uncompressed_length))
+            packs = self._owner.packs(number, task.type)
+            packs.add(blob, self._sealers[number], is_verified=self._is_verified)
 
 
 @asynccontextmanager

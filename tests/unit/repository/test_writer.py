@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -15,7 +15,7 @@ from engine.format.compression import Compressor
 from engine.format.crypto import Sealer
 from engine.format.ids import digest
 from engine.format.tree import Node, encode_node, encode_tree, go_mode
-from engine.repository import lock, packing
+from engine.repository import chunk_workers, lock
 from engine.repository.packing import Compression, PackingOptions
 from engine.repository.repository import Repository
 from engine.repository.tree_parts import StreamResult
@@ -264,7 +264,7 @@ def _break(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if what == "compressor":
         monkeypatch.setattr(blob, "Compressor", _BrokenCompressor)
     else:
-        monkeypatch.setattr(packing, "Sealer", _BrokenSealer)
+        monkeypatch.setattr(chunk_workers, "Sealer", _BrokenSealer)
 
 
 class _BrokenCompressor(Compressor):
@@ -282,10 +282,10 @@ class _BrokenCompressor(Compressor):
 class _BrokenSealer(Sealer):
     """A processor that miscalculates."""
 
-    def seal(self, plaintext: Buffer, iv: bytes | None = None) -> bytes:
-        sealed = bytearray(super().seal(plaintext, iv))
-        sealed[-20 if len(sealed) > 60 else 20] ^= 1
-        return bytes(sealed)
+    def seal_all(self, plaintexts: Sequence[Buffer], target: memoryview) -> list[int]:
+        ends = super().seal_all(plaintexts, target)
+        target[ends[-1] - 20 if ends[-1] > 60 else 20] ^= 1
+        return ends
 
 
 @pytest.mark.parametrize("broken", ["compressor", "sealer"])
@@ -296,7 +296,7 @@ async def test_a_fault_of_this_machine_ends_the_backup(broken: str, monkeypatch:
     if broken == "compressor":
         monkeypatch.setattr(blob, "Compressor", _BrokenCompressor)
     else:
-        monkeypatch.setattr(packing, "Sealer", _BrokenSealer)
+        monkeypatch.setattr(chunk_workers, "Sealer", _BrokenSealer)
     with pytest.raises(DamagedError, match="does not read back"):
         await _stored(opened, b"text " * 200_000)
     assert not any(key.kind in (Kind.PACK, Kind.SNAPSHOT) for key in storage.objects)
@@ -311,7 +311,7 @@ async def test_a_fault_in_a_small_file_ends_the_backup_of_a_tree(
     if broken == "compressor":
         monkeypatch.setattr(blob, "Compressor", _BrokenCompressor)
     else:
-        monkeypatch.setattr(packing, "Sealer", _BrokenSealer)
+        monkeypatch.setattr(chunk_workers, "Sealer", _BrokenSealer)
     with pytest.raises(DamagedError):
         async with asyncio.timeout(20), session(opened) as writing:
             await writing.save_tree(files_feed(("srv/file", b"text " * 2000)), None)
