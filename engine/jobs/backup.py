@@ -74,7 +74,7 @@ async def run(context: JobContext, request: BackupRequest) -> BackupResult:
 
 async def _ask_this_machine(pool: HostPool, work: Sequence[_Work]) -> None:
     """Finds out what this machine has while keys are derived: it takes a tenth of a second. What fails is told where it is needed."""
-    if any(each.source.host == LOCAL_HOST and each.source.kind != "stdin" for each in work):
+    if any(each.source.host == LOCAL_HOST for each in work):
         with contextlib.suppress(HoldfastError):
             await (await pool.this_machine()).facts()
 
