@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -36,10 +37,10 @@ from engine.model.secret import Secret
 from engine.repository import wholeness, writer
 from engine.repository.pool import Processes
 from engine.repository.repository import Repository
-from engine.repository.tree_parts import FileKey, TreeCounts, TreeResult
+from engine.repository.tree_parts import FileKey, StreamResult, TreeCounts, TreeResult
 from engine.repository.writer import Committed, Parent, WriteSession
 from engine.sources import registry as sources
-from engine.sources.base import Item, ItemStream, OpenSource
+from engine.sources.base import DirectStream, Item, ItemStream, OpenSource
 
 _READINGS = 5
 """So often a tree is read once more for the sake of files that came spoiled."""
@@ -205,7 +206,7 @@ async def _read_items(job: Capture, items: Sequence[Item], session: WriteSession
     for item in items:
         path = root + item.path
         async with item.open() as stream:
-            result = await session.save_stream(_pieces(job, stream, path))
+            result = await _save(job, session, stream, path)
             warnings += await stream.judge()
         stored.append(StoredItem(path, result.content, result.size_bytes))
     tree_id = await item_tree.save(session, stored, job.started_at)
@@ -214,12 +215,28 @@ async def _read_items(job: Capture, items: Sequence[Item], session: WriteSession
     return _Read(tree_id, counts, paths, warnings)
 
 
-async def _pieces(job: Capture, stream: ItemStream, path: str) -> AsyncIterator[bytes]:
+async def _save(job: Capture, session: WriteSession, stream: ItemStream, path: str) -> StreamResult:
+    """Stores a stream, and tells how far it is."""
     done_bytes = 0
-    while piece := await stream.read():
-        done_bytes += len(piece)
+
+    def tell(count: int) -> None:
+        nonlocal done_bytes
+        done_bytes += count
         job.context.emit(Progress("read", done_bytes, _expected_bytes(job), current=path))
-        yield piece
+
+    async def read_into(direct: DirectStream, room: memoryview) -> int:
+        if count := await direct.read_into(room):
+            tell(count)
+        return count
+
+    async def pieces() -> AsyncIterator[bytes]:
+        while piece := await stream.read():
+            tell(len(piece))
+            yield piece
+
+    if isinstance(stream, DirectStream):
+        return await session.save_read(functools.partial(read_into, stream))
+    return await session.save_stream(pieces())
 
 
 def _expected_bytes(job: Capture) -> int | None:

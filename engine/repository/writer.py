@@ -105,10 +105,11 @@ class WriteSession:
 
     async def save_stream(self, stream: AsyncIterator[bytes]) -> StreamResult:
         """Cuts, stores and counts a stream of any length. On return it is hashed and packed, not yet uploaded. Raises: what the stream raises."""
-        results: list[StreamResult] = []
-        await self.put_stream(stream, results.append)
-        await self._workers.wait_until(lambda: bool(results))
-        return results[0]
+        return await self._saved(self._fed(stream))
+
+    async def save_read(self, read_into: Callable[[memoryview], Awaitable[int]]) -> StreamResult:
+        """As `save_stream`, of what `read_into` reads into the room that it is given: a few bytes or all of it, 0 at the end."""
+        return await self._saved(self._read(read_into))
 
     async def put_stream(
         self, stream: AsyncIterator[bytes], receiver: Callable[[StreamResult], None]
@@ -117,10 +118,36 @@ class WriteSession:
 
         `receiver` is called on the event loop once all of it is hashed and packed, which may be before the return. Raises: what the stream raises.
         """
+        await self._put_chunks(self._fed(stream), receiver)
+
+    async def _fed(self, stream: AsyncIterator[bytes]) -> AsyncIterator[Sequence[memoryview]]:
+        async for piece in stream:
+            yield self._chunker.feed(piece)
+
+    async def _read(
+        self, read_into: Callable[[memoryview], Awaitable[int]]
+    ) -> AsyncIterator[Sequence[memoryview]]:
+        while True:
+            with self._chunker.buffer_for_read() as room:
+                count = await read_into(room)
+            if not count:
+                return
+            yield self._chunker.advance(count)
+
+    async def _saved(self, read: AsyncIterator[Sequence[memoryview]]) -> StreamResult:
+        results: list[StreamResult] = []
+        await self._put_chunks(read, results.append)
+        await self._workers.wait_until(lambda: bool(results))
+        return results[0]
+
+    async def _put_chunks(
+        self, read: AsyncIterator[Sequence[memoryview]], receiver: Callable[[StreamResult], None]
+    ) -> None:
+        """Stores the chunks that the chunker gives while `read` reads the stream, and what is left in it at the end."""
         content = _Content(receiver)
         try:
-            async for piece in stream:
-                for chunk in self._chunker.feed(piece):
+            async for chunks in read:
+                for chunk in chunks:
                     await self._submit_chunk(chunk, content)
             for chunk in self._chunker.end():
                 await self._submit_chunk(chunk, content)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from engine.hosts.base import Command
 from engine.model.entry import Entry, Failure, Fetched
@@ -38,6 +38,15 @@ class ItemStream(Protocol):
 
         Raises: IncompleteDumpError, CommandFailedError, ConnectionLostError.
         """
+        ...
+
+
+@runtime_checkable
+class DirectStream(ItemStream, Protocol):
+    """A stream that can be read into the caller's own memory, which spares a copy of everything."""
+
+    async def read_into(self, room: memoryview) -> int:
+        """As `read`, to the beginning of `room`; returns how many bytes came, 0 at the end. Raises: as `read`."""
         ...
 
 

@@ -94,7 +94,7 @@ class _StdinItem:
 
 
 class _StdinStream:
-    """See `base.ItemStream`."""
+    """See `base.DirectStream`."""
 
     def __init__(self, path: str, descriptor: int, *, can_wait: bool) -> None:
         self._path = path
@@ -104,14 +104,19 @@ class _StdinStream:
         self._is_at_end = False
 
     async def read(self) -> bytes:
-        data = (
-            await self._next()
+        room = memoryview(bytearray(_READ_BYTES))
+        return bytes(room[: await self.read_into(room)])
+
+    async def read_into(self, room: memoryview) -> int:
+        parts = (room[:_READ_BYTES],)
+        count = (
+            await self._next(parts)
             if self._can_wait
-            else await asyncio.to_thread(os.read, self._descriptor, _READ_BYTES)
+            else await asyncio.to_thread(os.readv, self._descriptor, parts)
         )
-        self._size += len(data)
-        self._is_at_end = not data
-        return data
+        self._size += count
+        self._is_at_end = not count
+        return count
 
     async def judge(self) -> Sequence[str]:
         if not self._is_at_end:
@@ -125,11 +130,11 @@ class _StdinStream:
             "whether the command ahead of the pipe succeeded cannot be seen from here: use `set -o pipefail`",
         )
 
-    async def _next(self) -> bytes:
+    async def _next(self, parts: Sequence[memoryview]) -> int:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                return os.read(self._descriptor, _READ_BYTES)
+                return os.readv(self._descriptor, parts)
             except BlockingIOError:
                 ready: asyncio.Future[None] = loop.create_future()
                 loop.add_reader(self._descriptor, _set_done, ready)

@@ -103,6 +103,26 @@ async def test_the_size_of_the_pieces_makes_no_other_chunks() -> None:
     assert first.content == second.content
 
 
+async def test_what_is_read_into_the_sessions_memory_makes_the_same_chunks() -> None:
+    """A dump from a pipe must deduplicate against the same dump from a host."""
+    content = _random(30_000_000)
+    left = memoryview(content)
+
+    async def read_into(room: memoryview) -> int:
+        nonlocal left
+        count = min(len(room), len(left), 700_001)
+        room[:count] = left[:count]
+        left = left[count:]
+        return count
+
+    async with session(await make(MemoryStorage())) as writing:
+        direct = await writing.save_read(read_into)
+        fed = await writing.save_stream(pieces(content, 1 << 20))
+        await writing.flush()
+    assert direct == fed
+    assert direct.size_bytes == len(content)
+
+
 async def test_what_comes_twice_in_one_run_is_stored_once() -> None:
     """Two databases with the same big table cost the room of one."""
     storage = MemoryStorage()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import IncompleteDumpError, SourceError
+from engine.sources.base import DirectStream
 from engine.sources.stdin import StdinSource
 from tests.families.sources import read_item
 
@@ -37,6 +38,21 @@ async def test_what_is_piped_in_comes_whole(pipe: tuple[int, int]) -> None:
     thread.join()
     assert (path, came == data, len(warnings)) == ("dump.sql", True, 1)
     assert os.get_blocking(pipe[0])
+
+
+async def test_what_is_piped_in_can_be_read_into_memory_of_any_length(pipe: tuple[int, int]) -> None:
+    """This spares a copy of everything."""
+    os.write(pipe[1], b"first and last")
+    os.close(pipe[1])
+    (item,) = await StdinSource("dump.sql", pipe[0]).items()
+    room = bytearray(6)
+    came = []
+    async with item.open() as stream:
+        assert isinstance(stream, DirectStream)
+        while count := await stream.read_into(memoryview(room)):
+            came.append(bytes(room[:count]))
+        await stream.judge()
+    assert came == [b"first ", b"and la", b"st"]
 
 
 async def test_an_empty_input_is_no_backup(pipe: tuple[int, int]) -> None:
