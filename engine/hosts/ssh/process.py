@@ -14,10 +14,11 @@ import asyncssh
 from engine.errors import ConnectionLostError
 from engine.hosts.base import READ_BYTES, Exit
 from engine.hosts.script import KILL_AFTER_S
+from engine.hosts.ssh.unread import Unread
 from engine.hosts.stderr import StandardError
 
-HELD_BYTES = 2 * READ_BYTES
-"""What we hold unread before asyncssh is told to hold; it then holds up to one window, and the host stops."""
+HELD_BYTES = 4 * READ_BYTES
+"""With so much unread we open the window no more, until half of it is read; up to one window of 8 MiB comes still, and then the host stops."""
 CLOSE_TIMEOUT_S = KILL_AFTER_S + 2
 """How long leaving waits for the host to say that the command is gone."""
 
@@ -32,8 +33,7 @@ class Session(asyncssh.SSHClientSession[bytes]):
         self.signal: str | None = None
         self.lost: Exception | None = None
         self.is_closed = False
-        self._pieces: list[bytes] = []
-        self._held_bytes = 0
+        self._unread = Unread()
         self._is_paused = False
         self._has_ended = False
         self._news = asyncio.Event()
@@ -45,17 +45,15 @@ class Session(asyncssh.SSHClientSession[bytes]):
         """The channel is open."""
         self.channel = chan
 
-    def data_received(self, data: bytes, datatype: int | None) -> None:
-        """Takes bytes of standard output or standard error."""
+    def data_received(self, data: bytes | memoryview, datatype: int | None) -> None:
+        """Takes bytes of standard output or standard error, and keeps none of `data` itself."""
         if datatype is not None:
-            self.stderr.feed(data)
+            self.stderr.feed(bytes(data))
             return
-        self._pieces.append(data)
-        self._held_bytes += len(data)
+        self._unread.put(data)
         self._news.set()
-        if self._held_bytes >= HELD_BYTES and not self._is_paused and self.channel is not None:
-            self._is_paused = True
-            self.channel.pause_reading()
+        if self._unread.held_bytes >= HELD_BYTES:
+            self._pause()
 
     def eof_received(self) -> bool:
         """Standard output and error have ended. True keeps our half open, because the life line must hold until the command ends."""
@@ -94,13 +92,16 @@ class Session(asyncssh.SSHClientSession[bytes]):
         return self._has_ended or self.status is not None or self.signal is not None
 
     async def next_piece(self) -> bytes:
-        """What lies ready, up to 1 MiB and a packet; empty at the end or after a loss: the caller looks which."""
-        while not self._pieces:
+        """What lies ready, up to 1 MiB; empty at the end or after a loss: the caller looks which."""
+        while not self._unread.held_bytes:
             if self._has_ended or self.is_closed:
                 return b""
             self._news.clear()
             await self._news.wait()
-        return self._take()
+        piece = self._unread.take()
+        if self._is_paused and self._unread.held_bytes < HELD_BYTES / 2:
+            self._resume()
+        return piece
 
     async def wait_writable(self) -> None:
         """Waits while the host does not read."""
@@ -110,26 +111,19 @@ class Session(asyncssh.SSHClientSession[bytes]):
         """Waits for the end of the channel."""
         await self._closed.wait()
 
-    def _take(self) -> bytes:
-        if self._held_bytes <= READ_BYTES:
-            taken, self._pieces = self._pieces, []
-        else:
-            count = total = 0
-            while total < READ_BYTES:
-                total += len(self._pieces[count])
-                count += 1
-            if total > READ_BYTES:
-                # The last piece is cut so that the contract's limit holds.
-                rest = total - READ_BYTES
-                last = self._pieces[count - 1]
-                self._pieces[count - 1 : count] = [last[:-rest], last[-rest:]]
-            taken, self._pieces = self._pieces[:count], self._pieces[count:]
-        piece = taken[0] if len(taken) == 1 else b"".join(taken)
-        self._held_bytes -= len(piece)
-        if self._is_paused and self._held_bytes < READ_BYTES and self.channel is not None:
-            self._is_paused = False
+    def _pause(self) -> None:
+        if not self._is_paused and self.channel is not None:
+            self._is_paused = True
+            self.channel.pause_reading()
+
+    def _resume(self) -> None:
+        # asyncssh opens the window again by all that has come, whether we took it or not. So all that it kept is taken at once (we do
+        # not pause again meanwhile, since `_is_paused` holds), or each time it would keep some more, without end.
+        if self.channel is not None and not self.is_closed:
             self.channel.resume_reading()
-        return piece
+        self._is_paused = False
+        if self._unread.held_bytes >= HELD_BYTES:
+            self._pause()
 
 
 class SshProcess:
