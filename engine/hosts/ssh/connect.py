@@ -16,8 +16,9 @@ import asyncssh
 from engine.errors import ConfigurationError, HostError, LoginRefusedError
 from engine.hosts import options
 from engine.hosts.base import HostKey, ResolveSecret
-from engine.hosts.ssh import trust
+from engine.hosts.ssh import receiving, trust
 from engine.hosts.ssh.failures import translate, translated
+from engine.hosts.ssh.process import Session
 from engine.model.definitions import Host
 
 WINDOW_BYTES = 8 << 20
@@ -247,6 +248,7 @@ async def _opened(
     except (asyncssh.Error, asyncssh.PasswordChangeRequired, OSError, ValueError) as error:
         raise translate(error, plan.name) from error
     try:
+        receiving.shorten(connection, Session)
         yield connection
     finally:
         connection.close()

@@ -14,6 +14,7 @@ import asyncssh
 from engine.errors import ConnectionLostError
 from engine.hosts.base import READ_BYTES, Exit
 from engine.hosts.script import KILL_AFTER_S
+from engine.hosts.ssh import receiving
 from engine.hosts.ssh.unread import Unread
 from engine.hosts.stderr import StandardError
 
@@ -120,7 +121,7 @@ class Session(asyncssh.SSHClientSession[bytes]):
         # asyncssh opens the window again by all that has come, whether we took it or not. So all that it kept is taken at once (we do
         # not pause again meanwhile, since `_is_paused` holds), or each time it would keep some more, without end.
         if self.channel is not None and not self.is_closed:
-            self.channel.resume_reading()
+            receiving.resume(self.channel)
         self._is_paused = False
         if self._unread.held_bytes >= HELD_BYTES:
             self._pause()
