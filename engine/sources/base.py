@@ -13,6 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from engine.hosts.base import Command
 from engine.model.entry import Entry, Failure, Fetched
+from engine.model.manifest import CheckResult, DatabaseFacts
 from engine.model.secret import Secret
 
 
@@ -24,6 +25,8 @@ class Traits:
     shape: Literal["items", "tree"]
     can_load: bool = False
     """Whether it can bring a backup back into the thing it came from."""
+    is_database: bool = False
+    """Whether it is a `DatabaseSource`."""
 
 
 class ItemStream(Protocol):
@@ -123,6 +126,100 @@ class OpenSource(Protocol):
 
     def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
         """The feed, for shape `tree`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of a dump is to be loaded."""
+
+    tables: tuple[str, ...] = ()
+    """By the names that the manifest has (`public.orders`), each with its indexes, constraints, sequences; empty: all."""
+    is_owned: bool = True
+    """Whether owners, grants and settings come with it. A drill on a server that lacks the roles goes without."""
+
+
+class LoadStream(Protocol):
+    """A dump on its way into a database."""
+
+    async def write(self, data: bytes) -> None:
+        """The next bytes of the dump; waits while the database is not taking them. Raises: SourceError, HostError as soon as it refused."""
+        ...
+
+    async def finish(self) -> Sequence[str]:
+        """Called once, after the last byte: waits for the tool's end, and returns its warnings.
+
+        Raises: SourceError where it did not take all of it; what it said is in the message, with no row of data in it.
+        """
+        ...
+
+
+class Database(Protocol):
+    """A server that holds databases, reached by one account. Names are any text, and never become part of a statement unquoted.
+
+    The protocol for restores: create a fresh database, load, compare with the manifest, swap. Nothing here touches a database that is not named.
+    """
+
+    async def identity(self) -> str:
+        """What tells this server from any other: PostgreSQL's system identifier and data directory, MariaDB's server uid and socket. Raises: SourceError, HostError."""
+        ...
+
+    async def names(self) -> Sequence[str]:
+        """The databases that this account sees, without templates and the server's own."""
+        ...
+
+    async def facts(self, name: str) -> DatabaseFacts:
+        """What the database holds now, counted as its manifest counts. Raises: UnknownNameError."""
+        ...
+
+    async def create(self, name: str, like: DatabaseFacts, *, is_owned: bool = True) -> None:
+        """Makes an empty database with the encoding, collation and (`is_owned`) owner of that one. Raises: SourceError where it is there already."""
+        ...
+
+    def load(self, name: str, selection: Selection) -> AbstractAsyncContextManager[LoadStream]:
+        """Loads a dump into a database that `create` made. Leaving before `finish` ends the tool; the database is then half full, and to be dropped."""
+        ...
+
+    async def inspect(self, name: str) -> Sequence[CheckResult]:
+        """What the database's own checker finds (pg_amcheck, CHECK TABLE), and its invalid indexes and constraints. Reads everything."""
+        ...
+
+    async def query(self, name: str, statement: str) -> str:
+        """One statement's result as `psql -At` prints it, in a transaction that is read-only and rolled back. Raises: SourceError with the server's own words."""
+        ...
+
+    async def swap(self, fresh: str, live: str, aside: str) -> Sequence[str]:
+        """Puts `fresh` where `live` is, and keeps what was live under the name `aside`; sessions of `live` are ended.
+
+        Owners, grants and settings of `live` stay with the name `live`. Done again with the names turned round, it is the rollback. Where a
+        step fails what was done is undone before it raises. Returns warnings. Raises: SourceError.
+        """
+        ...
+
+    async def drop(self, name: str) -> None:
+        """Removes a database, its sessions ended; no error where it is gone already."""
+        ...
+
+    async def free_bytes(self) -> int | None:
+        """Room where the server keeps its data; None where it cannot be known."""
+        ...
+
+
+class DatabaseSource(OpenSource, Protocol):
+    """A source that is a database server. Its items are `globals.sql` (roles and what else belongs to no database), `databases/NAME.dump` or
+    `.sql` for each database (NAME by format.layout.encode_name), and `manifest.json` (model.manifest.Manifest), which is the last one: it is
+    put together while the others are read."""
+
+    def database(self) -> AbstractAsyncContextManager[Database]:
+        """The live server. Raises on entering: SourceError, HostError."""
+        ...
+
+    def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
+        """A throwaway server of the same kind, started on the host from its own binaries in a folder that goes with it: on a Unix socket alone, with no
+        password and no log that anybody else reads, under an account without privileges. `version` is the one that the backup was made with.
+
+        Its end is certain: leaving stops it and removes its folder, whatever happened. Raises on entering: ToolMissingError, SourceError.
+        """
         ...
 
 

@@ -1,0 +1,138 @@
+"""What a database backup says of itself: versions, tables, rows, indexes, so that a restore has something to be compared with.
+
+`manifest.json` lies beside the dumps in each database backup. Where the database allows, it is taken in the very snapshot of the dump.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+SCHEMA_VERSION = 1
+EXACT_ROWS_LIMIT = 10_000_000
+"""Tables that the server estimates to be longer are not counted, and marked so."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """One table."""
+
+    name: str
+    """With its schema where the database has schemas: `public.orders`."""
+    rows: int
+    is_estimated: bool = False
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceFacts:
+    """One sequence."""
+
+    name: str
+    last_value: int | None
+    """None where it was never used."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """One database, as it was at the instant of its dump. Names are sorted, with their schema where the database has schemas."""
+
+    name: str
+    path: str = ""
+    """Of its dump in the backup, relative to the manifest: `databases/NAME.dump`. Empty for a database that was only looked at."""
+    owner: str = ""
+    encoding: str = ""
+    collation: str = ""
+    size_bytes: int = 0
+    tables: Sequence[TableFacts] = ()
+    indexes: Sequence[str] = ()
+    constraints: Sequence[str] = ()
+    sequences: Sequence[SequenceFacts] = ()
+    views: Sequence[str] = ()
+    routines: Sequence[str] = ()
+    triggers: Sequence[str] = ()
+    events: Sequence[str] = ()
+    extensions: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A database backup."""
+
+    kind: str
+    taken_at: datetime.datetime
+    server_version: str
+    tool_version: str
+    identity: str
+    """What tells this server from any other, copies of its data included as far as it can: see `sources.base.Database.identity`."""
+    databases: Sequence[DatabaseFacts]
+    roles: Sequence[str] = ()
+    position: str = ""
+    """Of the log at the instant of the dump, in the database's own form; empty where it keeps none."""
+    scope: str = "all"
+    """all, schema, content, roles, configuration: what was asked for."""
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One thing that was looked at after a restore."""
+
+    check: str
+    expected: str
+    actual: str
+    passed: bool
+
+
+def compare(expected: DatabaseFacts, actual: DatabaseFacts, tables: Iterable[str] = ()) -> list[CheckResult]:
+    """What a restored database must have, one check a kind of object and one a table. With `tables`, of those tables alone.
+
+    Rows that were estimated are not compared; a database that should hold tables and holds none fails whatever else is right.
+    """
+    chosen = frozenset(tables)
+    wanted = [each for each in expected.tables if not chosen or each.name in chosen]
+    found = {each.name: each for each in actual.tables}
+    checks = [
+        _names(
+            "tables", [each.name for each in wanted], [name for name in found if not chosen or name in chosen]
+        )
+    ]
+    checks += [_rows(each, found.get(each.name)) for each in wanted if not each.is_estimated]
+    if chosen:
+        return checks
+    checks += [
+        _names(kind, getattr(expected, kind), getattr(actual, kind))
+        for kind in ("indexes", "constraints", "views", "routines", "triggers", "events", "extensions")
+    ]
+    values = {each.name: each.last_value for each in actual.sequences}
+    checks.append(_names("sequences", [each.name for each in expected.sequences], list(values)))
+    checks += [
+        CheckResult(
+            f"last value of {each.name}",
+            str(each.last_value),
+            str(values[each.name]),
+            values[each.name] == each.last_value,
+        )
+        for each in expected.sequences
+        if each.name in values
+    ]
+    return checks
+
+
+def _names(kind: str, expected: Sequence[str], actual: Sequence[str]) -> CheckResult:
+    missing, more = sorted(set(expected) - set(actual)), sorted(set(actual) - set(expected))
+    said = [f"{len(actual)}"]
+    said += [f"without {', '.join(missing[:5])}"] if missing else []
+    said += [f"besides {', '.join(more[:5])}"] if more else []
+    return CheckResult(kind, str(len(expected)), ", ".join(said), not missing and not more)
+
+
+def _rows(expected: TableFacts, actual: TableFacts | None) -> CheckResult:
+    rows = "no such table" if actual is None else str(actual.rows)
+    return CheckResult(
+        f"rows of {expected.name}",
+        str(expected.rows),
+        rows,
+        actual is not None and actual.rows == expected.rows,
+    )
