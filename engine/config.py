@@ -66,6 +66,11 @@ class Home:
         return self.directory / "catalog.db"
 
     @property
+    def evidence(self) -> Path:
+        """The folder of what drills leave; made by the first one."""
+        return self.directory / "evidence"
+
+    @property
     def vault_key(self) -> Path:
         """The file of the vault's key, where it is no other place's."""
         return self.directory / "vault.key"

@@ -26,7 +26,31 @@ def _declare(parser: Parser) -> None:
     )
     parser.add_argument("--source", default="", metavar="S", help="the newest backup of this source")
     parser.add_argument("--at", metavar="WHEN", help="with --source: as it was then")
-    parser.add_argument("--to", required=True, metavar="DIR", help="/srv/a becomes DIR/srv/a")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument(
+        "--to", default="", metavar="DIR", help="/srv/a becomes DIR/srv/a; a database a native file"
+    )
+    where.add_argument(
+        "--into", default="", metavar="NAME", help="databases: beside the live ones, under this name"
+    )
+    where.add_argument(
+        "--in-place",
+        action="store_true",
+        help="databases: checked first, then swapped with what is live, which is kept until it is discarded",
+    )
+    parser.add_argument(
+        "--on", default="", metavar="SOURCE", help="with --into or --in-place: that source's server"
+    )
+    parser.add_argument(
+        "--database", action="append", default=[], metavar="D", help="this database alone (may be repeated)"
+    )
+    parser.add_argument(
+        "--table",
+        action="append",
+        default=[],
+        metavar="T",
+        help="with --into: this table alone (may be repeated)",
+    )
     parser.add_argument(
         "--include", action="append", default=[], metavar="PATH", help="this alone (may be repeated)"
     )
@@ -53,12 +77,20 @@ def _declare(parser: Parser) -> None:
 async def _restore(call: Call) -> int:
     arguments = call.arguments
     backup = await _chosen(call, arguments)
-    target = definitions.absolute(arguments.to)
+    _require_fitting(arguments)
+    target = definitions.absolute(arguments.to) if arguments.to else ""
+    if arguments.in_place and not arguments.dry_run:
+        await asking.require_yes(call, f"put backup {backup} in place of what is live?")
     if arguments.delete and not arguments.dry_run:
         await asking.require_yes(call, f"delete what backup {backup} does not hold from {target}?")
     request = RestoreRequest(
         backup=backup,
         to=target,
+        into=arguments.into,
+        is_in_place=arguments.in_place,
+        target_source=arguments.on,
+        databases=tuple(arguments.database),
+        tables=tuple(arguments.table),
         storage=arguments.storage,
         include=tuple(arguments.include),
         exclude=tuple(arguments.exclude),
@@ -72,6 +104,35 @@ async def _restore(call: Call) -> int:
     tell(call.output, result)
     call.output.result(shape(result))
     return diagnostics.exit_of(result.status)
+
+
+def _require_fitting(arguments: argparse.Namespace) -> None:
+    """Raises: UsageError for options that mean nothing together."""
+    for_files = [
+        flag
+        for flag, value in (
+            ("--include", arguments.include),
+            ("--exclude", arguments.exclude),
+            ("--delete", arguments.delete),
+            ("--verify", arguments.verify),
+        )
+        if value
+    ]
+    for_databases = [
+        flag
+        for flag, value in (
+            ("--database", arguments.database),
+            ("--table", arguments.table),
+            ("--on", arguments.on),
+        )
+        if value
+    ]
+    if arguments.to and for_databases:
+        raise UsageError(
+            f"{for_databases[0]} goes with --into or --in-place", hint="with --to, choose by --include"
+        )
+    if not arguments.to and for_files:
+        raise UsageError(f"{for_files[0]} goes with --to")
 
 
 async def _chosen(call: Call, arguments: argparse.Namespace) -> str:
@@ -98,6 +159,9 @@ async def _chosen(call: Call, arguments: argparse.Namespace) -> str:
 
 def tell(output: Output, result: RestoreResult) -> None:
     """What was restored, for people."""
+    if result.databases:
+        _tell_databases(output, result)
+        return
     would = "would restore" if result.is_dry_run else "restored"
     output.line(
         f"{output.styled(result.status, '32' if result.status == 'completed' else '33')}: {would} "
@@ -110,6 +174,25 @@ def tell(output: Output, result: RestoreResult) -> None:
         output.line(f"  {result.deleted_files} files {'would be' if result.is_dry_run else 'were'} deleted")
     if result.warnings:
         output.line(f"  {text.counted(len(result.warnings), 'warning')}")
+
+
+def _tell_databases(output: Output, result: RestoreResult) -> None:
+    would = "would restore" if result.is_dry_run else "restored"
+    for each in result.databases:
+        name, into = text.printable(each.name), text.printable(each.into)
+        output.line(
+            f"{output.styled(result.status, '32')}: {would} {name}, {text.size(each.size_bytes)}, as {into}"
+            + (f" in {text.span(each.duration_s)}" if each.duration_s else "")
+        )
+        if each.checks:
+            output.line(f"  {text.counted(len(each.checks), 'check')} against the manifest passed")
+        if each.aside:
+            kept = "would be kept" if result.is_dry_run else "is kept"
+            output.line(f"  what was live {kept} as {text.printable(each.aside)}")
+    if any(each.aside for each in result.databases) and not result.is_dry_run:
+        output.line(
+            f"  holdfast rollback {result.job_id} swaps it back; holdfast discard {result.job_id} removes it"
+        )
 
 
 RESTORE = Command(_declare, _restore, is_job=True)

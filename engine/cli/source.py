@@ -5,14 +5,28 @@ from __future__ import annotations
 from typing import Final
 
 from engine.cli import definitions, diagnostics
-from engine.cli.command import Call, Command, Parser, add_name, declare_name, declare_nothing
+from engine.cli.command import (
+    Call,
+    Command,
+    Parser,
+    StandardInput,
+    add_name,
+    declare_name,
+    declare_nothing,
+    reference,
+)
+from engine.cli.options import count
 from engine.cli.output import Column, shape
 from engine.errors import UsageError
 from engine.model.definitions import LOCAL_HOST, OptionValue, Source
 from engine.model.names import check_name
 
-_KINDS: Final = ("files", "sqlite", "command")
-_OPTIONS: Final = ("path", "exclude", "one_file_system", "run", "filename")
+_KINDS: Final = ("files", "sqlite", "postgres", "mariadb", "mysql", "redis", "mongodb", "command")
+_OPTIONS: Final = (
+    "path", "exclude", "one_file_system", "run", "filename", "database", "all", "table", "schema_only", "physical",
+    "user", "secret", "socket", "db_host", "port", "service", "tls", "tls_ca", "uri_from", "as_user", "in_container",
+)  # fmt: skip
+_TLS: Final = ("disable", "require", "verify-ca", "verify-full")
 
 
 def _declare_options(parser: Parser) -> None:
@@ -35,6 +49,41 @@ def _declare_options(parser: Parser) -> None:
     parser.add_argument(
         "--filename", metavar="NAME", help="command: what the content is called in the backup"
     )
+    _declare_database(parser)
+
+
+def _declare_database(parser: Parser) -> None:
+    group = parser.add_argument_group("databases")
+    group.add_argument("--database", action="append", metavar="NAME", help="dump this one (may be repeated)")
+    group.add_argument("--all", action="store_true", help="dump every database but the server's own")
+    group.add_argument(
+        "--table", action="append", metavar="T", help="dump this table alone (may be repeated)"
+    )
+    group.add_argument("--schema-only", action="store_true", help="no rows")
+    group.add_argument("--physical", action="store_true", help="postgres: the cluster's files, not a dump")
+    group.add_argument("--user", metavar="U", help="log in to the database as this user")
+    group.add_argument("--secret", type=reference, metavar="REF", help="where its password is kept")
+    group.add_argument("--socket", metavar="PATH", help="postgres: its folder; mariadb, redis: the file")
+    group.add_argument("--db-host", metavar="H", help="where the database listens, as the host sees it")
+    group.add_argument("--port", type=count, metavar="N", help="the port that it listens on")
+    group.add_argument("--service", metavar="NAME", help="postgres: an entry of the host's pg_service.conf")
+    group.add_argument("--tls", choices=_TLS, help="verify-full: certificate and name are checked")
+    group.add_argument("--tls-ca", metavar="FILE", help="certificates that are trusted, a file of the host")
+    group.add_argument("--uri-from", type=reference, metavar="REF", help="mongodb: where its URI is kept")
+    group.add_argument("--as", dest="as_user", metavar="USER", help="run the client as this user of the host")
+    group.add_argument(
+        "--in-container", metavar="KIND:NAME", help="docker:NAME, podman:NAME or kubectl:NAMESPACE/POD"
+    )
+
+
+async def _keep_secrets(call: Call, name: str, options: dict[str, OptionValue]) -> dict[str, OptionValue]:
+    """A secret that was typed is sealed in the vault: each backup needs it."""
+    kept = dict(options)
+    for option in ("secret", "uri_from"):
+        if isinstance(getattr(call.arguments, option, None), StandardInput):
+            await call.engine.keep_secret(f"source.{name}", "-")
+            kept[option] = f"vault:source.{name}"
+    return kept
 
 
 def _declare_add(parser: Parser) -> None:
@@ -50,6 +99,7 @@ async def _add(call: Call) -> int:
     arguments = call.arguments
     check_name("source", arguments.name)
     options = _shaped(arguments.kind, arguments.host, definitions.given(arguments, _OPTIONS))
+    options = await _keep_secrets(call, arguments.name, options)
     source = await call.engine.add_source(Source(arguments.name, arguments.kind, arguments.host, options))
     said = f"source {source.name} is defined; `holdfast backup {source.name}` takes it"
     return definitions.done(call, said, source)
@@ -104,7 +154,8 @@ def _declare_edit(parser: Parser) -> None:
 async def _edit(call: Call) -> int:
     changes = definitions.changes(call.arguments, _OPTIONS, "source")
     old = await call.engine.show_source(call.arguments.name)
-    source = await call.engine.edit_source(old.name, _shaped(old.kind, old.host, changes))
+    changes = await _keep_secrets(call, old.name, _shaped(old.kind, old.host, changes))
+    source = await call.engine.edit_source(old.name, changes)
     return definitions.done(call, f"source {source.name} is changed", source)
 
 

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import engine
-from engine.errors import DamagedError, HoldfastError, ObjectMissingError, SourceError
+from engine.errors import DamagedError, HoldfastError, HostError, ObjectMissingError, SourceError
 from engine.events import Progress, Warned
 from engine.format.snapshot import Snapshot
 from engine.hosts.base import OpenHost
@@ -33,7 +33,6 @@ from engine.model.backup import Backup, BackupStatus, Copy
 from engine.model.definitions import Source
 from engine.model.entry import Failure
 from engine.model.requests import BackupRequest
-from engine.model.secret import Secret
 from engine.repository import wholeness, writer
 from engine.repository.pool import Processes
 from engine.repository.repository import Repository
@@ -85,6 +84,8 @@ class _Read:
     warnings: list[str] = field(default_factory=list)
     failures: Sequence[Failure] = ()
     excludes: Sequence[str] = ()
+    is_partial: bool = False
+    """Whether an item of several could not be read."""
 
 
 async def capture(job: Capture, opened: Sequence[Opened], processes: Processes) -> Kept:
@@ -92,7 +93,7 @@ async def capture(job: Capture, opened: Sequence[Opened], processes: Processes) 
     context = job.context
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(
-            sources.open_source(job.source, job.host, await source_secrets(context, job.source))
+            sources.open_source(job.source, job.host, await sources.secrets_of(job.source, context.secrets))
         )
         parents = {} if job.request.kind == "full" else await _parents(job, opened)
         session = await stack.enter_async_context(
@@ -119,15 +120,6 @@ async def capture(job: Capture, opened: Sequence[Opened], processes: Processes) 
         warnings=warnings,
         is_whole=_is_whole(read),
     )
-
-
-async def source_secrets(context: JobContext, source: Source) -> Mapping[str, Secret]:
-    """The values of the source's options that are REFs: `secret`, and those that end in `_ref`."""
-    return {
-        name: await context.secrets(value)
-        for name, value in source.options.items()
-        if isinstance(value, str) and (name == "secret" or name.endswith("_ref"))
-    }
 
 
 async def _read(
@@ -201,18 +193,33 @@ def _parent(opened: Sequence[Opened], parents: Mapping[str, tuple[str, Snapshot]
 
 async def _read_items(job: Capture, items: Sequence[Item], session: WriteSession) -> _Read:
     root = "" if job.source.kind == "stdin" else f"{job.source.kind}/{job.source.name}/"
-    stored = []
+    stored: list[StoredItem] = []
     warnings: list[str] = []
+    failed: list[HoldfastError] = []
     for item in items:
-        path = root + item.path
-        async with item.open() as stream:
-            result = await _save(job, session, stream, path)
-            warnings += await stream.judge()
-        stored.append(StoredItem(path, result.content, result.size_bytes))
+        if failed and len(failed) == len(items) - 1 and not stored:
+            break  # what describes the others, and there are none
+        try:
+            stored.append(await _read_item(job, item, root + item.path, session, warnings))
+        except (SourceError, HostError) as error:
+            # Its bytes are in the repository and nothing names them: a half dump is no item.
+            failed.append(error)
+            warnings.append(f"{item.path} is not in the backup: {error.message}")
+    if failed and not stored:
+        raise failed[0]
     tree_id = await item_tree.save(session, stored, job.started_at)
     counts = TreeCounts(files_new=len(stored), total_bytes=sum(each.size_bytes for each in stored))
     paths = [f"/{stored[0].path}"] if not root else [f"/{root.rstrip('/')}"]
-    return _Read(tree_id, counts, paths, warnings)
+    return _Read(tree_id, counts, paths, warnings, is_partial=bool(failed))
+
+
+async def _read_item(
+    job: Capture, item: Item, path: str, session: WriteSession, warnings: list[str]
+) -> StoredItem:
+    async with item.open() as stream:
+        result = await _save(job, session, stream, path)
+        warnings += await stream.judge()
+    return StoredItem(path, result.content, result.size_bytes)
 
 
 async def _save(job: Capture, session: WriteSession, stream: ItemStream, path: str) -> StreamResult:
@@ -334,7 +341,7 @@ def _tags(job: Capture, read: _Read) -> list[str]:
 
 def _is_whole(read: _Read) -> bool:
     """A file that changed while it was read is there, as it was at some instant or between two; all other failures left something out."""
-    return all(failure.reason == "changed" for failure in read.failures)
+    return not read.is_partial and all(failure.reason == "changed" for failure in read.failures)
 
 
 def _copy(opened: Opened, done: Committed) -> Copy:

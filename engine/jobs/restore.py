@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from engine.errors import HoldfastError, PathMissingError, UnknownSnapshotError
+from engine.errors import PathMissingError, UsageError
 from engine.events import Noted, StepBegan, Warned
 from engine.format.snapshot import Snapshot
+from engine.jobs import restore_database
 from engine.jobs.context import JobContext
-from engine.jobs.opening import open_repositories
-from engine.model.backup import Backup, Copy
+from engine.jobs.database_backup import open_copy
 from engine.model.requests import RestoreRequest
 from engine.model.results import RestoreResult
 from engine.repository import restore as restoring
@@ -27,6 +27,10 @@ _PREVIEWED = 1000
 
 async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
     """Restores, or says what it would do. Raises: UnknownNameError, PathMissingError, RestoreError, StorageError, RepositoryError."""
+    if request.into or request.is_in_place:
+        return await restore_database.run(context, request)
+    if not request.to:
+        raise UsageError("nothing says where to restore to", hint="--to DIR, --into NAME or --in-place")
     backup = await context.catalog.backups.find(request.backup)
     began = context.clock.monotonic()
     options = RestoreOptions(
@@ -39,14 +43,14 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
     context.emit(StepBegan(f"restore {backup.source}"))
     async with AsyncExitStack() as stack:
         if request.is_dry_run:
-            repository, snapshot = await _open(context, backup, request, stack)
-            tally = await _preview(context, repository, snapshot, options)
+            opened = await open_copy(context, backup, request.storage, request.limits, stack)
+            tally = await _preview(context, opened.repository, opened.snapshot, options)
         else:
             # Early: they load while keys are derived.
             channels = await stack.enter_async_context(restore_pool.start_processes())
-            repository, snapshot = await _open(context, backup, request, stack)
+            opened = await open_copy(context, backup, request.storage, request.limits, stack)
             tally = await restoring.restore(
-                repository, snapshot, options, emit=context.emit, channels=channels
+                opened.repository, opened.snapshot, options, emit=context.emit, channels=channels
             )
     if request.include and _is_nothing(tally):
         raise PathMissingError(
@@ -91,33 +95,6 @@ async def _preview(
         deleted=totals.deletes,
         done_bytes=totals.write_bytes,
     )
-
-
-async def _open(
-    context: JobContext, backup: Backup, request: RestoreRequest, stack: AsyncExitStack
-) -> tuple[Repository, Snapshot]:
-    copies = [copy for copy in backup.copies if copy.snapshot_id and request.storage in ("", copy.storage)]
-    last: HoldfastError = UnknownSnapshotError(
-        f"no storage holds backup {backup.backup_id}", hint=f"holdfast show {backup.backup_id}"
-    )
-    for copy in copies:
-        try:
-            return await _open_copy(context, copy, request, stack)
-        except HoldfastError as error:
-            last = error
-            context.emit(Warned(f"storage {copy.storage} cannot serve: {error.message}"))
-    raise last
-
-
-async def _open_copy(
-    context: JobContext, copy: Copy, request: RestoreRequest, stack: AsyncExitStack
-) -> tuple[Repository, Snapshot]:
-    storage = await context.catalog.storages.get(copy.storage)
-    opened = await stack.enter_async_context(
-        open_repositories(context, [storage], is_exclusive=False, limits=request.limits, is_reading=True)
-    )
-    repository = opened.opened[0].repository
-    return repository, await repository.load_snapshot(copy.snapshot_id)
 
 
 def _overwrite(text: str) -> restoring.Overwrite:

@@ -36,12 +36,22 @@ class BackupRequest:
 
 @dataclass(frozen=True, slots=True)
 class RestoreRequest:
-    """Bring a backup's files back into a directory."""
+    """Bring a backup back: its files into a directory (`to`), or its databases into a server (`into` or `is_in_place`)."""
 
     backup: str
     """A backup id, an unambiguous beginning of one, or latest:SOURCE."""
-    to: str
+    to: str = ""
     """The target directory: absolute paths are laid out below it."""
+    into: str = ""
+    """A database beside the live one: its name. Several databases get it as the beginning of theirs."""
+    is_in_place: bool = False
+    """Where it came from; what is live there is kept aside."""
+    target_source: str = ""
+    """The source whose server takes the databases; empty: the one that they came from."""
+    databases: tuple[str, ...] = ()
+    """Empty: all that the backup holds."""
+    tables: tuple[str, ...] = ()
+    """By the manifest's names; empty: whole databases."""
     storage: str = ""
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -51,6 +61,37 @@ class RestoreRequest:
     """Whether files of the target that the backup does not hold are deleted."""
     is_dry_run: bool = False
     is_verified: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackRequest:
+    """Bring back what a restore put aside, or (`is_discarding`) remove it."""
+
+    restore_job: str
+    is_discarding: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class DrillRequest:
+    """Restore the newest backup of a source into a scratch target, check it, time it, throw it away."""
+
+    source: str
+    backup: str = ""
+    """Empty: the newest one."""
+    level: str = ""
+    """bytes, parse, database, server, files; empty: the highest that can run."""
+    storage: str = ""
+    budget_s: float | None = None
+    checks: tuple[tuple[str, str, str], ...] = ()
+    """Database (empty: each), statement, and the expected value as `psql -At` prints it."""
+    keep_s: float | None = None
+    """How long the scratch target is kept; None: not at all."""
+    seed: int | None = None
+    """Of the random choice of files; None: a fresh one."""
+    operators: tuple[str, ...] = ()
+    note: str = ""
     limits: Limits = field(default_factory=Limits)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.model.backup import Backup, Copy
+from engine.model.manifest import CheckResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,67 @@ class RestoreResult:
     skipped_files: int = 0
     deleted_files: int = 0
     is_dry_run: bool = False
+    databases: Sequence[RestoredDatabase] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredDatabase:
+    """One database that was brought back."""
+
+    name: str
+    into: str
+    """The name that it has now."""
+    aside: str = ""
+    """The name under which what was live is kept; empty where nothing was replaced."""
+    size_bytes: int = 0
+    duration_s: float = 0.0
+    checks: Sequence[CheckResult] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackResult:
+    """What a rollback or discard did."""
+
+    job_id: str
+    status: str
+    restore_job: str
+    databases: Sequence[str]
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DrillStep:
+    """One step of a drill."""
+
+    step: str
+    status: str
+    """ok, failed, skipped."""
+    duration_s: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DrillResult:
+    """What a drill proved."""
+
+    job_id: str
+    status: str
+    """passed, failed, inconclusive."""
+    source: str
+    backup_id: str
+    level: str
+    steps: Sequence[DrillStep]
+    checks: Sequence[CheckResult]
+    rto_s: float
+    """From the request to the last check."""
+    rpo_s: float
+    """How old what was restored is."""
+    budget_s: float | None
+    report: str
+    """Path of the evidence, a JSON file in the home."""
+    report_sha256: str = ""
+    """Its digest, which is in the audit log too."""
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

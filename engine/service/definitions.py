@@ -108,9 +108,10 @@ class DefinitionMethods(Methods):
     async def test_source(self, name: str) -> Mapping[str, str]:
         """Proves that the source can be read now. Raises: SourceError, HostError."""
         source = await self._parts.catalog.sources.get(name)
+        secrets = await sources.secrets_of(source, self._parts.secrets)
         async with (
             self._open_host(await self.show_host(source.host)) as host,
-            sources.open_source(source, host) as opened,
+            sources.open_source(source, host, secrets) as opened,
         ):
             return await opened.check()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from engine.audit import Outcome
@@ -17,18 +18,22 @@ from engine.model.job import Job
 from engine.model.requests import (
     BackupRequest,
     CopyRequest,
+    DrillRequest,
     ForgetRequest,
     PruneRequest,
     RestoreRequest,
+    RollbackRequest,
     VerifyRequest,
 )
 from engine.model.results import (
     BackupResult,
     CopyResult,
+    DrillResult,
     ForgetResult,
     PruneResult,
     Recovered,
     RestoreResult,
+    RollbackResult,
     VerifyResult,
 )
 from engine.service.parts import Methods
@@ -45,6 +50,8 @@ VERBS: Mapping[str, tuple[type[Any], type[Any]]] = {
     "forget": (ForgetRequest, ForgetResult),
     "prune": (PruneRequest, PruneResult),
     "copy": (CopyRequest, CopyResult),
+    "rollback": (RollbackRequest, RollbackResult),
+    "drill": (DrillRequest, DrillResult),
 }
 """What a job's row names, so that a worker can take it up: request and result."""
 
@@ -57,8 +64,19 @@ class WorkMethods(Methods):
         return await self._run("backup", request, BackupResult, idempotency_key)
 
     async def restore(self, request: RestoreRequest, *, idempotency_key: str = "") -> RestoreResult:
-        """Restores a backup's files into a directory. Raises: PathMissingError, RestoreError, StorageError, RepositoryError."""
+        """Restores a backup's files into a directory, or its databases into a server.
+
+        Raises: PathMissingError, RestoreError, RefusedError, SourceError, HostError, StorageError, RepositoryError.
+        """
         return await self._run("restore", request, RestoreResult, idempotency_key)
+
+    async def rollback(self, request: RollbackRequest) -> RollbackResult:
+        """Brings back, or removes, what a restore in place put aside. Raises: UsageError where there is nothing; SourceError, HostError."""
+        return await self._run("rollback", request, RollbackResult, "")
+
+    async def drill(self, request: DrillRequest, *, idempotency_key: str = "") -> DrillResult:
+        """Restores into a scratch target, checks, times, and throws it away. What does not come back well is a result, not an error."""
+        return await self._run("drill", request, DrillResult, idempotency_key)
 
     async def verify(self, request: VerifyRequest, *, idempotency_key: str = "") -> VerifyResult:
         """Proves what a storage holds. Damage found is a result, not an error."""
@@ -125,11 +143,12 @@ class WorkMethods(Methods):
         request_type, _ = VERBS[job.verb]
         task = self._task(job.verb, values.from_object(request_type, job.request), job.idempotency_key)
         try:
-            await self._parts.runner.run_claimed(job.job_id, task, emit)
+            result = await self._parts.runner.run_claimed(job.job_id, task, emit)
         except HoldfastError as error:
             await self._parts.write_down(job.verb, _target(job.request), _outcome_of(error), error.message)
         else:
-            await self._parts.write_down(job.verb, _target(job.request), detail=f"job {job.job_id}")
+            detail = _detail(result) or f"job {job.job_id}"
+            await self._parts.write_down(job.verb, _target(job.request), detail=detail)
 
     def _task(self, verb: str, request: object, idempotency_key: str, slots: Sequence[str] = ()) -> Task[Any]:
         _, result_type = VERBS[verb]
@@ -149,7 +168,7 @@ class WorkMethods(Methods):
 
         A restore takes none: whoever needs files back waits for no backup.
         """
-        if isinstance(request, RestoreRequest):
+        if isinstance(request, RestoreRequest | RollbackRequest | DrillRequest):
             return ()
         names = getattr(request, "sources", ())
         hosts = {each.name: each.host for each in await self._parts.catalog.sources.all()}
@@ -175,7 +194,8 @@ class WorkMethods(Methods):
             await self._parts.write_down(task.verb, target, _outcome_of(error), error.message)
             raise
         status = getattr(result, "status", "")
-        await self._parts.write_down(task.verb, target, "incomplete" if status == "incomplete" else "done")
+        outcome: Outcome = "incomplete" if status == "incomplete" else "done"
+        await self._parts.write_down(task.verb, target, outcome, _detail(result))
         return result
 
 
@@ -185,11 +205,18 @@ def _work(verb: str) -> Work:
 
 
 def _target(request: Mapping[str, Any]) -> str:
-    for name in ("sources", "backups", "backup", "storage", "source", "from_storage"):
+    for name in ("sources", "backups", "backup", "restore_job", "storage", "source", "from_storage"):
         value = request.get(name)
         if value:
             return value if isinstance(value, str) else ", ".join(value)
     return ""
+
+
+def _detail(result: object) -> str:
+    """What the audit log says of it besides: of a drill its verdict, and the digest of its evidence."""
+    if not isinstance(result, DrillResult):
+        return ""
+    return f"{result.status}; evidence {Path(result.report).name} sha256:{result.report_sha256}"
 
 
 def _outcome_of(error: HoldfastError) -> Outcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from importlib import import_module
 from typing import Protocol, cast
@@ -11,7 +11,7 @@ from engine.errors import ConfigurationError, UnknownNameError
 from engine.hosts.base import OpenHost
 from engine.model.definitions import Source
 from engine.model.secret import Secret
-from engine.sources.base import OpenSource
+from engine.sources.base import OpenSource, Traits
 
 MEMBERS: Mapping[str, str] = {
     "files": "engine.sources.files.source:FilesSource",
@@ -21,6 +21,8 @@ MEMBERS: Mapping[str, str] = {
 }
 """Kind to "module:Class" (a `Member`), imported at the first use."""
 
+_REFERENCES = frozenset({"secret", "uri_from"})
+"""Options that say where a secret is kept."""
 ENTRY_POINTS = "holdfast.sources"
 """The entry-point group by which other packages add kinds; none replaces one of ours."""
 
@@ -48,6 +50,21 @@ def open_source(
     Raises: UnknownNameError for the kind; ConfigurationError for an option, on entering.
     """
     return _member(definition.kind).open(definition, host, secrets or {})
+
+
+def is_database(kind: str) -> bool:
+    """Whether sources of that kind are database servers (`base.DatabaseSource`). Raises: UnknownNameError."""
+    traits: Traits | None = getattr(_member(kind), "traits", None)
+    return traits is not None and traits.is_database
+
+
+async def secrets_of(definition: Source, resolve: Callable[[str], Awaitable[Secret]]) -> Mapping[str, Secret]:
+    """The values of those options that are REFs, for `open_source`. Raises: what resolving raises."""
+    return {
+        name: await resolve(value)
+        for name, value in definition.options.items()
+        if isinstance(value, str) and name in _REFERENCES
+    }
 
 
 def _member(kind: str) -> Member:

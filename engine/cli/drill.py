@@ -1,0 +1,106 @@
+"""drill: rehearse a restore."""
+
+from __future__ import annotations
+
+import argparse
+
+from engine.cli import diagnostics, text
+from engine.cli.command import Call, Command, Parser
+from engine.cli.options import add_key, add_limits, limits, number, seconds
+from engine.cli.output import Output, shape
+from engine.errors import UsageError
+from engine.model.requests import DrillRequest
+from engine.model.results import DrillResult
+
+_SHOWN_CHECKS = 20
+_COLOURS = {"passed": "32", "ok": "32", "failed": "31", "skipped": "33", "inconclusive": "33"}
+
+
+def _declare(parser: Parser) -> None:
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="whose newest backup is drilled")
+    parser.add_argument("--backup", default="", metavar="BACKUP", help="this one, not the newest")
+    parser.add_argument(
+        "--level",
+        default="",
+        metavar="LEVEL",
+        help="bytes, files, database or server; the highest that can run",
+    )
+    parser.add_argument("--budget", type=seconds, metavar="SECONDS", help="the restore must take no longer")
+    parser.add_argument(
+        "--check",
+        action="append",
+        default=[],
+        metavar="SQL=EXPECTED",
+        help="a statement, and what `psql -At` would print (may be repeated); `DATABASE: SQL=EXPECTED` for one database",
+    )
+    parser.add_argument("--storage", default="", metavar="STORAGE", help="from this storage")
+    parser.add_argument("--seed", type=number, metavar="N", help="choose the files of an earlier drill again")
+    parser.add_argument("--operator", action="append", default=[], metavar="NAME", help="who takes part")
+    parser.add_argument("--note", default="", metavar="TEXT", help="goes into the evidence")
+    add_key(parser)
+    add_limits(parser)
+
+
+async def _drill(call: Call) -> int:
+    arguments = call.arguments
+    if arguments.backup and len(arguments.sources) > 1:
+        raise UsageError("--backup goes with one source")
+    results = [await call.engine.drill(_request(arguments, source)) for source in arguments.sources]
+    for result in results:
+        tell(call.output, result)
+    shaped = [shape(each) for each in results]
+    call.output.result(shaped[0] if len(shaped) == 1 else {"items": shaped})
+    is_passed = all(each.status == "passed" for each in results)
+    return diagnostics.DONE if is_passed else diagnostics.PROOF_FAILED
+
+
+def _request(arguments: argparse.Namespace, source: str) -> DrillRequest:
+    return DrillRequest(
+        source=source,
+        backup=arguments.backup,
+        level=arguments.level,
+        storage=arguments.storage,
+        budget_s=arguments.budget,
+        checks=tuple(parse_check(each) for each in arguments.check),
+        seed=arguments.seed,
+        operators=tuple(arguments.operator),
+        note=arguments.note,
+        limits=limits(arguments),
+    )
+
+
+def parse_check(given: str) -> tuple[str, str, str]:
+    """Database (empty: each), statement and expected value. Raises: UsageError where there is no `=`."""
+    statement, equals, expected = given.rpartition("=")
+    if not equals or not statement.strip():
+        raise UsageError(f"{given!r} is no check", hint="say --check 'SELECT count(*) FROM t=42'")
+    database, colon, rest = statement.partition(": ")
+    if colon and database and " " not in database:
+        return database, rest, expected
+    return "", statement, expected
+
+
+def tell(output: Output, result: DrillResult) -> None:
+    """Steps with their times, what was found wrong, and the verdict, for people."""
+    for step in result.steps:
+        status = output.styled(f"{step.status:<8}", _COLOURS[step.status])
+        output.line(
+            f"  {status} {text.span(step.duration_s):>8}  {text.printable(step.step)}  {text.printable(step.detail)}".rstrip()
+        )
+    wrong = [each for each in result.checks if not each.passed]
+    for each in wrong[:_SHOWN_CHECKS]:
+        output.line(
+            f"  {output.styled('wrong', '31')}    {text.printable(each.check)}: {text.printable(each.actual)} instead of {text.printable(each.expected)}"
+        )
+    if len(wrong) > _SHOWN_CHECKS:
+        output.line(f"  and {len(wrong) - _SHOWN_CHECKS} more")
+    right = len(result.checks) - len(wrong)
+    budget = f" of {text.span(result.budget_s)}" if result.budget_s is not None else ""
+    output.line(
+        f"{output.styled(result.status, _COLOURS[result.status])}: backup {result.backup_id} of {result.source}, level {result.level or 'none'}: "
+        f"{right} of {text.counted(len(result.checks), 'check')} passed in {text.span(result.rto_s)}{budget}; it is {text.span(result.rpo_s)} old"
+    )
+    output.line(f"  evidence: {text.printable(result.report)}")
+
+
+DRILL = Command(_declare, _drill, is_job=True)

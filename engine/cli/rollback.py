@@ -1,0 +1,41 @@
+"""rollback and discard: what a restore in place put aside."""
+
+from __future__ import annotations
+
+from engine.cli import asking, diagnostics, text
+from engine.cli.command import Call, Command, Parser
+from engine.cli.options import add_limits, add_yes, limits
+from engine.cli.output import shape
+from engine.model.requests import RollbackRequest
+
+
+def _declare(parser: Parser) -> None:
+    parser.add_argument("job", metavar="RESTORE-JOB", help="the id of the restore's job")
+    add_yes(parser)
+    add_limits(parser)
+
+
+async def _rollback(call: Call) -> int:
+    return await _run(call, is_discarding=False)
+
+
+async def _discard(call: Call) -> int:
+    return await _run(call, is_discarding=True)
+
+
+async def _run(call: Call, *, is_discarding: bool) -> int:
+    job = call.arguments.job
+    what = "remove what was put aside by" if is_discarding else "swap back what was live before"
+    await asking.require_yes(call, f"{what} restore {job}?")
+    request = RollbackRequest(job, is_discarding, limits(call.arguments))
+    result = await call.engine.rollback(request)
+    did = "removed what was put aside of" if is_discarding else "brought back"
+    call.output.line(f"{did} {', '.join(text.printable(each) for each in result.databases)}")
+    for warning in result.warnings:
+        call.output.line(f"  {text.printable(warning)}")
+    call.output.result(shape(result))
+    return diagnostics.exit_of(result.status)
+
+
+ROLLBACK = Command(_declare, _rollback, is_job=True)
+DISCARD = Command(_declare, _discard, is_job=True)

@@ -1,0 +1,171 @@
+"""A database backup, opened to be brought back: its manifest, its dumps, and the server that takes them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import msgspec
+
+from engine.errors import DamagedError, HoldfastError, UnknownNameError, UnknownSnapshotError, UsageError
+from engine.events import Progress, Warned
+from engine.format.snapshot import Snapshot
+from engine.hosts import registry as hosts
+from engine.jobs.context import JobContext
+from engine.jobs.opening import open_repositories
+from engine.model.backup import Backup, Copy
+from engine.model.definitions import LOCAL_HOST, Host, Source
+from engine.model.manifest import DatabaseFacts, Manifest
+from engine.model.names import nearest
+from engine.model.requests import Limits
+from engine.repository import dump as repository_dump
+from engine.repository.repository import Repository
+from engine.sources import registry as sources
+from engine.sources.base import Database, DatabaseSource, LoadStream, Selection
+
+_MANIFEST_LIMIT_BYTES = 256 << 20
+_decoder = msgspec.json.Decoder(Manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCopy:
+    """A backup as one storage holds it, open and locked for reading."""
+
+    repository: Repository
+    snapshot: Snapshot
+    copy: Copy
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseBackup:
+    """An open repository, the snapshot in it, and what the snapshot says of itself."""
+
+    context: JobContext
+    backup: Backup
+    source: Source
+    """That it was taken of."""
+    repository: Repository
+    snapshot: Snapshot
+    manifest: Manifest
+
+    def chosen(self, names: Sequence[str]) -> list[DatabaseFacts]:
+        """The databases of these names, or all. Raises: UnknownNameError."""
+        known = {each.name: each for each in self.manifest.databases}
+        for name in names:
+            if name not in known:
+                near = nearest(name, known)
+                raise UnknownNameError(
+                    f"backup {self.backup.backup_id} holds no database {name}",
+                    hint=f"did you mean {near}?"
+                    if near
+                    else f"it holds {', '.join(sorted(known)) or 'none'}",
+                )
+        return [known[name] for name in dict.fromkeys(names)] if names else list(known.values())
+
+    async def read(self, path: str, write: Callable[[bytes], Awaitable[None]]) -> int:
+        """Writes out one of the backup's items, every blob checked. Returns its length. Raises: DamagedError, PathMissingError."""
+        whole = f"/{self.source.kind}/{self.source.name}/{path}"
+        return await repository_dump.dump(self.repository, self.snapshot, whole.encode(), write)
+
+    async def load(self, database: Database, facts: DatabaseFacts, name: str, selection: Selection) -> int:
+        """Loads a dump into a fresh database of that name; returns its length. Raises: SourceError, HostError, DamagedError."""
+        done_bytes = 0
+        async with database.load(name, selection) as stream:
+
+            async def write(data: bytes) -> None:
+                nonlocal done_bytes
+                await stream.write(data)
+                done_bytes += len(data)
+                self.context.emit(Progress("restore", done_bytes, current=facts.name))
+
+            await self.read(facts.path, write)
+            await self._finish(stream, facts)
+        return done_bytes
+
+    async def _finish(self, stream: LoadStream, facts: DatabaseFacts) -> None:
+        for warning in await stream.finish():
+            self.context.emit(Warned(f"{facts.name}: {warning}"))
+
+
+@asynccontextmanager
+async def open_backup(
+    context: JobContext, backup: Backup, storage: str, limits: Limits
+) -> AsyncIterator[DatabaseBackup]:
+    """Opens the first of the backup's storages that serves, and reads the manifest.
+
+    Raises: UsageError where it is no backup of a database; StorageError, RepositoryError.
+    """
+    source = await context.catalog.sources.get(backup.source)
+    async with AsyncExitStack() as stack:
+        opened = await open_copy(context, backup, storage, limits, stack)
+        manifest = await _manifest(source, opened.repository, opened.snapshot)
+        yield DatabaseBackup(context, backup, source, opened.repository, opened.snapshot, manifest)
+
+
+async def open_copy(
+    context: JobContext, backup: Backup, storage: str, limits: Limits, stack: AsyncExitStack
+) -> OpenCopy:
+    """The first of the backup's storages that serves, or the one of that name; closed with the stack.
+
+    Raises: UnknownSnapshotError where none has it; what the last one that was tried raised.
+    """
+    copies = [copy for copy in backup.copies if copy.snapshot_id and storage in ("", copy.storage)]
+    last: HoldfastError = UnknownSnapshotError(
+        f"no storage holds backup {backup.backup_id}", hint=f"holdfast show {backup.backup_id}"
+    )
+    for copy in copies:
+        try:
+            return await _open_one(context, copy, limits, stack)
+        except HoldfastError as error:
+            last = error
+            context.emit(Warned(f"storage {copy.storage} cannot serve: {error.message}"))
+    raise last
+
+
+async def _open_one(context: JobContext, copy: Copy, limits: Limits, stack: AsyncExitStack) -> OpenCopy:
+    storage = await context.catalog.storages.get(copy.storage)
+    opened = await stack.enter_async_context(
+        open_repositories(context, [storage], is_exclusive=False, limits=limits, is_reading=True)
+    )
+    repository = opened.opened[0].repository
+    return OpenCopy(repository, await repository.load_snapshot(copy.snapshot_id), copy)
+
+
+async def _manifest(source: Source, repository: Repository, snapshot: Snapshot) -> Manifest:
+    pieces: list[bytes] = []
+    size_bytes = 0
+
+    async def write(data: bytes) -> None:
+        nonlocal size_bytes
+        size_bytes += len(data)
+        if size_bytes > _MANIFEST_LIMIT_BYTES:
+            raise DamagedError(f"the manifest of {source.name} is longer than any that is read")
+        pieces.append(data)
+
+    path = f"/{source.kind}/{source.name}/manifest.json"
+    try:
+        await repository_dump.dump(repository, snapshot, path.encode(), write)
+        return _decoder.decode(b"".join(pieces))
+    except msgspec.DecodeError as error:
+        raise DamagedError(f"the manifest of {source.name} cannot be understood: {error}") from error
+
+
+@asynccontextmanager
+async def open_database_source(context: JobContext, source: Source) -> AsyncIterator[DatabaseSource]:
+    """The source, on its host. Raises: UsageError where it is no database; HostError, ConfigurationError."""
+    async with hosts.open_pool(resolve_secret=context.secrets) as pool:
+        host = await pool.host(
+            Host(LOCAL_HOST, "local")
+            if source.host == LOCAL_HOST
+            else await context.catalog.hosts.get(source.host)
+        )
+        secrets = await sources.secrets_of(source, context.secrets)
+        async with sources.open_source(source, host, secrets) as opened:
+            if not opened.traits.is_database:
+                raise UsageError(
+                    f"{source.name} is of kind {source.kind}, which is no database server",
+                    hint="restore it into a directory with --to",
+                )
+            yield cast("DatabaseSource", opened)

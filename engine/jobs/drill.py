@@ -1,0 +1,114 @@
+"""drill: a restore into a scratch target, checked, timed against its budget, recorded as evidence, then thrown away.
+
+It calls the very code that a restore calls. What does not come back well is the result and not an error: the verdict is *failed* where
+something was found wrong, *inconclusive* where the drill could not look, and only else *passed*.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from contextlib import AsyncExitStack
+
+from engine.catalog.backups import ProofRecord
+from engine.errors import UsageError
+from engine.jobs import drill_database, drill_files, evidence
+from engine.jobs.context import JobContext
+from engine.jobs.database_backup import OpenCopy, open_backup, open_copy
+from engine.jobs.drill_steps import DrillRecord, StepFailedError
+from engine.model.backup import Backup, Proof
+from engine.model.manifest import CheckResult
+from engine.model.requests import DrillRequest
+from engine.model.results import DrillResult
+from engine.repository import check as checking
+from engine.repository.check import CheckOptions
+from engine.sources import registry as sources
+
+LEVELS = ("bytes", "files", "database", "server")
+
+
+async def run(context: JobContext, request: DrillRequest) -> DrillResult:
+    """Drills the backup that is named, or the newest of the source. Raises: UnknownNameError, UsageError; CatalogError."""
+    began = context.clock.monotonic()
+    if request.level and request.level not in LEVELS:
+        raise UsageError(f"there is no level {request.level}", hint=f"levels: {', '.join(LEVELS)}")
+    backup = await context.catalog.backups.find(request.backup or f"latest:{request.source}")
+    seed = request.seed if request.seed is not None else int.from_bytes(os.urandom(4))
+    record = DrillRecord(context.clock, context.emit)
+    level = ""
+    with contextlib.suppress(StepFailedError):
+        level = await _drilled(context, request, backup, seed, record)
+    rto_s = context.clock.monotonic() - began
+    if request.budget_s is not None:
+        within = CheckResult(
+            "recovery time", f"at most {request.budget_s:g} s", f"{rto_s:.1f} s", rto_s <= request.budget_s
+        )
+        record.checks.append(within)
+    result = DrillResult(
+        job_id=context.job_id,
+        status=record.verdict(),
+        source=backup.source,
+        backup_id=backup.backup_id,
+        level=level or request.level,
+        steps=tuple(record.steps),
+        checks=tuple(record.checks),
+        rto_s=rto_s,
+        rpo_s=(context.clock.now() - backup.created_at).total_seconds() - rto_s,
+        budget_s=request.budget_s,
+        report="",
+        warnings=tuple(record.warnings),
+    )
+    await _remember(context, request, backup, result)
+    return await evidence.write(context, request, backup, result, seed)
+
+
+async def _drilled(
+    context: JobContext, request: DrillRequest, backup: Backup, seed: int, record: DrillRecord
+) -> str:
+    source = await context.catalog.sources.get(backup.source)
+    is_database = sources.is_database(source.kind)
+    if request.level in ("server", "database") and not is_database:
+        raise UsageError(f"{source.name} is of kind {source.kind}: its levels are bytes and files")
+    async with AsyncExitStack() as stack:
+        if is_database and request.level != "bytes":
+            with record.step("open the backup"):
+                opened = await stack.enter_async_context(
+                    open_backup(context, backup, request.storage, request.limits)
+                )
+            return await drill_database.drill(context, request, opened, record)
+        with record.step("open the backup", is_proof=False):
+            held = await open_copy(context, backup, request.storage, request.limits, stack)
+        if request.level != "bytes" and source.kind == "files":
+            return await drill_files.drill(context, held.repository, held.snapshot, seed, record)
+        with record.step("read every byte") as detail:
+            await _read_all(context, held, record, detail)
+        return "bytes"
+
+
+async def _read_all(context: JobContext, held: OpenCopy, record: DrillRecord, detail: list[str]) -> None:
+    """Every blob of the snapshot, opened, decompressed and hashed."""
+    options = CheckOptions(is_reading_data=True, snapshots=[held.copy.snapshot_id])
+    found = await checking.check(held.repository, options, emit=context.emit)
+    detail.append(f"{found.bytes_read} bytes of {found.packs_read} packs")
+    actual = found.damaged[0].message if found.damaged else "none"
+    record.checks.append(CheckResult("damage", "none", actual, not found.damaged))
+
+
+async def _remember(context: JobContext, request: DrillRequest, backup: Backup, result: DrillResult) -> None:
+    """Which rung the backup reached: a restore into a server or folder that was looked at is a drill, bytes alone are a verification."""
+    if result.status == "inconclusive":
+        return
+    proof = Proof.VERIFIED if result.level == "bytes" else Proof.DRILLED
+    storages = [
+        copy.storage for copy in backup.copies if copy.snapshot_id and request.storage in ("", copy.storage)
+    ]
+    is_passed = result.status == "passed"
+    record = ProofRecord(
+        backup.backup_id,
+        storages[0] if storages else "",
+        proof,
+        context.clock.now(),
+        is_passed,
+        result.job_id,
+    )
+    await context.catalog.backups.record_proof(record)

@@ -1,0 +1,138 @@
+"""The drill of a database: its dumps into a throwaway server, or into scratch databases of the live one where no server can be started."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from engine.errors import HoldfastError, RestoreError, ToolMissingError
+from engine.jobs.context import JobContext
+from engine.jobs.database_backup import DatabaseBackup, open_database_source
+from engine.jobs.drill_steps import DrillRecord, StepFailedError
+from engine.model.manifest import CheckResult, DatabaseFacts, compare
+from engine.model.requests import DrillRequest
+from engine.sources.base import Database, DatabaseSource, Selection
+
+_CLEANUP_S = 60.0
+PREFIX = "holdfast_drill_"
+"""What a scratch database's name begins with; random digits follow, never anything that somebody typed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scratch:
+    """Where a drill restores to."""
+
+    database: Database
+    level: str
+    """server or database."""
+
+
+async def drill(
+    context: JobContext, request: DrillRequest, backup: DatabaseBackup, record: DrillRecord
+) -> str:
+    """Restores every database of the backup, looks at it, and throws it away; gives the level that was reached.
+
+    Raises: StepFailedError, which is written down.
+    """
+    async with AsyncExitStack() as stack:
+        with record.step("connect", is_proof=False):
+            source = await stack.enter_async_context(open_database_source(context, backup.source))
+        scratch = await _open_scratch(request, backup, source, record, stack)
+        made: list[str] = []
+        try:
+            await _all_databases(request, backup, scratch, record, made)
+        finally:
+            await asyncio.shield(_tear_down(scratch.database, made, record))
+    return scratch.level
+
+
+async def _tear_down(database: Database, made: Sequence[str], record: DrillRecord) -> None:
+    """Removes what was made, and looks whether it is gone. Never raises for it: what was found out stands."""
+    with contextlib.suppress(StepFailedError), record.step("tear down", is_proof=False) as detail:
+        try:
+            async with asyncio.timeout(_CLEANUP_S):
+                for name in made:
+                    await database.drop(name)
+                left = sorted(set(made) & set(await database.names()))
+        except TimeoutError:
+            left = list(made)
+        if left:
+            raise RestoreError(f"{', '.join(left)} is still there")
+        detail.append("scratch gone: yes")
+
+
+async def _all_databases(
+    request: DrillRequest, backup: DatabaseBackup, scratch: _Scratch, record: DrillRecord, made: list[str]
+) -> None:
+    word = secrets.token_hex(4)
+    if not backup.manifest.databases:
+        record.checks.append(CheckResult("databases", "at least one", "none", False))
+    for number, facts in enumerate(backup.manifest.databases):
+        name = f"{PREFIX}{word}_{number}"
+        made.append(name)
+        await _one_database(request, backup, scratch.database, facts, name, record)
+
+
+async def _one_database(
+    request: DrillRequest,
+    backup: DatabaseBackup,
+    database: Database,
+    facts: DatabaseFacts,
+    name: str,
+    record: DrillRecord,
+) -> None:
+    with record.step(f"restore {facts.name}") as detail:
+        await database.create(name, facts, is_owned=False)
+        size_bytes = await backup.load(database, facts, name, Selection(is_owned=False))
+        detail.append(f"{size_bytes} bytes")
+    with record.step(f"compare {facts.name}"):
+        found = await database.facts(name)
+        if facts.tables and not found.tables:
+            record.checks.append(
+                CheckResult(f"{facts.name}: not empty", "tables", "an empty database", False)
+            )
+        record.checks += _named(facts, compare(facts, found))
+    with record.step(f"inspect {facts.name}"):
+        record.checks += _named(facts, await database.inspect(name))
+    for wanted, statement, expected in request.checks:
+        if wanted in ("", facts.name):
+            with record.step(f"query {facts.name}"):
+                record.checks.append(await _queried(database, name, facts, statement, expected))
+
+
+async def _queried(
+    database: Database, name: str, facts: DatabaseFacts, statement: str, expected: str
+) -> CheckResult:
+    try:
+        actual = await database.query(name, statement)
+    except HoldfastError as error:
+        return CheckResult(f"{facts.name}: {statement}", expected, error.message, False)
+    return CheckResult(f"{facts.name}: {statement}", expected, actual, actual == expected)
+
+
+def _named(facts: DatabaseFacts, checks: Sequence[CheckResult]) -> list[CheckResult]:
+    return [CheckResult(f"{facts.name}: {each.check}", each.expected, each.actual, each.passed) for each in checks]  # fmt: skip
+
+
+async def _open_scratch(
+    request: DrillRequest,
+    backup: DatabaseBackup,
+    source: DatabaseSource,
+    record: DrillRecord,
+    stack: AsyncExitStack,
+) -> _Scratch:
+    """A throwaway server, unless another level was asked for; scratch databases on the live server where none can be started."""
+    database: Database | None = None
+    if request.level in ("", "server"):
+        optional = None if request.level else ToolMissingError
+        with record.step("start a throwaway server", is_proof=False, optional=optional):
+            database = await stack.enter_async_context(source.scratch(backup.manifest.server_version))
+    if database is not None:
+        return _Scratch(database, "server")
+    with record.step("connect to the live server", is_proof=False):
+        live = await stack.enter_async_context(source.database())
+    return _Scratch(live, "database")

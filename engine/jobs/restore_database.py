@@ -1,0 +1,243 @@
+"""restore, of databases: into fresh names, compared with the manifest, and only then, in place, swapped with what is live.
+
+Nothing that is live is touched before its replacement is loaded whole and found right. What was live is kept aside under a name of its own;
+`rollback` swaps it back, `discard` removes it. When the second of several databases fails, the first is swapped back too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from engine.errors import HoldfastError, RefusedError, RestoreError, UsageError
+from engine.events import Noted, StepBegan, Warned
+from engine.jobs.context import JobContext
+from engine.jobs.database_backup import DatabaseBackup, open_backup, open_database_source
+from engine.model.definitions import Source
+from engine.model.manifest import DatabaseFacts, compare
+from engine.model.requests import RestoreRequest
+from engine.model.results import RestoredDatabase, RestoreResult
+from engine.sources.base import Database, Selection
+
+NAME_LIMIT_BYTES = 63
+"""PostgreSQL's; MariaDB's is 64 characters."""
+_CLEANUP_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What becomes of one database."""
+
+    facts: DatabaseFacts
+    fresh: str
+    """The name that it is loaded under."""
+    live: str = ""
+    """The name that it gets in the end; empty where that is the fresh one."""
+    aside: str = ""
+    """The name that what is live now gets; empty where there is nothing."""
+
+    @property
+    def final(self) -> str:
+        """Its name when all is done."""
+        return self.live or self.fresh
+
+
+def plan(
+    request: RestoreRequest,
+    chosen: Sequence[DatabaseFacts],
+    present: Sequence[str],
+    now: datetime.datetime,
+    random_word: str,
+) -> list[Planned]:
+    """What would be created, replaced and kept aside. Pure: this is what a person is shown for consent.
+
+    Raises: UsageError where the database that is to be made is there already.
+    """
+    there = set(present)
+    planned = []
+    for number, facts in enumerate(chosen):
+        if request.is_in_place and facts.name in there:
+            fresh = f"holdfast_restore_{random_word}_{number}"
+            planned.append(Planned(facts, fresh, facts.name, aside_name(facts.name, now)))
+            continue
+        name = facts.name if request.is_in_place else request.into
+        if len(chosen) > 1 and not request.is_in_place:
+            name = _limited(f"{request.into}_{facts.name}", "")
+        if name in there:
+            raise UsageError(
+                f"database {name} is there already", hint="choose another name with --into, or drop it first"
+            )
+        planned.append(Planned(facts, name))
+    return planned
+
+
+def aside_name(name: str, now: datetime.datetime) -> str:
+    """What a database is called that was put aside: its name, cut where it must be, and the instant in UTC."""
+    return _limited(name, f"_before_{now.astimezone(datetime.UTC):%Y%m%d_%H%M%S}")
+
+
+def _limited(name: str, ending: str) -> str:
+    room = NAME_LIMIT_BYTES - len(ending.encode())
+    return name.encode()[:room].decode(errors="ignore") + ending
+
+
+async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
+    """Restores, or says what it would do. Raises: UsageError, RefusedError, RestoreError, SourceError, HostError, RepositoryError."""
+    began = context.clock.monotonic()
+    backup = await context.catalog.backups.find(request.backup)
+    async with open_backup(context, backup, request.storage, request.limits) as opened:
+        target = await _target(context, request, opened.source)
+        async with open_database_source(context, target) as source, source.database() as database:
+            await _guard(request, opened, database)
+            chosen = opened.chosen(request.databases)
+            planned = plan(request, chosen, await database.names(), context.clock.now(), secrets.token_hex(4))
+            await _require_room(database, planned)
+            _tell(context, planned)
+            restored: list[RestoredDatabase] = []
+            if not request.is_dry_run:
+                restored = await _restore(context, request, opened, database, planned)
+    databases = restored or [RestoredDatabase(each.facts.name, each.final, each.aside, each.facts.size_bytes) for each in planned]  # fmt: skip
+    return RestoreResult(
+        job_id=context.job_id,
+        status="completed",
+        restored_files=len(restored),
+        restored_bytes=sum(each.size_bytes for each in databases),
+        duration_s=context.clock.monotonic() - began,
+        target=f"{target.name}: {', '.join(each.into for each in databases)}",
+        is_dry_run=request.is_dry_run,
+        databases=tuple(databases),
+    )
+
+
+async def _target(context: JobContext, request: RestoreRequest, origin: Source) -> Source:
+    if request.tables and request.is_in_place:
+        raise UsageError(
+            "single tables cannot be put in place",
+            hint="bring them back beside the live data with --into NAME",
+        )
+    if not request.target_source:
+        return origin
+    target = await context.catalog.sources.get(request.target_source)
+    if target.kind != origin.kind:
+        raise UsageError(f"{target.name} is of kind {target.kind}, and the backup of kind {origin.kind}")
+    return target
+
+
+async def _guard(request: RestoreRequest, opened: DatabaseBackup, database: Database) -> None:
+    """In place means: where it came from. Another server that merely has that address must not lose what it holds."""
+    if not request.is_in_place or request.target_source:
+        return
+    found = await database.identity()
+    if found != opened.manifest.identity:
+        raise RefusedError(
+            f"the server of {opened.source.name} is not the one that the backup was taken of: it is {found}, "
+            f"and was {opened.manifest.identity}",
+            hint=f"name it on purpose with --on {opened.source.name}, or restore beside with --into NAME",
+        )
+
+
+async def _require_room(database: Database, planned: Sequence[Planned]) -> None:
+    free = await database.free_bytes()
+    needed = sum(each.facts.size_bytes for each in planned)
+    if free is not None and free < needed:
+        raise RestoreError(
+            f"the server has {free} bytes free, and {needed} are needed",
+            hint="free some room, or choose fewer with --database",
+        )
+
+
+def _tell(context: JobContext, planned: Sequence[Planned]) -> None:
+    for each in planned:
+        what = f"create {each.final} from the backup of {each.facts.name}, {each.facts.size_bytes} bytes"
+        context.emit(Noted(f"{what}; what is live is kept as {each.aside}" if each.aside else what))
+
+
+async def _restore(
+    context: JobContext,
+    request: RestoreRequest,
+    opened: DatabaseBackup,
+    database: Database,
+    planned: Sequence[Planned],
+) -> list[RestoredDatabase]:
+    restored: list[RestoredDatabase] = []
+    async with _undone_on_failure(context, database, planned, restored):
+        for each in planned:
+            context.emit(StepBegan(f"restore {each.facts.name}"))
+            restored.append(await _load(context, request, opened, database, each))
+        for number, each in enumerate(planned):
+            if each.live:
+                restored[number] = await _put_in_place(context, database, each, restored[number])
+    return restored
+
+
+async def _load(
+    context: JobContext, request: RestoreRequest, opened: DatabaseBackup, database: Database, planned: Planned
+) -> RestoredDatabase:
+    """Loads one database under its fresh name, and compares it with the manifest. Raises: RestoreError where it is not what was backed up."""
+    began = context.clock.monotonic()
+    await database.create(planned.fresh, planned.facts)
+    await opened.load(database, planned.facts, planned.fresh, Selection(tables=request.tables))
+    checks = compare(planned.facts, await database.facts(planned.fresh), request.tables)
+    wrong = [each for each in checks if not each.passed]
+    if wrong:
+        first = wrong[0]
+        raise RestoreError(
+            f"{planned.facts.name} did not come back as it was backed up: {first.check}: {first.actual} "
+            f"instead of {first.expected}" + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""),
+            hint="nothing that is live was touched; run verify on the backup, and a drill",
+        )
+    return RestoredDatabase(
+        planned.facts.name,
+        planned.fresh,
+        size_bytes=planned.facts.size_bytes,
+        duration_s=context.clock.monotonic() - began,
+        checks=tuple(checks),
+    )
+
+
+async def _put_in_place(
+    context: JobContext, database: Database, planned: Planned, loaded: RestoredDatabase
+) -> RestoredDatabase:
+    warnings = await database.swap(planned.fresh, planned.live, planned.aside)
+    for warning in warnings:
+        context.emit(Warned(f"{planned.live}: {warning}"))
+    return RestoredDatabase(
+        loaded.name, planned.live, planned.aside, loaded.size_bytes, loaded.duration_s, loaded.checks
+    )
+
+
+@asynccontextmanager
+async def _undone_on_failure(
+    context: JobContext, database: Database, planned: Sequence[Planned], restored: Sequence[RestoredDatabase]
+) -> AsyncIterator[None]:
+    """Swaps back what was swapped and drops what was loaded, also when the job is cancelled. The body's error is the one that is raised."""
+    try:
+        yield
+    except BaseException:
+        try:
+            await asyncio.shield(_undo(context, database, planned, restored))
+        except TimeoutError:
+            context.emit(Warned("the clean-up after the failed restore took too long and was left"))
+        raise
+
+
+async def _undo(
+    context: JobContext, database: Database, planned: Sequence[Planned], restored: Sequence[RestoredDatabase]
+) -> None:
+    async with asyncio.timeout(_CLEANUP_S):
+        by_name = {each.name: each for each in restored}
+        for each in reversed(planned):
+            done = by_name.get(each.facts.name)
+            with contextlib.suppress(HoldfastError):
+                if done is not None and done.aside and done.into == each.live:
+                    await database.swap(each.aside, each.live, each.fresh)
+                    context.emit(Warned(f"{each.live} is again what it was before the restore"))
+            try:
+                await database.drop(each.fresh)
+            except HoldfastError as error:
+                context.emit(Warned(f"{each.fresh} could not be removed: {error.message}"))

@@ -1,0 +1,59 @@
+"""rollback and discard: what a restore in place put aside comes back, or goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.errors import UsageError
+from engine.events import StepBegan
+from engine.jobs import values
+from engine.jobs.context import JobContext
+from engine.jobs.database_backup import open_database_source
+from engine.jobs.restore_database import aside_name
+from engine.model.requests import RestoreRequest, RollbackRequest
+from engine.model.results import RestoredDatabase, RestoreResult, RollbackResult
+from engine.sources.base import Database
+
+
+async def run(context: JobContext, request: RollbackRequest) -> RollbackResult:
+    """Does it for every database of the restore. Raises: UsageError where there is nothing aside; SourceError, HostError."""
+    job = await context.catalog.jobs.get(request.restore_job)
+    if job.verb != "restore" or not job.result:
+        raise UsageError(
+            f"job {job.job_id} is no restore that was finished", hint="`holdfast jobs` lists all jobs"
+        )
+    restored = values.from_object(RestoreResult, job.result)
+    asked = values.from_object(RestoreRequest, job.request)
+    aside = [each for each in restored.databases if each.aside]
+    if not aside:
+        raise UsageError(f"job {job.job_id} put nothing aside, so there is nothing to bring back")
+    backup = await context.catalog.backups.find(asked.backup)
+    source = await context.catalog.sources.get(asked.target_source or backup.source)
+    async with open_database_source(context, source) as opened, opened.database() as database:
+        _require_there(await database.names(), aside)
+        warnings: list[str] = []
+        for each in aside:
+            if request.is_discarding:
+                context.emit(StepBegan(f"remove {each.aside}"))
+                await database.drop(each.aside)
+            else:
+                context.emit(StepBegan(f"bring back {each.into}"))
+                warnings += await _swap_back(context, database, each)
+    return RollbackResult(
+        context.job_id, "completed", job.job_id, tuple(each.into for each in aside), tuple(warnings)
+    )
+
+
+async def _swap_back(context: JobContext, database: Database, restored: RestoredDatabase) -> list[str]:
+    """What the restore brought is kept too, under a name of its own: it may have been written to since."""
+    kept = aside_name(restored.into, context.clock.now())
+    warnings = await database.swap(restored.aside, restored.into, kept)
+    return [*warnings, f"what the restore brought of {restored.into} is kept as {kept}"]
+
+
+def _require_there(present: Sequence[str], aside: Sequence[RestoredDatabase]) -> None:
+    missing = [each.aside for each in aside if each.aside not in present]
+    if missing:
+        raise UsageError(
+            f"{', '.join(missing)} is not there any more", hint="it was discarded or brought back already"
+        )
