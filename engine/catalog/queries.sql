@@ -149,6 +149,11 @@ UPDATE backups SET proof = :proof, proven_at = :proven_at WHERE backup_id = :bac
 SELECT backup_id, storage, proof, proven_at, is_passed, job_id, detail FROM proofs
 WHERE backup_id = :backup_id ORDER BY proven_at DESC, storage, proof;
 
+-- Every attempt to prove a backup of the source, newest first.
+-- name: list_source_proofs
+SELECT p.backup_id, p.storage, p.proof, p.proven_at, p.is_passed, p.job_id, p.detail FROM proofs AS p
+JOIN backups AS b ON b.backup_id = p.backup_id WHERE b.source = :source ORDER BY p.proven_at DESC LIMIT :limit;
+
 -- name: add_pack_proof
 INSERT OR REPLACE INTO pack_proofs (repository_id, pack, proven_at) VALUES (:repository_id, :pack, :proven_at);
 

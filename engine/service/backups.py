@@ -9,9 +9,13 @@ import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from engine.catalog.backups import BackupFilter, Place
-from engine.model.backup import Backup
+from engine.model.backup import Backup, BackupStatus
+from engine.model.health import Health, HealthFacts, ProofAttempt, health
 from engine.model.results import Difference, FileItem, FoundItem
 from engine.service.parts import Methods
+
+_LOOKED_AT = 100
+"""Backups among which the newest one that did not fail is looked for."""
 
 
 class BackupMethods(Methods):
@@ -22,6 +26,23 @@ class BackupMethods(Methods):
     ) -> Sequence[Backup]:
         """A page of backups, newest first. A limit of 0 gives all."""
         return await self._parts.catalog.backups.page(chosen, limit=limit or -1, before=before)
+
+    async def source_health(self, name: str) -> Health:
+        """How well a source is looked after, part by part. Raises: UnknownNameError."""
+        await self._parts.catalog.sources.get(name)
+        newest = await self._parts.catalog.backups.page(BackupFilter(source=name), limit=_LOOKED_AT)
+        restorable = next((each for each in newest if each.status is not BackupStatus.FAILED), None)
+        attempts = [
+            ProofAttempt(each.proof, each.proven_at, each.is_passed)
+            for each in await self._parts.catalog.backups.source_proofs(name)
+        ]
+        facts = HealthFacts(
+            newest_at=restorable.created_at if restorable is not None else None,
+            last_status=newest[0].status if newest else None,
+            copies=sum(1 for copy in restorable.copies if copy.snapshot_id) if restorable is not None else 0,
+            attempts=attempts,
+        )
+        return health(facts, self._parts.clock.now())
 
     async def count_backups(self) -> int:
         """How many there are."""

@@ -61,6 +61,17 @@ async def test_the_seed_in_the_evidence_makes_the_same_choice_again(world: World
 
 
 @pytest.mark.usefixtures("tree")
+async def test_a_drill_lifts_the_score_that_nothing_else_does(world: World) -> None:
+    """Never proven is a state that one sees."""
+    before = await world.engine.source_health("tree")
+    assert (before.score, before.limit) == (45, "")
+    await world.engine.drill(DrillRequest("tree"))
+    assert (await world.engine.source_health("tree")).score == 95
+    await world.engine.drill(DrillRequest("tree", budget_s=0.001))
+    assert (await world.engine.source_health("tree")).score == 25
+
+
+@pytest.mark.usefixtures("tree")
 async def test_a_damaged_pack_fails_the_drill(world: World) -> None:
     """The drill must be able to fail, or it proves nothing."""
     for pack in (world.place("first") / "data").rglob("*"):
