@@ -45,6 +45,17 @@ class Reader:
             raise self._error(name, "must be true or false")
         return bool(value)
 
+    def number(self, name: str, default: int) -> int:
+        """A whole number; a text of digits is one too."""
+        value = self._value(name)
+        if value is None or value == "":
+            return default
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self._error(name, "must be a whole number")
+        return value
+
     def require_no_more(self) -> None:
         """Raises where an option is given that nobody asked for."""
         for name in sorted(self._definition.options):
