@@ -16,6 +16,7 @@ from engine.sources.base import OpenSource, Traits
 MEMBERS: Mapping[str, str] = {
     "files": "engine.sources.files.source:FilesSource",
     "sqlite": "engine.sources.sqlite:SqliteSource",
+    "postgres": "engine.sources.postgres.source:PostgresSource",
     "command": "engine.sources.command:CommandSource",
     "stdin": "engine.sources.stdin:StdinSource",
 }

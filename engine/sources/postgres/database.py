@@ -1,0 +1,263 @@
+"""A PostgreSQL server as a place for restores: create, load, compare, swap, drop."""
+
+# Names and values become SQL by `quoting` alone.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from engine.errors import ConnectionLostError, SourceError, UnknownNameError, UsageError
+from engine.hosts.base import Command, OpenHost
+from engine.model.manifest import CheckResult, DatabaseFacts
+from engine.sources.base import LoadStream, Selection
+from engine.sources.postgres import facts, loading, quoting, session, swap, words
+from engine.sources.postgres.connection import Connection
+from engine.sources.postgres.facts import Locale
+from engine.sources.postgres.loading import Loading
+from engine.sources.postgres.session import Session
+from engine.sources.postgres.swap import Properties
+
+LONGEST_NAME_BYTES = 63
+"""PostgreSQL's NAMEDATALEN less one: what is longer it cuts with no more than a notice."""
+CHECK_TIMEOUT_S = 24 * 3600.0
+QUERY_TIMEOUT_S = 600
+_MOST_QUERY_BYTES = 16 << 20
+_CHECK_SCHEMA = "holdfast_amcheck"
+_NOT_FOUND = 69
+"""EX_UNAVAILABLE of sysexits.h: of our own script."""
+_FIND_AMCHECK = f"""\
+for p in "$(command -v "$0")" /usr/lib/postgresql/*/bin/pg_amcheck /usr/pgsql-*/bin/pg_amcheck; do [ -x "$p" ] && found=$p; done
+[ -n "${{found-}}" ] || exit {_NOT_FOUND}
+exec "$found" "$@"
+"""
+_HAS_AMCHECK = "select count(*) as count from pg_extension where extname = 'amcheck'"
+_NAMES = """
+select datname as name from pg_database
+where datallowconn and not datistemplate and datname <> 'postgres' and has_database_privilege(oid, 'connect') order by datname"""
+_INVALID_INDEXES = """
+select n.nspname || '.' || c.relname as name from pg_index x join pg_class c on c.oid = x.indexrelid
+join pg_namespace n on n.oid = c.relnamespace where not (x.indisvalid and x.indisready) and n.nspname !~ '^pg_' order by 1"""
+
+
+class PostgresDatabase:
+    """See `base.Database`."""
+
+    def __init__(self, host: OpenHost, connection: Connection, maintenance: str) -> None:
+        self._host = host
+        self._connection = connection
+        self._maintenance = maintenance
+
+    async def identity(self) -> str:
+        """See `base.Database.identity`."""
+        async with self._asked() as asked:
+            return (await facts.server(asked)).identity
+
+    async def names(self) -> Sequence[str]:
+        """See `base.Database.names`."""
+        async with self._asked() as asked:
+            return [row["name"] for row in await asked.rows(_NAMES)]
+
+    async def facts(self, name: str) -> DatabaseFacts:
+        """See `base.Database.facts`."""
+        await self._require(name)
+        async with self._asked(name) as asked:
+            await asked.run("begin isolation level repeatable read, read only;")
+            return await facts.gather(asked, name)
+
+    async def create(self, name: str, like: DatabaseFacts, *, is_owned: bool = True) -> None:
+        """See `base.Database.create`. Where the host lacks the locale, what is not owned (a drill) sorts by the C locale."""
+        if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME_BYTES:
+            raise SourceError(
+                f"the name {name!a} is longer than {LONGEST_NAME_BYTES} bytes: the server would cut it"
+            )
+        owner = f" owner {quoting.identifier(like.owner)}" if is_owned and like.owner else ""
+        begin = f"create database {quoting.identifier(name)} template template0{owner}"
+        encoding = f" encoding {quoting.literal(like.encoding)}" if like.encoding else ""
+        async with self._asked() as asked:
+            try:
+                await asked.run(f"{begin}{encoding}{_locale(like.collation)};")
+            except SourceError as error:
+                if is_owned or "locale" not in error.message:
+                    raise
+            else:
+                return
+        async with self._asked() as asked:
+            await asked.run(f"{begin}{encoding} lc_collate 'C' lc_ctype 'C';")
+
+    def load(self, name: str, selection: Selection) -> AbstractAsyncContextManager[LoadStream]:
+        """See `base.Database.load`."""
+
+        async def make_schemas(schemas: Sequence[str]) -> None:
+            async with self._asked(name) as asked:
+                for schema in schemas:
+                    await asked.run(f"create schema if not exists {quoting.identifier(schema)};")
+
+        async def analyse() -> None:
+            async with self._asked(name) as asked:
+                await asked.run("set client_min_messages = error; analyze;")
+
+        return loading.loading(Loading(self._host, self._connection, name, selection, make_schemas, analyse))
+
+    async def inspect(self, name: str) -> Sequence[CheckResult]:
+        """See `base.Database.inspect`. pg_amcheck is run where the host has it and the server the extension; it leaves nothing behind."""
+        await self._require(name)
+        async with self._asked(name) as asked:
+            invalid = [row["name"] for row in await asked.rows(_INVALID_INDEXES)]
+            available = "select count(*) as count from pg_available_extensions where name = 'amcheck'"
+            can_check = (await asked.row(available))["count"] > 0
+        checks = [
+            CheckResult("invalid indexes", "none", ", ".join(invalid[:5]) or "none", not invalid),
+        ]
+        return [*checks, *(await self._amcheck(name) if can_check else ())]
+
+    async def query(self, name: str, statement: str) -> str:
+        """See `base.Database.query`. One that psql itself would take (a backslash first) is refused: it could run a program on the host."""
+        if statement.lstrip().startswith("\\") or "\0" in statement:
+            raise UsageError("a query begins with a word of SQL, not with a backslash")
+        await self._require(name)
+        given = f"-c default_transaction_read_only=on -c statement_timeout={QUERY_TIMEOUT_S}s"
+        command = self._connection.command(
+            "psql",
+            *("-AtXq", "--set=ON_ERROR_STOP=1"),
+            *("-c", "begin transaction read only", "-c", f" {statement}", "-c", "rollback"),
+            database=name,
+            settings={"PGCLIENTENCODING": "UTF8", "PGOPTIONS": given},
+        )
+        done = await self._host.run(command, limit_bytes=_MOST_QUERY_BYTES, timeout_s=QUERY_TIMEOUT_S + 60)
+        if not done.exit.is_success:
+            raise words.failure(done.exit, f"the query on {name!a} of {self._host.name} failed")
+        return done.stdout.decode("utf-8", "backslashreplace").removesuffix("\n")
+
+    async def swap(self, fresh: str, live: str, aside: str) -> Sequence[str]:
+        """See `base.Database.swap`."""
+        names = swap.Names(fresh, live, aside)
+        if len({fresh, live, aside}) < 3 or self._maintenance in (fresh, live, aside):
+            raise SourceError(f"databases {fresh!a}, {live!a} and {aside!a} cannot be swapped")
+        async with self._asked() as asked:
+            kept = await _properties(asked, live)
+            live_oid, fresh_oid = await _oid(asked, live), await _oid(asked, fresh)
+            if await _oid(asked, aside) is not None:
+                raise SourceError(f"{self._host.name} has a database {aside!a} already")
+            if kept is None or live_oid is None or fresh_oid is None:
+                raise SourceError(f"{self._host.name} has no database {live if kept is None else fresh!a}")
+        command = session.command(self._connection, self._maintenance)
+        text = swap.script(names, kept, (live_oid, fresh_oid))
+        done = await self._host.run(
+            command, input_bytes=text.encode("utf-8", "surrogateescape"), timeout_s=120
+        )
+        async with self._asked() as asked:
+            if await _oid(asked, live) != fresh_oid:
+                raise words.failure(
+                    done.exit, f"{fresh!a} could not take the place of {live!a} on {self._host.name}"
+                )
+        return words.warnings(done.exit.stderr)
+
+    async def drop(self, name: str) -> None:
+        """See `base.Database.drop`."""
+        if name == self._maintenance:
+            raise SourceError(f"database {name!a} is the server's own")
+        async with self._asked() as asked:
+            number = await _oid(asked, name)
+            if number is None:
+                return
+            # Connections are forbidden first, so that nobody comes back between the end of the sessions and the drop.
+            await asked.run(
+                f"alter database {quoting.identifier(name)} with allow_connections false;\n"
+                f"{swap.end_sessions([number])}"
+                f"drop database if exists {quoting.identifier(name)};"
+            )
+
+    async def free_bytes(self) -> int | None:
+        """See `base.Database.free_bytes`: only where the server runs on the host, and the account may know its folder."""
+        if not self._connection.is_on_host:
+            return None
+        async with self._asked() as asked:
+            rows = await asked.rows(facts.DATA_FOLDER)
+        if not rows or not rows[0]["folder"]:
+            return None
+        command = session.command(self._connection, self._maintenance)
+        done = await self._host.run(
+            dataclasses.replace(
+                command, words=("df", "-P", "-k", rows[0]["folder"]), secrets={}, settings={}, input="none"
+            )
+        )
+        found = re.search(
+            r"^\S.*?\s\d+\s+\d+\s+(\d+)\s+\d+%", done.stdout.decode(errors="replace"), re.MULTILINE
+        )
+        return int(found[1]) * 1024 if done.exit.is_success and found else None
+
+    async def _amcheck(self, name: str) -> Sequence[CheckResult]:
+        schema = quoting.identifier(_CHECK_SCHEMA)
+        quiet = "set client_min_messages = error;"
+        async with self._asked(name) as asked:
+            has_it = (await asked.row(_HAS_AMCHECK))["count"] > 0
+            if not has_it:
+                made = f"create schema {schema}; create extension amcheck schema {schema};"
+                await asked.run(f"{quiet} {made}")
+        try:
+            done = await self._host.run(self._amcheck_command(name), timeout_s=CHECK_TIMEOUT_S)
+        finally:
+            if not has_it:
+                async with self._asked(name) as asked:
+                    await asked.run(f"{quiet} drop schema {schema} cascade;")
+        if done.exit.status is None:
+            raise ConnectionLostError(f"{self._host.name} never said how pg_amcheck ended")
+        if done.exit.status == _NOT_FOUND:
+            return []
+        found = "nothing" if done.exit.is_success else words.sentence(done.stdout + done.exit.stderr)
+        return [CheckResult("damage that pg_amcheck finds", "nothing", found, done.exit.is_success)]
+
+    def _amcheck_command(self, name: str) -> Command:
+        """Debian links it into no folder of PATH."""
+        command = self._connection.command("pg_amcheck", "--heapallindexed", "--on-error-stop")
+        target = quoting.connection_string(name)
+        return dataclasses.replace(command, words=("sh", "-c", _FIND_AMCHECK, *command.words, target))
+
+    async def _require(self, name: str) -> None:
+        async with self._asked() as asked:
+            if await _oid(asked, name) is None:
+                raise UnknownNameError(f"{self._host.name} has no database {name!a}")
+
+    @asynccontextmanager
+    async def _asked(self, database: str = "") -> AsyncIterator[Session]:
+        async with session.opened(self._host, self._connection, database or self._maintenance) as asked:
+            yield asked
+
+
+async def _oid(asked: Session, name: str) -> int | None:
+    rows = await asked.rows(
+        f"select oid::bigint as oid from pg_database where datname = {quoting.literal(name)}"
+    )
+    return rows[0]["oid"] if rows else None
+
+
+async def _properties(asked: Session, name: str) -> Properties | None:
+    value = quoting.literal(name)
+    rows = await asked.rows(swap.PROPERTIES.format(value))
+    if not rows:
+        return None
+    return Properties(
+        owner=rows[0]["owner"],
+        most_connections=rows[0]["most"],
+        is_open=rows[0]["open"],
+        comment=rows[0]["comment"],
+        has_grants=rows[0]["has_grants"],
+        grants=await asked.rows(swap.GRANTS.format(value)),
+        settings=await asked.rows(swap.SETTINGS.format(value)),
+    )
+
+
+def _locale(collation: str) -> str:
+    if not collation:
+        return ""
+    locale = Locale.parse(collation)
+    text = f" lc_collate {quoting.literal(locale.collate)} lc_ctype {quoting.literal(locale.ctype)}"
+    if locale.provider == "i":
+        text += f" locale_provider icu icu_locale {quoting.literal(locale.locale)}"
+    elif locale.provider == "b":
+        text += f" locale_provider builtin builtin_locale {quoting.literal(locale.locale)}"
+    return text

@@ -1,0 +1,135 @@
+"""A dump on its way into a database: pg_restore, fed over its standard input."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from engine.errors import ConnectionLostError, IncompleteDumpError, SourceError
+from engine.hosts.base import Command, OpenHost, Process, require_started
+from engine.sources.base import LoadStream, Selection
+from engine.sources.postgres import selection, words
+from engine.sources.postgres.archive import ArchiveReader
+from engine.sources.postgres.connection import Connection
+
+_WITH_LIST = """\
+list=$1
+shift
+exec "$@" --use-list=/dev/fd/3 3<<END
+$list
+END
+"""
+"""The list of entries has a descriptor of its own: standard input is the dump. No file is left behind."""
+_MOST_LISTED = 15_000
+"""Ids that fit one argument of a shell (`hosts.script.LIMIT_BYTES`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """What is loaded, and where to."""
+
+    host: OpenHost
+    connection: Connection
+    database: str
+    selection: Selection
+    make_schemas: Callable[[Sequence[str]], Awaitable[None]]
+    analyse: Callable[[], Awaitable[None]]
+
+    def command(self, picked: Sequence[int] | None) -> Command:
+        """pg_restore, of all or of the picked entries."""
+        flags = () if self.selection.is_owned else ("--no-owner", "--no-privileges")
+        command = self.connection.command(
+            "pg_restore", "--exit-on-error", *flags, database=self.database, input="stream"
+        )
+        if picked is None:
+            return command
+        if len(picked) > _MOST_LISTED:
+            raise SourceError(
+                f"the chosen tables are made of {len(picked)} objects, and at most {_MOST_LISTED} can be chosen",
+                hint="load the whole database beside the live one",
+            )
+        lines = "\n".join(f"{number};" for number in picked)
+        return dataclasses.replace(command, words=("sh", "-c", _WITH_LIST, "sh", lines, *command.words))
+
+
+@asynccontextmanager
+async def loading(what: Loading) -> AsyncIterator[LoadStream]:
+    """The stream to write to; leaving before `finish` ends pg_restore. Raises: SourceError, HostError."""
+    async with AsyncExitStack() as stack:
+        yield _RestoreStream(what, stack)
+
+
+class _RestoreStream:
+    """See `base.LoadStream`. Nothing starts before the table of contents is there: it says what to pick, and which schemas are missing."""
+
+    def __init__(self, what: Loading, stack: AsyncExitStack) -> None:
+        self._what = what
+        self._stack = stack
+        self._archive = ArchiveReader()
+        self._held: list[bytes] = []
+        self._process: Process | None = None
+        self._is_satisfied = False
+        """Whether pg_restore ended well before the dump did: the chosen tables lay in its beginning."""
+
+    async def write(self, data: bytes) -> None:
+        """See `base.LoadStream.write`."""
+        if self._is_satisfied:
+            return
+        if self._process is not None:
+            await self._send(data)
+            return
+        self._held.append(data)
+        self._archive.feed(data)
+        if self._archive.is_contents_read:
+            await self._start()
+
+    async def finish(self) -> Sequence[str]:
+        """See `base.LoadStream.finish`: the server's statistics are fresh then, too."""
+        if self._process is None:
+            raise IncompleteDumpError("the dump ends in its table of contents")
+        await self._process.close_input()
+        said = await self._end()
+        await self._what.analyse()
+        return said
+
+    async def _start(self) -> None:
+        chosen = self._what.selection.tables
+        if chosen and not self._archive.is_known:
+            raise SourceError("tables cannot be chosen from an archive of a version that is not known here")
+        entries = self._archive.entries
+        picked = selection.pick(entries, chosen) if chosen else None
+        schemas = selection.missing_schemas(entries, picked)
+        if schemas:
+            await self._what.make_schemas(schemas)
+        command = self._what.command(picked)
+        self._process = await self._stack.enter_async_context(self._what.host.start(command))
+        held, self._held = self._held, []
+        for piece in held:
+            await self._send(piece)
+
+    async def _send(self, data: bytes) -> None:
+        assert self._process is not None
+        try:
+            await self._process.write(data)
+        except BrokenPipeError:
+            await self._end()
+            self._is_satisfied = bool(self._what.selection.tables)
+            if not self._is_satisfied:
+                raise SourceError(f"{self._place} took no more of the dump") from None
+
+    async def _end(self) -> list[str]:
+        """How pg_restore ended. Raises: SourceError, HostError."""
+        assert self._process is not None
+        ended = await self._process.wait()
+        if ended.status is None and ended.signal is None:
+            raise ConnectionLostError(f"{self._what.host.name} never said how pg_restore ended")
+        require_started(self._what.host.name, Command(("pg_restore",)), ended)
+        if not ended.is_success:
+            raise words.failure(ended, f"{self._place} did not take the dump")
+        return words.warnings(ended.stderr)
+
+    @property
+    def _place(self) -> str:
+        return f"database {self._what.database!a} of {self._what.host.name}"

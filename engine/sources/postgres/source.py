@@ -1,0 +1,147 @@
+"""The databases of a PostgreSQL server as a source."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from engine.errors import ConfigurationError, HoldfastError, SourceError
+from engine.hosts.base import Command, OpenHost
+from engine.model.definitions import Source
+from engine.sources import container
+from engine.sources.base import Database, Item, Secrets, Traits, TreeFeed
+from engine.sources.options import Reader
+from engine.sources.postgres import connection, dumping, facts, scratch, session
+from engine.sources.postgres.database import PostgresDatabase
+from engine.sources.postgres.dumping import DumpItem, Gathered, GlobalsItem, ManifestItem, Wanted
+
+MAINTENANCE = "postgres"
+"""The database that every server has for questions that concern none."""
+_DATABASES = """
+select datname as name, pg_database_size(oid) as size from pg_database
+where datallowconn and not datistemplate and has_database_privilege(oid, 'connect') order by datname"""
+_CLOSED = """
+select datname as name from pg_database
+where not datistemplate and not (datallowconn and has_database_privilege(oid, 'connect')) order by datname"""
+_ROLES = "select rolname as name from pg_roles where rolname !~ '^pg_' order by rolname"
+
+
+class PostgresSource:
+    """See `base.DatabaseSource`."""
+
+    traits = Traits(kind="postgres", shape="items", can_load=True, is_database=True)
+
+    def __init__(self, definition: Source, host: OpenHost, secrets: Secrets) -> None:
+        """Raises: ConfigurationError."""
+        given = Reader(definition)
+        self._databases = given.texts("database")
+        is_all, is_schema_only = given.flag("all"), given.flag("schema_only")
+        tables = given.texts("table")
+        given.text("secret", "")
+        self._connection = connection.parse(given, secrets.get("secret"))
+        self._host = container.inside(host, given.text("in_container", ""))
+        if given.flag("physical"):
+            raise ConfigurationError(f"option --physical of source {definition.name} is not there yet")
+        given.require_no_more()
+        if bool(self._databases) == is_all:
+            raise ConfigurationError(f"source {definition.name} needs either --database or --all")
+        if "" in self._databases or len(set(self._databases)) < len(self._databases):
+            raise ConfigurationError(
+                f"option --database of source {definition.name} holds an empty name, or one twice"
+            )
+        if tables and len(self._databases) != 1:
+            raise ConfigurationError(
+                f"option --table of source {definition.name} goes with exactly one --database"
+            )
+        self._wanted = Wanted(self._host, self._connection, tables, not is_schema_only)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, definition: Source, host: OpenHost, secrets: Secrets
+    ) -> AsyncIterator[PostgresSource]:
+        """Opens it; the server is asked later. Raises: ConfigurationError."""
+        yield cls(definition, host, secrets)
+
+    async def check(self) -> Mapping[str, str]:
+        """See `base.OpenSource.check`: the server's version, and each database with its size. Raises: SourceError, HostError."""
+        tool = await self._host.run(self._version)
+        async with self._asked() as asked:
+            server = await facts.server(asked)
+            sizes = {row["name"]: row["size"] for row in await asked.rows(_DATABASES)}
+            closed = [row["name"] for row in await asked.rows(_CLOSED)]
+        chosen = self._databases or tuple(sizes)
+        missing = [name for name in chosen if name not in sizes]
+        if missing:
+            raise SourceError(
+                f"{self._host.name} has no database {missing[0]!a} that this account may connect to",
+                hint=f"it has {', '.join(sizes) or 'none'}",
+            )
+        found = {
+            "tool": "pg_dump",
+            "version": tool.stdout.decode(errors="replace").strip(),
+            "server_version": server.version,
+            "size_bytes": str(sum(sizes[name] for name in chosen)),
+            **{f"database {name}": f"{sizes[name]} bytes" for name in chosen},
+        }
+        return {**found, **({"closed": ", ".join(closed)} if closed and not self._databases else {})}
+
+    async def commands(self) -> Sequence[Command]:
+        """See `base.OpenSource.commands`. For `--all` those of the databases that are there; where nobody may ask yet, of the first alone."""
+        try:
+            names = await self._names()
+        except HoldfastError:
+            names = (MAINTENANCE,)
+        commands = [
+            self._version,
+            *(session.command(self._connection, each) for each in (MAINTENANCE, *names)),
+        ]
+        commands += [
+            dumping.globals_command(self._wanted, MAINTENANCE, has_passwords=may) for may in (True, False)
+        ]
+        commands += [dumping.dump_command(self._wanted, name, "") for name in names]
+        return container.as_started(self._host, commands)
+
+    async def items(self) -> Sequence[Item]:
+        """See `base.OpenSource.items`. Raises: SourceError, HostError."""
+        gathered = Gathered()
+        async with self._asked() as asked:
+            server = await facts.server(asked)
+            gathered.roles = [row["name"] for row in await asked.rows(_ROLES)]
+            names = self._databases or [row["name"] for row in await asked.rows(_DATABASES)]
+        return [
+            GlobalsItem(self._wanted, MAINTENANCE, server.has_passwords),
+            *(DumpItem(self._wanted, name, gathered) for name in names),
+            ManifestItem(self._wanted, gathered),
+        ]
+
+    def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
+        """There is none. Raises: SourceError."""
+        raise SourceError("a source of kind postgres has no tree, but items")
+
+    def database(self) -> AbstractAsyncContextManager[Database]:
+        """See `base.DatabaseSource.database`."""
+        return self._database()
+
+    @asynccontextmanager
+    async def _database(self) -> AsyncIterator[Database]:
+        live = PostgresDatabase(self._host, self._connection, MAINTENANCE)
+        await live.identity()
+        yield live
+
+    def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
+        """See `base.DatabaseSource.scratch`."""
+        return scratch.started(self._host, self._connection.as_user, version)
+
+    @property
+    def _version(self) -> Command:
+        return Command(("pg_dump", "--version"), as_user=self._connection.as_user)
+
+    async def _names(self) -> Sequence[str]:
+        if self._databases:
+            return self._databases
+        async with self._asked() as asked:
+            return [row["name"] for row in await asked.rows(_DATABASES)]
+
+    def _asked(self) -> AbstractAsyncContextManager[session.Session]:
+        return session.opened(self._host, self._connection, MAINTENANCE)

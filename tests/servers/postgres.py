@@ -1,0 +1,254 @@
+"""PostgreSQL from Debian's package: servers of the tests' own, in folders of their own, as the account `postgres` or `nobody`.
+
+A server answers on a Unix socket, where everybody is trusted, and on 127.0.0.1, where passwords and TLS are asked for what they are worth.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from pwd import getpwnam, getpwuid, struct_passwd
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.servers.tools import missing, require_tool
+
+PASSWORD = "p'a\"s $s\\w;o rd"
+"""Of the roles `backup` and `owner`: protects nothing."""
+_READY_TIMEOUT_S = 30.0
+_BINARIES = Path("/usr/lib/postgresql")
+_ACCESS = """\
+local all all trust
+host all postgres 127.0.0.1/32 trust
+host all all 127.0.0.1/32 scram-sha-256
+"""
+_SETTINGS = """\
+listen_addresses = '127.0.0.1'
+fsync = off
+full_page_writes = off
+synchronous_commit = off
+shared_buffers = 32MB
+max_wal_size = 256MB
+autovacuum = off
+log_min_messages = warning
+ssl = on
+ssl_cert_file = 'server.crt'
+ssl_key_file = 'server.key'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """A running server."""
+
+    directory: Path
+    """Of the socket; the server's certificate lies there too, as `server.crt`."""
+    port: int
+    pid: int
+    binaries: Path
+    account: str
+    """Of the machine, that it runs as."""
+
+    @property
+    def authority(self) -> Path:
+        """The certificate to check the server's against."""
+        return self.directory / "server.crt"
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        return self.directory / "data"
+
+    def psql(self, statements: str, database: str = "postgres", user: str = "postgres") -> str:
+        """What psql prints for the statements, as the superuser; fails the test where one of them fails."""
+        quoted = database.replace("\\", "\\\\").replace("'", "\\'")
+        words = [
+            "-AtXq",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            str(self.directory),
+            "-p",
+            str(self.port),
+            "-U",
+            user,
+        ]
+        done = subprocess.run(
+            [str(self.binaries / "psql"), *words, "-d", f"dbname='{quoted}'"],
+            input=statements,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.removesuffix("\n")
+
+    def options(
+        self, **more: str | int | bool | Sequence[str]
+    ) -> dict[str, str | int | bool | Sequence[str]]:
+        """The options of a source for the superuser on the socket."""
+        return {"socket": str(self.directory), "port": self.port, "user": "postgres", **more}
+
+
+def _account() -> struct_passwd:
+    """Whom the server runs as: not root."""
+    if os.geteuid() != 0:
+        return getpwuid(os.geteuid())
+    try:
+        return getpwnam("postgres")
+    except KeyError:
+        return getpwnam("nobody")
+
+
+def binaries() -> Path:
+    """The folder of the newest server that is installed."""
+    require_tool("pg_ctlcluster")
+    found = sorted(_BINARIES.glob("*/bin/postgres"), key=lambda path: float(path.parts[-3]))
+    if not found:
+        missing("no PostgreSQL server is installed (Debian: apt-get install postgresql)")
+    return found[-1].parent
+
+
+def _as(account: struct_passwd, *words: str) -> list[str]:
+    if os.geteuid() != 0:
+        return list(words)
+    ids = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+    return [str(require_tool("setpriv")), *ids, "--", *words]
+
+
+def _free_port() -> int:
+    """Below the range that outgoing connections take theirs from."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def _make_certificate(directory: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    begin = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(random.getrandbits(64) + 1)
+        .not_valid_before(begin)
+        .not_valid_after(begin + datetime.timedelta(days=36500))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (directory / "server.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (directory / "data/server.key").write_bytes(private)
+    shutil.copy(directory / "server.crt", directory / "data/server.crt")
+
+
+def _initialise(directory: Path, folder: Path, account: struct_passwd) -> None:
+    words = ["-D", str(directory / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+    locale = ["--locale=C.UTF-8", "--no-sync", "--no-instructions"]
+    subprocess.run(
+        _as(account, str(folder / "initdb"), *words, *locale), check=True, capture_output=True, cwd="/"
+    )
+    _make_certificate(directory)
+    (directory / "data/pg_hba.conf").write_text(_ACCESS, encoding="utf-8")
+    with (directory / "data/postgresql.conf").open("a", encoding="utf-8") as settings:
+        settings.write(_SETTINGS)
+    if os.geteuid() == 0:
+        for name in ("server.key", "server.crt"):
+            os.chown(directory / "data" / name, account.pw_uid, account.pw_gid)
+    (directory / "data/server.key").chmod(0o600)
+
+
+def _start(directory: Path, folder: Path, account: struct_passwd) -> tuple[subprocess.Popen[bytes], int]:
+    for _attempt in range(5):
+        port = _free_port()
+        words = [
+            str(folder / "postgres"),
+            "-D",
+            str(directory / "data"),
+            "-k",
+            str(directory),
+            "-p",
+            str(port),
+        ]
+        with (directory / "log").open("wb") as log:
+            process = subprocess.Popen(
+                _as(account, *words),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _READY_TIMEOUT_S
+        ask = [str(folder / "pg_isready"), "-q", "-h", str(directory), "-p", str(port)]
+        while time.monotonic() < deadline and process.poll() is None:
+            if subprocess.run(ask, check=False).returncode == 0:
+                return process, port
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+    raise RuntimeError(f"PostgreSQL did not start: {(directory / 'log').read_text(errors='replace')[-2000:]}")
+
+
+@contextlib.contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """Starts a server with the roles `backup` (reads all) and `owner` (makes databases). Stopped, with its folder removed, at the end."""
+    folder, account = binaries(), _account()
+    # The socket's path must be short, and the account must be able to go there.
+    directory = Path(tempfile.mkdtemp(prefix="hf-pg-", dir="/tmp"))
+    directory.chmod(0o755)
+    if os.geteuid() == 0:
+        os.chown(directory, account.pw_uid, account.pw_gid)
+    try:
+        _initialise(directory, folder, account)
+        process, port = _start(directory, folder, account)
+        server = Postgres(directory, port, process.pid, folder, account.pw_name)
+        try:
+            password = PASSWORD.replace("'", "''").replace("\\", "\\\\")
+            server.psql(
+                f"create role backup login password E'{password}'; grant pg_read_all_data to backup;"
+                f"create role owner login createdb password E'{password}'"
+            )
+            yield server
+        finally:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(10)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One server for the whole session; tests take databases of their own."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def other_postgres() -> Iterator[Postgres]:
+    """A second server, so that what goes to the wrong one is seen."""
+    with running_postgres() as server:
+        yield server
