@@ -6,11 +6,25 @@ import asyncio
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from typing import Protocol
 
 from engine.errors import CommandFailedError, CommandTimeoutError, HostError
 from engine.hosts import facts
 from engine.hosts.base import Command, Completed, Facts, Process, require_started
 from engine.hosts.options import Reader
+
+
+class Starter(Protocol):
+    """The part of OpenHost that running needs."""
+
+    @property
+    def name(self) -> str:
+        """The host's name, for messages."""
+        ...
+
+    def start(self, command: Command) -> AbstractAsyncContextManager[Process]:
+        """Starts a command."""
+        ...
 
 
 class CommandHost(ABC):
@@ -41,7 +55,7 @@ class CommandHost(ABC):
         timeout_s: float = 60.0,
     ) -> Completed:
         """See `base.OpenHost.run`."""
-        return await _run_to_end(
+        return await run_to_end(
             self,
             self._completed(command),
             input_bytes=input_bytes,
@@ -59,8 +73,8 @@ class CommandHost(ABC):
         return replace(command, as_user=command.as_user or self._as_user, settings=settings)
 
 
-async def _run_to_end(
-    host: CommandHost, command: Command, *, input_bytes: bytes, limit_bytes: int, timeout_s: float
+async def run_to_end(
+    host: Starter, command: Command, *, input_bytes: bytes, limit_bytes: int, timeout_s: float
 ) -> Completed:
     """`OpenHost.run`, by `OpenHost.start`."""
     if input_bytes:
@@ -91,7 +105,7 @@ async def _feed(process: Process, data: bytes) -> None:
         return  # a command need not read all that it is given; its status tells whether that was well
 
 
-async def _collect(host: CommandHost, command: Command, process: Process, limit_bytes: int) -> bytes:
+async def _collect(host: Starter, command: Command, process: Process, limit_bytes: int) -> bytes:
     pieces: list[bytes] = []
     total = 0
     while piece := await process.read():
