@@ -76,9 +76,9 @@ def plan(
     return planned
 
 
-def aside_name(name: str, now: datetime.datetime) -> str:
-    """What a database is called that was put aside: its name, cut where it must be, and the instant in UTC."""
-    return _limited(name, f"_before_{now.astimezone(datetime.UTC):%Y%m%d_%H%M%S}")
+def aside_name(name: str, now: datetime.datetime, word: str = "before") -> str:
+    """What a database is called that was put aside: its name, cut where it must be, why, and the instant in UTC."""
+    return _limited(name, f"_{word}_{now.astimezone(datetime.UTC):%Y%m%d_%H%M%S}")
 
 
 def _limited(name: str, ending: str) -> str:

@@ -46,7 +46,7 @@ async def run(context: JobContext, request: RollbackRequest) -> RollbackResult:
 
 async def _swap_back(context: JobContext, database: Database, restored: RestoredDatabase) -> list[str]:
     """What the restore brought is kept too, under a name of its own: it may have been written to since."""
-    kept = aside_name(restored.into, context.clock.now())
+    kept = aside_name(restored.into, context.clock.now(), "restored")
     warnings = await database.swap(restored.aside, restored.into, kept)
     return [*warnings, f"what the restore brought of {restored.into} is kept as {kept}"]
 
