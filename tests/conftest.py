@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.servers.restic",
     "tests.servers.borg",
     "tests.servers.postgres",
+    "tests.servers.redis",
 ]
 
 # looptime asks for the loop before a test that has none; Python 3.11 would then make one that nobody closes.

@@ -46,13 +46,18 @@ class Reader:
         return bool(value)
 
     def number(self, name: str, default: int) -> int:
-        """A whole number; a text of digits is one too."""
+        """As `optional_number`, with a default."""
+        value = self.optional_number(name)
+        return default if value is None else value
+
+    def optional_number(self, name: str) -> int | None:
+        """A whole number from 0 on, also one that is written as a text; None where it is not given."""
         value = self._value(name)
         if value is None or value == "":
-            return default
-        if isinstance(value, str) and value.isascii() and value.isdigit():
+            return None
+        if isinstance(value, str) and value.isascii() and value.isdecimal():
             value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise self._error(name, "must be a whole number")
         return value
 

@@ -17,6 +17,7 @@ MEMBERS: Mapping[str, str] = {
     "files": "engine.sources.files.source:FilesSource",
     "sqlite": "engine.sources.sqlite:SqliteSource",
     "postgres": "engine.sources.postgres.source:PostgresSource",
+    "redis": "engine.sources.redis.source:RedisSource",
     "command": "engine.sources.command:CommandSource",
     "stdin": "engine.sources.stdin:StdinSource",
 }

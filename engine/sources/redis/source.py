@@ -1,0 +1,237 @@
+"""Reading a Redis server: its RDB, and the manifest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from engine.errors import ConnectionLostError, HoldfastError, IncompleteDumpError, SourceError
+from engine.hosts.base import Command, Exit, OpenHost, Process, require_started
+from engine.model.definitions import Source
+from engine.model.manifest import DatabaseFacts, Manifest
+from engine.sources.base import Database, Item, ItemStream, Secrets, Traits, TreeFeed
+from engine.sources.redis import scratch
+from engine.sources.redis.client import Client, Info, read_address
+from engine.sources.redis.rdb import RdbCheck
+from engine.sources.redis.server import NAME, LiveServer
+
+PATH = f"databases/{NAME}.rdb"
+_SUCCESS = b"Transfer finished with success"
+_SIZE = re.compile(rb"writing (\d+) bytes to|success after (\d+) bytes")
+
+
+class RedisSource:
+    """See `base.DatabaseSource`."""
+
+    traits = Traits(kind="redis", shape="items", can_load=True, is_database=True)
+
+    def __init__(self, definition: Source, host: OpenHost, secrets: Secrets) -> None:
+        """Raises: ConfigurationError."""
+        self._host = host
+        self._client = Client(host, read_address(definition, secrets))
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, definition: Source, host: OpenHost, secrets: Secrets) -> AsyncIterator[RedisSource]:
+        """Opens it. Raises: ConfigurationError."""
+        yield cls(definition, host, secrets)
+
+    async def check(self) -> Mapping[str, str]:
+        """See `base.OpenSource.check`. Raises: ToolMissingError, SourceError, HostError."""
+        info = await self._client.info()
+        keys = sum(table.rows for table in info.tables)
+        return {
+            "tool": await self._client.tool_version(),
+            "server": info.version,
+            "keys": str(keys),
+            "size_bytes": str(info.used_bytes),
+        }
+
+    async def commands(self) -> Sequence[Command]:
+        """See `base.OpenSource.commands`. Raises: ToolMissingError, HostError."""
+        client = self._client
+        return [
+            await client.version_command(),
+            await client.command("INFO"),
+            await client.command("--rdb", "-"),
+        ]
+
+    async def items(self) -> Sequence[Item]:
+        """See `base.OpenSource.items`. Raises: ToolMissingError, HostError."""
+        gathered = _Gathered()
+        dump = _RdbItem(PATH, self._client, await self._client.command("--rdb", "-"), gathered)
+        return [dump, _ManifestItem("manifest.json", self._client, gathered)]
+
+    def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
+        """There is none. Raises: SourceError."""
+        raise SourceError("a source of kind redis has no tree, but items")
+
+    def database(self) -> AbstractAsyncContextManager[Database]:
+        """See `base.DatabaseSource.database`."""
+        return self._database()
+
+    @asynccontextmanager
+    async def _database(self) -> AsyncIterator[Database]:
+        await self._client.info()
+        yield LiveServer(self._client)
+
+    def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
+        """See `base.DatabaseSource.scratch`."""
+        return scratch.opened(self._host, version)
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What the reading of the dump found, for the manifest."""
+
+    info: Info | None = None
+    is_exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _RdbItem:
+    """See `base.Item`."""
+
+    path: str
+    client: Client
+    command: Command
+    gathered: _Gathered
+
+    def open(self) -> AbstractAsyncContextManager[ItemStream]:
+        """See `base.Item.open`."""
+        return self._open()
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[ItemStream]:
+        before = await self.client.info()
+        async with self.client.host.start(self.command) as process:
+            yield _RdbStream(self, process, before)
+
+
+class _RdbStream:
+    """See `base.ItemStream`."""
+
+    def __init__(self, item: _RdbItem, process: Process, before: Info) -> None:
+        self._item = item
+        self._process = process
+        self._before = before
+        self._check = RdbCheck(f"{item.path} of {item.client.where}")
+        self._is_at_end = False
+        self._is_vouched_for = False
+        self._fault: IncompleteDumpError | None = None
+
+    async def read(self) -> bytes:
+        while not self._is_at_end:
+            data = await self._process.read()
+            handed_on = self._check.take(data) if data else self._finish()
+            if handed_on:
+                return handed_on
+        return b""
+
+    def _finish(self) -> bytes:
+        """A fault is told by `judge`, which knows better reasons: what the tool said."""
+        self._is_at_end = True
+        try:
+            last, self._is_vouched_for = self._check.finish()
+        except IncompleteDumpError as error:
+            self._fault = error
+            return b""
+        return last
+
+    async def judge(self) -> Sequence[str]:
+        if not self._is_at_end:
+            raise IncompleteDumpError(f"{self._item.path} was not read to its end")
+        self._judge_exit(await self._process.wait())
+        if self._fault is not None:
+            raise self._fault
+        warnings = []
+        if not self._is_vouched_for:
+            warnings.append(
+                f"{self._item.client.where} writes no checksum into its dumps (rdbchecksum no): that this one has its end is all that is known of it"
+            )
+        return warnings + await self._look_again()
+
+    def _judge_exit(self, ended: Exit) -> None:
+        client = self._item.client
+        if ended.status is None and ended.signal is None:
+            raise ConnectionLostError(f"{client.host.name} never said how {self._item.command.program} ended")
+        require_started(client.host.name, self._item.command, ended)
+        if not ended.is_success:
+            how = f"signal {ended.signal}" if ended.signal else f"status {ended.status}"
+            words = client.refusal(ended.stderr.strip().rsplit(b"\n", 1)[-1])
+            raise IncompleteDumpError(f"redis-cli ended with {how}: {words.message}", hint=words.hint)
+        if _SUCCESS not in ended.stderr:
+            raise IncompleteDumpError(
+                f"redis-cli never said that the transfer from {client.where} was finished"
+            )
+        sizes = {int(each) for found in _SIZE.findall(ended.stderr) for each in found if each}
+        if self._fault is None and sizes - {self._check.size_bytes}:
+            raise IncompleteDumpError(
+                f"{client.where} sent {sizes.pop()} bytes, and {self._check.size_bytes} came"
+            )
+
+    async def _look_again(self) -> list[str]:
+        """The counts are of the dump itself only where they are the same behind it as before, and nothing was changed between."""
+        gathered, before = self._item.gathered, self._before
+        gathered.info = before
+        try:
+            after = await self._item.client.info()
+        except HoldfastError as error:
+            return [
+                f"the keys of {self._item.client.where} could not be counted again behind the dump: {error.message}"
+            ]
+        is_quiet = after.changes in (before.changes, 0)
+        gathered.is_exact = is_quiet and after.tables == before.tables and after.run_id == before.run_id
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class _ManifestItem:
+    """See `base.Item`."""
+
+    path: str
+    client: Client
+    gathered: _Gathered
+
+    def open(self) -> AbstractAsyncContextManager[ItemStream]:
+        """See `base.Item.open`."""
+        return self._open()
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[ItemStream]:
+        info = self.gathered.info
+        databases = [database_facts(info, is_exact=self.gathered.is_exact, path=PATH)] if info else []
+        info = info or await self.client.info()
+        manifest = Manifest(
+            kind="redis",
+            taken_at=info.at,
+            server_version=info.version,
+            tool_version=await self.client.tool_version(),
+            identity=info.run_id,
+            databases=databases,
+        )
+        yield _TextStream(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+
+
+def database_facts(info: Info, *, is_exact: bool, path: str) -> DatabaseFacts:
+    """The server's whole content as the one database that it is."""
+    tables = [replace(table, is_estimated=not is_exact) for table in info.tables]
+    return DatabaseFacts(NAME, path=path, size_bytes=info.used_bytes, tables=tables)
+
+
+class _TextStream:
+    """See `base.ItemStream`: bytes that are there already."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read(self) -> bytes:
+        data, self._data = self._data, b""
+        return data
+
+    async def judge(self) -> Sequence[str]:
+        return ()

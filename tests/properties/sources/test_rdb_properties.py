@@ -1,0 +1,115 @@
+"""An RDB file is proved whole as it streams by, or refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from engine.errors import IncompleteDumpError
+from engine.sources.redis.checksum import Checksum
+from engine.sources.redis.rdb import RdbCheck
+
+MARK = b"0ec9ab8149a929a90bcb1d069970eb5721863443"
+BODIES = st.binary(max_size=3000) | st.binary(min_size=1, max_size=40).map(lambda each: each * 400)
+MARKS = st.sampled_from([b"", MARK])
+
+
+def slow_checksum(data: bytes) -> int:
+    """The checksum bit by bit, as its definition says it."""
+    value = 0
+    for byte in data:
+        value ^= byte
+        for _bit in range(8):
+            value = value >> 1 ^ (0x95AC9329AC4BC9B5 if value & 1 else 0)
+    return value
+
+
+def make_rdb(body: bytes, *, has_checksum: bool = True) -> bytes:
+    """A file with that between its header and its end."""
+    data = b"REDIS0010" + body + b"\xff"
+    return data + (slow_checksum(data).to_bytes(8, "little") if has_checksum else bytes(8))
+
+
+def run(data: bytes, piece_bytes: int) -> tuple[bytes, bool]:
+    """What a check hands on, and whether a checksum vouched for it."""
+    check = RdbCheck("dump")
+    handed_on = [check.take(data[begin : begin + piece_bytes]) for begin in range(0, len(data), piece_bytes)]
+    last, is_sure = check.finish()
+    assert check.size_bytes == sum(map(len, handed_on)) + len(last)
+    return b"".join([*handed_on, last]), is_sure
+
+
+def test_the_checksum_is_the_one_of_redis() -> None:
+    """The check value of src/crc64.c."""
+    checksum = Checksum()
+    checksum.update(b"123456789")
+    assert checksum.value() == 0xE9C6D914C4B8D9CA
+
+
+@given(BODIES, st.integers(1, 5000))
+def test_the_checksum_is_the_definition_s_however_it_is_cut(data: bytes, piece_bytes: int) -> None:
+    """The quick way is another way to the same number."""
+    checksum = Checksum()
+    for begin in range(0, len(data), piece_bytes):
+        checksum.update(data[begin : begin + piece_bytes])
+    assert checksum.value() == slow_checksum(data)
+
+
+@given(BODIES, MARKS, st.integers(1, 5000), st.booleans())
+def test_a_whole_file_passes_and_loses_only_the_mark(
+    body: bytes, mark: bytes, piece_bytes: int, has_checksum: bool
+) -> None:
+    """What is kept is the file, whichever way the server sent it and however the bytes arrived."""
+    whole = make_rdb(body, has_checksum=has_checksum)
+    assert run(whole + mark, piece_bytes) == (whole, has_checksum)
+
+
+@given(BODIES, MARKS, st.data())
+@example(b"", MARK, None)
+def test_a_file_that_is_cut_short_is_never_vouched_for(
+    body: bytes, mark: bytes, data: st.DataObject | None
+) -> None:
+    """The connection ends at any byte; half a dump must not become a backup."""
+    sent = make_rdb(body) + mark
+    end = data.draw(st.integers(0, len(sent) - 1)) if data else 0
+    if end == len(sent) - len(mark):
+        return
+    try:
+        _, is_sure = run(sent[:end], 700) if end else RdbCheck("dump").finish()
+    except IncompleteDumpError:
+        return
+    # Content may look like an end without a checksum; then nothing vouches for it, and the transfer's own end must.
+    assert not is_sure
+    assert sent[:end].endswith(b"\xff" + bytes(8))
+
+
+@given(BODIES, MARKS, st.data())
+def test_a_file_with_a_changed_byte_never_passes(body: bytes, mark: bytes, data: st.DataObject) -> None:
+    """A checksum that nobody compares proves nothing."""
+    whole = make_rdb(body)
+    place, change = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(1, 255))
+    changed = bytearray(whole + mark)
+    changed[place] ^= change
+    try:
+        _, is_sure = run(bytes(changed), 700)
+    except IncompleteDumpError:
+        return
+    # The version's digits alone may change into others that a file may have; then the checksum must say so.
+    assert not is_sure
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"REDIS", b"REDIS0010", b"NOAUTH Authentication required.\n" * 9], ids=repr
+)
+def test_what_is_no_rdb_never_passes(data: bytes) -> None:
+    """An empty stream, a header alone, an error in place of a dump."""
+    with pytest.raises(IncompleteDumpError):
+        run(data, 700) if data else RdbCheck("dump").finish()
+
+
+def test_a_header_of_valkey_is_known() -> None:
+    """From its version 9 on it has its own."""
+    data = b"VALKEY080" + b"x" * 100 + b"\xff"
+    whole = data + slow_checksum(data).to_bytes(8, "little")
+    assert run(whole, 50) == (whole, True)
