@@ -1,14 +1,19 @@
-"""An item that is the standard output of one command, and how its end is judged. For every member whose dump is a command."""
+"""Items of which every member makes use: the standard output of one command, judged at its end, and bytes that are made here."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
+import msgspec
+
 from engine.errors import ConnectionLostError, IncompleteDumpError
 from engine.hosts.base import Command, Exit, OpenHost, Process, require_success
+from engine.model.manifest import Manifest
 from engine.sources.base import ItemStream
+
+MANIFEST_PATH = "manifest.json"
 
 Judge = Callable[[Exit], Sequence[str]]
 """Looks at a command that ended: warnings, or raises in its own words. What it lets pass must still have status 0."""
@@ -61,3 +66,42 @@ class _DumpStream:
         warnings = self._item.judge(ended)
         require_success(name, self._item.command, ended)
         return warnings
+
+
+@dataclass(frozen=True, slots=True)
+class MadeItem:
+    """See `base.Item`: bytes that are made here when it is opened, from what the items before it found."""
+
+    path: str
+    make: Callable[[], Awaitable[bytes]]
+
+    def open(self) -> AbstractAsyncContextManager[ItemStream]:
+        """See `base.Item.open`."""
+        return self._open()
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[ItemStream]:
+        yield _MadeStream(await self.make())
+
+
+class _MadeStream:
+    """See `base.ItemStream`."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read(self) -> bytes:
+        data, self._data = self._data, b""
+        return data
+
+    async def judge(self) -> Sequence[str]:
+        return ()
+
+
+def manifest_item(make: Callable[[], Awaitable[Manifest]]) -> MadeItem:
+    """`manifest.json`, the last item of a database's backup."""
+
+    async def encode() -> bytes:
+        return msgspec.json.format(msgspec.json.encode(await make()), indent=1)
+
+    return MadeItem(MANIFEST_PATH, encode)

@@ -18,6 +18,7 @@ MEMBERS: Mapping[str, str] = {
     "sqlite": "engine.sources.sqlite:SqliteSource",
     "postgres": "engine.sources.postgres.source:PostgresSource",
     "redis": "engine.sources.redis.source:RedisSource",
+    "mongodb": "engine.sources.mongodb.source:MongodbSource",
     "command": "engine.sources.command:CommandSource",
     "stdin": "engine.sources.stdin:StdinSource",
 }

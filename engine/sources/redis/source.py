@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 
-import msgspec
-
 from engine.errors import ConnectionLostError, HoldfastError, IncompleteDumpError, SourceError
 from engine.hosts.base import Command, Exit, OpenHost, Process, require_started
 from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts, Manifest
 from engine.sources.base import Database, Item, ItemStream, Secrets, Traits, TreeFeed
+from engine.sources.dump import manifest_item
 from engine.sources.redis import scratch
 from engine.sources.redis.client import Client, Info, read_address
 from engine.sources.redis.rdb import RdbCheck
@@ -64,7 +63,20 @@ class RedisSource:
         """See `base.OpenSource.items`. Raises: ToolMissingError, HostError."""
         gathered = _Gathered()
         dump = _RdbItem(PATH, self._client, await self._client.command("--rdb", "-"), gathered)
-        return [dump, _ManifestItem("manifest.json", self._client, gathered)]
+        return [dump, manifest_item(lambda: self._manifest(gathered))]
+
+    async def _manifest(self, gathered: _Gathered) -> Manifest:
+        info = gathered.info
+        databases = [database_facts(info, is_exact=gathered.is_exact, path=PATH)] if info else []
+        info = info or await self._client.info()
+        return Manifest(
+            kind="redis",
+            taken_at=info.at,
+            server_version=info.version,
+            tool_version=await self._client.tool_version(),
+            identity=info.run_id,
+            databases=databases,
+        )
 
     def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
         """There is none. Raises: SourceError."""
@@ -189,49 +201,7 @@ class _RdbStream:
         return []
 
 
-@dataclass(frozen=True, slots=True)
-class _ManifestItem:
-    """See `base.Item`."""
-
-    path: str
-    client: Client
-    gathered: _Gathered
-
-    def open(self) -> AbstractAsyncContextManager[ItemStream]:
-        """See `base.Item.open`."""
-        return self._open()
-
-    @asynccontextmanager
-    async def _open(self) -> AsyncIterator[ItemStream]:
-        info = self.gathered.info
-        databases = [database_facts(info, is_exact=self.gathered.is_exact, path=PATH)] if info else []
-        info = info or await self.client.info()
-        manifest = Manifest(
-            kind="redis",
-            taken_at=info.at,
-            server_version=info.version,
-            tool_version=await self.client.tool_version(),
-            identity=info.run_id,
-            databases=databases,
-        )
-        yield _TextStream(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
-
-
 def database_facts(info: Info, *, is_exact: bool, path: str) -> DatabaseFacts:
     """The server's whole content as the one database that it is."""
     tables = [replace(table, is_estimated=not is_exact) for table in info.tables]
     return DatabaseFacts(NAME, path=path, size_bytes=info.used_bytes, tables=tables)
-
-
-class _TextStream:
-    """See `base.ItemStream`: bytes that are there already."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    async def read(self) -> bytes:
-        data, self._data = self._data, b""
-        return data
-
-    async def judge(self) -> Sequence[str]:
-        return ()
