@@ -12,11 +12,12 @@ import pytest
 from tests.servers.tools import is_ci
 
 pytest_plugins = [
-    "tests.servers.sshd",
-    "tests.servers.restic",
     "tests.servers.borg",
+    "tests.servers.mariadb",
     "tests.servers.postgres",
     "tests.servers.redis",
+    "tests.servers.restic",
+    "tests.servers.sshd",
 ]
 
 # looptime asks for the loop before a test that has none; Python 3.11 would then make one that nobody closes.

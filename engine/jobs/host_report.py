@@ -46,10 +46,13 @@ async def grants(definition: Host, host: OpenHost, sources: Sequence[Source]) ->
     """Text to paste on the host, which is open for the user that logs in: nothing is allowed there yet. Raises: HostError."""
     facts = await host.facts()
     commands: list[Command] = [host_facts.COMMAND] if sources else []
+    contributed: list[host_grants.Grant] = []
     for source in sources:
         async with registry.open_source(source, host) as opened:
             commands += await opened.commands()
-    return host_grants.grants(definition, facts, commands)
+            if isinstance(opened, host_grants.Granted):
+                contributed += await opened.grants()
+    return host_grants.grants(definition, facts, commands, contributed)
 
 
 async def _folders(host: OpenHost) -> list[str]:

@@ -45,15 +45,10 @@ class Reader:
             raise self._error(name, "must be true or false")
         return bool(value)
 
-    def number(self, name: str, default: int) -> int:
-        """As `optional_number`, with a default."""
-        value = self.optional_number(name)
-        return default if value is None else value
-
-    def optional_number(self, name: str) -> int | None:
+    def number(self, name: str) -> int | None:
         """A whole number from 0 on, also one that is written as a text; None where it is not given."""
         value = self._value(name)
-        if value is None or value == "":
+        if value is None:
             return None
         if isinstance(value, str) and value.isascii() and value.isdecimal():
             value = int(value)

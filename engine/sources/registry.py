@@ -19,6 +19,8 @@ MEMBERS: Mapping[str, str] = {
     "postgres": "engine.sources.postgres.source:PostgresSource",
     "redis": "engine.sources.redis.source:RedisSource",
     "mongodb": "engine.sources.mongodb.source:MongodbSource",
+    "mariadb": "engine.sources.mariadb.source:MariadbSource",
+    "mysql": "engine.sources.mariadb.source:MariadbSource",
     "command": "engine.sources.command:CommandSource",
     "stdin": "engine.sources.stdin:StdinSource",
 }

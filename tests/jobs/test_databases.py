@@ -84,7 +84,9 @@ async def test_one_table_comes_back_with_its_index_and_nothing_else(
     await _restore(world, into="copy_of_table", tables=("public.orders",))
     tables = "select string_agg(tablename, ',' order by tablename) from pg_tables where schemaname = 'public'"
     assert postgres.psql(tables, database="copy_of_table") == "orders"
-    indexes = "select string_agg(indexname, ',' order by indexname) from pg_indexes where schemaname = 'public'"
+    indexes = (
+        "select string_agg(indexname, ',' order by indexname) from pg_indexes where schemaname = 'public'"
+    )
     assert postgres.psql(indexes, database="copy_of_table") == "by_text,orders_pkey"
     assert postgres.psql(COUNT, database="copy_of_table") == postgres.psql(COUNT, database=shop)
 

@@ -102,7 +102,7 @@ def parse(given: Reader, secret: Secret | None) -> Connection:
 
 
 def _port(given: Reader) -> int:
-    port = given.number("port", 0)
+    port = given.number("port") or 0
     if not 0 <= port < 65536:
         raise ConfigurationError(f"option --port must be a number of at most 65535, not {port}")
     return port

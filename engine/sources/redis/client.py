@@ -53,7 +53,7 @@ class Info:
 def read_address(definition: Source, secrets: Secrets) -> Address:
     """From a source's options, all of which are read. Raises: ConfigurationError."""
     given = Reader(definition)
-    socket, db_host, port = given.text("socket", ""), given.text("db_host", ""), given.optional_number("port")
+    socket, db_host, port = given.text("socket", ""), given.text("db_host", ""), given.number("port")
     words = _reach(definition, socket, db_host, port)
     words += _tls_words(definition, given.text("tls", "disable"), given.text("tls_ca", ""), bool(socket))
     user, reference = given.text("user", ""), given.text("secret", "")

@@ -1,0 +1,140 @@
+"""What the tests of MariaDB share: a database with a little of everything, sources on a server, and all that a source gives."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import msgspec
+
+from engine.errors import HoldfastError
+from engine.hosts.base import OpenHost
+from engine.model.definitions import OptionValue, Source
+from engine.model.manifest import DatabaseFacts, Manifest
+from engine.model.secret import Secret
+from engine.sources.base import DatabaseSource
+from engine.sources.registry import open_source
+from tests.families.sources import drain
+from tests.servers.mariadb import KEEPER, PASSWORD, MariadbServer
+
+NASTY = "a`b \"c' $(touch ran); `touch ran`\n-- &ü %"
+"""A name of a database; one that ends in a space MariaDB does not take."""
+
+SHOP = r"""
+CREATE TABLE parents (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(50), picture BLOB, born DATETIME, KEY by_name (name));
+CREATE TABLE children (id INT PRIMARY KEY, parent INT, CONSTRAINT has_parent FOREIGN KEY (parent) REFERENCES parents (id) ON DELETE CASCADE,
+  CONSTRAINT positive CHECK (id > 0));
+CREATE TABLE parts (id INT) PARTITION BY RANGE (id)
+(PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN MAXVALUE);
+CREATE TABLE log (what TEXT);
+CREATE TABLE empty_one (id INT);
+INSERT INTO parents (name, picture, born) VALUES ('a\n(b),(', 0x00ff27, NOW()), ('it''s', NULL, NULL), ('\\', '', '2026-01-01'), ('ü', 'x', NULL);
+INSERT INTO children VALUES (1, 1), (2, 2), (3, 3);
+INSERT INTO parts VALUES (1), (11), (12);
+CREATE VIEW a_later AS SELECT id FROM parents;
+CREATE VIEW families AS SELECT p.id, c.id AS child FROM parents p JOIN children c ON c.parent = p.id;
+CREATE VIEW a_first AS SELECT * FROM families;
+CREATE SEQUENCE numbers START WITH 5;
+SELECT NEXTVAL(numbers);
+DELIMITER ;;
+CREATE TRIGGER shout BEFORE INSERT ON parents FOR EACH ROW BEGIN SET NEW.name = UPPER(NEW.name);
+SET @said = '
+USE mysql;
+-- Table structure for table `nothing`
+';
+END;;
+CREATE TRIGGER tell AFTER INSERT ON parents FOR EACH ROW INSERT INTO log VALUES (NEW.name);;
+CREATE PROCEDURE show_all(IN most INT) BEGIN SELECT * FROM parents LIMIT most;
+END;;
+CREATE FUNCTION four() RETURNS INT DETERMINISTIC RETURN 4;;
+CREATE EVENT daily ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01 00:00:00' DO BEGIN DELETE FROM log; END;;
+CREATE EVENT asleep ON SCHEDULE EVERY 1 DAY DISABLE DO DELETE FROM log;;
+DELIMITER ;
+"""
+
+
+def fresh_name(prefix: str = "shop") -> str:
+    """A database that nobody else on the server has."""
+    return f"{prefix}_{uuid.uuid4().hex[:10]}"
+
+
+def quoted(name: str) -> str:
+    """A name in SQL."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def make_shop(server: MariadbServer, name: str | None = None, collation: str = "utf8mb4_unicode_ci") -> str:
+    """A database with a little of everything; returns its name."""
+    name = name or fresh_name()
+    server.sql(f"CREATE DATABASE {quoted(name)} CHARACTER SET utf8mb4 COLLATE {collation}")
+    server.sql(SHOP, name)
+    return name
+
+
+@dataclass(slots=True)
+class Backup:
+    """All that a source's items gave."""
+
+    data: dict[str, bytes] = field(default_factory=dict)
+    """Of the items that were judged whole, by path."""
+    order: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    failures: dict[str, HoldfastError] = field(default_factory=dict)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the manifest says."""
+        return msgspec.json.decode(self.data["manifest.json"], type=Manifest)
+
+    def facts(self, name: str) -> DatabaseFacts:
+        """What the manifest says of a database."""
+        (found,) = [each for each in self.manifest.databases if each.name == name]
+        return found
+
+
+@asynccontextmanager
+async def opened_mariadb(
+    host: OpenHost,
+    server: MariadbServer,
+    *,
+    user: str = KEEPER,
+    password: str | None = PASSWORD,
+    kind: str = "mariadb",
+    **options: OptionValue,
+) -> AsyncIterator[DatabaseSource]:
+    """A source on that server, by its socket."""
+    secrets = {} if password is None else {"secret": Secret(password)}
+    given = {"socket": str(server.socket), "user": user, **options}
+    if password is not None:
+        given["secret"] = "env:NOTHING"
+    async with open_source(Source("wares", kind, options=given), host, secrets) as source:
+        yield cast("DatabaseSource", source)
+
+
+async def back_up(source: DatabaseSource) -> Backup:
+    """Reads every item as the job does: one that fails leaves the others."""
+    backup = Backup()
+    for item in await source.items():
+        backup.order.append(item.path)
+        try:
+            async with item.open() as stream:
+                data = await drain(stream)
+                backup.warnings += await stream.judge()
+            backup.data[item.path] = data
+        except HoldfastError as error:
+            backup.failures[item.path] = error
+    return backup
+
+
+def as_json(data: bytes) -> Any:
+    """JSON as plain values."""
+    return json.loads(data)
+
+
+def names(objects: Sequence[Any]) -> list[str]:
+    """The names of tables or sequences."""
+    return [each.name for each in objects]
