@@ -46,6 +46,7 @@ shared_buffers = 32MB
 max_wal_size = 256MB
 autovacuum = off
 log_min_messages = warning
+max_prepared_transactions = 4
 ssl = on
 ssl_cert_file = 'server.crt'
 ssl_key_file = 'server.key'

@@ -37,7 +37,7 @@ _CONSTRAINTS = f"""
 select n.nspname as schema, c.relname || '.' || k.conname || case when k.convalidated then '' else ' (not validated)' end as name
 from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
 where k.contype in ('c', 'f', 'p', 'u', 'x') and coalesce((to_jsonb(k)->>'conparentid')::bigint, 0) = 0 and {_CLASS}
-and {{of}} k.conrelid {{among}}"""
+and {{of}} (k.conrelid {{among}} and (k.contype <> 'f' or k.confrelid {{among}}))"""
 _TRIGGERS = f"""
 select n.nspname as schema, c.relname || '.' || t.tgname as name from pg_trigger t join pg_class c on c.oid = t.tgrelid
 join pg_namespace n on n.oid = c.relnamespace
@@ -54,6 +54,8 @@ _ROUTINES = f"""
 select n.nspname as schema, p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' as name
 from pg_proc p join pg_namespace n on n.oid = p.pronamespace where {_OURS} and {_NO_MEMBER.format("pg_proc", "p")}"""
 _EXTENSIONS = "select '' as schema, extname as name from pg_extension"
+_OF_TEMPLATE = f"{_EXTENSIONS} where extname = 'plpgsql'"
+"""Every new database has it, so a restored table is not alone either."""
 _SERVER = """
 select current_setting('server_version') as version, extract(epoch from now())::float8 as now,
 case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end::text as position,
@@ -164,7 +166,7 @@ async def gather(
         views=[] if chosen else await _names(session, _VIEWS),
         routines=[] if chosen else await _names(session, _ROUTINES),
         triggers=await _names(session, _TRIGGERS.format(**among)),
-        extensions=[] if chosen else await _names(session, _EXTENSIONS),
+        extensions=await _names(session, _OF_TEMPLATE if chosen else _EXTENSIONS),
     )
 
 

@@ -70,6 +70,7 @@ class _RestoreStream:
         self._archive = ArchiveReader()
         self._held: list[bytes] = []
         self._process: Process | None = None
+        self._warnings: list[str] = []
         self._is_satisfied = False
         """Whether pg_restore ended well before the dump did: the chosen tables lay in its beginning."""
 
@@ -92,14 +93,20 @@ class _RestoreStream:
         await self._process.close_input()
         said = await self._end()
         await self._what.analyse()
-        return said
+        return [*self._warnings, *said]
 
     async def _start(self) -> None:
         chosen = self._what.selection.tables
         if chosen and not self._archive.is_known:
             raise SourceError("tables cannot be chosen from an archive of a version that is not known here")
         entries = self._archive.entries
-        picked = selection.pick(entries, chosen) if chosen else None
+        all_but_loose, loose = selection.without_loose_keys(entries)
+        self._warnings = [
+            f"foreign key {name} was left out: its other table is not in the dump"
+            for name in loose
+            if not chosen
+        ]
+        picked = selection.pick(entries, chosen) if chosen else all_but_loose if loose else None
         schemas = selection.missing_schemas(entries, picked)
         if schemas:
             await self._what.make_schemas(schemas)

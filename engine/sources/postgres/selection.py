@@ -25,16 +25,17 @@ _NEEDED = frozenset((
 def pick(entries: Sequence[Entry], tables: Iterable[str]) -> list[int]:
     """The ids of all entries that the tables need, in the archive's own order. Partitions come with their table.
 
-    A foreign key comes only where both of its tables do. Raises: SourceError where the archive has no such table.
+    A foreign key comes only where both of its tables do. A table that a chosen one is made from (a parent) comes bare: without rows and
+    indexes. Raises: SourceError where the archive has no such table.
     """
     by_id = {entry.id: entry for entry in entries}
-    chosen = _with_partitions(entries, _find(entries, tables))
-    picked = set(chosen)
+    picked = _with_partitions(entries, _find(entries, tables))
+    bare: set[int] = set()
     while True:
         before = len(picked)
-        _add_needed(by_id, picked)
+        _add_needed(by_id, picked, bare)
         for entry in entries:
-            if entry.kind in _ATTACHED and entry.id not in picked and _hangs_on(entry, by_id, picked):
+            if entry.kind in _ATTACHED and entry.id not in picked and _hangs_on(entry, by_id, picked, bare):
                 picked.add(entry.id)
         if len(picked) == before:
             return [entry.id for entry in entries if entry.id in picked]
@@ -46,6 +47,24 @@ def missing_schemas(entries: Sequence[Entry], picked: Iterable[int] | None = Non
     used = {entry.namespace for entry in entries if among is None or entry.id in among}
     made = {entry.name for entry in entries if entry.kind == "SCHEMA"}
     return sorted(used - made - {"", "public", "pg_catalog"})
+
+
+def without_loose_keys(entries: Sequence[Entry]) -> tuple[list[int], list[str]]:
+    """The ids of all entries but foreign keys to a table that is not in the archive, and the names of those: a dump of chosen tables has them."""
+    by_id = {entry.id: entry for entry in entries}
+    loose = [
+        entry
+        for entry in entries
+        if _leads_out(entry, [by_id[number] for number in entry.dependencies if number in by_id])
+    ]
+    left_out = {entry.id for entry in loose}
+    names = [f"{entry.namespace}.{entry.name}" for entry in loose]
+    return [entry.id for entry in entries if entry.id not in left_out], names
+
+
+def _leads_out(entry: Entry, known: Sequence[Entry]) -> bool:
+    """Whether it is a foreign key to a table that is not in the archive: it depends on no index there, as every other does."""
+    return entry.kind == "FK CONSTRAINT" and not any(each.kind in ("CONSTRAINT", "INDEX") for each in known)
 
 
 def _find(entries: Sequence[Entry], tables: Iterable[str]) -> set[int]:
@@ -60,25 +79,27 @@ def _find(entries: Sequence[Entry], tables: Iterable[str]) -> set[int]:
 
 
 def _with_partitions(entries: Sequence[Entry], chosen: set[int]) -> set[int]:
-    """A TABLE ATTACH depends on the parent first, then on the partition."""
-    tables = {entry.id for entry in entries if entry.kind in _TABLES}
-    found = set(chosen)
+    """A TABLE ATTACH has the name of the partition, and depends on both tables."""
+    tables = {entry.id: (entry.namespace, entry.name) for entry in entries if entry.kind in _TABLES}
     attached = [
-        [each for each in entry.dependencies if each in tables]
+        (each, entry)
         for entry in entries
         if entry.kind == "TABLE ATTACH"
+        for each in entry.dependencies
+        if each in tables and tables[each] != (entry.namespace, entry.name)
     ]
+    found = set(chosen)
     while True:
         before = len(found)
-        for pair in attached:
-            if len(pair) == 2 and pair[0] in found:
-                found.add(pair[1])
+        for parent, entry in attached:
+            if parent in found:
+                found |= {each for each in entry.dependencies if each in tables}
         if len(found) == before:
             return found
 
 
-def _add_needed(by_id: dict[int, Entry], picked: set[int]) -> None:
-    """What the picked ones depend on; a table that another is made from (a parent) comes without its rows."""
+def _add_needed(by_id: dict[int, Entry], picked: set[int], bare: set[int]) -> None:
+    """Adds what the picked ones depend on."""
     waiting = list(picked)
     while waiting:
         entry = by_id[waiting.pop()]
@@ -90,14 +111,13 @@ def _add_needed(by_id: dict[int, Entry], picked: set[int]) -> None:
             if needed.kind in _NEEDED or is_parent:
                 picked.add(number)
                 waiting.append(number)
+            if is_parent:
+                bare.add(number)
 
 
-def _hangs_on(entry: Entry, by_id: dict[int, Entry], picked: set[int]) -> bool:
-    """Whether it belongs to something that is picked, and needs no table that is not."""
+def _hangs_on(entry: Entry, by_id: dict[int, Entry], picked: set[int], bare: set[int]) -> bool:
+    """Whether it belongs to something that is picked, and needs nothing else that is not."""
     known = [by_id[number] for number in entry.dependencies if number in by_id]
-    tables = [each for each in known if each.kind in _TABLES]
-    if any(each.id not in picked for each in tables):
+    if not all(each.id in picked or each.kind in _NEEDED for each in known) or _leads_out(entry, known):
         return False
-    if tables:
-        return True
-    return any(each.id in picked for each in known)
+    return any(each.id in picked and each.id not in bare for each in known)
