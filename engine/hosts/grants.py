@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 from engine.hosts import options, script
 from engine.hosts.base import Command, Facts
@@ -22,15 +22,6 @@ class Grant:
     """Lines to paste as they are."""
     reason: str
     """What it is for, in a sentence without a full stop."""
-
-
-@runtime_checkable
-class Granted(Protocol):
-    """A source whose account of a database needs rights there."""
-
-    async def grants(self) -> Sequence[Grant]:
-        """What the database's administrator must allow. Nothing is allowed yet when it is asked for. Raises: HostError."""
-        ...
 
 
 _TITLES: dict[GrantKind, str] = {

@@ -11,6 +11,7 @@ from engine.hosts.base import Command, OpenHost
 from engine.model.definitions import Host, Source
 from engine.model.results import HostReport
 from engine.sources import registry
+from engine.sources.base import GrantingSource
 
 _DATA_FOLDERS = ("/etc", "/home", "/srv", "/var/www", "/opt", "/var/lib/docker/volumes", "/root")
 _FIND_SQLITE = (
@@ -50,7 +51,7 @@ async def grants(definition: Host, host: OpenHost, sources: Sequence[Source]) ->
     for source in sources:
         async with registry.open_source(source, host) as opened:
             commands += await opened.commands()
-            if isinstance(opened, host_grants.Granted):
+            if isinstance(opened, GrantingSource):
                 contributed += await opened.grants()
     return host_grants.grants(definition, facts, commands, contributed)
 

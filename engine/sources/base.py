@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from engine.hosts.base import Command
+from engine.hosts.grants import Grant
 from engine.model.entry import Entry, Failure, Fetched
 from engine.model.manifest import CheckResult, DatabaseFacts
 from engine.model.secret import Secret
@@ -126,6 +127,15 @@ class OpenSource(Protocol):
 
     def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
         """The feed, for shape `tree`."""
+        ...
+
+
+@runtime_checkable
+class GrantingSource(Protocol):
+    """A source whose server must allow something too, besides what the host must allow."""
+
+    async def grants(self) -> Sequence[Grant]:
+        """The statements for the server's administrator. Asks nobody: nothing is allowed yet."""
         ...
 
 

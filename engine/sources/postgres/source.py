@@ -7,16 +7,21 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from engine.errors import ConfigurationError, HoldfastError, SourceError
 from engine.hosts.base import Command, OpenHost
+from engine.hosts.grants import Grant
 from engine.model.definitions import Source
+from engine.model.secret import Secret
 from engine.sources import container
 from engine.sources.base import Database, Item, Secrets, Traits, TreeFeed
 from engine.sources.options import Reader
-from engine.sources.postgres import connection, dumping, facts, scratch, session
+from engine.sources.postgres import connection, dumping, facts, grants, scratch, session
 from engine.sources.postgres.database import PostgresDatabase
 from engine.sources.postgres.dumping import DumpItem, Gathered, GlobalsItem, ManifestItem, Wanted
+from engine.sources.postgres.facts import TableName
 
 MAINTENANCE = "postgres"
 """The database that every server has for questions that concern none."""
+DEFAULT_ROLE = "holdfast"
+"""For grants, where the source names no user."""
 _DATABASES = """
 select datname as name, pg_database_size(oid) as size from pg_database
 where datallowconn and not datistemplate and has_database_privilege(oid, 'connect') order by datname"""
@@ -37,8 +42,9 @@ class PostgresSource:
         self._databases = given.texts("database")
         is_all, is_schema_only = given.flag("all"), given.flag("schema_only")
         tables = given.texts("table")
-        given.text("secret", "")
-        self._connection = connection.parse(given, secrets.get("secret"))
+        # Where nobody resolved it, as for grants, the commands still read one.
+        secret = secrets.get("secret") or (Secret("") if given.text("secret", "") else None)
+        self._connection = connection.parse(given, secret)
         self._host = container.inside(host, given.text("in_container", ""))
         if given.flag("physical"):
             raise ConfigurationError(f"option --physical of source {definition.name} is not there yet")
@@ -99,8 +105,17 @@ class PostgresSource:
         commands += [
             dumping.globals_command(self._wanted, MAINTENANCE, has_passwords=may) for may in (True, False)
         ]
-        commands += [dumping.dump_command(self._wanted, name, "") for name in names]
+        tables = [TableName(0, *_schema_and_name(table)) for table in self._wanted.tables]
+        commands += [dumping.dump_command(self._wanted, name, "", tables) for name in names]
         return container.as_started(self._host, commands)
+
+    async def grants(self) -> Sequence[Grant]:
+        """See `base.GrantingSource`. A superuser needs none."""
+        connection = self._connection
+        user = connection.user or (connection.as_user or "")
+        if user == "postgres":
+            return []
+        return [Grant("sql", grants.statements(user or DEFAULT_ROLE, self._databases), grants.REASON)]
 
     async def items(self) -> Sequence[Item]:
         """See `base.OpenSource.items`. Raises: SourceError, HostError."""
@@ -145,3 +160,9 @@ class PostgresSource:
 
     def _asked(self) -> AbstractAsyncContextManager[session.Session]:
         return session.opened(self._host, self._connection, MAINTENANCE)
+
+
+def _schema_and_name(table: str) -> tuple[str, str]:
+    """How a table is most likely meant, where nobody may ask the server yet."""
+    schema, dot, name = table.partition(".")
+    return (schema, name) if dot else ("public", table)
