@@ -166,7 +166,7 @@ _TRIGGERS = "--\n-- Table structure for table `t`\n--\nCREATE TABLE `t` (a int);
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("ALTER DATABASE `sh``op` CHARACTER SET utf8mb4 COLLATE x ;\n", "ALTER DATABASE CHARACTER SET utf8mb4 COLLATE x ;\n"),
+        ("-- Dumping routines for database 'x'\nALTER DATABASE `sh``op` CHARACTER SET utf8mb4 COLLATE x ;\nDELIMITER ;;\nALTER DATABASE `x` CHARACTER SET a COLLATE b ;;\n", "-- Dumping routines for database 'x'\nALTER DATABASE CHARACTER SET utf8mb4 COLLATE x ;\nDELIMITER ;;\nALTER DATABASE CHARACTER SET a COLLATE b ;;\n"),
         (
             _TRIGGERS + "/*!50003 SET @saved_x */ ;\nDELIMITER ;;\n/*!50003 CREATE*/ /*!50017 DEFINER=`a`@`b`*/ /*!50003 trigger `shop` . tr before insert on shop.`t` for each row set @a = shop.f() */;;\nDELIMITER ;\n",
             _TRIGGERS + "/*!50003 SET @saved_x */ ;\nDELIMITER ;;\n/*!50003 CREATE*/ /*!50017 DEFINER=`a`@`b`*/ /*!50003 trigger tr before insert on `t` for each row set @a = shop.f() */;;\nDELIMITER ;\n",

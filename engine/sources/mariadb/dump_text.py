@@ -72,6 +72,7 @@ class DumpScanner:
     rows: dict[str, int] = field(default_factory=dict)
     """Of each table whose data came."""
     tables: set[str] = field(default_factory=set)
+    views: set[str] = field(default_factory=set)
     sequences: dict[str, int] = field(default_factory=dict)
     position: str = ""
     gtid: str = ""
@@ -161,6 +162,8 @@ class DumpScanner:
         self._name = _unquoted(mark["name"]) if mark["name"] else ""
         if self._kind == "table":
             self.tables.add(self._name)
+        elif self._kind == "view":
+            self.views.add(self._name)
         elif self._kind == "data":
             self.rows.setdefault(self._name, 0)
 

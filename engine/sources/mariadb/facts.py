@@ -114,6 +114,11 @@ def with_values(facts: DatabaseFacts, rows: Mapping[str, int], sequences: Mappin
     )
 
 
+def stored_names(facts: DatabaseFacts) -> list[str]:
+    """Tables and sequences: what holds data."""
+    return [table.name for table in facts.tables] + [sequence.name for sequence in facts.sequences]
+
+
 async def _values(connection: Connection, facts: DatabaseFacts) -> tuple[dict[str, int], dict[str, int]]:
     tables = [table.name for table in facts.tables if table.rows <= COUNTED_ESTIMATE]
     sequences = [sequence.name for sequence in facts.sequences]

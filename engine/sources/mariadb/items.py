@@ -14,7 +14,7 @@ from engine.hosts.base import Command, Exit, Process, require_started
 from engine.model.manifest import DatabaseFacts, Manifest
 from engine.sources.base import ItemStream
 from engine.sources.mariadb import facts as reading
-from engine.sources.mariadb.connection import Connection
+from engine.sources.mariadb.connection import Connection, hides_events
 from engine.sources.mariadb.dump_text import DumpScanner
 
 MANIFEST_PATH = "manifest.json"
@@ -193,6 +193,7 @@ class _DumpStream:
                     f"tables of {item.name!a} came or went during the dump: its manifest may not fit it"
                 )
         facts = chosen(look.facts, item.tables)
+        facts = replace(facts, events=()) if hides_events(item.name) else facts
         if look.has_newlines and item.has_content:
             warnings.append(
                 f"{item.name!a} has a newline in a name of a table or column: its rows were counted after the dump"
@@ -206,6 +207,10 @@ class _DumpStream:
         gathered.taken_at = min(gathered.taken_at or look.at, look.at)
         if scanner.position:
             gathered.positions.append(f"{item.path} {scanner.position} {scanner.gtid}".rstrip())
+        if look.facts.events and not facts.events and not item.tables:
+            warnings.append(
+                f"events of {item.name!a} are not in this backup: mariadb-dump cannot read those of a database with quotes in its name"
+            )
         return [*warnings, *self._mixtures(look)]
 
     def _mixtures(self, look: reading.Look) -> list[str]:

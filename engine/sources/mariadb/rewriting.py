@@ -14,12 +14,13 @@ from typing import Literal
 
 from engine.sources.mariadb.dump_text import Span
 
-EventChange = Literal["pause", "resume"]
+EventChange = Literal["pause", "resume", "keep"]
 
 _NAME = rb"(?:`(?:[^`]|``)*`|[0-9A-Za-z_$\x80-\xff]+)"
 _SANDBOX = re.compile(rb"\n/\*M!999999\\- enable the sandbox mode \*/[ ]*(?=\n)")
 _HEADER = re.compile(rb"\n-- Host: [^\n]*?    Database: ([^\n]+)")
-_ALTER_DATABASE = re.compile(rb"(?m)^ALTER DATABASE `(?:[^`]|``)*` CHARACTER SET")
+_ALTER_DATABASE = re.compile(rb"(?m)^ALTER DATABASE `(?:[^`]|``)*` (CHARACTER SET \w+ COLLATE \w+ ;+$)")
+"""Also where the delimiter is another one, as it is for events."""
 _TRIGGER = re.compile(
     rb"(?is)(/\*!50003\s*trigger\s+(?:if\s+not\s+exists\s+)?)(?:%(name)s\s*\.\s*)?(%(name)s\s+(?:before|after)\s+(?:insert|update|delete)"
     rb"(?:\s+or\s+(?:insert|update|delete))*\s+on\s+)(?:%(name)s\s*\.\s*)?(%(name)s)" % {b"name": _NAME}
@@ -33,6 +34,7 @@ _DEFINED = re.compile(
 _EVENT = re.compile(
     rb"(/\*!50106 EVENT `(?:[^`]|``)*` ON SCHEDULE (?:EVERY|AT) [^\n]*? ON COMPLETION (?:NOT )?PRESERVE )(ENABLE|DISABLE ON SLAVE)\b"
 )
+_PROGRAMS = frozenset({"triggers", "events", "routines", "view"})
 _PAUSED, _RUNNING = b"DISABLE ON SLAVE", b"ENABLE"
 """An event that is disabled by its owner is `DISABLE`; the form that replicas use marks what we keep from running."""
 
@@ -64,13 +66,13 @@ class Rewriter:
             data = self._head(data)
         elif span.kind == "triggers" and span.is_body:
             data = _TRIGGER.sub(rb"\1\2\3", data)
-        elif span.kind == "events" and span.is_body:
+        elif span.kind == "events" and span.is_body and self.events != "keep":
             data = _EVENT.sub(self._event, data)
         elif span.kind == "view":
             data = _VIEW.sub(self._view, data)
-        if not span.is_body:
-            data = _ALTER_DATABASE.sub(b"ALTER DATABASE CHARACTER SET", data)
-        if not self.is_owned and span.kind in ("triggers", "events", "routines", "view"):
+        if span.kind in _PROGRAMS:
+            data = _ALTER_DATABASE.sub(rb"ALTER DATABASE \1", data)
+        if not self.is_owned and span.kind in _PROGRAMS:
             data = _DEFINED.sub(lambda line: _DEFINER.sub(b"", line[0], count=1), data)
         return data
 

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING
 
 from engine.errors import ConfigurationError, LoginRefusedError, SourceError
 from engine.format.layout import encode_name
 from engine.hosts.base import Command, OpenHost
 from engine.hosts.grants import Grant
 from engine.model.definitions import Source
-from engine.sources.base import Item, Secrets, Traits, TreeFeed
+from engine.sources.base import Database, Item, Secrets, Traits, TreeFeed
 from engine.sources.mariadb import accounts
-from engine.sources.mariadb.connection import LOOK, Connection, Tools
+from engine.sources.mariadb.connection import LOOK, Connection, Tools, hides_events
+from engine.sources.mariadb.database import MariadbDatabase
 from engine.sources.mariadb.facts import database_names
 from engine.sources.mariadb.items import DatabaseItem, Gathered, MemoryItem, manifest_item
 from engine.sources.mariadb.server import ask_server, may_know_position
 from engine.sources.options import Reader
-
-if TYPE_CHECKING:
-    from engine.sources.base import Database
 
 _ALWAYS = (
     "--opt",
@@ -148,7 +145,12 @@ class MariadbSource:
 
     def database(self) -> AbstractAsyncContextManager[Database]:
         """See `base.DatabaseSource.database`."""
-        raise NotImplementedError
+        return self._database()
+
+    @asynccontextmanager
+    async def _database(self) -> AsyncIterator[Database]:
+        await ask_server(self._connection)
+        yield MariadbDatabase(self._connection)
 
     def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
         """See `base.DatabaseSource.scratch`."""
@@ -156,7 +158,8 @@ class MariadbSource:
 
     def _dump(self, tools: Tools, name: str, *, has_log: bool) -> Command:
         words = list(_ALWAYS)
-        words += ["--skip-routines", "--skip-events"] if self._tables else ["--routines", "--events"]
+        words += ["--skip-routines"] if self._tables else ["--routines"]
+        words += ["--skip-events"] if self._tables or hides_events(name) else ["--events"]
         words += ["--no-data"] if self._is_schema_only else []
         if tools.is_mysql:
             words += [*_MYSQL_ONLY, *(["--source-data=2"] if has_log else [])]
