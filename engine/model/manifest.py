@@ -56,6 +56,8 @@ class DatabaseFacts:
     triggers: Sequence[str] = ()
     events: Sequence[str] = ()
     extensions: Sequence[str] = ()
+    settings: Sequence[str] = ()
+    """What the database carries in itself and an application asks for: `user_version=42`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,16 @@ def compare(expected: DatabaseFacts, actual: DatabaseFacts, tables: Iterable[str
         return checks
     checks += [
         _names(kind, getattr(expected, kind), getattr(actual, kind))
-        for kind in ("indexes", "constraints", "views", "routines", "triggers", "events", "extensions")
+        for kind in (
+            "indexes",
+            "constraints",
+            "views",
+            "routines",
+            "triggers",
+            "events",
+            "extensions",
+            "settings",
+        )
     ]
     values = {each.name: each.last_value for each in actual.sequences}
     checks.append(_names("sequences", [each.name for each in expected.sequences], list(values)))

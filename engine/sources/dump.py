@@ -32,6 +32,8 @@ class DumpItem:
     host: OpenHost
     command: Command
     judge: Judge = no_opinion
+    listen: Callable[[Sequence[bytes]], None] | None = None
+    """Gets the lines that a command wrote to standard error, once it has ended well."""
 
     def open(self) -> AbstractAsyncContextManager[ItemStream]:
         """See `base.Item.open`."""
@@ -65,6 +67,8 @@ class _DumpStream:
             raise ConnectionLostError(f"{name} never said how {self._item.command.program} ended")
         warnings = self._item.judge(ended)
         require_success(name, self._item.command, ended)
+        if self._item.listen is not None:
+            self._item.listen([line async for line in self._process.stderr_lines()])
         return warnings
 
 

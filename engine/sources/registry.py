@@ -15,7 +15,7 @@ from engine.sources.base import OpenSource, Traits
 
 MEMBERS: Mapping[str, str] = {
     "files": "engine.sources.files.source:FilesSource",
-    "sqlite": "engine.sources.sqlite:SqliteSource",
+    "sqlite": "engine.sources.sqlite.source:SqliteSource",
     "postgres": "engine.sources.postgres.source:PostgresSource",
     "redis": "engine.sources.redis.source:RedisSource",
     "mongodb": "engine.sources.mongodb.source:MongodbSource",

@@ -89,8 +89,8 @@ async def _take(feed: TreeFeed, read: TreeRead) -> None:
 
 
 async def read_item(source: OpenSource) -> tuple[str, bytes, Sequence[str]]:
-    """The path, the bytes and the warnings of a source's only item; raises what its judge raises."""
-    (item,) = await source.items()
+    """The path, the bytes and the warnings of a source's first item; raises what its judge raises."""
+    item = (await source.items())[0]
     async with item.open() as stream:
         data = await drain(stream)
         return item.path, data, await stream.judge()

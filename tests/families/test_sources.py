@@ -96,7 +96,7 @@ async def test_an_item_that_is_left_early_is_not_whole(
     """A caller that stops reading must not be told that all is well."""
     kind, options, _ = make(tmp_path)
     async with opened_source(host, kind, **options) as source:
-        (item,) = await source.items()
+        item = (await source.items())[0]
         async with item.open() as stream:
             await stream.read()
             with pytest.raises(IncompleteDumpError):
@@ -108,7 +108,7 @@ async def test_a_dump_that_is_killed_in_the_middle_is_never_whole(host: OpenHost
     word = marker()
     line = f"head -c 3000000 /dev/zero; sleep 1000; : {word}"
     async with opened_source(host, "command", run=line, filename="dump") as source:
-        (item,) = await source.items()
+        item = (await source.items())[0]
         async with item.open() as stream:
             size = 0
             while size < 3_000_000:
@@ -229,7 +229,7 @@ async def test_a_copy_of_a_database_is_removed_when_nobody_reads_it(
     database = make_database(tmp_path / "shop.db", rows=200_000)
     before = set(Path("/var/tmp").glob("holdfast.*"))  # noqa: S108 -- where the source puts it
     async with opened_source(Equipped(host, tool), "sqlite", path=str(database)) as source:
-        (item,) = await source.items()
+        item = (await source.items())[0]
         async with item.open() as stream:
             assert await stream.read()
     await wait_until(lambda: set(Path("/var/tmp").glob("holdfast.*")) <= before)  # noqa: S108 -- as above

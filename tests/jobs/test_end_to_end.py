@@ -119,5 +119,6 @@ async def test_a_database_with_an_odd_name_is_found_again(world: World, sshd: Ss
     async def keep(piece: bytes) -> None:
         pieces.append(bytes(piece))
 
-    await world.engine.dump(backup.backup_id, items[-1], keep)
+    (database_item,) = [item for item in items if "/databases/" in item]
+    await world.engine.dump(backup.backup_id, database_item, keep)
     assert b"".join(pieces).startswith(b"SQLite format 3\0")

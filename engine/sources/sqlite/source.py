@@ -1,9 +1,4 @@
-"""Kind `sqlite`: one SQLite database, copied whole and at one instant while it is being written to.
-
-The host's own sqlite3 does it by `VACUUM INTO`, which notices damaged pages (status 11) where `.backup` copies them and `.dump` hides them;
-where it is missing, the host's python3 does by the backup call and an integrity check of the copy. The copy lies in a private folder on
-the host while it is sent, and needs as much space there as the database. Measured: design notes on SQLite, with version 3.40.
-"""
+"""Reading a SQLite database: the copy, and the manifest."""
 
 from __future__ import annotations
 
@@ -23,9 +18,13 @@ from engine.errors import (
 from engine.format.layout import encode_name
 from engine.hosts.base import Command, Exit, Facts, OpenHost
 from engine.model.definitions import Source
-from engine.sources.base import Item, Secrets, Traits, TreeFeed
-from engine.sources.dump import DumpItem
+from engine.model.manifest import Manifest
+from engine.sources.base import Database, Item, Secrets, Traits, TreeFeed
+from engine.sources.dump import DumpItem, manifest_item
 from engine.sources.options import Reader
+from engine.sources.sqlite import scratch
+from engine.sources.sqlite.facts import GENERATE, instant, parse, without_facts
+from engine.sources.sqlite.folder import Folder, SqliteFolder
 
 _BUSY_TIMEOUT_MS = 5000
 _VACUUM_INTO_SINCE = (3, 27)
@@ -60,10 +59,16 @@ trap 'clean; exit 143' HUP INT PIPE TERM
 cd "$t" || exit {_NO_FOLDER}
 """
 _SQLITE3 = f"sqlite3 -batch -bail -readonly -init /dev/null -cmd '.timeout {_BUSY_TIMEOUT_MS}'"
+# `$2` prints statements, which print the facts. Where they fail, the manifest knows less and the copy is none the worse.
+_COUNT = f"""
+{_SQLITE3} copy.db "$2" </dev/null >count.sql 2>/dev/null || :
+sqlite3 -batch -readonly -init /dev/null copy.db <count.sql >&2 2>/dev/null || :
+"""
 _VACUUM = _one_line(
     _FRAME
     + f"""
 {_SQLITE3} "$1" "VACUUM INTO 'copy.db'" </dev/null >&2 || exit
+{_COUNT}
 [ -f copy.db ] && cat copy.db
 """
 )
@@ -72,6 +77,7 @@ _BACKUP = _one_line(
     + f"""
 {_SQLITE3} "$1" ".backup copy.db" </dev/null >&2 || exit
 [ "$({_SQLITE3} copy.db 'PRAGMA integrity_check(1)' </dev/null)" = ok ] || {{ echo "the copy is malformed" >&2; exit 11; }}
+{_COUNT}
 cat copy.db
 """
 )
@@ -101,6 +107,17 @@ _PYTHON_CHECK = (
 _PYTHON_BACKUP = (
     _PYTHON_OPEN
     + f"""
+def count(path):
+    try:
+        copy = sqlite3.connect(path)
+        for (statement,) in [row for select in sys.argv[2].split("; ") if select for row in copy.execute(select)]:
+            try:
+                print(copy.execute(statement).fetchone()[0], file=sys.stderr)
+            except sqlite3.Error:
+                pass
+        copy.close()
+    except sqlite3.Error:
+        pass
 def leave(*_):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(143)
@@ -119,6 +136,7 @@ with folder as name:
         copy.close()
         if verdict != "ok":
             raise sqlite3.DatabaseError("the copy is malformed: %s" % verdict)
+        count(os.path.join(name, "copy.db"))
         with open(os.path.join(name, "copy.db"), "rb") as whole:
             shutil.copyfileobj(whole, sys.stdout.buffer, 1 << 20)
         sys.stdout.buffer.flush()
@@ -133,7 +151,7 @@ with folder as name:
 class SqliteSource:
     """See `base.OpenSource`."""
 
-    traits = Traits(kind="sqlite", shape="items", can_load=True)
+    traits = Traits(kind="sqlite", shape="items", can_load=True, is_database=True)
 
     def __init__(self, definition: Source, host: OpenHost) -> None:
         """Raises: ConfigurationError."""
@@ -169,22 +187,56 @@ class SqliteSource:
 
     async def items(self) -> Sequence[Item]:
         """See `base.OpenSource.items`. Raises: ToolMissingError, HostError."""
-        name = encode_name(posixpath.basename(self._path))
-        return [
-            DumpItem(f"databases/{name}", self._host, each, self._judge) for each in await self.commands()
-        ]
+        (command,) = await self.commands()
+        name = posixpath.basename(self._path)
+        path = f"databases/{encode_name(name)}"
+        lines: list[bytes] = []
+        dump = DumpItem(path, self._host, command, self._judge, lines.extend)
+        return [dump, manifest_item(lambda: self._manifest(name, path, lines))]
+
+    async def _manifest(self, name: str, path: str, lines: Sequence[bytes]) -> Manifest:
+        facts = await self._host.facts()
+        version = facts.tools[self._tool(facts)]
+        return Manifest(
+            kind="sqlite",
+            taken_at=instant(lines),
+            server_version=version,
+            tool_version=version,
+            identity=f"{facts.hostname}:{posixpath.dirname(self._path)}",
+            databases=[parse(name, lines, path)] if lines else [],
+        )
 
     async def commands(self) -> Sequence[Command]:
         """See `base.OpenSource.commands`. Raises: ToolMissingError, HostError."""
         facts = await self._host.facts()
         if self._tool(facts) != "sqlite3":
-            return [Command(("python3", "-c", _PYTHON_BACKUP, self._path))]
+            return [Command(("python3", "-c", _PYTHON_BACKUP, self._path, GENERATE))]
         script = _VACUUM if _version(facts.tools["sqlite3"]) >= _VACUUM_INTO_SINCE else _BACKUP
-        return [Command(("sh", "-c", script, "sqlite", self._path))]
+        return [Command(("sh", "-c", script, "sqlite", self._path, GENERATE))]
 
     def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
         """There is none. Raises: SourceError."""
         raise SourceError("a source of kind sqlite has no tree, but an item")
+
+    def database(self) -> AbstractAsyncContextManager[Database]:
+        """See `base.DatabaseSource.database`: the folder of the file. Needs sqlite3 on the host."""
+        return self._database()
+
+    @asynccontextmanager
+    async def _database(self) -> AsyncIterator[Database]:
+        facts = await self._host.facts()
+        if "sqlite3" not in facts.tools:
+            raise ToolMissingError(
+                f"{self._host.name} has no sqlite3, so nothing can be restored into {self._path}",
+                hint="install it there (Debian: `apt install sqlite3`)",
+            )
+        folder, name = posixpath.split(self._path)
+        yield SqliteFolder(Folder(self._host, folder), name)
+
+    def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
+        """See `base.DatabaseSource.scratch`: a folder, for the file needs no server of a certain version."""
+        del version
+        return scratch.opened(self._host)
 
     def _tool(self, facts: Facts) -> str:
         for tool in ("sqlite3", "python3"):
@@ -198,7 +250,7 @@ class SqliteSource:
     def _judge(self, ended: Exit) -> Sequence[str]:
         if ended.is_success:
             return ()
-        words = ended.stderr.decode(errors="backslashreplace").strip()
+        words = without_facts(ended.stderr)
         place = f"{self._path} on {self._host.name}"
         if ended.status == _NO_FILE:
             raise PathMissingError(f"{place} is not there")

@@ -1,0 +1,63 @@
+"""A throwaway folder on the host for SQLite files: private, without privileges, and gone when we are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from engine.errors import HostError, SourceError, ToolMissingError
+from engine.hosts.base import Command, OpenHost, Process, require_success
+from engine.sources.base import Database
+from engine.sources.sqlite.folder import Folder, SqliteFolder
+
+_ACCOUNT = "nobody"
+# Has no input of ours, so that the host's life line ends it when we go away, are killed or lose the connection.
+_KEEPER = "; ".join(
+    line
+    for line in """
+umask 077
+t=$(mktemp -d "${TMPDIR:-/var/tmp}/holdfast.XXXXXXXX") || exit 73
+clean() { trap "" HUP INT PIPE TERM; cd /; rm -rf "$t"; }
+trap clean EXIT
+trap 'clean; exit 143' HUP INT PIPE TERM
+echo "$t"
+while :; do sleep 3600 & wait $!; done
+""".splitlines()
+    if line
+)
+_ABSENT = 'n=0; while [ -e "$1" ]; do [ $n -lt 50 ] || exit 1; n=$((n + 1)); sleep 0.2; done'
+
+
+@asynccontextmanager
+async def opened(host: OpenHost) -> AsyncIterator[Database]:
+    """See `base.DatabaseSource.scratch`. Raises: ToolMissingError, SourceError, HostError."""
+    facts = await host.facts()
+    if "sqlite3" not in facts.tools:
+        raise ToolMissingError(
+            f"{host.name} has no sqlite3, so a restored database cannot be checked there",
+            hint="install it there (Debian: `apt install sqlite3`)",
+        )
+    keeper = Command(("sh", "-c", _KEEPER, "sqlite"), as_user=_ACCOUNT if facts.user == "root" else None)
+    async with host.start(keeper) as process:
+        path = await _line(process)
+        if not path:
+            require_success(host.name, keeper, await process.wait())
+            raise SourceError(f"{host.name} made no private folder")
+        yield SqliteFolder(Folder(host, path, keeper.as_user))
+    try:
+        done = await host.run(Command(("sh", "-c", _ABSENT, "sqlite", path), as_user=keeper.as_user))
+    except HostError:
+        return
+    if not done.exit.is_success:
+        raise SourceError(f"the scratch folder {path} on {host.name} could not be removed")
+
+
+async def _line(process: Process) -> str:
+    """The first line of what it writes; empty where it ends before."""
+    held = b""
+    while b"\n" not in held:
+        data = await process.read()
+        if not data:
+            return ""
+        held += data
+    return held.partition(b"\n")[0].decode("utf-8", "surrogateescape")
