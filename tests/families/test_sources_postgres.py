@@ -471,8 +471,9 @@ async def test_the_printed_grants_are_enough(here: OpenHost, postgres: Postgres)
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "either --database or --all"),
-        ({"all": True, "database": ["x"]}, "either --database or --all"),
+        ({}, "needs --database"),
+        ({"all": True, "database": ["x"]}, "needs --database"),
+        ({"all": True, "physical": True}, "takes the whole cluster"),
         ({"all": True, "table": ["x"]}, "exactly one --database"),
         ({"all": True, "socket": "/run", "db_host": "x"}, "exclude each other"),
         ({"all": True, "tls": "maybe"}, "--tls must be one of"),

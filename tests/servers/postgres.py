@@ -34,6 +34,7 @@ _READY_TIMEOUT_S = 30.0
 _BINARIES = Path("/usr/lib/postgresql")
 _ACCESS = """\
 local all all trust
+local replication all trust
 host all postgres 127.0.0.1/32 trust
 host all all 127.0.0.1/32 scram-sha-256
 """
@@ -46,6 +47,7 @@ shared_buffers = 32MB
 max_wal_size = 256MB
 autovacuum = off
 log_min_messages = warning
+wal_level = replica
 max_prepared_transactions = 4
 ssl = on
 ssl_cert_file = 'server.crt'

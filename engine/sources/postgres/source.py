@@ -13,10 +13,11 @@ from engine.model.secret import Secret
 from engine.sources import container
 from engine.sources.base import Database, Item, Secrets, Traits, TreeFeed
 from engine.sources.options import Reader
-from engine.sources.postgres import connection, dumping, facts, grants, scratch, session
+from engine.sources.postgres import connection, dumping, facts, grants, physical, scratch, session
 from engine.sources.postgres.database import PostgresDatabase
 from engine.sources.postgres.dumping import DumpItem, Gathered, GlobalsItem, ManifestItem, Wanted
 from engine.sources.postgres.facts import TableName
+from engine.sources.postgres.physical import BaseItem
 
 MAINTENANCE = "postgres"
 """The database that every server has for questions that concern none."""
@@ -46,11 +47,14 @@ class PostgresSource:
         secret = secrets.get("secret") or (Secret("") if given.text("secret", "") else None)
         self._connection = connection.parse(given, secret)
         self._host = container.inside(host, given.text("in_container", ""))
-        if given.flag("physical"):
-            raise ConfigurationError(f"option --physical of source {definition.name} is not there yet")
+        self._is_physical = given.flag("physical")
         given.require_no_more()
-        if bool(self._databases) == is_all:
-            raise ConfigurationError(f"source {definition.name} needs either --database or --all")
+        if self._is_physical and (self._databases or is_all or tables or is_schema_only):
+            raise ConfigurationError(
+                f"option --physical of source {definition.name} takes the whole cluster: leave --database, --all, --table and --schema-only out"
+            )
+        if not self._is_physical and bool(self._databases) == is_all:
+            raise ConfigurationError(f"source {definition.name} needs --database, --all or --physical")
         if "" in self._databases or len(set(self._databases)) < len(self._databases):
             raise ConfigurationError(
                 f"option --database of source {definition.name} holds an empty name, or one twice"
@@ -94,6 +98,9 @@ class PostgresSource:
 
     async def commands(self) -> Sequence[Command]:
         """See `base.OpenSource.commands`. For `--all` those of the databases that are there; where nobody may ask yet, of the first alone."""
+        if self._is_physical:
+            asks = session.command(self._connection, MAINTENANCE)
+            return container.as_started(self._host, [self._version, asks, physical.command(self._wanted)])
         try:
             names = await self._names()
         except HoldfastError:
@@ -115,11 +122,14 @@ class PostgresSource:
         user = connection.user or (connection.as_user or "")
         if user == "postgres":
             return []
-        return [Grant("sql", grants.statements(user or DEFAULT_ROLE, self._databases), grants.REASON)]
+        text = grants.statements(user or DEFAULT_ROLE, self._databases, is_physical=self._is_physical)
+        return [Grant("sql", text, grants.REASON)]
 
     async def items(self) -> Sequence[Item]:
         """See `base.OpenSource.items`. Raises: SourceError, HostError."""
         gathered = Gathered()
+        if self._is_physical:
+            return [BaseItem(self._wanted, MAINTENANCE, gathered), ManifestItem(self._wanted, gathered)]
         async with self._asked() as asked:
             server = await facts.server(asked)
             gathered.roles = [row["name"] for row in await asked.rows(_ROLES)]

@@ -1,0 +1,170 @@
+"""The tar stream of pg_basebackup, checked against its own manifest as it goes by.
+
+The server writes `backup_manifest` last: each file's size and SHA-256, and one of the manifest itself. WAL is not in it; what comes of it
+was fetched after the copy, whole segments each. Source: PostgreSQL's documentation, "Backup Manifest Format", and src/port/tar.c.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.errors import IncompleteDumpError
+
+_BLOCK = 512
+_MANIFEST = "backup_manifest"
+_LABEL = "backup_label"
+_MOST_MANIFEST_BYTES = 512 << 20
+_CHECKSUM_KEY = b'"Manifest-Checksum"'
+
+
+@dataclass(slots=True)
+class _File:
+    """The file whose content is coming."""
+
+    name: str
+    size: int
+    left: int
+    padding: int
+    hasher: Any
+    kept: bytearray | None
+    """The content itself, for the manifest."""
+
+
+class BaseReader:
+    """Takes the stream in pieces of any length; what it holds grows with the number of files, not with the data."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+        self._file: _File | None = None
+        self._found: dict[str, tuple[int, str]] = {}
+        self._manifest = b""
+        self._zero_blocks = 0
+
+    @property
+    def files(self) -> int:
+        """How many files came so far."""
+        return len(self._found)
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes. Raises: IncompleteDumpError where this is no tar stream."""
+        view = memoryview(data)
+        while view:
+            if self._file is not None and self._file.left and not self._pending:
+                view = view[self._take(self._file, view) :]
+                continue
+            need = self._needed() - len(self._pending)
+            self._pending += view[:need]
+            view = view[need:]
+            if len(self._pending) == self._needed():
+                block, self._pending = bytes(self._pending), bytearray()
+                self._block(block)
+
+    def require_whole(self) -> None:
+        """Raises: IncompleteDumpError where the stream ended early, or a file is not as the server's manifest says."""
+        if self._file is not None or self._pending or self._zero_blocks < 2:
+            raise IncompleteDumpError("the base backup ends before its end")
+        if not self._manifest:
+            raise IncompleteDumpError("the base backup came without its manifest")
+        if _LABEL not in self._found or not any(name.startswith("pg_wal/") for name in self._found):
+            raise IncompleteDumpError("the base backup came without its label or its write-ahead log")
+        for path, (size, checksum) in _listed(self._manifest).items():
+            found = self._found.get(path)
+            if found is None:
+                raise IncompleteDumpError(f"the base backup came without {path!a}, which its manifest has")
+            if found != (size, checksum):
+                raise IncompleteDumpError(f"{path!a} of the base backup is not as its manifest says")
+
+    def _needed(self) -> int:
+        """Bytes to gather next: a header, or what fills a file's last block up."""
+        if self._file is not None and not self._file.left:
+            return self._file.padding
+        return _BLOCK
+
+    def _take(self, file: _File, view: memoryview) -> int:
+        piece = view[: file.left]
+        file.hasher.update(piece)
+        if file.kept is not None:
+            file.kept += piece
+        file.left -= len(piece)
+        if not file.left and not file.padding:
+            self._end(file)
+        return len(piece)
+
+    def _block(self, block: bytes) -> None:
+        if self._file is not None:
+            self._end(self._file)
+        elif not any(block):
+            self._zero_blocks += 1
+        else:
+            self._begin(block)
+
+    def _begin(self, header: bytes) -> None:
+        if header[257:262] != b"ustar" or not _is_header(header):
+            raise IncompleteDumpError("what pg_basebackup sent is no tar stream")
+        if header[156:157] not in (b"0", b"\0"):
+            return
+        name, prefix = _text(header[0:100]), _text(header[345:500])
+        size = _number(header[124:136])
+        path = f"{prefix}/{name}" if prefix else name
+        is_manifest = path == _MANIFEST
+        if is_manifest and size > _MOST_MANIFEST_BYTES:
+            raise IncompleteDumpError("the manifest of the base backup has no end")
+        kept = bytearray() if is_manifest else None
+        file = _File(path.removeprefix("./"), size, size, -size % _BLOCK, hashlib.sha256(), kept)
+        if size:
+            self._file = file
+        else:
+            self._end(file)
+
+    def _end(self, file: _File) -> None:
+        self._file = None
+        if file.kept is not None:
+            self._manifest = bytes(file.kept)
+        else:
+            self._found[file.name] = (file.size, file.hasher.hexdigest())
+
+
+def _listed(manifest: bytes) -> Mapping[str, tuple[int, str]]:
+    """Path to size and SHA-256. Raises: IncompleteDumpError where the manifest is not what its own checksum says."""
+    try:
+        content = json.loads(manifest)
+        before = manifest[: manifest.rindex(_CHECKSUM_KEY)]
+        files = content["Files"]
+        listed = {_path(each): (int(each["Size"]), str(each["Checksum"])) for each in files}
+        kinds = {each["Checksum-Algorithm"] for each in files}
+    except (ValueError, KeyError, TypeError) as error:
+        raise IncompleteDumpError("the manifest of the base backup cannot be read") from error
+    if hashlib.sha256(before).hexdigest() != content.get("Manifest-Checksum"):
+        raise IncompleteDumpError("the manifest of the base backup is not as it was written")
+    if kinds - {"SHA256"}:
+        raise IncompleteDumpError("the manifest of the base backup has other checksums than were asked for")
+    return listed
+
+
+def _path(entry: Mapping[str, Any]) -> str:
+    if "Path" in entry:
+        return str(entry["Path"])
+    return bytes.fromhex(entry["Encoded-Path"]).decode("utf-8", "surrogateescape")
+
+
+def _is_header(header: bytes) -> bool:
+    """Whether its checksum is right, which counts its own eight bytes as spaces."""
+    return sum(header) - sum(header[148:156]) + 8 * 32 == _number(header[148:156])
+
+
+def _text(field: bytes) -> str:
+    return field.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+
+
+def _number(field: bytes) -> int:
+    """Octal, or of base 256 where the first bit is set: sizes from 8 GiB on."""
+    if field[0] & 0x80:
+        return int.from_bytes(field[1:], "big")
+    digits = field.strip(b" \0")
+    if digits and not all(48 <= each < 56 for each in digits):
+        raise IncompleteDumpError("what pg_basebackup sent is no tar stream")
+    return int(digits or b"0", 8)
