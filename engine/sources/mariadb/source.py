@@ -21,6 +21,7 @@ from engine.sources.mariadb.connection import LOOK, Connection, Tools, hides_eve
 from engine.sources.mariadb.database import MariadbDatabase
 from engine.sources.mariadb.facts import database_names
 from engine.sources.mariadb.items import DatabaseItem, Gathered, MemoryItem, manifest_item
+from engine.sources.mariadb.scratch import scratch
 from engine.sources.mariadb.server import ask_server, may_know_position
 from engine.sources.options import Reader
 
@@ -154,7 +155,7 @@ class MariadbSource:
 
     def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
         """See `base.DatabaseSource.scratch`."""
-        raise NotImplementedError
+        return scratch(self._host, version, self._connection.as_user)
 
     def _dump(self, tools: Tools, name: str, *, has_log: bool) -> Command:
         words = list(_ALWAYS)
