@@ -16,7 +16,10 @@ from engine.errors import (
 )
 from engine.hosts.base import OpenHost
 from engine.model.definitions import Host, OptionValue, Source
+from engine.model.manifest import compare
+from engine.sources.base import Selection
 from engine.sources.registry import open_source
+from tests.fakes import container_tools
 from tests.families.hosts import Watcher, opened, ssh_definition
 from tests.families.mariadb import NASTY, back_up, fresh_name, make_shop, names, opened_mariadb, quoted
 from tests.families.sources import drain
@@ -325,6 +328,40 @@ async def test_tls_that_is_asked_for_is_required(here: OpenHost, mariadb: Mariad
                 await source.check()
 
 
+@pytest.mark.parametrize("place", ["docker:db-1", "podman:db-1", "kubectl:prod/db-1"])
+async def test_a_server_in_a_container_is_backed_up_and_restored(
+    place: str, mariadb: MariadbServer, tmp_path: Path
+) -> None:
+    """Through stand-ins that check how they are called, and run the real clients with what was passed on to them alone."""
+    log = container_tools.install(tmp_path)
+    shop, fresh = make_shop(mariadb), fresh_name()
+    definition = Host(
+        "this", kind="local", options={"environment": [f"PATH={tmp_path}:/usr/bin:/bin:/usr/sbin"]}
+    )
+    async with (
+        opened(definition) as host,
+        opened_mariadb(host, mariadb, database=[shop], in_container=place) as source,
+    ):
+        backup = await back_up(source)
+        commands = await source.commands()
+    assert backup.failures == {}
+    facts = backup.facts(shop)
+    async with (
+        opened(definition) as host,
+        opened_mariadb(host, mariadb, user="root", password=None, all=True, in_container=place) as source,
+        source.database() as database,
+    ):
+        await database.create(fresh, facts)
+        async with database.load(fresh, Selection()) as stream:
+            await stream.write(backup.data[facts.path])
+            await stream.finish()
+        assert [each for each in compare(facts, await database.facts(fresh)) if not each.passed] == []
+        await database.swap(fresh, shop, f"{shop}_before")
+        assert (await database.free_bytes() or 0) > 0
+    assert {command.program for command in commands} == {place.partition(":")[0]}
+    assert not [word for word in container_tools.words(log) if PASSWORD in word]
+
+
 async def test_a_host_without_clients_says_what_to_install(mariadb: MariadbServer, tmp_path: Path) -> None:
     """The reason is in the first error, not in a shell's `not found`."""
     for tool in ("sh", "uname", "id", "cat", "sleep"):
@@ -347,8 +384,21 @@ async def test_a_host_without_clients_says_what_to_install(mariadb: MariadbServe
         {"database": ["x"], "socket": "/s", "port": 1},
         {"database": ["x"], "port": "many"},
         {"database": ["x"], "colour": "red"},
+        {"database": ["x", "x"]},
+        {"database": ["x"], "in_container": "lxc:x"},
     ],
-    ids=["nothing", "both", "tables-of-all", "tls", "tls-ca", "socket-and-port", "port", "unknown"],
+    ids=[
+        "nothing",
+        "both",
+        "tables-of-all",
+        "tls",
+        "tls-ca",
+        "socket-and-port",
+        "port",
+        "unknown",
+        "twice",
+        "container",
+    ],
 )
 async def test_an_option_that_makes_no_sense_is_told(here: OpenHost, options: dict[str, OptionValue]) -> None:
     """A typing error shows when the source is added, not at night."""

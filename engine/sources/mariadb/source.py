@@ -15,6 +15,8 @@ from engine.format.layout import encode_name
 from engine.hosts.base import Command, OpenHost
 from engine.hosts.grants import Grant
 from engine.model.definitions import Source
+from engine.model.secret import Secret
+from engine.sources import container
 from engine.sources.base import Database, Item, Secrets, Traits, TreeFeed
 from engine.sources.mariadb import accounts
 from engine.sources.mariadb.connection import LOOK, Connection, Tools, hides_events
@@ -47,16 +49,23 @@ class MariadbSource:
         """Raises: ConfigurationError."""
         self.traits = Traits(kind=definition.kind, shape="items", can_load=True, is_database=True)
         given = Reader(definition)
-        given.text("secret", "")
+        # Where nobody resolved it, as for grants, the commands still read one.
+        unresolved = Secret("") if given.text("secret", "") else None
+        secret = secrets.get("secret", unresolved)
         self._host = host
+        inside = container.inside(host, given.text("in_container", ""))
         self._databases = given.texts("database")
         self._takes_all = given.flag("all")
         self._tables = given.texts("table")
         self._is_schema_only = given.flag("schema_only")
-        self._connection = Connection.read(given, host, secrets.get("secret"))
+        self._connection = Connection.read(given, inside, secret)
         given.require_no_more()
         if self._takes_all == bool(self._databases):
             raise ConfigurationError(f"source {definition.name} needs either --database or --all")
+        if "" in self._databases or len(set(self._databases)) < len(self._databases):
+            raise ConfigurationError(
+                f"option --database of source {definition.name} holds an empty name, or one twice"
+            )
         if self._tables and len(self._databases) != 1:
             raise ConfigurationError(
                 f"option --table of source {definition.name} needs exactly one --database"
@@ -92,12 +101,13 @@ class MariadbSource:
         except (SourceError, LoginRefusedError):
             # Nothing may be allowed yet: then both forms, of those databases that are named.
             has_log, names = (True, False), self._databases
-        return [
+        commands = [
             LOOK,
             await self._connection.client_command("--xml"),
             *([accounts.globals_command(self._connection, tools)] if accounts.dumps_users(tools) else []),
             *(self._dump(tools, name, has_log=each) for name in names for each in has_log),
         ]
+        return container.as_started(self._connection.host, commands)
 
     async def grants(self) -> Sequence[Grant]:
         """What the account of the backup must be allowed, for `host grants`. Raises: ToolMissingError, HostError."""
@@ -154,7 +164,7 @@ class MariadbSource:
         yield MariadbDatabase(self._connection)
 
     def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
-        """See `base.DatabaseSource.scratch`."""
+        """See `base.DatabaseSource.scratch`. On the host itself, also for a server in a container."""
         return scratch(self._host, version, self._connection.as_user)
 
     def _dump(self, tools: Tools, name: str, *, has_log: bool) -> Command:
