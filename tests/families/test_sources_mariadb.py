@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,8 @@ from engine.errors import (
     SourceError,
     ToolMissingError,
 )
-from engine.hosts.base import OpenHost
+from engine.hosts import script
+from engine.hosts.base import Command, Completed, OpenHost, Process
 from engine.model.definitions import Host, OptionValue, Source
 from engine.model.manifest import compare
 from engine.sources.base import Selection
@@ -22,8 +26,9 @@ from engine.sources.registry import open_source
 from tests.fakes import container_tools
 from tests.families.hosts import Watcher, opened, ssh_definition
 from tests.families.mariadb import NASTY, back_up, fresh_name, make_shop, names, opened_mariadb, quoted
-from tests.families.sources import drain
+from tests.families.sources import Equipped, drain
 from tests.servers.mariadb import KEEPER, PASSWORD, MariadbServer
+from tests.servers.tools import require_tool
 
 pytestmark = pytest.mark.slow
 
@@ -360,6 +365,94 @@ async def test_a_server_in_a_container_is_backed_up_and_restored(
         assert (await database.free_bytes() or 0) > 0
     assert {command.program for command in commands} == {place.partition(":")[0]}
     assert not [word for word in container_tools.words(log) if PASSWORD in word]
+
+
+class _Recorder(Equipped):
+    """The host, but that it remembers what it was asked to run."""
+
+    def __init__(self, host: OpenHost) -> None:
+        super().__init__(host)
+        self.commands: list[Command] = []
+
+    async def run(
+        self,
+        command: Command,
+        *,
+        input_bytes: bytes = b"",
+        limit_bytes: int = 1 << 20,
+        timeout_s: float = 60.0,
+    ) -> Completed:
+        """See `base.OpenHost.run`."""
+        self.commands.append(command)
+        return await super().run(
+            command, input_bytes=input_bytes, limit_bytes=limit_bytes, timeout_s=timeout_s
+        )
+
+    def start(self, command: Command) -> AbstractAsyncContextManager[Process]:
+        """See `base.OpenHost.start`."""
+        self.commands.append(command)
+        return super().start(command)
+
+
+async def test_as_another_user_no_other_command_is_run_than_those_that_are_granted(
+    here: OpenHost, mariadb: MariadbServer
+) -> None:
+    """A rule of sudoers names each command word for word."""
+    shop = make_shop(mariadb)
+    recorder = _Recorder(here)
+    async with opened_mariadb(recorder, mariadb, database=[shop], as_user="nobody") as source:
+        assert (await back_up(source)).failures == {}
+        run = {script.privileged(command) for command in recorder.commands if command.as_user}
+        assert run <= {script.privileged(command) for command in await source.commands()}
+    assert len(run) == 3
+
+
+async def test_what_must_be_granted_is_told_before_anything_is_allowed(
+    here: OpenHost, mariadb: MariadbServer
+) -> None:
+    """`host grants` is asked first, and must not need what it asks for."""
+    async with opened_mariadb(here, mariadb, database=["shop"], user="nobody_yet") as source:
+        commands = await source.commands()
+    assert [command.words[-1] for command in commands if "--routines" in command.words] == ["shop", "shop"]
+
+
+async def test_a_server_that_must_prove_itself_does(
+    here: OpenHost, start_mariadb: Callable[..., MariadbServer], certificates: Path
+) -> None:
+    """Somebody in the middle has a certificate too, but none of our authority."""
+    server = start_mariadb(f"--ssl-cert={certificates}/server.pem", f"--ssl-key={certificates}/server.key")
+    place = {"socket": None, "db_host": "localhost", "port": server.port, "all": True}
+    for tls, authority in (("require", None), ("verify-ca", "ca.pem"), ("verify-full", "ca.pem")):
+        path = f"{certificates}/{authority}" if authority else None
+        async with opened_mariadb(here, server, tls=tls, tls_ca=path, **place) as source:  # type: ignore[arg-type]
+            assert "MariaDB" in (await source.check())["version"]
+    path = f"{certificates}/other.pem"
+    async with opened_mariadb(here, server, tls="verify-full", tls_ca=path, **place) as source:  # type: ignore[arg-type]
+        with pytest.raises(SourceError, match="certificate"):
+            await source.check()
+
+
+@pytest.fixture
+def certificates() -> Iterator[Path]:
+    """A folder with `ca.pem`, a certificate of it for localhost, and `other.pem`, an authority that signed nothing."""
+    with tempfile.TemporaryDirectory(prefix="hf-", dir="/tmp") as name:
+        for authority in ("ca", "other"):
+            _openssl(name, "req", "-x509", "-newkey", "ec:p256", "-nodes", "-keyout", f"{authority}.key", "-out", f"{authority}.pem", "-subj", f"/CN={authority}")  # fmt: skip
+        _openssl(name, "req", "-newkey", "ec:p256", "-nodes", "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost")  # fmt: skip
+        _openssl(name, "x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-out", "server.pem", "-set_serial", "1")  # fmt: skip
+        Path(name).chmod(0o755)
+        Path(name, "server.key").chmod(0o644)
+        yield Path(name)
+
+
+def _openssl(folder: str, *words: str) -> None:
+    parameters = folder + "/p256"
+    if not Path(parameters).exists():
+        subprocess.run(
+            ["openssl", "ecparam", "-name", "prime256v1", "-out", parameters], check=True, capture_output=True
+        )
+    given = [f"ec:{parameters}" if word == "ec:p256" else word for word in words]
+    subprocess.run([str(require_tool("openssl")), *given], check=True, capture_output=True, cwd=folder)
 
 
 async def test_a_host_without_clients_says_what_to_install(mariadb: MariadbServer, tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ class MariadbSource:
         commands = [
             LOOK,
             await self._connection.client_command("--xml"),
+            await self._connection.client_command("--xml", "--force"),
             *([accounts.globals_command(self._connection, tools)] if accounts.dumps_users(tools) else []),
             *(self._dump(tools, name, has_log=each) for name in names for each in has_log),
         ]
