@@ -8,15 +8,24 @@ from collections.abc import Callable, Sequence
 from engine.hosts import facts as host_facts
 from engine.hosts import grants as host_grants
 from engine.hosts.base import Command, OpenHost
+from engine.jobs import found_databases
+from engine.jobs.found_databases import Found
 from engine.model.definitions import Host, Source
 from engine.model.results import HostReport
 from engine.sources import registry
 from engine.sources.base import GrantingSource
 
+_SERVER_FOLDERS = (
+    "/var/lib/postgresql", "/var/lib/pgsql", "/var/lib/mysql", "/var/lib/redis", "/var/lib/valkey", "/var/lib/mongodb", "/var/lib/mongo",
+)  # fmt: skip
+"""Data of servers that may not even run: no source of kind files is proposed for them, for a copy of them is no backup."""
 _DATA_FOLDERS = ("/etc", "/home", "/srv", "/var/www", "/opt", "/var/lib/docker/volumes", "/root")
-_FIND_SQLITE = (
-    "find", *_DATA_FOLDERS, "/var/lib", "-xdev", "-maxdepth", "5", "-type", "f", "-size", "+7k",
-    "(", "-name", "*.db", "-o", "-name", "*.sqlite", "-o", "-name", "*.sqlite3", ")", "-print0",
+# What bears the name of a database but not its beginning is none; what cannot be read may be one.
+_IS_SQLITE = 'for f; do [ -r "$f" ] && [ "$(head -c 15 "$f" | tr -d "\\0")" != "SQLite format 3" ] || printf "%s\\0" "$f"; done'
+_SQLITE_FILES = (
+    "-xdev", "-maxdepth", "5", "-type", "f", "-size", "+7k",
+    "(", "-name", "*.db", "-o", "-name", "*.sqlite", "-o", "-name", "*.sqlite3", ")",
+    "-exec", "sh", "-c", _IS_SQLITE, "sh", "{}", "+",
 )  # fmt: skip
 _MOST_PROPOSALS = 40
 
@@ -27,11 +36,14 @@ async def report(host: OpenHost, sources: Sequence[Source], elapsed: Callable[[]
     duration_s = elapsed()
     versions = host_facts.parse(host.name, (await host.run(host_facts.VERSIONS)).stdout).tools
     folders = await _folders(host)
-    databases = await _sqlite_files(host)
+    databases = await sqlite_files(host, (*_DATA_FOLDERS, "/var/lib"))
     uncovered = [
         path for path in (*folders, *databases) if not any(_covers(source, path) for source in sources)
     ]
-    proposals = [_proposal(host.name, path, is_database=path in databases) for path in uncovered]
+    found = await found_databases.look(host)
+    proposals = found_databases.proposals(host.name, facts.user, found, sources)
+    proposals += [_proposal(host.name, path, is_database=path in databases) for path in uncovered]
+    without_server = [path for path in await _folders(host, _SERVER_FOLDERS) if not _is_served(path, found)]
     return HostReport(
         name=host.name,
         duration_s=duration_s,
@@ -39,7 +51,7 @@ async def report(host: OpenHost, sources: Sequence[Source], elapsed: Callable[[]
         user=facts.user,
         tools=tuple(sorted({**facts.tools, **versions}.items())),
         proposals=tuple(proposals[:_MOST_PROPOSALS]),
-        uncovered=tuple(uncovered),
+        uncovered=(*found_databases.uncovered(found, sources), *without_server, *uncovered),
     )
 
 
@@ -56,15 +68,29 @@ async def grants(definition: Host, host: OpenHost, sources: Sequence[Source]) ->
     return host_grants.grants(definition, facts, commands, contributed)
 
 
-async def _folders(host: OpenHost) -> list[str]:
-    """Those of the usual data folders that hold anything."""
-    words = ("find", *_DATA_FOLDERS, "-maxdepth", "0", "-type", "d", "-not", "-empty", "-print0")
+def _is_served(folder: str, found: Sequence[Found]) -> bool:
+    """Whether a server of its kind runs: then that server is what a source takes, or does not."""
+    kinds = {
+        "postgresql": "postgres",
+        "pgsql": "postgres",
+        "mysql": "mariadb",
+        "valkey": "redis",
+        "mongo": "mongodb",
+    }
+    name = folder.rpartition("/")[2]
+    return any(each.server.kind == kinds.get(name, name) and not each.server.container for each in found)
+
+
+async def _folders(host: OpenHost, folders: Sequence[str] = _DATA_FOLDERS) -> list[str]:
+    """Those of the folders that hold anything."""
+    words = ("find", *folders, "-maxdepth", "0", "-type", "d", "-not", "-empty", "-print0")
     done = await host.run(Command(words))
     return [path.decode(errors="backslashreplace") for path in done.stdout.split(b"\0") if path]
 
 
-async def _sqlite_files(host: OpenHost) -> list[str]:
-    done = await host.run(Command(_FIND_SQLITE), timeout_s=30.0)
+async def sqlite_files(host: OpenHost, folders: Sequence[str]) -> list[str]:
+    """The SQLite databases not too deep below the folders. Raises: HostError."""
+    done = await host.run(Command(("find", *folders, *_SQLITE_FILES)), timeout_s=30.0)
     return [path.decode(errors="backslashreplace") for path in done.stdout.split(b"\0") if path]
 
 
