@@ -32,7 +32,7 @@ from engine.format import (
 )
 from engine.format.blob import BlobCoder
 from engine.format.chunker import Chunker, StreamChunker
-from engine.format.compression import Decompressor
+from engine.format.compression import Compressor, Decompressor
 from engine.format.crypto import MasterKey, Sealer
 from engine.format.pack import BlobEntry, PackBuilder
 from engine.format.tree import Node
@@ -168,6 +168,20 @@ def test_streams_one_after_the_other_are_cut_as_if_each_were_alone(lengths: list
         expected = [*(end for end in CUTS if end < length), *([length] if length else [])]
         assert list(itertools.accumulate(map(len, got))) == expected
         assert b"".join(got) == STREAM[:length]
+
+
+@hypothesis.settings(max_examples=20)
+@hypothesis.given(st.lists(st.tuples(st.binary(min_size=1, max_size=9), st.booleans()), max_size=40))
+def test_long_blobs_come_back_whatever_came_before_them(drawn: list[tuple[bytes, bool]]) -> None:
+    """What a blob is compressed with depends on those before it; what comes out does not."""
+    compressor, decompressor = Compressor("auto"), Decompressor()
+    for seed, is_varied in drawn:
+        text = seed.hex().encode() + b"\n"
+        varied = random.Random(seed).randbytes(150_000).hex().encode()
+        content = varied if is_varied else (text * (300_000 // len(text) + 1))
+        frame = compressor.compress(content, is_always=True)
+        assert frame is not None
+        assert decompressor.decompress(frame, len(content)) == content
 
 
 @hypothesis.given(st.data())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from typing import Literal
 
 import pytest
@@ -51,6 +52,41 @@ def test_max_is_smaller_than_auto() -> None:
     assert largest is not None
     assert smallest is not None
     assert len(smallest) < len(largest)
+
+
+def rows(number: int) -> bytes:
+    """Half a megabyte of a dump, each time another one: nothing in it repeats for long."""
+    draw = random.Random(number)
+    return b"".join(
+        b"INSERT INTO orders VALUES (%d, '%x', 'paid');\n" % (row, draw.getrandbits(60))
+        for row in range(12_000)
+    )
+
+
+def far_apart() -> bytes:
+    """Text that comes a second time 600 KB later."""
+    text = random.Random(0).randbytes(300_000).hex().encode()
+    return text * 2
+
+
+def test_rows_are_compressed_within_a_narrow_window() -> None:
+    """It takes an eighth less time, and rows lose nothing by it."""
+    compressor = Compressor("auto")
+    for number in range(6):
+        frame = compressor.compress(rows(number))
+        assert frame is not None
+        assert zstandard.get_frame_parameters(frame).window_size <= 256 << 10
+
+
+def test_what_repeats_far_apart_is_found_after_any_number_of_rows() -> None:
+    """A folder of logs behind a dump must not take twice its room."""
+    compressor = Compressor("auto")
+    for number in range(5):
+        compressor.compress(rows(number))
+    for _ in range(3):
+        frame = compressor.compress(far_apart())
+        assert frame is not None
+        assert len(frame) < len(far_apart()) * 0.3
 
 
 def test_a_frame_without_a_size_is_read() -> None:
