@@ -13,6 +13,7 @@ from itertools import repeat
 
 from engine.errors import HostileListingError, IncompleteDumpError
 from engine.model.entry import Entry
+from engine.sources.files.order import Walk, shown
 from engine.sources.files.owners import Owners
 
 FIND_FORMAT = r"%y %m %U %G %D %n\0%s %T@ %C@ %i\0%p\0%l\0"
@@ -29,7 +30,6 @@ _KNOWN_LIMIT = 1 << 16
 _HEAD = re.compile(rb"([fdlpscb]) ([0-7]{1,4}) (\d{1,10}) (\d{1,10}) (\d{1,20}) (\d{1,20})")
 _NUMBERS = re.compile(rb"\d{1,20} -?\d{1,19}\.\d{1,10} -?\d{1,19}\.\d{1,10} \d{1,20}")
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
-_BAD_PARTS = (b"//", b"/./", b"/../", b"/\0", b"/.\0", b"/..\0")
 
 _Head = tuple[str, int, int, int, bytes, bytes, int, int]
 
@@ -41,16 +41,7 @@ class ListingParser:
         """`owners` knows the names. `roots` are the absolute paths that were asked for: normalised, none below another, in the order in which find was given them. `/` comes
         alone, and find does not list it (`-mindepth 1`).
         """
-        self._roots = frozenset(roots)
-        self._pending = list(reversed(roots))
-        self._inside = b"\0"
-        """The root whose walk is on, with a slash at its end; at first what no path begins with."""
-        self._directories: list[bytes] = []
-        """The chain of directories, each with a slash at its end, that the last entry lies in."""
-        if self._pending == [b"/"]:
-            self._pending.clear()
-            self._inside = b"/"
-            self._directories.append(b"/")
+        self._walk = Walk(roots)
         self._fields: list[bytes] = []
         self._rest = b""
         self._owners = owners
@@ -73,7 +64,7 @@ class ListingParser:
         self._fields = fields[whole:]
         if len(self._rest) + sum(map(len, self._fields)) > _RECORD_LIMIT_BYTES:
             raise HostileListingError(
-                f"a record of the listing is longer than {_RECORD_LIMIT_BYTES} bytes: {_shown(self._rest)}"
+                f"a record of the listing is longer than {_RECORD_LIMIT_BYTES} bytes: {shown(self._rest)}"
             )
         return self._parse(fields, whole) if whole else []
 
@@ -81,7 +72,7 @@ class ListingParser:
         """Says that nothing more comes. Raises: IncompleteDumpError where the last record is cut."""
         if self._rest or self._fields:
             raise IncompleteDumpError(
-                f"the listing ends in the middle of a record: {_shown(b' '.join([*self._fields, self._rest]))}"
+                f"the listing ends in the middle of a record: {shown(b' '.join([*self._fields, self._rest]))}"
             )
 
     def _parse(self, fields: list[bytes], whole: int) -> list[Entry]:
@@ -90,8 +81,7 @@ class ListingParser:
         paths = fields[2:whole:_FIELDS]
         targets = fields[3:whole:_FIELDS]
         types, modes, uids, gids, users, groups, devices, links = zip(*heads, strict=True)
-        self._check_paths(paths)
-        self._check_order(paths, types)
+        self._walk.check(paths, types)
         if len(targets) - targets.count(b"") != types.count("l"):
             _check_targets(types, targets, paths)
         columns = zip(
@@ -123,66 +113,18 @@ class ListingParser:
             for number in numbers:
                 if not _NUMBERS.fullmatch(number):
                     raise HostileListingError(
-                        f"the listing holds what is no size, time and inode: {_shown(number)}"
+                        f"the listing holds what is no size, time and inode: {shown(number)}"
                     )
             if len(self._seen_shapes) < _KNOWN_LIMIT:
                 self._seen_shapes |= shapes
         columns = b" ".join(numbers).split(b" ")
         return columns[0::4], columns[1::4], columns[2::4], columns[3::4]
 
-    def _check_paths(self, paths: list[bytes]) -> None:
-        joined = b"\0%b\0" % b"\0".join(paths)
-        if any(bad in joined for bad in _BAD_PARTS):
-            self._refuse_bad_path(paths)
-        if joined.count(b"\0" + self._inside) != len(paths):
-            self._check_roots(paths)
-
-    def _refuse_bad_path(self, paths: list[bytes]) -> None:
-        for path in paths:
-            if any(bad in path + b"\0" for bad in _BAD_PARTS):
-                raise HostileListingError(
-                    f"the listing holds a path with an empty part, `.` or `..`: {_shown(path)}"
-                )
-
-    def _check_roots(self, paths: list[bytes]) -> None:
-        for path in paths:
-            if path.startswith(self._inside):
-                continue
-            while self._pending:
-                root = self._pending.pop()
-                if path == root:
-                    self._inside = root + b"/"
-                    break
-            else:
-                raise HostileListingError(f"the listing holds a path that was not asked for: {_shown(path)}")
-
-    def _check_order(self, paths: list[bytes], types: Sequence[str]) -> None:
-        """Each entry must lie in a directory that is open: itself listed, and not left since. So the listing is a walk, and no loop."""
-        directories = self._directories
-        current = directories[-1] if directories else b"/"
-        begin = len(current)
-        for path, type_ in zip(paths, types, strict=True):
-            if path.find(b"/", begin) >= 0 or not path.startswith(current):
-                while directories and not path.startswith(current):
-                    directories.pop()
-                    current = directories[-1] if directories else b"/"
-                begin = len(current)
-                if path.find(b"/", begin) >= 0 and path not in self._roots:
-                    raise HostileListingError(
-                        f"the listing holds an entry before its directory, or out of order: {_shown(path)}"
-                    )
-            if type_ == "d":
-                current = path + b"/"
-                begin = len(current)
-                directories.append(current)
-
 
 def _parse_head(head: bytes, owners: Owners) -> _Head:
     found = _HEAD.fullmatch(head)
     if not found:
-        raise HostileListingError(
-            f"the listing holds what is no type, mode, owner and device: {_shown(head)}"
-        )
+        raise HostileListingError(f"the listing holds what is no type, mode, owner and device: {shown(head)}")
     type_, mode, *numbers = found.groups()
     uid, gid, device, links = map(int, numbers)
     return type_.decode(), int(mode, 8), uid, gid, owners.user(uid), owners.group(gid), device, links
@@ -192,18 +134,12 @@ def _check_targets(types: Sequence[str], targets: list[bytes], paths: list[bytes
     for type_, target, path in zip(types, targets, paths, strict=True):
         if target and type_ != "l":
             raise HostileListingError(
-                f"the listing gives a target to what is no symbolic link: {_shown(path)}"
+                f"the listing gives a target to what is no symbolic link: {shown(path)}"
             )
-
-
-def _shown(record: bytes) -> str:
-    """For a message: printable, on one line, not longer than a line."""
-    text = ascii(record[:120].decode("utf-8", "surrogateescape"))
-    return text + "…" if len(record) > 120 else text
 
 
 def require_safe_name(path: bytes, prefix: bytes) -> None:
     """Raises HostileListingError unless the path is the prefix and one more part, which is no `.` or `..`."""
     name = path[len(prefix) :]
     if not path.startswith(prefix) or name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
-        raise HostileListingError(f"the listing of a directory holds what cannot lie in it: {_shown(path)}")
+        raise HostileListingError(f"the listing of a directory holds what cannot lie in it: {shown(path)}")

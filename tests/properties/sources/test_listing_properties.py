@@ -17,6 +17,8 @@ ROOT = b"/srv/wares"
 NAMES = st.binary(min_size=1, max_size=12).filter(
     lambda name: name not in (b".", b"..") and not set(name) & set(b"/\0")
 )
+MANY_NAMES = st.integers(7, 20).map(lambda count: [b"%d" % number for number in range(count)])
+"""So many that they are looked at together."""
 WORDS = st.binary(max_size=8).filter(lambda word: b"\0" not in word)
 SECONDS = st.integers(-(10**11), 10**11).map(lambda seconds: b"%d" % seconds)
 TIMES = st.builds(
@@ -40,7 +42,7 @@ def trees(draw: st.DrawFn) -> list[Entry]:
             )
         )  # fmt: skip
         if type_ == "d" and depth < 3:
-            for name in draw(st.lists(NAMES, max_size=3, unique=True)):
+            for name in draw(st.lists(NAMES, max_size=3, unique=True) | MANY_NAMES):
                 add(path + b"/" + name, depth + 1)
 
     add(ROOT, 0)
@@ -135,10 +137,16 @@ GOOD = Entry(ROOT[1:], "d", 0o755, 0, 0, b"", b"", 0, b"1.0000000000", b"1.00000
     ],
     ids=repr,
 )  # fmt: skip
-def test_a_path_that_no_honest_host_sends_is_refused(path: bytes) -> None:
-    """Absolute, climbing, relative, foreign, orphaned and repeated."""
+@pytest.mark.parametrize("neighbours", [0, 10])
+@pytest.mark.parametrize("type_", ["d", "f"])
+def test_a_path_that_no_honest_host_sends_is_refused(path: bytes, neighbours: int, type_: str) -> None:
+    """Absolute, climbing, relative, foreign, orphaned and repeated; alone, and in the midst of others."""
+    files = [
+        record(GOOD._replace(path=b"srv/wares/%d" % number, type="f")) for number in range(2 * neighbours)
+    ]
+    bad = record(GOOD._replace(path=path[1:], type=type_)).replace(b"\0/" + path[1:], b"\0" + path)
     with pytest.raises(HostileListingError):
-        parse(record(GOOD) + record(GOOD._replace(path=path[1:])).replace(b"\0/" + path[1:], b"\0" + path))
+        parse(b"".join([record(GOOD), *files[:neighbours], bad, *files[neighbours:]]))
 
 
 @pytest.mark.parametrize(
