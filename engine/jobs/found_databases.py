@@ -154,7 +154,7 @@ def _reach(server: FoundServer, login: str) -> list[str]:
     if server.kind == "mongodb":
         return []
     owner = {"postgres": "postgres", "mariadb": "root"}.get(server.kind, login)
-    as_user = ["--as-user", owner] if server.socket and owner != login else []
+    as_user = ["--as", owner] if server.socket and owner != login else []
     if server.kind == "postgres" and server.socket:
         return ["--socket", server.socket, "--port", str(server.port), *as_user]
     if server.socket:

@@ -24,6 +24,7 @@ from engine.sources.base import OpenSource
 from engine.sources.mongodb.archive import ArchiveCheck
 from engine.sources.mongodb.messages import DumpLog
 from engine.sources.registry import open_source
+from tests.fakes import container_tools
 from tests.families.hosts import Watcher, marker, opened, processes_with, ssh_definition, wait_until
 from tests.families.sources import Equipped, drain
 
@@ -51,7 +52,7 @@ class StandIn:
 async def tool(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StandIn]:
     """The stand-in, on each kind of host."""
     shutil.copy(STAND_IN, tmp_path / "mongodump")
-    environment = [f"PATH={tmp_path}:/usr/bin:/bin", f"MONGODUMP_STANDIN={tmp_path}"]
+    environment = [f"PATH={tmp_path}:/usr/bin:/bin"]
     if request.param == "local":
         definition = Host("this", kind="local", options={"environment": environment})
     else:
@@ -183,6 +184,28 @@ async def test_no_command_line_holds_the_password(tool: StandIn) -> None:
             await read_all(opened_one)
     assert watcher.command_lines == set()
     assert {line.split(b"\0")[0] for line in watcher.environments} <= {b"sh"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["docker:db-1", "podman:db-1", "kubectl:prod/db-1"])
+async def test_a_server_in_a_container_is_backed_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """The tool runs where the server is; the connection string stands in no word."""
+    log = container_tools.install(tmp_path)
+    shutil.copy(STAND_IN, tmp_path / "mongodump")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    async with opened(Host("this", kind="local")) as host:
+        tool = StandIn(host, tmp_path)
+        tool.behave("well")
+        async with source(Equipped(host), in_container=place) as opened_one:
+            await opened_one.check()
+            data = await read_all(opened_one)
+            first = (await opened_one.commands())[0]
+    assert len(data["databases/dump.archive"]) > 600_000
+    assert json.loads(tool.seen()["config"]) == {"uri": URI}
+    assert not [each for each in container_tools.words(log) if "word" in each]
+    assert first.program == place.partition(":")[0]
 
 
 async def test_without_the_tool_the_way_out_is_named(tool: StandIn) -> None:

@@ -18,6 +18,7 @@ from engine.model.manifest import Manifest
 from engine.model.secret import Secret
 from engine.sources.base import OpenSource
 from engine.sources.registry import open_source
+from tests.fakes import container_tools
 from tests.families.hosts import Watcher, marker, opened, ssh_definition
 from tests.families.sources import Equipped, drain
 from tests.servers.redis import Redis, running_redis
@@ -225,6 +226,28 @@ async def test_no_other_process_sees_the_password(host: OpenHost, filled: Redis)
     assert watcher.command_lines == set()
     assert {line.split(b"\0")[0] for line in watcher.environments} <= {b"redis-cli"}
     assert watcher.rounds > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["docker:db-1", "podman:db-1", "kubectl:prod/db-1"])
+async def test_a_server_in_a_container_is_backed_up(
+    filled: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """The same dump as without; the password stands in no word."""
+    log = container_tools.install(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    options: dict[str, Any] = {"socket": str(filled.socket), "in_container": place}
+    async with opened(Host("this", kind="local")) as host:
+        async with source(Equipped(host), secret=filled.password, **options) as opened_one:
+            assert (await opened_one.check())["keys"] == "502"
+            data, _ = await read_all(opened_one)
+            first = (await opened_one.commands())[0]
+        async with source(Equipped(host), secret="wrong", **options) as opened_one:
+            with pytest.raises(SourceError, match="refused the password"):
+                await opened_one.check()
+    assert "502 keys read" in checked(tmp_path / "dump.rdb", data["databases/dump.rdb"])
+    assert not [each for each in container_tools.words(log) if "the pass" in each]
+    assert first.program == place.partition(":")[0]
 
 
 async def test_without_the_tool_the_way_out_is_named(host: OpenHost) -> None:

@@ -21,6 +21,7 @@ from engine.hosts.base import Command, Exit, OpenHost, Process, require_started
 from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts, Manifest
 from engine.model.secret import Secret
+from engine.sources import container
 from engine.sources.base import Item, ItemStream, Secrets, Traits, TreeFeed
 from engine.sources.dump import manifest_item
 from engine.sources.mongodb.archive import ArchiveCheck
@@ -42,7 +43,8 @@ class MongodbSource:
         """Raises: ConfigurationError."""
         given = Reader(definition)
         given.text("uri_from")
-        self._host = host
+        self._host = container.inside(host, given.text("in_container", ""))
+        self._as_user = given.text("as_user", "") or None
         self._arguments = _arguments(definition, given)
         given.require_no_more()
         # Without its value the name is there all the same: `host grants` shows the command as it will be.
@@ -78,14 +80,18 @@ class MongodbSource:
 
     async def commands(self) -> Sequence[Command]:
         """See `base.OpenSource.commands`. Raises: ToolMissingError, HostError."""
+        return container.as_started(self._host, await self._commands())
+
+    async def _commands(self) -> Sequence[Command]:
         await self._require_tool()
         config = json.dumps({"uri": self._server.uri})
         return [
             Command(
                 ("sh", "-c", _SCRIPT, "mongodump", *self._arguments),
                 secrets={"MONGODUMP_CONFIG": Secret(config)},
+                as_user=self._as_user,
             ),
-            Command(("mongodump", "--version")),
+            Command(("mongodump", "--version"), as_user=self._as_user),
         ]
 
     async def items(self) -> Sequence[Item]:
@@ -108,18 +114,19 @@ class MongodbSource:
         )
 
     async def _dump(self, gathered: _Gathered) -> _ArchiveItem:
-        command = (await self.commands())[0]
+        command = (await self._commands())[0]
         return _ArchiveItem(archive_path(self._server.database), self._host, command, self._server, gathered)
 
     async def _require_tool(self) -> None:
-        if "mongodump" not in (await self._host.facts()).tools:
+        is_inside = isinstance(self._host, container.ContainerHost)
+        if not is_inside and "mongodump" not in (await self._host.facts()).tools:
             raise ToolMissingError(
                 f"mongodump is missing on {self._host.name}",
                 hint=f"install MongoDB's database tools there, then `holdfast host test {self._host.name}`",
             )
 
     async def _tool_version(self) -> str:
-        done = await self._host.run((await self.commands())[1])
+        done = await self._host.run((await self._commands())[1])
         return done.stdout.decode(errors="replace").partition("\n")[0]
 
 

@@ -12,6 +12,7 @@ from engine.hosts.base import Command, Completed, Facts, OpenHost
 from engine.model.definitions import Source
 from engine.model.manifest import TableFacts
 from engine.model.secret import Secret
+from engine.sources import container
 from engine.sources.base import Secrets
 from engine.sources.options import Reader
 
@@ -31,6 +32,8 @@ class Address:
     """For messages."""
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     as_user: str | None = None
+    container: str = ""
+    """In which the client runs: `docker:NAME`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def read_address(definition: Source, secrets: Secrets) -> Address:
     words = _reach(definition, socket, db_host, port)
     words += _tls_words(definition, given.text("tls", "disable"), given.text("tls_ca", ""), bool(socket))
     user, reference = given.text("user", ""), given.text("secret", "")
-    as_user = given.text("as_user", "") or None
+    as_user, inside = given.text("as_user", "") or None, given.text("in_container", "")
     given.require_no_more()
     if user and not reference:
         raise ConfigurationError(
@@ -68,7 +71,7 @@ def read_address(definition: Source, secrets: Secrets) -> Address:
     place = socket or f"{db_host or '127.0.0.1'}:{port or DEFAULT_PORT}"
     # Without its value the name is there all the same: `host grants` shows the command as it will be.
     held = {"REDISCLI_AUTH": secrets.get("secret", Secret(""))} if reference else {}
-    return Address(words, place, held, as_user)
+    return Address(words, place, held, as_user, inside)
 
 
 def _reach(definition: Source, socket: str, db_host: str, port: int | None) -> tuple[str, ...]:
@@ -118,7 +121,8 @@ class Client:
     """redis-cli on a host, bound to one server."""
 
     def __init__(self, host: OpenHost, address: Address) -> None:
-        self.host = host
+        """Raises: ConfigurationError for a container that is none."""
+        self.host = container.inside(host, address.container)
         self.address = address
 
     @property
@@ -140,7 +144,9 @@ class Client:
         return Command((await self.program(), "--version"), as_user=self.address.as_user)
 
     async def program(self) -> str:
-        """redis-cli or valkey-cli. Raises: ToolMissingError, HostError."""
+        """redis-cli or valkey-cli; images of Valkey have it by both names. Raises: ToolMissingError, HostError."""
+        if self.address.container:
+            return "redis-cli"
         facts = await self.host.facts()
         return find_tool(self.host.name, facts, ("redis-cli", "valkey-cli"), "redis-tools")
 

@@ -11,6 +11,7 @@ from engine.errors import ConnectionLostError, HoldfastError, IncompleteDumpErro
 from engine.hosts.base import Command, Exit, OpenHost, Process, require_started
 from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts, Manifest
+from engine.sources import container
 from engine.sources.base import Database, Item, ItemStream, Secrets, Traits, TreeFeed
 from engine.sources.dump import manifest_item
 from engine.sources.redis import scratch
@@ -53,11 +54,12 @@ class RedisSource:
     async def commands(self) -> Sequence[Command]:
         """See `base.OpenSource.commands`. Raises: ToolMissingError, HostError."""
         client = self._client
-        return [
+        commands = [
             await client.version_command(),
             await client.command("INFO"),
             await client.command("--rdb", "-"),
         ]
+        return container.as_started(client.host, commands)
 
     async def items(self) -> Sequence[Item]:
         """See `base.OpenSource.items`. Raises: ToolMissingError, HostError."""
@@ -92,7 +94,7 @@ class RedisSource:
         yield LiveServer(self._client)
 
     def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
-        """See `base.DatabaseSource.scratch`."""
+        """See `base.DatabaseSource.scratch`. On the host itself, also for a server in a container."""
         return scratch.opened(self._host, version)
 
 

@@ -74,7 +74,7 @@ def test_proposals_are_ready_to_run() -> None:
     assert proposals("web", "root", found, []) == [
         f"holdfast source add {line}"
         for line in (
-            "web-postgres --kind postgres --host web --all --socket /run/postgresql --port 5432 --as-user postgres",
+            "web-postgres --kind postgres --host web --all --socket /run/postgresql --port 5432 --as postgres",
             "web-mariadb --kind mariadb --host web --all --socket /run/mysqld/mysqld.sock",
             "web-redis --kind redis --host web --socket '/run/my redis.sock' --secret -",
             "web-redis-6380 --kind redis --host web --db-host 127.0.0.1 --port 6380",
