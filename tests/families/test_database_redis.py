@@ -99,6 +99,8 @@ async def test_a_dump_comes_back_in_a_scratch_server(host: OpenHost, filled: Red
         assert await database.query(name, "db15 exists long") == "1"
         assert await database.identity() != manifest.identity
         assert (await database.free_bytes() or 0) > 0
+        await database.drop(name)
+        assert await database.names() == []
     assert not list(Path().rglob("ran"))
 
 

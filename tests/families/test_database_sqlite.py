@@ -166,6 +166,7 @@ async def test_a_restore_takes_the_place_of_the_live_file_and_rolls_back(
         shop.execute("DELETE FROM wares WHERE id > 10")
     async with kept.database() as database:
         await load(database, data)
+        assert path.with_name(FRESH).stat().st_mode & 0o777 == 0o640
         assert count(path) == 10
         assert "restart" in (await database.swap(FRESH, "shop.db", ASIDE))[0]
         assert (count(path), count(path.with_name(ASIDE))) == (50, 10)

@@ -170,7 +170,14 @@ class ScratchServer(LiveServer):
         return [CheckResult(f"{tool} of {name}", "sound", said, is_sound), *await super().inspect(name)]
 
     async def drop(self, name: str) -> None:
-        """Nothing by itself: the server goes with its folder, when the scratch is left."""
+        """Empties the server and removes the dump; the server itself goes with its folder, when the scratch is left."""
+        if name != self._name:
+            return
+        if self._is_running:
+            await self._client.run("FLUSHALL")
+        discard = self._place.command('rm -f "$1/dump.rdb"')
+        require_success(self._place.host.name, discard, (await self._place.host.run(discard)).exit)
+        self._name = ""
 
     async def free_bytes(self) -> int | None:
         """See `base.Database.free_bytes`: of the folder's file system."""

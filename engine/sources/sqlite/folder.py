@@ -37,6 +37,10 @@ _QUERY = (
     _CD
     + f'[ -f "./$2" ] || exit {_ABSENT}; sqlite3 -batch -bail -init /dev/null -safe -readonly "./$2" "$3" </dev/null'
 )
+_HAND_OVER = (
+    _CD
+    + '[ ! -f "./$3" ] || { chown "$(stat -c %u:%g "./$3")" "./$2" && chmod "$(stat -c %a "./$3")" "./$2"; }'
+)
 _DROP = _CD + 'rm -f -- "./$2" "./$2-wal" "./$2-shm" "./$2-journal"'
 _FREE = 'df -Pk "$1"'
 # `$2` takes the place of `$3`, which is kept as `$4`. A log that belongs to the old file must never lie beside the new one, and is either
@@ -90,6 +94,7 @@ class SqliteFolder:
         """`live` is the file that is never dropped or loaded into; empty in a scratch folder."""
         self._folder = folder
         self._live = live
+        self._owned: set[str] = set()
 
     async def identity(self) -> str:
         """The host's own name and the folder."""
@@ -111,8 +116,21 @@ class SqliteFolder:
         return parse(name, done.stdout.splitlines())
 
     async def create(self, name: str, like: DatabaseFacts, *, is_owned: bool = True) -> None:
-        """An empty file, for us alone: owner and mode of the live one are given when it takes its place."""
+        """An empty file, for us alone until it is whole; then (`is_owned`) it gets owner and mode of the live one."""
         self._require(await self._folder.run(_CREATE, _valid(name)), name, "made")
+        if is_owned and self._live:
+            self._owned.add(name)
+
+    async def hand_over(self, name: str) -> Sequence[str]:
+        """Gives a file that was loaded to those who may read the live one. Returns a warning where that cannot be."""
+        if name not in self._owned:
+            return ()
+        done = await self._folder.run(_HAND_OVER, name, self._live)
+        return (
+            ()
+            if done.exit.is_success
+            else (f"{self._at(name)} could not be given to the owner of {self._live}: {_said(done)}",)
+        )
 
     def load(self, name: str, selection: Selection) -> AbstractAsyncContextManager[LoadStream]:
         """Writes the file, to the disk and not only into memory, and checks it. Raises: SourceError for the live one, and for a selection."""
@@ -228,7 +246,10 @@ class _Load:
         wrong = [each for each in await self._folder.inspect(self._name) if not each.passed]
         if any(each.check.startswith("integrity_check") for each in wrong):
             raise SourceError(f"what was loaded as {self._name} is damaged: {wrong[0].actual}")
-        return [f"{each.check}: {each.actual}" for each in wrong]
+        return [
+            *(f"{each.check}: {each.actual}" for each in wrong),
+            *await self._folder.hand_over(self._name),
+        ]
 
     async def _require_end(self) -> None:
         ended = await self._process.wait()
