@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -10,16 +11,19 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
+import psutil
 
 from engine.errors import HoldfastError
 from engine.hosts.base import OpenHost
 from engine.model.definitions import OptionValue, Source
-from engine.model.manifest import DatabaseFacts, Manifest
+from engine.model.manifest import DatabaseFacts, Manifest, compare
 from engine.model.secret import Secret
-from engine.sources.base import DatabaseSource
+from engine.sources.base import Database, DatabaseSource, Selection
+from engine.sources.mariadb.connection import hides_events
 from engine.sources.registry import open_source
 from tests.families.sources import drain
 from tests.servers.mariadb import KEEPER, PASSWORD, MariadbServer
+from tests.servers.sshd import Sshd
 
 NASTY = "a`b \"c' $(touch ran); `touch ran`\n-- &ü %"
 """A name of a database; one that ends in a space MariaDB does not take."""
@@ -138,3 +142,59 @@ def as_json(data: bytes) -> Any:
 def names(objects: Sequence[Any]) -> list[str]:
     """The names of tables or sequences."""
     return [each.name for each in objects]
+
+
+def cut_connections(sshd: Sshd) -> None:
+    """Kills what sshd started for its sessions, as a broken network would end them."""
+    for process in psutil.Process(sshd.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if process.name().startswith("sshd"):
+                process.kill()
+
+
+@asynccontextmanager
+async def opened_database(host: OpenHost, server: MariadbServer) -> AsyncIterator[Database]:
+    """The server, as root."""
+    async with (
+        opened_mariadb(host, server, user="root", password=None, all=True) as source,
+        source.database() as database,
+    ):
+        yield database
+
+
+async def dumped(host: OpenHost, server: MariadbServer, name: str) -> tuple[bytes, DatabaseFacts]:
+    """A backup of one database: its dump and what the manifest says of it."""
+    async with opened_mariadb(host, server, user="root", password=None, database=[name]) as source:
+        backup = await back_up(source)
+    assert backup.failures == {}
+    facts = backup.facts(name)
+    return backup.data[facts.path], facts
+
+
+async def load(database: Database, name: str, dump: bytes, selection: Selection | None = None) -> list[str]:
+    """Loads a dump in pieces that end anywhere."""
+    async with database.load(name, selection or Selection()) as stream:
+        for begin in range(0, len(dump), 7777):
+            await stream.write(dump[begin : begin + 7777])
+        return list(await stream.finish())
+
+
+def failed(facts: DatabaseFacts, actual: DatabaseFacts, *tables: str) -> list[str]:
+    """The checks that a restored database did not pass."""
+    return [f"{each.check}: {each.actual}" for each in compare(facts, actual, tables) if not each.passed]
+
+
+async def restored(host: OpenHost, server: MariadbServer, shop: str) -> str:
+    """A fresh copy of a database beside it, checked."""
+    dump, facts = await dumped(host, server, shop)
+    fresh = fresh_name("holdfast_fresh")
+    async with opened_database(host, server) as database:
+        await database.create(fresh, facts)
+        await load(database, fresh, dump)
+        assert failed(facts, await database.facts(fresh)) == []
+    return fresh
+
+
+def told(server: MariadbServer, name: str) -> str:
+    """A database's whole content, by its own dumper, without its name."""
+    return server.dump(name, with_events=not hides_events(name))

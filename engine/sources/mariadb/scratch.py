@@ -30,14 +30,14 @@ _SCRIPT = f"""
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec
 umask 077
 for t in mariadbd mariadb-install-db; do command -v $t >/dev/null 2>&1 || {{ echo "$t" >&2; exit {_MISSING}; }}; done
-mariadbd --no-defaults --version
+v=$(mariadbd --no-defaults --version) || exit {_FAILED}; echo "version=${{v#*Ver }}"
 s=; command -v setsid >/dev/null 2>&1 && s=setsid
-d=$(mktemp -d "${{TMPDIR:-/var/tmp}}/hf.XXXXXXXX") || exit {_NO_FOLDER}
-pid=
-clean() {{ trap "" HUP INT PIPE TERM; [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null; wait 2>/dev/null; cd /; $s sh -c 'for i in 1 2 3 4 5 6 7 8 9; do rm -rf "$1"; [ -e "$1" ] || exit 0; sleep 1; done' sh "$d"; }}
+pid= d=
+clean() {{ trap "" HUP INT PIPE TERM; [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null; wait 2>/dev/null; cd /; [ -z "$d" ] || $s sh -c 'for i in 1 2 3 4 5 6 7 8 9; do rm -rf "$1"; [ -e "$1" ] || exit 0; sleep 1; done' sh "$d"; }}
 tell() {{ grep -i -e error -e denied "$d/log" >&2 || tail -n 3 "$d/log" >&2; }}
 trap clean EXIT
 trap 'clean; exit 143' HUP INT PIPE TERM
+d=$(mktemp -d "${{TMPDIR:-/var/tmp}}/hf.XXXXXXXX") || exit {_NO_FOLDER}
 [ ${{#d}} -le 100 ] || {{ echo "the path $d is too long for a socket" >&2; exit {_NO_FOLDER}; }}
 mkdir "$d/data" "$d/tmp"
 u=
@@ -65,41 +65,47 @@ def serve_command(as_user: str | None) -> Command:
 @asynccontextmanager
 async def scratch(host: OpenHost, version: str, as_user: str | None) -> AsyncIterator[Database]:
     """See `base.DatabaseSource.scratch`. Raises on entering: ToolMissingError, SourceError; on leaving: SourceError where its folder stayed."""
-    folder = ""
+    said: dict[str, str] = {}
     try:
         async with host.start(serve_command(as_user)) as process:
             with suppress(TimeoutError):
                 async with asyncio.timeout(START_TIMEOUT_S):
-                    said = await _answers(host, process)
-                    folder = said["folder"]
-            if not folder:
+                    await _listen(host, process, version, said)
+            if "socket" not in said:
                 raise SourceError(
                     f"a scratch server on {host.name} was not ready within {START_TIMEOUT_S:g} seconds"
                 )
-            if version_numbers(said["version"]) < version_numbers(version):
-                raise SourceError(
-                    f"the backup was made with MariaDB {version}, and {host.name} has an older one: {said['version']}",
-                    hint="drill on a host with a server of that version",
-                )
+            # The empty secret: no option file is read, which might hold the live server's password.
             yield MariadbDatabase(
                 Connection(host, user="root", socket=said["socket"], as_user=as_user, secret=Secret(""))
             )
     finally:
-        if folder:
-            await _require_gone(host, folder, as_user)
+        if "folder" in said:
+            await _require_gone(host, said["folder"], as_user)
 
 
-async def _answers(host: OpenHost, process: Process) -> dict[str, str]:
-    """What the script tells until the server listens. Raises: ToolMissingError, SourceError."""
-    text = b""
-    while b"\nsocket=" not in text or not text.endswith(b"\n"):
+async def _listen(host: OpenHost, process: Process, version: str, said: dict[str, str]) -> None:
+    """Gathers what the script says, until the server listens. Raises: ToolMissingError, SourceError."""
+    rest = b""
+    while "socket" not in said:
         data = await process.read()
         if not data:
             await _raise_failed(host, process)
-        text += data
-    lines = text.decode(errors="replace").splitlines()
-    values = dict(line.split("=", 1) for line in lines[1:] if "=" in line)
-    return {"version": lines[0].partition("Ver ")[2] or lines[0], **values}
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            name, _equals, value = line.decode(errors="replace").partition("=")
+            said[name] = value
+            if name == "version":
+                _require_as_new(host, value, version)
+
+
+def _require_as_new(host: OpenHost, has: str, needed: str) -> None:
+    """Raises: SourceError where the host's server is older than the one that the backup was made with."""
+    if version_numbers(has) < version_numbers(needed):
+        raise SourceError(
+            f"the backup was made with MariaDB {needed}, and {host.name} has an older one: {has}",
+            hint="drill on a host with a server of that version",
+        )
 
 
 async def _raise_failed(host: OpenHost, process: Process) -> None:
