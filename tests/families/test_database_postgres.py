@@ -36,7 +36,6 @@ from tests.servers.sshd import Sshd
 from tests.servers.tools import missing
 
 pytestmark = pytest.mark.slow
-VERSION = "15.3 (Debian 15.3-0)"
 
 
 @pytest.fixture(params=["local", "ssh"])
@@ -192,7 +191,7 @@ async def test_a_row_that_is_refused_is_not_told(
 async def test_a_role_that_is_missing_fails_unless_owners_are_left_out(
     here: OpenHost, postgres: Postgres, database: Database
 ) -> None:
-    """A drill on a server without the roles still proves the content."""
+    """A drill on a server without the roles, or without the locale, still proves the content."""
     origin, name, role = make_shop(postgres), new_name(), new_name("role")
     postgres.psql(f"create role {role}; alter table customers owner to {role}", origin)
     read = await back_up(here, postgres, origin)
@@ -202,7 +201,7 @@ async def test_a_role_that_is_missing_fails_unless_owners_are_left_out(
     with pytest.raises(SourceError, match=f'role "{role}" does not exist'):
         await load(database, name, read.dump(origin))
     await database.drop(name)
-    await database.create(name, replace(facts, owner=role), is_owned=False)
+    await database.create(name, replace(facts, owner=role, collation="xx_XX.utf8"), is_owned=False)
     await load(database, name, read.dump(origin), Selection(is_owned=False))
     assert failed(compare(facts, await database.facts(name))) == []
 
@@ -434,7 +433,7 @@ async def test_a_scratch_server_takes_a_dump_and_leaves_nothing(
     name = new_name()
     async with (
         opened_postgres(here, postgres.options(all=True)) as source,
-        source.scratch(VERSION) as scratch,
+        source.scratch(postgres.version) as scratch,
         source.database() as live,
     ):
         identity = await scratch.identity()
@@ -451,6 +450,18 @@ async def test_a_scratch_server_takes_a_dump_and_leaves_nothing(
     assert processes_with(str(folder)) == []
 
 
+async def test_a_scratch_server_needs_no_root(sshd_with_guests: Sshd, postgres: Postgres) -> None:
+    """Whoever logs in runs it himself."""
+    async with (
+        opened(ssh_definition(sshd_with_guests, "guest")) as host,
+        opened_postgres(host, postgres.options(all=True)) as source,
+        source.scratch(postgres.version) as scratch,
+    ):
+        folder = Path((await scratch.identity()).split()[1]).parent
+        assert folder.stat().st_uid >= 1000
+    assert not folder.exists()
+
+
 async def test_a_scratch_server_dies_with_its_connection(
     start_sshd: Callable[..., Sshd],
     postgres: Postgres,
@@ -461,7 +472,7 @@ async def test_a_scratch_server_dies_with_its_connection(
         async with (
             opened(ssh_definition(server)) as host,
             opened_postgres(host, postgres.options(all=True)) as source,
-            source.scratch(VERSION) as scratch,
+            source.scratch(postgres.version) as scratch,
         ):
             folder = Path((await scratch.identity()).split()[1]).parent
             assert folder.exists()
@@ -479,7 +490,7 @@ async def test_a_scratch_server_ends_when_its_task_is_cancelled(here: OpenHost, 
         async with (
             asyncio.timeout(60) as deadline,
             opened_postgres(here, postgres.options(all=True)) as source,
-            source.scratch(VERSION) as scratch,
+            source.scratch(postgres.version) as scratch,
         ):
             folders.append(Path((await scratch.identity()).split()[1]).parent)
             deadline.reschedule(asyncio.get_running_loop().time())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import tarfile
 from collections.abc import AsyncIterator
@@ -64,7 +65,7 @@ async def test_any_damage_to_a_physical_copy_is_seen(here: OpenHost, other_postg
         data[:-1024],
         data[: len(data) // 2],
         data[: page - 512] + data[page + 512 :],
-        data.replace(b'"PostgreSQL-Backup-Manifest-Version": 1', b'"PostgreSQL-Backup-Manifest-Version": 2'),
+        data.replace(b'"Last-Modified"', b'"Last-modified"', 1),
         data[: data.rindex(b"backup_manifest\0")] + bytes(1024),
     ):
         with pytest.raises(IncompleteDumpError):
@@ -83,7 +84,7 @@ async def test_an_account_that_may_not_replicate_is_told(here: OpenHost, postgre
     """Not a copy without an end."""
     async with opened_postgres(here, postgres.options(physical=True) | {"user": "backup"}) as source:
         read = await read_backup(source)
-    assert "must be superuser or replication role" in str(read.errors["base.tar"])
+    assert re.search("replication role|WAL sender", str(read.errors["base.tar"]))
     assert set(read.errors) == {"base.tar", "manifest.json"}
 
 

@@ -70,7 +70,7 @@ async def test_a_backup_holds_roles_dumps_and_a_manifest_in_that_order(
     """The manifest comes last: it says what the others hold."""
     name, other = make_shop(postgres, NASTY_NAME), make_shop(postgres)
     async with opened_postgres(host, postgres.options(database=[name, other])) as source:
-        assert (await source.check())["server_version"].startswith(str(int(postgres.binaries.parts[-2])))
+        assert (await source.check())["server_version"] == postgres.version
         read = await read_backup(source)
     assert list(read.data) == [
         "globals.sql",
@@ -488,6 +488,19 @@ async def test_a_wrong_option_is_named(here: OpenHost, options: dict[str, Option
     with pytest.raises(ConfigurationError, match=words):
         async with opened_postgres(here, options):
             pass
+
+
+async def test_a_service_file_says_where_the_server_is(postgres: Postgres, tmp_path: Path) -> None:
+    """What administrators keep for their own psql serves us too."""
+    file = tmp_path / "services"
+    file.write_text(f"[shop]\nhost={postgres.directory}\nport={postgres.port}\nuser=postgres\n")
+    definition = Host("this", kind="local", options={"environment": [f"PGSERVICEFILE={file}"]})
+    name = make_shop(postgres)
+    async with (
+        opened(definition) as host,
+        opened_postgres(host, {"service": "shop", "database": [name]}) as source,
+    ):
+        assert (await read_backup(source)).errors == {}
 
 
 async def test_another_user_runs_the_client(sshd_with_guests: Sshd, postgres: Postgres) -> None:

@@ -77,6 +77,11 @@ class Postgres:
         """The data folder."""
         return self.directory / "data"
 
+    @property
+    def version(self) -> str:
+        """As the server says it."""
+        return self.psql("show server_version")
+
     def psql(self, statements: str, database: str = "postgres", user: str = "postgres") -> str:
         """What psql prints for the statements, as the superuser; fails the test where one of them fails."""
         quoted = database.replace("\\", "\\\\").replace("'", "\\'")
@@ -119,7 +124,9 @@ def _account() -> struct_passwd:
 
 
 def binaries() -> Path:
-    """The folder of the newest server that is installed."""
+    """The folder of the newest server that is installed, or what POSTGRES_BINARIES names: the tests run with any version."""
+    if given := os.environ.get("POSTGRES_BINARIES"):
+        return Path(given)
     require_tool("pg_ctlcluster")
     found = sorted(_BINARIES.glob("*/bin/postgres"), key=lambda path: float(path.parts[-3]))
     if not found:

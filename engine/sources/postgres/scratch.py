@@ -39,7 +39,8 @@ end() {
   trap '' HUP INT PIPE TERM
   [ -z "$server" ] || { kill -QUIT "$server"; wait "$server"; }
   cd /
-  [ -z "$folder" ] || rm -rf "$folder"
+  # In a session of its own, so that no signal for this one ends it half-way.
+  [ -z "$folder" ] || setsid rm -rf "$folder" || rm -rf "$folder"
 } >/dev/null 2>&1
 trap end EXIT
 trap 'exit 143' HUP INT PIPE TERM

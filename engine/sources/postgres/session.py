@@ -27,6 +27,7 @@ set statement_timeout = 0;
 set lock_timeout = '60s';
 set idle_in_transaction_session_timeout = 0;
 set row_security = off;
+select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout';
 """
 """Nobody else's functions are found before the server's own, and nothing is cut short or left out in silence."""
 

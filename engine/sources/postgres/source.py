@@ -44,7 +44,7 @@ class PostgresSource:
         is_all, is_schema_only = given.flag("all"), given.flag("schema_only")
         tables = given.texts("table")
         # Where nobody resolved it, as for grants, the commands still read one.
-        secret = secrets.get("secret") or (Secret("") if given.text("secret", "") else None)
+        secret = secrets.get("secret", Secret("") if given.text("secret", "") else None)
         self._connection = connection.parse(given, secret)
         self._host = container.inside(host, given.text("in_container", ""))
         self._is_physical = given.flag("physical")
