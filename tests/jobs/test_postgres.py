@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from engine.errors import LoginRefusedError
 from engine.model.definitions import OptionValue, Source
 from tests.families.postgres import NASTY_NAME, ROWS, make_shop, new_name
 from tests.jobs.world import World
 from tests.servers.postgres import PASSWORD, Postgres
+from tests.servers.sshd import STRANGER, Sshd
+from tests.servers.tools import missing, require_tool
 
 pytestmark = pytest.mark.slow
 
@@ -63,3 +67,24 @@ async def test_a_second_backup_of_what_did_not_change_adds_little(world: World, 
     postgres.psql("insert into sales select i, md5(i::text) from generate_series(1, 1000) i", name)
     second = (await world.backup("shop")).backups[0]
     assert second.added_bytes < first.added_bytes / 2
+
+
+async def test_the_printed_lines_are_enough_for_a_backup_as_the_databases_own_user(
+    world: World, start_sshd: Callable[..., Sshd], postgres: Postgres
+) -> None:
+    """Peer authentication through sudo, with the rules that were printed and no others."""
+    server = start_sshd()
+    if not server.has_guests:
+        missing("logging in as another user needs root and mount namespaces")
+    require_tool("sudo")
+    name = make_shop(postgres)
+    await world.add_storages("first")
+    await world.add_host(server, "db", STRANGER)
+    options = postgres.options(database=[name], as_user=postgres.account)
+    await world.engine.add_source(Source("shop", "postgres", "db", options))
+    with pytest.raises(LoginRefusedError):
+        await world.backup("shop")
+    grants = await world.engine.host_grants("db")
+    rules = "".join(f"{line}\n" for line in grants.splitlines() if " NOPASSWD: " in line)
+    (server.directory / "sudoers").write_text(rules, encoding="utf-8")
+    assert (await world.one_backup("shop")).size_bytes > 0
