@@ -12,7 +12,7 @@ import msgspec
 from engine.errors import HoldfastError
 from engine.hosts.base import OpenHost
 from engine.model.definitions import OptionValue, Source
-from engine.model.manifest import DatabaseFacts, Manifest
+from engine.model.manifest import CheckResult, DatabaseFacts, Manifest
 from engine.model.secret import Secret
 from engine.sources.base import Database, DatabaseSource, Selection
 from engine.sources.postgres.source import PostgresSource
@@ -132,3 +132,8 @@ async def load(
         for begin in range(0, len(data), 30_000):
             await stream.write(data[begin : begin + 30_000])
         return await stream.finish()
+
+
+def failed(checks: Sequence[CheckResult]) -> list[CheckResult]:
+    """Those that did not pass."""
+    return [check for check in checks if not check.passed]

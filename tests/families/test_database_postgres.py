@@ -6,24 +6,25 @@ import asyncio
 import contextlib
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from engine.errors import HoldfastError, SourceError, ToolMissingError, UnknownNameError, UsageError
+from engine.errors import HoldfastError, SourceError, UnknownNameError, UsageError
 from engine.hosts.base import OpenHost
 from engine.model.definitions import Host
-from engine.model.manifest import CheckResult, DatabaseFacts, compare
+from engine.model.manifest import DatabaseFacts, compare
 from engine.sources.base import Database, Selection
-from tests.families.hosts import opened, processes_with, ssh_definition, wait_until
+from tests.families.hosts import opened, ssh_definition, wait_until
 from tests.families.postgres import (
     NASTY_NAME,
     NASTY_TABLE,
     ROWS,
     Read,
     back_up,
+    failed,
     load,
     make_shop,
     new_name,
@@ -72,11 +73,6 @@ def shop(postgres: Postgres) -> tuple[DatabaseFacts, bytes]:
     name = make_shop(postgres)
     read = asyncio.run(take())
     return read.facts(name), read.dump(name)
-
-
-def failed(checks: Sequence[CheckResult]) -> list[CheckResult]:
-    """Those that did not pass."""
-    return [check for check in checks if not check.passed]
 
 
 async def test_a_restored_database_has_all_that_its_manifest_has(
@@ -282,6 +278,25 @@ async def test_a_swap_that_fails_leaves_the_live_database_as_it_was(
     assert {fresh, live} <= set(await database.names())
 
 
+async def test_a_swap_that_is_cancelled_leaves_no_closed_database(
+    postgres: Postgres, database: Database
+) -> None:
+    """Whoever presses ^C at the worst moment finds the live database open, under its name."""
+    live, fresh, aside = make_shop(postgres), make_shop(postgres), new_name("aside")
+    postgres.psql("begin; delete from shipping.orders; prepare transaction 'held too'", live)
+    is_open = f"select datallowconn from pg_database where datname = '{live}'"
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(60) as deadline, asyncio.TaskGroup() as group:
+            group.create_task(database.swap(fresh, live, aside))
+            while postgres.psql(is_open) == "t":  # noqa: ASYNC110 -- the server sets no event
+                await asyncio.sleep(0.01)
+            deadline.reschedule(asyncio.get_running_loop().time())
+            await asyncio.Event().wait()
+    await wait_until(lambda: postgres.psql(is_open) == "t", 20)
+    postgres.psql("rollback prepared 'held too'", live)
+    assert postgres.psql("select count(*) from shipping.orders", live) == str(ROWS)
+
+
 async def test_a_swap_with_a_name_that_is_taken_or_missing_is_refused(
     postgres: Postgres, database: Database
 ) -> None:
@@ -420,88 +435,3 @@ def _small_place(server: Postgres, name: str) -> Iterator[None]:
         server.psql(f"drop database if exists {name}")
         server.psql(f"drop tablespace if exists small_{name}")
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-# ---- throwaway servers
-
-
-async def test_a_scratch_server_takes_a_dump_and_leaves_nothing(
-    here: OpenHost, postgres: Postgres, shop: tuple[DatabaseFacts, bytes]
-) -> None:
-    """A drill needs no server but the host's own binaries; no port is opened, and no folder stays."""
-    facts, dump = shop
-    name = new_name()
-    async with (
-        opened_postgres(here, postgres.options(all=True)) as source,
-        source.scratch(postgres.version) as scratch,
-        source.database() as live,
-    ):
-        identity = await scratch.identity()
-        assert identity.split()[0] != (await live.identity()).split()[0]
-        await scratch.create(name, facts, is_owned=False)
-        await load(scratch, name, dump, Selection(is_owned=False))
-        assert failed(compare(facts, await scratch.facts(name))) == []
-        assert failed(await scratch.inspect(name)) == []
-        assert await scratch.query(name, "show listen_addresses") == ""
-        assert name not in await live.names()
-        folder = Path(identity.split()[1]).parent
-        assert folder.stat().st_mode & 0o077 == 0
-    assert not folder.exists()
-    assert processes_with(str(folder)) == []
-
-
-async def test_a_scratch_server_needs_no_root(sshd_with_guests: Sshd, postgres: Postgres) -> None:
-    """Whoever logs in runs it himself."""
-    async with (
-        opened(ssh_definition(sshd_with_guests, "guest")) as host,
-        opened_postgres(host, postgres.options(all=True)) as source,
-        source.scratch(postgres.version) as scratch,
-    ):
-        folder = Path((await scratch.identity()).split()[1]).parent
-        assert folder.stat().st_uid >= 1000
-    assert not folder.exists()
-
-
-async def test_a_scratch_server_dies_with_its_connection(
-    start_sshd: Callable[..., Sshd],
-    postgres: Postgres,
-) -> None:
-    """Nobody comes back to clean up after a drill whose machine was switched off."""
-    server = start_sshd()
-    with contextlib.suppress(HoldfastError):
-        async with (
-            opened(ssh_definition(server)) as host,
-            opened_postgres(host, postgres.options(all=True)) as source,
-            source.scratch(postgres.version) as scratch,
-        ):
-            folder = Path((await scratch.identity()).split()[1]).parent
-            assert folder.exists()
-            for process in server.processes():
-                if process.name() == "sshd":  # the connection, not what runs behind it
-                    process.kill()
-            await scratch.names()
-    await wait_until(lambda: not folder.exists() and processes_with(str(folder)) == [])
-
-
-async def test_a_scratch_server_ends_when_its_task_is_cancelled(here: OpenHost, postgres: Postgres) -> None:
-    """However long a drill takes, whoever presses ^C leaves nothing behind."""
-    folders: list[Path] = []
-    with contextlib.suppress(TimeoutError):
-        async with (
-            asyncio.timeout(60) as deadline,
-            opened_postgres(here, postgres.options(all=True)) as source,
-            source.scratch(postgres.version) as scratch,
-        ):
-            folders.append(Path((await scratch.identity()).split()[1]).parent)
-            deadline.reschedule(asyncio.get_running_loop().time())
-            await asyncio.Event().wait()
-    await wait_until(lambda: not folders[0].exists() and processes_with(str(folders[0])) == [])
-
-
-async def test_a_version_that_is_not_installed_is_named(here: OpenHost, postgres: Postgres) -> None:
-    """With what to install."""
-    async with opened_postgres(here, postgres.options(all=True)) as source:
-        with pytest.raises(ToolMissingError, match=r"no server of PostgreSQL 10\b") as caught:
-            async with source.scratch("10.23"):
-                pass
-    assert "postgresql-10" in str(caught.value.hint)
