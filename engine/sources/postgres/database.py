@@ -37,7 +37,11 @@ exec "$found" "$@"
 _HAS_AMCHECK = "select count(*) as count from pg_extension where extname = 'amcheck'"
 _NAMES = """
 select datname as name from pg_database
-where datallowconn and not datistemplate and datname <> 'postgres' and has_database_privilege(oid, 'connect') order by datname"""
+where datallowconn and not datistemplate and has_database_privilege(oid, 'connect')
+and (datname <> current_database() or exists (
+select from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p') and c.relpersistence <> 't'
+and n.nspname !~ '^pg_' and n.nspname <> 'information_schema')) order by datname"""
+"""The server's own database only where somebody keeps tables in it, as hosted ones do."""
 _INVALID_INDEXES = """
 select n.nspname || '.' || c.relname as name from pg_index x join pg_class c on c.oid = x.indexrelid
 join pg_namespace n on n.oid = c.relnamespace where not (x.indisvalid and x.indisready) and n.nspname !~ '^pg_' order by 1"""
@@ -144,7 +148,8 @@ class PostgresDatabase:
                 raise SourceError(f"{self._host.name} has a database {aside!a} already")
             if kept is None or live_oid is None or fresh_oid is None:
                 raise SourceError(f"{self._host.name} has no database {live if kept is None else fresh!a}")
-        command = session.command(self._connection, self._maintenance)
+        psql = session.command(self._connection, self._maintenance)
+        command = dataclasses.replace(psql, words=("sh", "-c", swap.TO_THE_END, "sh", *psql.words))
         text = swap.script(names, kept, (live_oid, fresh_oid))
         done = await self._host.run(
             command, input_bytes=text.encode("utf-8", "surrogateescape"), timeout_s=120

@@ -27,6 +27,10 @@ end $holdfast$;
 """
 """By number, not by name: no name can end the quoted text."""
 
+TO_THE_END = (
+    'trap \'\' HUP INT PIPE TERM; if command -v setsid >/dev/null 2>&1; then setsid "$@"; else "$@"; fi'
+)
+"""Runs psql so that it finishes what it was given whatever becomes of us: in a session of its own, deaf to signals."""
 PROPERTIES = """
 select d.oid::bigint as oid, pg_get_userbyid(d.datdba) as owner, d.datconnlimit as most, d.datallowconn as open,
 d.datacl is not null as has_grants, shobj_description(d.oid, 'pg_database') as comment from pg_database d where d.datname = {0}"""
