@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from engine.errors import CommandFailedError, LoginRefusedError, ToolMissingError
 from engine.model.entry import Entry
@@ -131,6 +131,15 @@ class Process(Protocol):
 
     async def wait(self) -> Exit:
         """Waits for the end, and says how it was. Callable again."""
+        ...
+
+
+@runtime_checkable
+class DirectProcess(Process, Protocol):
+    """A process whose output can be read into the caller's own memory, which spares a copy of everything."""
+
+    async def read_into(self, room: memoryview) -> int:
+        """As `read`, to the beginning of `room`, which is not empty; returns how many bytes came, 0 at the end. Raises: as `read`."""
         ...
 
 

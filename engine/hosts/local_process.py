@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from engine.errors import HostError
-from engine.hosts.base import Exit
+from engine.hosts.base import READ_BYTES, Exit
 from engine.hosts.script import KILL_AFTER_S, SHELL
 from engine.hosts.stderr import StandardError
 
@@ -67,12 +67,23 @@ class LocalProcess:
             try:
                 piece = os.read(self._output, LOCAL_READ_BYTES)
             except BlockingIOError:
-                await self._wait_ready(self._loop.add_reader, self._loop.remove_reader, self._output)
-                await self._gather()
+                await self._wait_output(self._output)
             else:
                 self._received_bytes += len(piece)
                 return piece
         return b""
+
+    async def read_into(self, room: memoryview) -> int:
+        """See `base.DirectProcess.read_into`."""
+        while self._output is not None:
+            try:
+                count = os.readv(self._output, (room[:READ_BYTES],))
+            except BlockingIOError:
+                await self._wait_output(self._output)
+            else:
+                self._received_bytes += count
+                return count
+        return 0
 
     async def write(self, data: bytes) -> None:
         """See `base.Process.write`."""
@@ -128,6 +139,10 @@ class LocalProcess:
         """Writes the secrets, which must fit the empty pipe at once."""
         if data and self._input is not None and os.write(self._input, data) != len(data):
             raise HostError("the secrets of a command are too long")
+
+    async def _wait_output(self, pipe: int) -> None:
+        await self._wait_ready(self._loop.add_reader, self._loop.remove_reader, pipe)
+        await self._gather()
 
     async def _gather(self) -> None:
         """Lets a pipe that was empty fill a little: find and tar write a few KiB at a time, and waking for each costs more than reading them."""

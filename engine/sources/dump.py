@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from engine.errors import ConnectionLostError, IncompleteDumpError
-from engine.hosts.base import Command, Exit, OpenHost, Process, require_success
+from engine.hosts.base import Command, DirectProcess, Exit, OpenHost, Process, require_success
 from engine.model.manifest import Manifest
 from engine.sources.base import ItemStream
 
@@ -42,7 +42,11 @@ class DumpItem:
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[ItemStream]:
         async with self.host.start(self.command) as process:
-            yield _DumpStream(self, process)
+            yield (
+                _DirectStream(self, process)
+                if isinstance(process, DirectProcess)
+                else _DumpStream(self, process)
+            )
 
 
 class _DumpStream:
@@ -70,6 +74,19 @@ class _DumpStream:
         if self._item.listen is not None:
             self._item.listen([line async for line in self._process.stderr_lines()])
         return warnings
+
+
+class _DirectStream(_DumpStream):
+    """See `base.DirectStream`."""
+
+    def __init__(self, item: DumpItem, process: DirectProcess) -> None:
+        super().__init__(item, process)
+        self._direct = process
+
+    async def read_into(self, room: memoryview) -> int:
+        count = await self._direct.read_into(room)
+        self._is_at_end = not count
+        return count
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from engine.errors import (
     ToolMissingError,
     UsageError,
 )
-from engine.hosts.base import Command, OpenHost
+from engine.hosts.base import Command, DirectProcess, OpenHost
 from engine.model.definitions import Host
 from engine.model.secret import Secret
 from tests.families.hosts import (
@@ -132,6 +132,17 @@ async def test_a_hundred_megabytes_arrive_unchanged(host: OpenHost, open_directo
             digest.update(piece)
         ended = await process.wait()
     assert (digest.digest(), ended.is_success) == (hashlib.sha256(data).digest(), True)
+
+
+async def test_output_can_be_read_into_memory_of_any_length(host: OpenHost) -> None:
+    """A dump goes straight to where it is cut into chunks."""
+    room, came = memoryview(bytearray(3 * MIB)), bytearray()
+    async with host.start(Command(("seq", "400000"))) as process:
+        assert isinstance(process, DirectProcess)
+        while count := await process.read_into(room[: 1 + len(came) % len(room)]):
+            came += room[:count]
+        assert (await process.wait()).is_success
+    assert came == b"".join(b"%d\n" % number for number in range(1, 400_001))
 
 
 async def test_a_loud_standard_error_does_not_stop_the_output(host: OpenHost) -> None:

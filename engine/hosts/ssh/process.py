@@ -94,15 +94,17 @@ class Session(asyncssh.SSHClientSession[bytes]):
 
     async def next_piece(self) -> bytes:
         """What lies ready, up to 1 MiB; empty at the end or after a loss: the caller looks which."""
-        while not self._unread.held_bytes:
-            if self._has_ended or self.is_closed:
-                return b""
-            self._news.clear()
-            await self._news.wait()
+        await self._wait_unread()
         piece = self._unread.take()
-        if self._is_paused and self._unread.held_bytes < HELD_BYTES / 2:
-            self._resume()
+        self._go_on()
         return piece
+
+    async def next_into(self, room: memoryview) -> int:
+        """As `next_piece`, but into `room`; returns how many bytes."""
+        await self._wait_unread()
+        count = self._unread.take_into(room)
+        self._go_on()
+        return count
 
     async def wait_writable(self) -> None:
         """Waits while the host does not read."""
@@ -111,6 +113,15 @@ class Session(asyncssh.SSHClientSession[bytes]):
     async def wait_closed(self) -> None:
         """Waits for the end of the channel."""
         await self._closed.wait()
+
+    async def _wait_unread(self) -> None:
+        while not self._unread.held_bytes and not self._has_ended and not self.is_closed:
+            self._news.clear()
+            await self._news.wait()
+
+    def _go_on(self) -> None:
+        if self._is_paused and self._unread.held_bytes < HELD_BYTES / 2:
+            self._resume()
 
     def _pause(self) -> None:
         if not self._is_paused and self.channel is not None:
@@ -143,6 +154,13 @@ class SshProcess:
         if not piece:
             self._require_connection()
         return piece
+
+    async def read_into(self, room: memoryview) -> int:
+        """See `base.DirectProcess.read_into`."""
+        count = await self._session.next_into(room[:READ_BYTES])
+        if not count:
+            self._require_connection()
+        return count
 
     async def write(self, data: bytes) -> None:
         """See `base.Process.write`."""

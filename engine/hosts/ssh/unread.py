@@ -13,12 +13,14 @@ FIRST_BYTES = 64 << 10
 class Unread:
     """A queue of bytes in blocks that are used again: many small pieces among the large ones of a backup would leave a heap full of holes."""
 
-    __slots__ = ("_blocks", "_end", "_spare", "held_bytes")
+    __slots__ = ("_begin", "_blocks", "_end", "_spare", "held_bytes")
 
     def __init__(self) -> None:
         self.held_bytes = 0
         self._blocks: deque[bytearray] = deque()
         self._spare: list[bytearray] = [bytearray(FIRST_BYTES)]
+        self._begin = 0
+        """Of what is left of the first block."""
         self._end = 0
         """Of what the last block holds."""
 
@@ -46,9 +48,28 @@ class Unread:
         """The next bytes, at most 1 MiB; empty where there are none."""
         if not self._blocks:
             return b""
-        block = self._blocks.popleft()
-        with memoryview(block) as view:
-            piece = bytes(view if self._blocks else view[: self._end])
-        self._spare.append(block)
-        self.held_bytes -= len(piece)
+        with memoryview(self._blocks[0]) as block:
+            piece = bytes(block[self._begin : len(block) if len(self._blocks) > 1 else self._end])
+        self._let_go(len(piece))
         return piece
+
+    def take_into(self, room: memoryview) -> int:
+        """Moves the next bytes to the beginning of `room`, as many as are there and fit; returns how many."""
+        filled = 0
+        while self._blocks and filled < len(room):
+            with memoryview(self._blocks[0]) as block:
+                end = len(block) if len(self._blocks) > 1 else self._end
+                end = min(end, self._begin + len(room) - filled)
+                count = end - self._begin
+                room[filled : filled + count] = block[self._begin : end]
+            self._let_go(count)
+            filled += count
+        return filled
+
+    def _let_go(self, count: int) -> None:
+        """The next bytes were taken: all of the first block that is left, or less."""
+        self.held_bytes -= count
+        self._begin += count
+        if not self.held_bytes or self._begin == len(self._blocks[0]):
+            self._spare.append(self._blocks.popleft())
+            self._begin = 0
