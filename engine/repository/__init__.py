@@ -5,8 +5,9 @@ packed_index.py and index_builder.py which blob lies where, for tens of millions
 blobs.py how reads are grouped.
 
 writer.py a session that feeds several repositories from one reading: lanes.py one repository each, packing.py from a blob to an open pack,
-chunk_workers.py threads for long streams, pool.py and pool_worker.py processes for small files (read_files.py where they are this
-machine's own), frames.py how one talks to them, slots.py the memory that packs come back in;
+streams.py from a stream to chunks, chunk_workers.py threads for these and shared_packs.py the packs that they fill, pool.py and pool_worker.py
+processes for small files, frames.py how one talks to them, slots.py the memory that packs come back in; read_files.py and read_long.py files
+of this machine;
 tree_writer.py and tree_parts.py a tree of files out of a listing, parents.py, folder_memory.py and wholeness.py what of it is as it was.
 
 reader.py choosing a snapshot, walking and listing it; patterns.py what find, include and exclude understand; find.py, diff.py across

@@ -33,8 +33,7 @@ class FileReader:
     def __init__(self) -> None:
         self._folder: bytes | None = None
         self._descriptor = -1
-        # Reading shall leave no trace; of another's file only root may ask for that.
-        self._flags = _FLAGS | os.O_NOATIME if os.geteuid() == 0 else _FLAGS
+        self._flags = open_flags()
 
     def __enter__(self) -> Self:
         return self
@@ -60,10 +59,10 @@ class FileReader:
             status = os.fstat(descriptor)
             is_as_listed = (
                 len(data) == size_bytes == status.st_size
-                and _instant(status.st_ctime_ns) == ctime
+                and instant(status.st_ctime_ns) == ctime
                 and stat.S_ISREG(status.st_mode)
             )
-            return Content(data, _xattrs(descriptor)) if is_as_listed else None
+            return Content(data, read_xattrs(descriptor)) if is_as_listed else None
         except OSError:
             return None
         finally:
@@ -81,12 +80,18 @@ class FileReader:
             self._descriptor = -1
 
 
-def _instant(nanoseconds: int) -> bytes:
-    """As find's %C@ prints it: seconds floored, a fraction of ten digits that counts up."""
+def open_flags() -> int:
+    """What a file is opened with. Reading shall leave no trace; of another's file only root may ask for that."""
+    return _FLAGS | os.O_NOATIME if os.geteuid() == 0 else _FLAGS
+
+
+def instant(nanoseconds: int) -> bytes:
+    """A time as find's %C@ prints it: seconds floored, a fraction of ten digits that counts up."""
     return b"%d.%09d0" % divmod(nanoseconds, 1_000_000_000)
 
 
-def _xattrs(descriptor: int) -> Xattrs:
+def read_xattrs(descriptor: int) -> Xattrs:
+    """The extended attributes of an open file; none where the file system knows of none. Raises: OSError."""
     try:
         names = os.listxattr(descriptor)
     except OSError as error:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 from engine.errors import HostileListingError
 from engine.events import Emit, Progress
-from engine.format.chunker import MIN_BYTES as SMALL_BYTES
 from engine.format.ids import digest
 from engine.format.tree import encode_tree, node_prefix, node_suffix
 from engine.model.entry import Entry, Failure, Fetched
@@ -27,6 +26,8 @@ from engine.scope import task_scope
 
 TELL_EVERY_BYTES = 4 << 20
 """Of a large file progress is told each time so much more was read."""
+HERE_BYTES = 64 << 20
+"""A longer file of this machine is read by the feed, so that progress is told on the way."""
 ENTRIES_AT_ONCE = 16_384
 """A directory with more entries is looked at in parts, and not remembered."""
 
@@ -485,8 +486,8 @@ class TreeWriter:
 
 
 def _is_plain(entry: Entry) -> bool:
-    """Whether it is a small file with one name: what a worker can read by itself."""
-    return entry.type == "f" and entry.links == 1 and entry.size <= SMALL_BYTES
+    """Whether it is a file with one name and not very long: what the session can read by itself."""
+    return entry.type == "f" and entry.links == 1 and entry.size <= HERE_BYTES
 
 
 def _name(entry: Entry) -> bytes:

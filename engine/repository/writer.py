@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from engine.clock import Clock
 from engine.errors import HoldfastError, InterruptedJobError
 from engine.events import Emit, ignore
 from engine.format.allocator import tune_allocator
-from engine.format.chunker import StreamChunker
+from engine.format.chunker import MIN_BYTES
 from engine.format.ids import BlobType, digest
 from engine.format.snapshot import Snapshot
 from engine.model.entry import Entry
@@ -32,7 +31,9 @@ from engine.repository.lanes import Lane, LaneStatistics
 from engine.repository.lock import HeldLock
 from engine.repository.packing import Loose, PackingOptions
 from engine.repository.parents import ParentTrees
+from engine.repository.read_long import LongFiles
 from engine.repository.repository import Repository
+from engine.repository.streams import ReadInto, Streams
 from engine.repository.tree_parts import Feed, FileKey, StreamResult, TreeResult
 from engine.repository.tree_writer import TreeWriter
 from engine.scope import task_scope
@@ -95,8 +96,9 @@ class WriteSession:
         self._seen_trees: set[bytes] = set()
         self._damaged_trees: set[bytes] = set()
         """Trees of the parent that the index knows and that cannot be read."""
-        self._seed = lanes[0].repository.chunker_seed
-        self._chunker = StreamChunker(self._seed)
+        seed = lanes[0].repository.chunker_seed
+        self._streams = Streams(workers, seed, self._begin_blob)
+        self._long = LongFiles(Streams(workers, seed, self._begin_blob))
 
     @property
     def statistics(self) -> Sequence[LaneStatistics]:
@@ -105,60 +107,28 @@ class WriteSession:
 
     async def save_stream(self, stream: AsyncIterator[bytes]) -> StreamResult:
         """Cuts, stores and counts a stream of any length. On return it is hashed and packed, not yet uploaded. Raises: what the stream raises."""
-        return await self._saved(self._fed(stream))
+        results: list[StreamResult] = []
+        await self._streams.put(stream, results.append)
+        return await self._stored(results)
 
-    async def save_read(self, read_into: Callable[[memoryview], Awaitable[int]]) -> StreamResult:
-        """As `save_stream`, of what `read_into` reads into the room that it is given: a few bytes or all of it, 0 at the end."""
-        return await self._saved(self._read(read_into))
+    async def save_read(self, read_into: ReadInto) -> StreamResult:
+        """As `save_stream`, of what is read straight into the session's memory."""
+        results: list[StreamResult] = []
+        await self._streams.put_read(read_into, results.append)
+        return await self._stored(results)
+
+    async def _stored(self, results: Sequence[StreamResult]) -> StreamResult:
+        await self._workers.wait_until(lambda: bool(results))
+        return results[0]
 
     async def put_stream(
         self, stream: AsyncIterator[bytes], receiver: Callable[[StreamResult], None]
     ) -> None:
-        """Reads a stream to its end, so that the next may follow while this one is still being stored.
+        """Reads a stream to its end, so that the next may follow while this one is still being stored. Raises: what the stream raises.
 
-        `receiver` is called on the event loop once all of it is hashed and packed, which may be before the return. Raises: what the stream raises.
+        `receiver` is called on the event loop once all of it is hashed and packed, which may be before the return.
         """
-        await self._put_chunks(self._fed(stream), receiver)
-
-    async def _fed(self, stream: AsyncIterator[bytes]) -> AsyncIterator[Sequence[memoryview]]:
-        async for piece in stream:
-            yield self._chunker.feed(piece)
-
-    async def _read(
-        self, read_into: Callable[[memoryview], Awaitable[int]]
-    ) -> AsyncIterator[Sequence[memoryview]]:
-        while True:
-            with self._chunker.buffer_for_read() as room:
-                count = await read_into(room)
-            if not count:
-                return
-            yield self._chunker.advance(count)
-
-    async def _saved(self, read: AsyncIterator[Sequence[memoryview]]) -> StreamResult:
-        results: list[StreamResult] = []
-        await self._put_chunks(read, results.append)
-        await self._workers.wait_until(lambda: bool(results))
-        return results[0]
-
-    async def _put_chunks(
-        self, read: AsyncIterator[Sequence[memoryview]], receiver: Callable[[StreamResult], None]
-    ) -> None:
-        """Stores the chunks that the chunker gives while `read` reads the stream, and what is left in it at the end."""
-        content = _Content(receiver)
-        try:
-            async for chunks in read:
-                for chunk in chunks:
-                    await self._submit_chunk(chunk, content)
-            for chunk in self._chunker.end():
-                await self._submit_chunk(chunk, content)
-        except BaseException:
-            self._chunker = StreamChunker(self._seed)  # half a stream is in the other one
-            raise
-        content.end()
-
-    async def _submit_chunk(self, chunk: memoryview, content: _Content) -> None:
-        self._begin_blob()
-        await self._workers.submit(chunk, "data", content.expect(len(chunk)))
+        await self._streams.put(stream, receiver)
 
     def put_small(self, data: bytes, token: Any, receiver: pool.Receiver) -> Awaitable[None] | None:
         """Stores what is one blob: not empty, at most 512 KiB. `receiver` is told tokens and ids on the event loop, in batches, soon.
@@ -190,16 +160,28 @@ class WriteSession:
         return self._start_pool is not None and self._few > FEW
 
     async def read_here(self, entries: Sequence[Entry], token: Any, receiver: pool.NodesReceiver) -> None:
-        """Has workers read and store small files of this machine; `receiver` is told later, in several parts, as `put_small` tells ids.
+        """Reads and stores files of this machine; `receiver` is told later, in several parts, as `put_small` tells ids.
 
-        Only after `can_read_here`. Waits while the workers are far behind.
+        Only after `can_read_here`. Waits while those who read are far behind.
         """
         self._begin_blob()
+        for entry in entries:
+            if entry.size > MIN_BYTES:
+                await self._long.put(entry, token, receiver)
+        entries = [entry for entry in entries if entry.size <= MIN_BYTES]
+        if not entries:
+            return
         if self._pool is None:
             assert self._start_pool is not None
             self._pool = await self._start_pool()
         for worker in self._pool.read(entries, token, receiver):
             await self._pool.make_room(worker)
+
+    async def help(self) -> None:
+        """What goes on beside the calls, for ever: a task of the session's own. Raises: what the workers raise, at once."""
+        async with task_scope() as group:
+            group.create_task(self._workers.watch())
+            group.create_task(self._long.run())
 
     async def save_tree_blob(self, data: bytes, tree_id: bytes | None = None) -> bytes:
         """Stores one tree, where a repository lacks it; returns its id."""
@@ -299,40 +281,6 @@ class WriteSession:
             await self._pool.make_room(worker)
 
 
-class _Content:
-    """What a stream consists of, as its chunks are done, in whatever order that is."""
-
-    __slots__ = ("_ids", "_is_whole", "_receiver", "_size_bytes", "_waiting")
-
-    def __init__(self, receiver: Callable[[StreamResult], None]) -> None:
-        self._receiver = receiver
-        self._ids: list[bytes] = []
-        self._size_bytes = 0
-        self._waiting = 0
-        self._is_whole = False
-
-    def expect(self, size_bytes: int) -> Callable[[bytes], None]:
-        """One more chunk; what is returned wants its id."""
-        self._ids.append(b"")
-        self._size_bytes += size_bytes
-        self._waiting += 1
-        return functools.partial(self._arrived, len(self._ids) - 1)
-
-    def end(self) -> None:
-        """There are no more."""
-        self._is_whole = True
-        self._tell()
-
-    def _arrived(self, number: int, blob_id: bytes) -> None:
-        self._ids[number] = blob_id
-        self._waiting -= 1
-        self._tell()
-
-    def _tell(self) -> None:
-        if self._is_whole and not self._waiting:
-            self._receiver(StreamResult(tuple(self._ids), self._size_bytes))
-
-
 @asynccontextmanager
 async def open_session(
     repositories: Sequence[tuple[Repository, HeldLock]],
@@ -357,7 +305,7 @@ async def open_session(
         workers = await stack.enter_async_context(chunk_workers.start(lanes, packing))
         starter = _PoolStarter(lanes, processes, packing, group, workers) if processes is not None else None
         session = WriteSession(lanes, workers, starter.start if starter is not None else None, emit)
-        watching = group.create_task(workers.watch())
+        helping = group.create_task(session.help())
         try:
             yield session
             await session.finish()
@@ -373,7 +321,7 @@ async def open_session(
             if starter is not None:
                 starter.give_back()
         finally:
-            watching.cancel()
+            helping.cancel()
             for lane in lanes:
                 lane.end()
             if starter is not None:
