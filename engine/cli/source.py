@@ -24,7 +24,8 @@ from engine.model.names import check_name
 _KINDS: Final = ("files", "sqlite", "postgres", "mariadb", "mysql", "redis", "mongodb", "command")
 _OPTIONS: Final = (
     "path", "exclude", "one_file_system", "run", "filename", "database", "all", "table", "schema_only", "physical",
-    "user", "secret", "socket", "db_host", "port", "service", "tls", "tls_ca", "uri_from", "as_user", "in_container",
+    "user", "secret", "socket", "db_host", "port", "service", "tls", "tls_ca", "uri_from", "oplog", "read_preference",
+    "as_user", "in_container",
 )  # fmt: skip
 _TLS: Final = ("disable", "require", "verify-ca", "verify-full")
 
@@ -70,6 +71,10 @@ def _declare_database(parser: Parser) -> None:
     group.add_argument("--tls", choices=_TLS, help="verify-full: certificate and name are checked")
     group.add_argument("--tls-ca", metavar="FILE", help="certificates that are trusted, a file of the host")
     group.add_argument("--uri-from", type=reference, metavar="REF", help="mongodb: where its URI is kept")
+    group.add_argument(
+        "--oplog", action="store_true", help="mongodb: a dump of one instant (replica sets alone)"
+    )
+    group.add_argument("--read-preference", metavar="MODE", help="mongodb: secondary, for one")
     group.add_argument("--as", dest="as_user", metavar="USER", help="run the client as this user of the host")
     group.add_argument(
         "--in-container", metavar="KIND:NAME", help="docker:NAME, podman:NAME or kubectl:NAMESPACE/POD"
