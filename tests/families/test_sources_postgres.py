@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import subprocess
 from collections.abc import AsyncIterator
@@ -273,14 +274,17 @@ async def test_a_wrong_password_fails_at_once_and_is_seen_nowhere(host: OpenHost
 async def test_the_password_is_in_no_command_line(host: OpenHost, postgres: Postgres) -> None:
     """Any user of the host sees every command line. In an environment it is only the client's own."""
     name = _make_big(postgres, 100_000)
+    # A secret that no other test has, whose processes run beside these.
+    secret, role = f"only-here-{os.urandom(8).hex()}", f"watched_{os.urandom(4).hex()}"
+    postgres.psql(f"create role {role} login password '{secret}'; grant pg_read_all_data to {role}")
     options: dict[str, OptionValue] = {
         "db_host": "127.0.0.1",
         "port": postgres.port,
-        "user": "backup",
+        "user": role,
         "database": [name],
     }
-    with Watcher(PASSWORD) as watcher:
-        async with opened_postgres(host, options, PASSWORD) as source:
+    with Watcher(secret) as watcher:
+        async with opened_postgres(host, options, secret) as source:
             read = await read_backup(source)
     assert read.errors == {}
     assert watcher.command_lines == set()
