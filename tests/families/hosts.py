@@ -105,6 +105,14 @@ def _process_directories() -> Iterator[Path]:
     return (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
 
 
+def cut_connections(sshd: Sshd) -> None:
+    """Kills what sshd started for its sessions, as a broken network would end them."""
+    for process in psutil.Process(sshd.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if process.name().startswith("sshd"):
+                process.kill()
+
+
 async def drain(process: Process) -> bytes:
     """All of standard output."""
     pieces = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -11,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
-import psutil
 
 from engine.errors import HoldfastError
 from engine.hosts.base import OpenHost
@@ -23,7 +21,6 @@ from engine.sources.mariadb.connection import hides_events
 from engine.sources.registry import open_source
 from tests.families.sources import drain
 from tests.servers.mariadb import KEEPER, PASSWORD, MariadbServer
-from tests.servers.sshd import Sshd
 
 NASTY = "a`b \"c' $(touch ran); `touch ran`\n-- &ü %"
 """A name of a database; one that ends in a space MariaDB does not take."""
@@ -142,14 +139,6 @@ def as_json(data: bytes) -> Any:
 def names(objects: Sequence[Any]) -> list[str]:
     """The names of tables or sequences."""
     return [each.name for each in objects]
-
-
-def cut_connections(sshd: Sshd) -> None:
-    """Kills what sshd started for its sessions, as a broken network would end them."""
-    for process in psutil.Process(sshd.pid).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if process.name().startswith("sshd"):
-                process.kill()
 
 
 @asynccontextmanager

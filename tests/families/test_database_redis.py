@@ -19,7 +19,7 @@ from engine.model.manifest import DatabaseFacts, Manifest, compare
 from engine.model.secret import Secret
 from engine.sources.base import Database, DatabaseSource, Selection
 from engine.sources.redis.source import RedisSource
-from tests.families.hosts import opened, processes_with, ssh_definition, wait_until
+from tests.families.hosts import cut_connections, opened, processes_with, ssh_definition, wait_until
 from tests.families.sources import Equipped, drain
 from tests.servers.redis import Redis
 from tests.servers.sshd import Sshd
@@ -161,11 +161,7 @@ async def test_a_scratch_server_ends_when_the_connection_is_lost(start_sshd: obj
             async with kept.scratch("7.0") as database:
                 folder = await folder_of(database)
                 await load(database, data)
-                # The connections alone: the commands are left to find out for themselves.
-                for process in server.processes():
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        if process.name().startswith("sshd"):
-                            process.kill()
+                cut_connections(server)
     await wait_until(lambda: not folder.exists() and not processes_with(str(folder)))
 
 

@@ -20,8 +20,8 @@ from engine.hosts.base import OpenHost
 from engine.model.definitions import Host
 from engine.model.manifest import compare
 from engine.sources.base import Selection
-from tests.families.hosts import opened, ssh_definition, wait_until
-from tests.families.mariadb import back_up, cut_connections, make_shop, opened_mariadb
+from tests.families.hosts import cut_connections, opened, ssh_definition, wait_until
+from tests.families.mariadb import back_up, make_shop, opened_mariadb
 from tests.servers.mariadb import MariadbServer
 from tests.servers.sshd import Sshd
 

@@ -14,7 +14,7 @@ from engine.hosts.base import OpenHost
 from engine.model.definitions import Host
 from engine.model.manifest import compare
 from engine.sources.base import Selection
-from tests.families.hosts import opened, processes_with, ssh_definition, wait_until
+from tests.families.hosts import cut_connections, opened, processes_with, ssh_definition, wait_until
 from tests.families.postgres import back_up, failed, load, make_shop, opened_postgres
 from tests.servers.postgres import Postgres
 from tests.servers.sshd import Sshd
@@ -79,9 +79,7 @@ async def test_a_scratch_server_dies_with_its_connection(
         ):
             folder = Path((await scratch.identity()).split()[1]).parent
             assert folder.exists()
-            for process in server.processes():
-                if process.name() == "sshd":  # the connection, not what runs behind it
-                    process.kill()
+            cut_connections(server)
             await scratch.names()
     await wait_until(lambda: not folder.exists() and processes_with(str(folder)) == [])
 

@@ -13,10 +13,9 @@ from engine.errors import HoldfastError, RefusedError, SourceError, UnknownNameE
 from engine.hosts.base import OpenHost
 from engine.model.definitions import Host
 from engine.sources.base import Database
-from tests.families.hosts import opened, ssh_definition, wait_until
+from tests.families.hosts import cut_connections, opened, ssh_definition, wait_until
 from tests.families.mariadb import (
     NASTY,
-    cut_connections,
     dumped,
     failed,
     fresh_name,

@@ -9,15 +9,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
-import msgspec
-
 from engine.errors import ConnectionLostError, HoldfastError, IncompleteDumpError, SourceError
 from engine.format.layout import encode_name
 from engine.hosts.base import Command, Exit, OpenHost, Process, require_started
 from engine.model.manifest import DatabaseFacts, Manifest, SequenceFacts
 from engine.model.secret import Secret
 from engine.scope import task_scope
+from engine.sources import dump
 from engine.sources.base import ItemStream
+from engine.sources.dump import MadeItem
 from engine.sources.postgres import facts, quoting, session, words
 from engine.sources.postgres.archive import ArchiveReader
 from engine.sources.postgres.connection import Connection
@@ -282,24 +282,13 @@ class _GlobalsStream:
         return said
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestItem:
-    """What the others learnt. See `base.Item`."""
+def manifest_item(wanted: Wanted, gathered: Gathered) -> MadeItem:
+    """What the others learnt: the last item. Opening it raises SourceError where no database could be dumped."""
 
-    wanted: Wanted
-    gathered: Gathered
-    path: str = "manifest.json"
-
-    def open(self) -> AbstractAsyncContextManager[ItemStream]:
-        """See `base.Item.open`."""
-        return self._open()
-
-    @asynccontextmanager
-    async def _open(self) -> AsyncIterator[ItemStream]:
-        gathered = self.gathered
+    async def make() -> Manifest:
         if gathered.server is None:
-            raise SourceError(f"no database of {self.wanted.host.name} could be dumped")
-        manifest = Manifest(
+            raise SourceError(f"no database of {wanted.host.name} could be dumped")
+        return Manifest(
             kind="postgres",
             taken_at=datetime.datetime.fromtimestamp(gathered.server.taken_s, datetime.UTC),
             server_version=gathered.server.version,
@@ -308,20 +297,7 @@ class ManifestItem:
             databases=gathered.databases,
             roles=gathered.roles,
             position=gathered.server.position,
-            scope="all" if self.wanted.has_rows else "schema",
+            scope="all" if wanted.has_rows else "schema",
         )
-        yield _ReadyStream(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
 
-
-class _ReadyStream:
-    """Bytes that are there already. See `base.ItemStream`."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    async def read(self) -> bytes:
-        data, self._data = self._data, b""
-        return data
-
-    async def judge(self) -> Sequence[str]:
-        return ()
+    return dump.manifest_item(make)

@@ -15,7 +15,7 @@ from engine.sources.base import Database, Item, Secrets, Traits, TreeFeed
 from engine.sources.options import Reader
 from engine.sources.postgres import connection, dumping, facts, grants, physical, scratch, session
 from engine.sources.postgres.database import PostgresDatabase
-from engine.sources.postgres.dumping import DumpItem, Gathered, GlobalsItem, ManifestItem, Wanted
+from engine.sources.postgres.dumping import DumpItem, Gathered, GlobalsItem, Wanted, manifest_item
 from engine.sources.postgres.facts import TableName
 from engine.sources.postgres.physical import BaseItem
 
@@ -129,7 +129,7 @@ class PostgresSource:
         """See `base.OpenSource.items`. Raises: SourceError, HostError."""
         gathered = Gathered()
         if self._is_physical:
-            return [BaseItem(self._wanted, MAINTENANCE, gathered), ManifestItem(self._wanted, gathered)]
+            return [BaseItem(self._wanted, MAINTENANCE, gathered), manifest_item(self._wanted, gathered)]
         async with self._asked() as asked:
             server = await facts.server(asked)
             gathered.roles = [row["name"] for row in await asked.rows(_ROLES)]
@@ -137,7 +137,7 @@ class PostgresSource:
         return [
             GlobalsItem(self._wanted, MAINTENANCE, server.has_passwords),
             *(DumpItem(self._wanted, name, gathered) for name in names),
-            ManifestItem(self._wanted, gathered),
+            manifest_item(self._wanted, gathered),
         ]
 
     def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
