@@ -35,6 +35,10 @@ class FilledPack:
     index_json: bytes
 
 
+COUNT_LIMIT: Final = 50_000
+"""So many blobs are a pack, however short they are: as many as an index file is written at."""
+
+
 class PackBuffer:
     """One pack of blobs of one type for one repository. For one thread."""
 
@@ -50,9 +54,14 @@ class PackBuffer:
         self._hash = hashlib.sha256()
 
     @property
+    def count(self) -> int:
+        """Blobs so far."""
+        return len(self._entries)
+
+    @property
     def is_full(self) -> bool:
         """Whether it is time to finish."""
-        return self._offset >= self._pack_bytes or len(self._entries) >= pack.COUNT_LIMIT
+        return self._offset >= self._pack_bytes or len(self._entries) >= COUNT_LIMIT
 
     def add(self, blobs: Sequence[Prepared], *, is_verified: bool) -> int:
         """Seals blobs until the pack is full; returns how many. Verified, what was sealed is opened where it lies and compared.
@@ -78,7 +87,7 @@ class PackBuffer:
 
     def _fitting(self, blobs: Sequence[Prepared]) -> int:
         """How many of these it takes until the pack is full: at least one."""
-        room = min(len(blobs), pack.COUNT_LIMIT - len(self._entries))
+        room = min(len(blobs), COUNT_LIMIT - len(self._entries))
         offset = self._offset
         for count in range(room):
             offset += OVERHEAD_BYTES + len(blobs[count].payload)

@@ -33,6 +33,8 @@ RESULT, NODES, PACK, LOOSE, FLUSHED, ERROR = b"R", b"T", b"P", b"L", b"D", b"E"
 
 LONGEST_BYTES = 1 << 20
 """A payload up to this goes into the open pack."""
+LOOSE_LIMIT = 5_000
+"""Blobs of an open pack that are worth being merged with those of the other workers."""
 GROUP_BYTES = 192 << 10
 """So much is read, hashed, compressed, sealed and verified step by step."""
 _PATH, _SIZE, _CTIME = map(Entry._fields.index, ("path", "size", "ctime"))
@@ -195,8 +197,12 @@ class _Packer:
         self._send_loose([(blob.id, len(sealed), blob.uncompressed_length)], [sealed])
 
     def send_loose(self) -> None:
-        """Sends what is in the open pack."""
+        """Sends what is in the open pack: as a pack where it holds many blobs, for each of them is half a kilobyte to whoever merges them."""
         if self._buffer is None:
+            return
+        if self._buffer.count >= LOOSE_LIMIT:
+            self._send(self._buffer.finish())
+            self._buffer = None
             return
         taken = self._buffer.take()
         blobs = [(entry.id, entry.length, entry.uncompressed_length) for entry, _ in taken]

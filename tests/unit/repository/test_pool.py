@@ -7,14 +7,15 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from engine.errors import HoldfastError, RepositoryError
 from engine.model.entry import Fetched
-from engine.repository import lock, pool, writer
-from engine.repository.packing import PackingOptions
+from engine.repository import lock, pool, pool_worker, writer
+from engine.repository.packing import Loose, PackingOptions, merge_loose
 from engine.repository.repository import Repository
 from engine.repository.writer import Parent
 from engine.scope import task_scope
@@ -88,6 +89,26 @@ async def test_equal_files_are_stored_once(processes: pool.Processes) -> None:
         await writing.save_tree(MadeFeed(made), None)
         await writing.flush()
         assert writing.statistics[0].data_blobs <= len(MANY) + 1
+
+
+async def test_many_tiny_files_fill_packs_by_their_number(
+    processes: pool.Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million files of a few bytes fill no pack by their length, and merging what is loose would take half a kilobyte for each."""
+    merged: list[int] = []
+
+    def counted(loose: Sequence[Loose], *how: Any) -> Any:
+        merged.append(len(loose))
+        return merge_loose(loose, *how)
+
+    monkeypatch.setattr("engine.repository.lanes.merge_loose", counted)
+    opened = await make(MemoryStorage())
+    made = directories(*files(2 * pool_worker.LOOSE_LIMIT + 1_000, size_bytes=9))
+    async with session(opened, processes=processes) as writing:
+        await writing.save_tree(MadeFeed(made, batch=2_000), None)
+        await writing.flush()
+        assert writing.statistics[0].data_blobs > 2 * pool_worker.LOOSE_LIMIT
+    assert max(merged) < pool_worker.LOOSE_LIMIT
 
 
 async def test_what_threads_stored_before_the_processes_came_is_not_stored_again(
