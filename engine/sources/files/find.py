@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from engine.errors import PathMissingError, SourceError
-from engine.hosts.base import Command, OpenHost, require_started
+from engine.hosts.base import Command, Completed, OpenHost, require_started
 from engine.model.entry import Entry, Failure
 from engine.sources.files import messages
 from engine.sources.files.excludes import Excludes
@@ -69,23 +69,39 @@ async def existing_roots(host: OpenHost, request: Request, journal: Journal) -> 
     return tuple(root for root in request.roots if root in found)
 
 
-async def list_ancestors(host: OpenHost, roots: Sequence[bytes], owners: Owners) -> dict[bytes, list[Entry]]:
-    """For each root (without its leading slash) the entries of the directories that lead to it, links followed. Raises: SourceError, HostError."""
-    above = ancestors(roots)
-    wanted = [path for paths in above.values() for path in paths]
+def ancestor_paths(roots: Sequence[bytes]) -> list[bytes]:
+    """The directories that lead to the roots, each once, outer ones first."""
+    return [path for paths in ancestors(roots).values() for path in paths]
+
+
+async def ask_ancestors(host: OpenHost, roots: Sequence[bytes]) -> Completed | None:
+    """What find says of the directories that lead to the roots; None where there are none. Raises: HostError."""
+    wanted = ancestor_paths(roots)
     if not wanted:
+        return None
+    return await host.run(ancestors_command(wanted), limit_bytes=16 << 20, timeout_s=_CHECK_TIMEOUT_S)
+
+
+async def list_ancestors(
+    host: OpenHost, request: Request, roots: Sequence[bytes], owners: Owners, asked: Completed | None
+) -> dict[bytes, list[Entry]]:
+    """For each root that is there (without its leading slash) the entries of the directories that lead to it, links followed.
+
+    `asked` is what `ask_ancestors` gave for the roots of the request. Raises: SourceError, HostError.
+    """
+    if asked is None:
         return {}
-    command = ancestors_command(wanted)
-    ended = await host.run(command, limit_bytes=16 << 20, timeout_s=_CHECK_TIMEOUT_S)
-    require_started(host.name, command, ended.exit)
+    wanted = ancestor_paths(request.roots)
+    require_started(host.name, ancestors_command(wanted), asked.exit)
     parser = ListingParser(wanted, owners)
-    entries = await _named(host, parser.feed(ended.stdout), parser, owners)
-    found = {entry.path: entry for entry in entries if entry.type == "d"}
+    entries = await _named(host, parser.feed(asked.stdout), parser, owners)
     parser.end()
-    lost = [path for path in wanted if path[1:] not in found]
+    found = {entry.path: entry for entry in entries if entry.type == "d"}
+    above = ancestors(roots)
+    lost = [path for paths in above.values() for path in paths if path[1:] not in found]
     if lost:
         raise SourceError(
-            f"{lost[0].decode(errors='backslashreplace')} on {host.name} is no directory: {_last(ended.exit.stderr)}"
+            f"{lost[0].decode(errors='backslashreplace')} on {host.name} is no directory: {_last(asked.exit.stderr)}"
         )
     return {root[1:]: [found[path[1:]] for path in paths] for root, paths in above.items() if paths}
 
@@ -97,15 +113,14 @@ class FindLister:
         self,
         host: OpenHost,
         request: Request,
-        roots: Sequence[bytes],
         journal: Journal,
         owners: Owners,
     ) -> None:
-        """Does nothing yet: see `start`."""
-        self._tool = RunningTool(host, listing_command(request, roots), messages.parse_find, journal)
+        """Does nothing yet: see `start`. A root that is not there is named as find names it."""
+        self._tool = RunningTool(host, listing_command(request, request.roots), messages.parse_find, journal)
         self._host = host
         self._owners = owners
-        self._parser = ListingParser(roots, owners)
+        self._parser = ListingParser(request.roots, owners)
         self._excludes = Excludes(request.excludes)
 
     def start(self, group: asyncio.TaskGroup) -> None:

@@ -11,12 +11,13 @@ from engine.errors import SourceError
 from engine.hosts.base import Command, Facts, FileAccess, OpenHost
 from engine.model.definitions import Source
 from engine.model.entry import Entry, Failure, Fetched
+from engine.scope import task_scope
 from engine.sources.base import Item, Secrets, Traits, TreeFeed
 from engine.sources.files import find, owners, walk
 from engine.sources.files.excludes import Excludes, find_words
 from engine.sources.files.journal import Journal
 from engine.sources.files.owners import Owners
-from engine.sources.files.roots import Request, ancestors, normalise
+from engine.sources.files.roots import Request, normalise
 from engine.sources.files.tar import COMMAND as TAR
 from engine.sources.files.tar import TarFetcher
 from engine.sources.options import Reader
@@ -87,7 +88,7 @@ class FilesSource:
         found: list[Command] = []
         if facts.has_gnu_find:
             roots = self._request.roots
-            above = sorted({path for paths in ancestors(roots).values() for path in paths})
+            above = find.ancestor_paths(roots)
             found += [find.roots_command(roots), find.listing_command(self._request, roots), owners.ALL]
             found += [find.ancestors_command(above)] if above else []
         if facts.has_gnu_tar:
@@ -149,13 +150,15 @@ class _Feed:
             journal.warn(_fall_back(host, facts))
         lister: _Lister
         if files is None or facts.has_gnu_find:
-            roots = await find.existing_roots(host, request, journal)
             names = Owners()
-            finder = find.FindLister(host, request, roots, journal, names)
+            lister = finder = find.FindLister(host, request, journal, names)
             finder.start(group)
-            await names.load(host)
-            above = await find.list_ancestors(host, roots, names)
-            lister = finder
+            # All at the same time: on many hosts it is the login shell that takes longest, a tenth of a second for each command.
+            async with task_scope() as asking:
+                asking.create_task(names.load(host))
+                asked = asking.create_task(find.ask_ancestors(host, request.roots))
+                roots = await find.existing_roots(host, request, journal)
+            above = await find.list_ancestors(host, request, roots, names, asked.result())
         else:
             roots = await walk.existing_roots(files, request, journal)
             above = await walk.list_ancestors(files, roots)
