@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from typing import Protocol, cast
 
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, HoldfastError
 from engine.hosts.base import HostKey, OpenHost, ResolveSecret
-from engine.model.definitions import LOCAL_HOST, Host
+from engine.model.definitions import Host
 
 MEMBERS = {"local": "engine.hosts.local:LocalHost", "ssh": "engine.hosts.ssh.host:SshHost"}
 """Kind to "module:Class", imported at the first use: asyncssh alone costs 0.4 s."""
@@ -70,20 +71,34 @@ class HostPool:
         self._stack = stack
         self._hosts: dict[str, OpenHost] = {}
         self._opening: dict[str, asyncio.Lock] = {}
+        self._failures: dict[str, HoldfastError] = {}
+
+    async def prepare(self, definition: Host) -> None:
+        """Opens the host and asks what it is, for a caller who has other things to wait for.
+
+        What goes wrong is told to the next who asks for the host, so that nobody knocks twice at a door that does not open.
+        """
+        try:
+            # In a thread, because importing asyncssh takes a tenth of a second, in which others would stand still.
+            await asyncio.to_thread(_member, definition.kind)
+            host = await self.host(definition)
+        except HoldfastError as error:
+            self._failures[definition.name] = error
+            return
+        with contextlib.suppress(HoldfastError):
+            await host.facts()
 
     async def host(self, definition: Host) -> OpenHost:
         """The open host of this definition. It is closed with the pool. Raises: as `open_host`."""
         async with self._opening.setdefault(definition.name, asyncio.Lock()):
+            if failure := self._failures.pop(definition.name, None):
+                raise failure
             if definition.name not in self._hosts:
                 opening = open_host(
                     definition, resolve_secret=self._resolve_secret, environment=self._environment
                 )
                 self._hosts[definition.name] = await self._stack.enter_async_context(opening)
             return self._hosts[definition.name]
-
-    async def this_machine(self) -> OpenHost:
-        """This machine."""
-        return await self.host(Host(LOCAL_HOST, kind="local"))
 
 
 @asynccontextmanager

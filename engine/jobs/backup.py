@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -53,7 +52,8 @@ async def run(context: JobContext, request: BackupRequest) -> BackupResult:
         processes = await stack.enter_async_context(Processes.start(is_early=is_early))
         pool = await stack.enter_async_context(hosts.open_pool(resolve_secret=context.secrets))
         async with task_scope() as early:
-            early.create_task(_ask_this_machine(pool, work))
+            # While keys are derived and locks waited for. Only the first: other hosts would have to wait while its source is read.
+            early.create_task(pool.prepare(work[0].host))
             opened = await stack.enter_async_context(
                 open_repositories(context, storages, is_exclusive=False, limits=request.limits)
             )
@@ -70,13 +70,6 @@ async def run(context: JobContext, request: BackupRequest) -> BackupResult:
     if errors and len(errors) == len(work):
         raise errors[0]
     return BackupResult(context.job_id, _overall(results), tuple(results))
-
-
-async def _ask_this_machine(pool: HostPool, work: Sequence[_Work]) -> None:
-    """Finds out what this machine has while keys are derived: it takes a tenth of a second. What fails is told where it is needed."""
-    if any(each.source.host == LOCAL_HOST for each in work):
-        with contextlib.suppress(HoldfastError):
-            await (await pool.this_machine()).facts()
 
 
 async def chosen_storages(context: JobContext, names: Sequence[str]) -> list[definitions.Storage]:

@@ -80,8 +80,19 @@ def test_an_unknown_kind_of_host_is_refused() -> None:
 
 async def test_a_pool_opens_a_host_once() -> None:
     """All sources of a job share one connection."""
+    this = Host("localhost", kind="local")
     async with registry.open_pool(resolve_secret=resolve_secret) as pool:
-        assert await pool.this_machine() is await pool.host(Host("localhost", kind="local"))
+        await pool.prepare(this)
+        assert await pool.host(this) is await pool.host(this)
+
+
+async def test_a_host_that_could_not_be_prepared_says_why_when_it_is_asked_for() -> None:
+    """A job must not try twice what takes until a timeout, or count as two failed logins."""
+    unknown = Host("x", kind="telnet")
+    async with registry.open_pool(resolve_secret=resolve_secret) as pool:
+        await pool.prepare(unknown)
+        with pytest.raises(ConfigurationError, match="no kind of host named telnet"):
+            await pool.host(unknown)
 
 
 async def test_our_own_environment_stays_with_us(monkeypatch: pytest.MonkeyPatch) -> None:
