@@ -122,6 +122,24 @@ async def test_the_listing_is_a_walk_with_all_that_leads_to_the_roots(host: Open
     assert inner == ["a", "a/x", "a/x/1", "a/y", "a/y/2", "a-b", "a-b/4", "b", "b/3"]
 
 
+async def test_a_link_that_leads_to_a_root_stands_as_a_directory(host: OpenHost, tmp_path: Path) -> None:
+    """/var/run is one on most hosts: what lies below it is backed up where people look for it."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "file").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("real")
+    path = os.fsencode(tmp_path / "link").lstrip(b"/")
+    async with (
+        opened_source(host, "files", path=[str(tmp_path / "link" / "file")]) as source,
+        source.tree() as feed,
+    ):
+        listed = {entry.path: entry.type async for batch in feed.entries() for entry in batch}
+        await feed.want(list(listed))
+        await feed.end_of_wants()
+        came = {fetched.path: fetched.type async for batch in feed.contents() for fetched in batch}
+    assert (listed[path], came[path]) == ("d", "d")
+    assert came.keys() == listed.keys()
+
+
 async def test_contents_come_in_the_order_of_the_wants(host: OpenHost, nasty: Path) -> None:
     """The writer pairs them with its own list."""
     read = await read_tree(host, path=[str(nasty)])

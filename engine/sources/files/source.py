@@ -136,6 +136,7 @@ class _Feed:
         self._lister = lister
         self._fetcher = fetcher
         self._above = dict(above)
+        self._leading = {entry.path for entries in above.values() for entry in entries}
 
     @classmethod
     async def begin(
@@ -183,9 +184,10 @@ class _Feed:
         """See `base.TreeFeed.end_of_wants`."""
         await self._fetcher.end_of_wants()
 
-    def contents(self) -> AsyncIterator[Sequence[Fetched]]:
+    async def contents(self) -> AsyncIterator[Sequence[Fetched]]:
         """See `base.TreeFeed.contents`."""
-        return self._fetcher.contents()
+        async for batch in self._fetcher.contents():
+            yield self._followed(batch) if any(each.type == "l" for each in batch) else batch
 
     def failures(self) -> Sequence[Failure]:
         """See `base.TreeFeed.failures`."""
@@ -199,6 +201,13 @@ class _Feed:
         """Ends what still runs on the host."""
         self._lister.cancel()
         self._fetcher.cancel()
+
+    def _followed(self, batch: Sequence[Fetched]) -> Sequence[Fetched]:
+        """The batch, where a link that leads to a root is the directory that it was listed as, without the link's own attributes."""
+        return [
+            each._replace(type="d", xattrs=()) if each.type == "l" and each.path in self._leading else each
+            for each in batch
+        ]
 
     def _with_ancestors(self, batch: Sequence[Entry]) -> Sequence[Entry]:
         """The batch, with the directories that lead to a root ahead of it."""
