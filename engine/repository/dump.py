@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from engine.errors import DamagedError, ObjectMissingError, RestoreError, ShortReadError
+from engine.errors import DamagedError, HoldfastError, ObjectMissingError, RestoreError, ShortReadError
 from engine.format.allocator import tune_allocator
 from engine.format.crypto import OVERHEAD_BYTES
 from engine.format.snapshot import Snapshot
@@ -167,7 +167,7 @@ class _Pump:
         self._write = write
         local = repository.storage.traits.local_path
         self._local = Path(local) if local is not None else None
-        self._ahead: deque[tuple[int, asyncio.Task[list[bytes]]]] = deque()
+        self._ahead: deque[tuple[int, asyncio.Task[list[bytes] | HoldfastError]]] = deque()
         self._ahead_bytes = 0
         self._written = 0
 
@@ -186,16 +186,25 @@ class _Pump:
     async def _send(self, group: _Group) -> None:
         while self._ahead and self._ahead_bytes + group.plain_bytes > AHEAD_BYTES and len(self._ahead) > 2:
             await self._write_next()
-        self._ahead.append((group.plain_bytes, self._tasks.create_task(self._load(group))))
+        self._ahead.append((group.plain_bytes, self._tasks.create_task(self._try_load(group))))
         self._ahead_bytes += group.plain_bytes
 
     async def _write_next(self) -> None:
         size, task = self._ahead.popleft()
         pieces = await task
+        if isinstance(pieces, HoldfastError):
+            raise pieces
         self._ahead_bytes -= size
         for piece in pieces:
             self._written += len(piece)
             await self._write(piece)
+
+    async def _try_load(self, group: _Group) -> list[bytes] | HoldfastError:
+        """As `_load`; an error waits for its turn, so that all that comes before it is written."""
+        try:
+            return await self._load(group)
+        except HoldfastError as error:
+            return error
 
     async def _load(self, group: _Group) -> list[bytes]:
         """What the group stands for, small pieces joined."""
