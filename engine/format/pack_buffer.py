@@ -105,10 +105,9 @@ class PackBuffer:
         json = encode_pack(pack_id, pack.decode_header(header))
         return FilledPack(pack_id, self._offset, trailer, header, len(self._entries), self._plain_bytes, json)
 
-    def take(self) -> list[tuple[pack.BlobEntry, memoryview]]:
-        """Instead of `finish`: each blob with its place, and where it lies."""
-        entries, memory = pack.decode_header(b"".join(self._entries)), self._memory
-        return [(entry, memory[entry.offset : entry.offset + entry.length]) for entry in entries]
+    def take(self) -> list[pack.BlobEntry]:
+        """Instead of `finish`: what was sealed, and where in the memory it lies."""
+        return pack.decode_header(b"".join(self._entries))
 
 
 def room_bytes(pack_bytes: int, longest_bytes: int) -> int:

@@ -9,7 +9,7 @@
 | worker | nodes | their nodes in order; an empty one where the file is not as it was listed |
 | worker | pack | a full pack for a lane, and the slot of shared memory that it lies in (slots.py) |
 | us | flush | no more for now |
-| worker | loose, flushed | what filled no pack; then the end |
+| worker | loose, flushed | what filled no pack, and the slot that it lies in; then the end |
 
 Files of one size always go to the same worker unless it lags far behind: equal files have equal sizes, so that within one run they meet
 the same worker's memory and are stored once.
@@ -114,9 +114,11 @@ class _Worker:
 
     def __init__(self, channel: Channel, lanes: Sequence[Lane], slots: Slots) -> None:
         self.channel = channel
-        self.slots = slots
+        self._slots = slots
         self.backlog_bytes = 0
         self.loose: list[list[Loose]] = [[] for _ in lanes]
+        self.loose_slots: list[int] = []
+        """Where they lie."""
         self.is_flushed = asyncio.Event()
         self.has_room = asyncio.Event()
         self.has_room.set()
@@ -194,12 +196,12 @@ class _Worker:
                     _raise_error(frame.header)
 
     def _pack(self, header: Any) -> Pack:
-        blobs, trailer = self.slots.view(header["slot"], header["blobs_bytes"]), header["trailer"]
+        blobs, trailer = self._slots.view(header["slot"], header["blobs_bytes"]), header["trailer"]
         size_bytes = len(blobs) + len(trailer)
         entries = UniformEntries(
             header["type"], header["header"], header["count"], header["plain_bytes"], size_bytes
         )
-        free = functools.partial(self.slots.free, header["slot"])
+        free = functools.partial(self._slots.free, header["slot"])
         return Pack(header["id"], [blobs, trailer], size_bytes, entries, header["index_json"], free)
 
     def _take_result(self, frame: Frame) -> None:
@@ -210,11 +212,15 @@ class _Worker:
         batch.take(frame)
 
     def _take_loose(self, frame: Frame) -> None:
+        slot, blobs = frame.header["slot"], frame.header["blobs"]
         view = memoryview(frame.body)
+        if slot >= 0:
+            view = self._slots.view(slot, sum(length for _, length, _ in blobs))
+            self.loose_slots.append(slot)
         begin = 0
         blob_type = frame.header["type"]
-        for blob_id, length, uncompressed_length in frame.header["blobs"]:
-            sealed = bytes(view[begin : begin + length])
+        for blob_id, length, uncompressed_length in blobs:
+            sealed = view[begin : begin + length]
             self.loose[frame.header["lane"]].append(Loose(blob_type, blob_id, sealed, uncompressed_length))
             begin += length
 
@@ -222,8 +228,9 @@ class _Worker:
 class Pool:
     """The workers, ready. Made by `open_pool`."""
 
-    def __init__(self, workers: Sequence[_Worker]) -> None:
+    def __init__(self, workers: Sequence[_Worker], slots: Slots) -> None:
         self._workers = workers
+        self._slots = slots
         self._listeners: list[asyncio.Task[None]] = []
 
     def listen(self, group: asyncio.TaskGroup) -> None:
@@ -234,8 +241,7 @@ class Pool:
         """Stops listening, and lets go of the shared memory. After `drain` the workers have nothing more to say, and their channels can serve another pool."""
         for listener in self._listeners:
             listener.cancel()
-        for worker in self._workers:
-            worker.slots.close()
+        self._slots.close()
 
     def put(self, blob_type: BlobType, data: bytes, token: Any, receiver: Receiver) -> _Worker | None:
         """Takes one small blob. `receiver` is told its id with its token, on the event loop, once its batch is stored.
@@ -270,7 +276,7 @@ class Pool:
             await worker.send(is_all=True)
 
     async def drain(self, lanes: int) -> list[list[Loose]]:
-        """Waits until all is done; gives, for each lane, the blobs that filled no pack."""
+        """Waits until all is done; gives, for each lane, the blobs that filled no pack. They are to be read until `release`."""
         await self.nudge()
         async with task_scope() as group:
             for worker in self._workers:
@@ -281,6 +287,13 @@ class Pool:
                 loose[lane].extend(blobs)
                 worker.loose[lane] = []
         return loose
+
+    def release(self) -> None:
+        """What `drain` gave is stored, or given up."""
+        for worker in self._workers:
+            for slot in worker.loose_slots:
+                self._slots.free(slot)
+            worker.loose_slots.clear()
 
 
 async def open_pool(
@@ -309,11 +322,14 @@ async def open_pool(
         "pack_bytes": options.pack_bytes,
     }
     room = slot_bytes(room_bytes(options.pack_bytes, pool_worker.LONGEST_BYTES))
-    workers = [_Worker(channel, lanes, Slots(room)) for channel in channels]
-    pool = Pool(workers)
+    # An open pack for each worker, repository and type, and those that are being stored.
+    stored = sum(max(lane.uploads, len(channels) // 2) for lane in lanes)
+    slots = Slots(room, len(channels) * len(lanes) * len(TYPES) + stored)
+    workers = [_Worker(channel, lanes, slots) for channel in channels]
+    pool = Pool(workers, slots)
     try:
         for worker in workers:
-            await worker.channel.send_first(pool_worker.SETUP, setup, worker.slots.descriptors)
+            await worker.channel.send_first(pool_worker.SETUP, setup, slots.descriptors)
     except BaseException:
         pool.close()
         raise

@@ -33,7 +33,7 @@ RESULT, NODES, PACK, LOOSE, FLUSHED, ERROR = b"R", b"T", b"P", b"L", b"D", b"E"
 
 LONGEST_BYTES = 1 << 20
 """A payload up to this goes into the open pack."""
-LOOSE_LIMIT = 5_000
+LOOSE_LIMIT = 2_000
 """Blobs of an open pack that are worth being merged with those of the other workers."""
 GROUP_BYTES = 192 << 10
 """So much is read, hashed, compressed, sealed and verified step by step."""
@@ -94,8 +94,7 @@ class _Worker:
         self._seen = {type_: SeenIds(_split(setup["seen"][type_])) for type_ in TYPES}
         self._lanes = range(len(keys))
         room = slot_bytes(room_bytes(self._options.pack_bytes, LONGEST_BYTES))
-        # An open pack for each, and one for each repository that is being stored.
-        self._slots = WorkerSlots(end.descriptors, room, len(keys) * (len(TYPES) + 1))
+        self._slots = WorkerSlots(end.descriptors, room)
         outlet = _Outlet(end, self._slots, self._options)
         self._packers = [
             {type_: _Packer(outlet, lane, type_, key) for type_ in TYPES} for lane, key in enumerate(keys)
@@ -194,7 +193,7 @@ class _Packer:
 
     def _send_long(self, blob: Prepared) -> None:
         sealed = blob_format.seal(self._sealer, blob.payload, is_verified=self._outlet.options.is_verified)
-        self._send_loose([(blob.id, len(sealed), blob.uncompressed_length)], [sealed])
+        self._send_loose([(blob.id, len(sealed), blob.uncompressed_length)], body=sealed)
 
     def send_loose(self) -> None:
         """Sends what is in the open pack: as a pack where it holds many blobs, for each of them is half a kilobyte to whoever merges them."""
@@ -204,10 +203,8 @@ class _Packer:
             self._send(self._buffer.finish())
             self._buffer = None
             return
-        taken = self._buffer.take()
-        blobs = [(entry.id, entry.length, entry.uncompressed_length) for entry, _ in taken]
-        self._send_loose(blobs, [b"".join([sealed for _, sealed in taken])])
-        self._outlet.slots.free(self._slot)
+        blobs = [(entry.id, entry.length, entry.uncompressed_length) for entry in self._buffer.take()]
+        self._send_loose(blobs, slot=self._slot)
         self._buffer = None
 
     def _send(self, filled: FilledPack) -> None:
@@ -225,8 +222,12 @@ class _Packer:
         }
         self._outlet.end.send(PACK, header)
 
-    def _send_loose(self, blobs: Sequence[tuple[bytes, int, int | None]], parts: Sequence[Buffer]) -> None:
-        self._outlet.end.send(LOOSE, {"lane": self._lane, "type": self._type, "blobs": blobs}, parts)
+    def _send_loose(
+        self, blobs: Sequence[tuple[bytes, int, int | None]], *, slot: int = -1, body: Buffer = b""
+    ) -> None:
+        """The blobs lie one behind the other: at the beginning of a slot, or in the body where there is none."""
+        header = {"lane": self._lane, "type": self._type, "slot": slot, "blobs": blobs}
+        self._outlet.end.send(LOOSE, header, [body] if len(body) else ())
 
 
 def _groups(parts: Sequence[Any], size_of: Callable[[Any], int]) -> Iterator[list[Any]]:

@@ -233,6 +233,8 @@ class WriteSession:
         async with task_scope() as group:
             for lane, left in zip(self._lanes, loose, strict=True):
                 group.create_task(lane.finish(left))
+        if self._pool is not None:
+            self._pool.release()
         self._is_flushed = True
         self.raise_if_all_dropped()
 

@@ -14,13 +14,13 @@ SIZE_BYTES = slot_bytes(5_000)
 @pytest.fixture
 def slots() -> Slots:
     """This process's side."""
-    return Slots(SIZE_BYTES)
+    return Slots(SIZE_BYTES, 2)
 
 
 @pytest.fixture
 def worker(slots: Slots) -> WorkerSlots:
     """The worker's, with files of its own as it has them."""
-    return WorkerSlots([os.dup(each) for each in slots.descriptors], SIZE_BYTES, most=2)
+    return WorkerSlots([os.dup(each) for each in slots.descriptors], SIZE_BYTES)
 
 
 def test_what_a_worker_writes_is_seen_here(slots: Slots, worker: WorkerSlots) -> None:
@@ -39,11 +39,16 @@ def test_a_slot_is_not_used_again_before_it_is_freed(slots: Slots, worker: Worke
     assert worker.take() == taken[1]
 
 
-def test_a_slot_that_came_back_is_used_before_a_new_one_is_made(slots: Slots, worker: WorkerSlots) -> None:
-    """Memory that was never touched costs nothing."""
-    first = worker.take()
+def test_two_workers_never_have_the_same_slot(slots: Slots, worker: WorkerSlots) -> None:
+    """Whichever needs one takes it."""
+    other = WorkerSlots([os.dup(each) for each in slots.descriptors], SIZE_BYTES)
+    first, second = worker.take(), other.take()
+    worker.view(first)[:3] = b"one"
+    other.view(second)[:3] = b"two"
+    assert bytes(slots.view(first, 3)) == b"one"
+    assert bytes(slots.view(second, 3)) == b"two"
     slots.free(first)
-    assert worker.take() == first
+    assert other.take() == first
 
 
 def test_a_worker_that_waits_for_a_slot_sees_that_nobody_is_left(slots: Slots, worker: WorkerSlots) -> None:
