@@ -6,6 +6,7 @@ Source: restic doc/design.rst, "Unpacked Data Format".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import zstandard
@@ -22,16 +23,26 @@ LIMIT_BYTES: Final = 512 << 20
 _COMPRESSED: Final = 2
 
 
-def encode(sealer: Sealer, json: Buffer) -> tuple[str, bytes]:
-    """The file's name and its bytes, opened again and compared before they are handed out.
+def encode(sealer: Sealer, *json: bytes) -> tuple[str, bytes]:
+    """The file's name and its bytes, opened again and compared before they are handed out. The JSON comes in parts, which are never joined.
 
     Raises:
         DamagedError: what was sealed does not open to the same bytes: this machine's memory or processor errs.
     """
-    stored = sealer.seal(b"\x02" + zstandard.ZstdCompressor(level=3).compress(json))
-    if decode(sealer, stored) != json:
+    compressor = zstandard.ZstdCompressor(level=3).compressobj(size=sum(map(len, json)))
+    stored = sealer.seal(b"".join([b"\x02", *map(compressor.compress, json), compressor.flush()]))
+    if not _holds(sealer.open(stored), json):
         raise DamagedError("sealed JSON does not read back the same on this machine")
     return ids.digest(stored).hex(), stored
+
+
+def _holds(plain: bytes, json: Sequence[bytes]) -> bool:
+    """Whether that is a compressed file of exactly these parts."""
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(memoryview(plain)[1:]) as reader:
+            return all(reader.read(len(part)) == part for part in json) and not reader.read(1)
+    except zstandard.ZstdError:
+        return False
 
 
 def decode(sealer: Sealer, stored: Buffer) -> bytes:

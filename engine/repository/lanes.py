@@ -156,7 +156,7 @@ class Lane:
 
     async def _seal_index(self) -> tuple[Key, Sequence[Buffer]]:
         count = len(self._unindexed)
-        name, parts = await self.repository.seal_unpacked(index_format.join(self._unindexed[:count]))
+        name, parts = await self.repository.seal_unpacked(*index_format.parts(self._unindexed[:count]))
         del self._unindexed[:count]
         self._sealed_index = Key(Kind.INDEX, name), parts
         return self._sealed_index

@@ -112,16 +112,16 @@ class Repository:
         await self.storage.put(Key(kind, name), parts)
         return name
 
-    async def seal_unpacked(self, json: bytes) -> tuple[str, list[bytes | bytearray]]:
+    async def seal_unpacked(self, *json: bytes) -> tuple[str, list[bytes | bytearray]]:
         """As `sealed_unpacked`, in a thread where it takes its time: for who may have to store the same file twice."""
-        if len(json) <= _INLINE_BYTES:
-            return self.sealed_unpacked(json)
-        name, stored = await asyncio.to_thread(unpacked.encode, self.sealer(), json)
+        if sum(map(len, json)) <= _INLINE_BYTES:
+            return self.sealed_unpacked(*json)
+        name, stored = await asyncio.to_thread(unpacked.encode, self.sealer(), *json)
         return name, [stored]
 
-    def sealed_unpacked(self, json: bytes) -> tuple[str, list[bytes | bytearray]]:
-        """The name and the bytes of an unpacked file, for who must know the name before it is stored."""
-        name, stored = unpacked.encode(self._sealer, json)
+    def sealed_unpacked(self, *json: bytes) -> tuple[str, list[bytes | bytearray]]:
+        """The name and the bytes of an unpacked file, whose JSON comes in parts, for who must know the name before it is stored."""
+        name, stored = unpacked.encode(self._sealer, *json)
         return name, [stored]
 
     async def delete(self, kind: Kind, name: str) -> None:
