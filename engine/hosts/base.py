@@ -37,6 +37,8 @@ class Command:
     compress: bool = False
     """Standard output is worth compressing on the way (a dump as text). The host decides by its link and tools; the reader sees
     plain bytes either way, and the exit status stays the command's."""
+    window_bytes: int = 8 << 20
+    """So much of its output may be on its way from the host, or here and unread. Rate by round-trip time is what a long line needs."""
 
     @property
     def program(self) -> str:

@@ -15,7 +15,7 @@ from engine.hosts.base import Command, FileAccess, HostKey, Process, ResolveSecr
 from engine.hosts.decompress import DecompressedProcess
 from engine.hosts.running import CommandHost
 from engine.hosts.ssh import files
-from engine.hosts.ssh.connect import WINDOW_BYTES, Connector
+from engine.hosts.ssh.connect import Connector
 from engine.hosts.ssh.failures import translate
 from engine.hosts.ssh.process import Session, SshProcess
 from engine.model.definitions import Host
@@ -80,7 +80,7 @@ class SshHost(CommandHost):
             session = Session()
             process = SshProcess(self.name, command.program, session, is_stream=command.input == "stream")
             try:
-                await self._open_session(session, line)
+                await self._open_session(session, line, command.window_bytes)
                 if preamble:
                     process.send(preamble)
                 yield DecompressedProcess(self.name, command.program, process) if is_compressed else process
@@ -119,14 +119,14 @@ class SshHost(CommandHost):
             async with files.opened(self.name, connection) as access:
                 yield access
 
-    async def _open_session(self, session: Session, line: bytes) -> None:
+    async def _open_session(self, session: Session, line: bytes, window_bytes: int) -> None:
         """Opens a channel on the first connection that has room; makes another where a server allows few sessions on one."""
         tried: list[asyncssh.SSHClientConnection] = []
         while True:
             connection = await self._live_connection(besides=tried)
             try:
                 # asyncssh's type asks for str, its packets take bytes as they are: so words that are not UTF-8 arrive unchanged.
-                await connection.create_session(lambda: session, line, window=WINDOW_BYTES, encoding=None)  # type: ignore[arg-type]
+                await connection.create_session(lambda: session, line, window=window_bytes, encoding=None)  # type: ignore[arg-type]
             except asyncssh.ChannelOpenError as error:
                 if session.channel is not None or (connection.is_closed() and len(tried) >= MOST_CONNECTIONS):
                     raise translate(error, self.name) from error

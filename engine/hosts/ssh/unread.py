@@ -8,6 +8,8 @@ from engine.hosts.base import READ_BYTES
 
 FIRST_BYTES = 64 << 10
 """Of the first block: most commands say little."""
+SPARE_BLOCKS = 4
+"""So many are kept to be used again; after a rush the others are given back."""
 
 
 class Unread:
@@ -71,5 +73,7 @@ class Unread:
         self.held_bytes -= count
         self._begin += count
         if not self.held_bytes or self._begin == len(self._blocks[0]):
-            self._spare.append(self._blocks.popleft())
+            block = self._blocks.popleft()
+            if len(self._spare) < SPARE_BLOCKS:
+                self._spare.append(block)
             self._begin = 0

@@ -19,6 +19,8 @@ from engine.sources.files.running import RunningTool
 _NO_SOCKETS = ("!", "-type", "s")
 """A socket is nothing without the process that listens to it; restic leaves it out too."""
 _CHECK_TIMEOUT_S = 120.0
+LISTING_WINDOW_BYTES = 2 << 20
+"""We read the listing further only where contents are asked for: ten thousand files ahead are enough."""
 
 
 def roots_command(roots: Sequence[bytes]) -> Command:
@@ -36,7 +38,8 @@ def listing_command(request: Request, roots: Sequence[bytes]) -> Command:
     expression: list[str | bytes] = ["-xdev"] if request.is_one_file_system else []
     if tuple(roots) == (b"/",):
         expression += ["-mindepth", "1"]
-    return Command(("find", *roots, *expression, *request.find_words, *_NO_SOCKETS, "-printf", FIND_FORMAT))
+    words = ("find", *roots, *expression, *request.find_words, *_NO_SOCKETS, "-printf", FIND_FORMAT)
+    return Command(words, window_bytes=LISTING_WINDOW_BYTES)
 
 
 async def existing_roots(host: OpenHost, request: Request, journal: Journal) -> tuple[bytes, ...]:
