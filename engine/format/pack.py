@@ -7,6 +7,7 @@ ones the length of the plaintext, and the identifier. Offsets are implied, so th
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -74,9 +75,21 @@ class Pack:
 
 
 class UniformEntries(Sequence[BlobEntry]):
-    """The entries of a pack of one type of blob: 41 bytes each until somebody looks at them, where a tuple takes five times that."""
+    """The entries of a pack of one type of blob: 41 bytes each until somebody looks at them, where a tuple takes five times that.
 
-    __slots__ = ("_count", "_header", "plain_bytes", "size_bytes", "type")
+    Where even that is too much, they can be put into a file.
+    """
+
+    __slots__ = (
+        "_count",
+        "_file",
+        "_header",
+        "_header_bytes",
+        "_offset",
+        "plain_bytes",
+        "size_bytes",
+        "type",
+    )
 
     def __init__(self, blob_type: str, header: bytes, count: int, plain_bytes: int, size_bytes: int) -> None:
         self.type = blob_type
@@ -87,16 +100,30 @@ class UniformEntries(Sequence[BlobEntry]):
         """Of the pack."""
         self._header = header
         self._count = count
+        self._file = -1
+        self._offset = 0
+        self._header_bytes = len(header)
+
+    def put_into(self, descriptor: int) -> None:
+        """Moves the entries to the end of an open file, which must stay open and is only added to. Raises: OSError."""
+        if self._file < 0:
+            self._offset, done = os.lseek(descriptor, 0, os.SEEK_END), 0
+            while done < self._header_bytes:
+                done += os.write(descriptor, self._header[done:])
+            self._file, self._header = descriptor, b""
+
+    def _read(self) -> bytes:
+        return self._header if self._file < 0 else os.pread(self._file, self._header_bytes, self._offset)
 
     def __len__(self) -> int:
         return self._count
 
     def has(self, blob_id: bytes) -> bool:
         """Whether that blob is in it; at worst said of one that is not: its bytes may lie across two entries."""
-        return blob_id in self._header
+        return blob_id in self._read()
 
     def __iter__(self) -> Iterator[BlobEntry]:
-        return iter(decode_header(self._header))
+        return entries_of(self._read())
 
     @overload
     def __getitem__(self, at: int) -> BlobEntry: ...
@@ -105,7 +132,7 @@ class UniformEntries(Sequence[BlobEntry]):
     def __getitem__(self, at: slice) -> Sequence[BlobEntry]: ...
 
     def __getitem__(self, at: int | slice) -> BlobEntry | Sequence[BlobEntry]:
-        return decode_header(self._header)[at]
+        return decode_header(self._read())[at]
 
 
 def entry_bytes(entry: BlobEntry) -> int:
@@ -139,7 +166,11 @@ def decode_header(plain: bytes) -> list[BlobEntry]:
     Raises:
         DamagedError: an entry is cut short, of an unknown type, or shorter than a sealed blob can be.
     """
-    entries = []
+    return list(entries_of(plain))
+
+
+def entries_of(plain: bytes) -> Iterator[BlobEntry]:
+    """As `decode_header`, one by one: all together take 300 bytes each."""
     position = offset = 0
     end = len(plain)
     while position < end:
@@ -153,10 +184,9 @@ def decode_header(plain: bytes) -> list[BlobEntry]:
         if length < OVERHEAD_BYTES:
             raise DamagedError(f"a pack's header has a blob of {length} bytes, less than a sealed one has")
         uncompressed_length = rest[0] if code > 1 else None
-        entries.append(BlobEntry(_TYPES[code & 1], rest[-1], offset, length, uncompressed_length))
+        yield BlobEntry(_TYPES[code & 1], rest[-1], offset, length, uncompressed_length)
         position += layout.size
         offset += length
-    return entries
 
 
 class PackBuilder:

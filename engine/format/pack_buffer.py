@@ -35,8 +35,8 @@ class FilledPack:
     index_json: bytes
 
 
-COUNT_LIMIT: Final = 50_000
-"""So many blobs are a pack, however short they are: as many as an index file is written at."""
+COUNT_LIMIT: Final = 10_000
+"""So many blobs are a pack, however short they are: until it is stored and indexed each takes some 400 bytes of memory."""
 
 
 class PackBuffer:
@@ -102,7 +102,7 @@ class PackBuffer:
         trailer = sealed + len(sealed).to_bytes(pack.LENGTH_FIELD_BYTES, "little")
         self._hash.update(trailer)
         pack_id = self._hash.digest()
-        json = encode_pack(pack_id, pack.decode_header(header))
+        json = encode_pack(pack_id, pack.entries_of(header))
         return FilledPack(pack_id, self._offset, trailer, header, len(self._entries), self._plain_bytes, json)
 
     def take(self) -> list[pack.BlobEntry]:

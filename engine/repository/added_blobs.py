@@ -6,7 +6,11 @@ small files never does, since its worker processes remember for themselves what 
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
 import threading
+import weakref
 from array import array
 from collections.abc import Iterable, Iterator
 
@@ -21,6 +25,8 @@ _PACK_OVERHEAD_BYTES = 36
 _TYPES: tuple[BlobType, BlobType] = ("data", "tree")
 _COLUMNS = 5
 _ASKED_SELDOM = 64
+_PENDING_IN_MEMORY = 100_000
+"""Blobs whose entries wait in memory, 4 MB in all; those of the packs after them wait in a file."""
 
 
 class AddedBlobs:
@@ -35,6 +41,9 @@ class AddedBlobs:
         self.packs: list[PackInfo] = []
         self._pending: dict[str, list[tuple[int, UniformEntries]]] = {type_: [] for type_ in _TYPES}
         """By type: packs, by number, whose entries are not in the tables yet."""
+        self._pending_count = 0
+        self._file = -1
+        """An open file without a name, which ends with this object."""
         self._asked = 0
         """How often pending packs were looked through."""
         self._turn = threading.Lock()
@@ -82,9 +91,20 @@ class AddedBlobs:
             with self._turn:
                 self.packs.append(PackInfo(pack_id, b"", len(entries) - trees, trees, entries.size_bytes))
                 self._pending[entries.type].append((len(self.packs) - 1, entries))
+                self._pending_count += len(entries)
+                if self._pending_count > _PENDING_IN_MEMORY:
+                    self._put_away(entries)
             return
         with self._turn:
             self._add(pack_id, entries)
+
+    def _put_away(self, entries: UniformEntries) -> None:
+        with contextlib.suppress(OSError):  # no room there: memory it is
+            if self._file < 0:
+                with tempfile.TemporaryFile() as file:
+                    self._file = os.dup(file.fileno())
+                weakref.finalize(self, os.close, self._file)
+            entries.put_into(self._file)
 
     def _is_pending(self, type_: str, blob_id: bytes) -> bool:
         """Whether a pending pack holds the blob. A few milliseconds at most, where taking a hundred thousand entries apart takes a quarter of a second."""
@@ -96,6 +116,7 @@ class AddedBlobs:
         with self._turn:
             for pack, entries in self._pending[type_]:
                 self._rows.extend(self._enter(pack, entries)[0])
+                self._pending_count -= len(entries)
             self._pending[type_].clear()
 
     def _add(self, pack_id: bytes, entries: Iterable[BlobEntry]) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from engine.format.ids import ID_BYTES
 
 _FIRST_SLOTS = 1024
-_NEWEST = 1 << 16
-"""A set of so many ids takes 8 MiB."""
+_NEWEST = 1 << 15
+"""A set of so many ids takes 4 MiB."""
 
 
 class IdTable:

@@ -7,7 +7,7 @@
 | worker | result | their ids in order |
 | us | files | small files of this machine, as they were listed, for the worker to read |
 | worker | nodes | their nodes in order; an empty one where the file is not as it was listed |
-| worker | pack | a full pack for a lane, and the slot of shared memory that it lies in (slots.py) |
+| worker | pack | a full pack for a lane, its entries, and the slot of shared memory that it lies in (slots.py) |
 | us | flush | no more for now |
 | worker | loose, flushed | what filled no pack, and the slot that it lies in; then the end |
 
@@ -187,7 +187,7 @@ class _Worker:
                 case pool_worker.RESULT | pool_worker.NODES:
                     self._take_result(frame)
                 case pool_worker.PACK:
-                    await self._lanes[frame.header["lane"]].offer(self._pack(frame.header))
+                    await self._lanes[frame.header["lane"]].offer(self._pack(frame))
                 case pool_worker.LOOSE:
                     self._take_loose(frame)
                 case pool_worker.FLUSHED:
@@ -195,14 +195,18 @@ class _Worker:
                 case _:
                     _raise_error(frame.header)
 
-    def _pack(self, header: Any) -> Pack:
+    def _pack(self, frame: Frame) -> Pack:
+        header = frame.header
+        entries_end = header["header_bytes"]
+        with memoryview(frame.body) as body:
+            entries_header, index_json = bytes(body[:entries_end]), bytes(body[entries_end:])
         blobs, trailer = self._slots.view(header["slot"], header["blobs_bytes"]), header["trailer"]
         size_bytes = len(blobs) + len(trailer)
         entries = UniformEntries(
-            header["type"], header["header"], header["count"], header["plain_bytes"], size_bytes
+            header["type"], entries_header, header["count"], header["plain_bytes"], size_bytes
         )
         free = functools.partial(self._slots.free, header["slot"])
-        return Pack(header["id"], [blobs, trailer], size_bytes, entries, header["index_json"], free)
+        return Pack(header["id"], [blobs, trailer], size_bytes, entries, index_json, free)
 
     def _take_result(self, frame: Frame) -> None:
         batch = self._sent.popleft()

@@ -52,6 +52,13 @@ class TestUnpacked:
         unpacked.check_name(name, stored)
         assert unpacked.decode(SEALER, stored) == b'{"a":1}'
 
+    def test_parts_are_stored_as_the_whole_is(self) -> None:
+        """An index is never joined."""
+        parts = [b'{"a":', b"", b"1" * 200_000, b"}"]
+        name, stored = unpacked.encode(SEALER, *parts)
+        unpacked.check_name(name, stored)
+        assert unpacked.decode(SEALER, stored) == b"".join(parts)
+
     def test_a_file_that_does_not_hash_to_its_name_is_refused(self) -> None:
         """A storage may mix files up."""
         name, stored = unpacked.encode(SEALER, b"{}")
