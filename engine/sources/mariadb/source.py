@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 
 from engine.errors import ConfigurationError, LoginRefusedError, SourceError
 from engine.format.layout import encode_name
@@ -45,9 +46,11 @@ _NO_POSITION = "the position of the binary log is not in this backup: the accoun
 class MariadbSource:
     """See `base.DatabaseSource`."""
 
+    traits = Traits(kind="mariadb", shape="items", can_load=True, is_database=True)
+
     def __init__(self, definition: Source, host: OpenHost, secrets: Secrets) -> None:
         """Raises: ConfigurationError."""
-        self.traits = Traits(kind=definition.kind, shape="items", can_load=True, is_database=True)
+        self.traits = replace(type(self).traits, kind=definition.kind)
         given = Reader(definition)
         # Where nobody resolved it, as for grants, the commands still read one.
         unresolved = Secret("") if given.text("secret", "") else None
