@@ -13,6 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from engine.hosts.base import Command
 from engine.hosts.grants import Grant
+from engine.model.contents import DumpContents, Sampled
 from engine.model.entry import Entry, Failure, Fetched
 from engine.model.manifest import CheckResult, DatabaseFacts
 from engine.model.secret import Secret
@@ -212,6 +213,27 @@ class Database(Protocol):
 
     async def free_bytes(self) -> int | None:
         """Room where the server keeps its data; None where it cannot be known."""
+        ...
+
+
+@runtime_checkable
+class SamplingDatabase(Protocol):
+    """A `Database` that can give some of its rows just as a dump has them, without reading all."""
+
+    async def sample(self, name: str, rows: Mapping[str, int], seed: int) -> Sampled:
+        """Of each of these tables at most so many rows, chosen at random; all of a table that has no more. Raises: SourceError, HostError."""
+        ...
+
+
+class DumpReader(Protocol):
+    """Tells what one database's dump holds, while it streams by. For one thread at a time, and slow: not for the event loop's."""
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes of the dump. Raises: IncompleteDumpError."""
+        ...
+
+    def finish(self) -> DumpContents:
+        """Called once, after the last byte. Raises: IncompleteDumpError where it is not whole."""
         ...
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol, cast
 
 from engine.errors import ConfigurationError, UnknownNameError
 from engine.hosts.base import OpenHost
+from engine.model.contents import RowSample
 from engine.model.definitions import Source
 from engine.model.secret import Secret
-from engine.sources.base import OpenSource, Traits
+from engine.sources.base import DumpReader, OpenSource, Traits
 
 MEMBERS: Mapping[str, str] = {
     "files": "engine.sources.files.source:FilesSource",
@@ -25,6 +27,14 @@ MEMBERS: Mapping[str, str] = {
     "stdin": "engine.sources.stdin:StdinSource",
 }
 """Kind to "module:Class" (a `Member`), imported at the first use."""
+
+DUMP_READERS: Mapping[str, str] = {
+    "mariadb": "engine.sources.mariadb.contents:MariadbContents",
+    "mysql": "engine.sources.mariadb.contents:MariadbContents",
+    "postgres": "engine.sources.postgres.contents:PostgresContents",
+    "sqlite": "engine.sources.sqlite.contents:SqliteContents",
+}
+"""Kind to the `base.DumpReader` of its dumps, for those that can be told apart without being loaded."""
 
 _REFERENCES = frozenset({"secret", "uri_from"})
 """Options that say where a secret is kept."""
@@ -61,6 +71,15 @@ def is_database(kind: str) -> bool:
     """Whether sources of that kind are database servers (`base.DatabaseSource`). Raises: UnknownNameError."""
     traits: Traits | None = getattr(_member(kind), "traits", None)
     return traits is not None and traits.is_database
+
+
+def dump_reader(kind: str, samples: Mapping[str, RowSample], folder: Path) -> DumpReader | None:
+    """What reads a dump of that kind; None where nothing does. Rows of `samples` are looked for; `folder` is for files that go with it."""
+    target = DUMP_READERS.get(kind)
+    if target is None:
+        return None
+    module, _, name = target.partition(":")
+    return cast("DumpReader", getattr(import_module(module), name)(samples, folder))
 
 
 async def secrets_of(definition: Source, resolve: Callable[[str], Awaitable[Secret]]) -> Mapping[str, Secret]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine.sources.mariadb import answers
 from engine.sources.mariadb.connection import error_number, quote_name, quote_text, reason
+from engine.sources.mariadb.contents import MariadbContents
 from engine.sources.mariadb.dump_text import DumpScanner, Span
 from engine.sources.mariadb.rewriting import Rewriter
 
@@ -217,3 +218,21 @@ def test_only_the_chosen_tables_come_with_their_triggers() -> None:
     assert "routines" not in loaded
     assert loaded.count("DELIMITER ;;") == 1
     assert "INSERT INTO `b` VALUES\n(0,'y');" in loaded
+
+
+@given(_dumps(), st.lists(st.integers(min_value=0), max_size=8))
+def test_what_a_dump_holds_is_told_alike_however_it_comes(
+    dump: tuple[bytes, dict[str, int]], cuts: list[int]
+) -> None:
+    """Two backups are read in pieces of their own each."""
+    data, rows = dump
+    whole, cut = MariadbContents({}), MariadbContents({})
+    whole.feed(data)
+    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    for begin, end in itertools.pairwise(places):
+        cut.feed(data[begin:end])
+    found = whole.finish()
+    assert found == cut.finish()
+    assert {name: each.rows for name, each in found.tables.items()} == {
+        name: count for name, count in rows.items() if name not in found.unread
+    }

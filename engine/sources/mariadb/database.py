@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from engine.errors import ConfigurationError, SourceError
 from engine.hosts.base import Command
+from engine.model.contents import Sampled
 from engine.model.manifest import CheckResult, DatabaseFacts
 from engine.sources.base import LoadStream, Selection
 from engine.sources.mariadb import facts as reading
-from engine.sources.mariadb import swapping
+from engine.sources.mariadb import sampling, swapping
 from engine.sources.mariadb.answers import Row, texts
 from engine.sources.mariadb.connection import Connection, quote_name, quote_text
 from engine.sources.mariadb.loading import loading
@@ -45,6 +46,10 @@ class MariadbDatabase:
     async def facts(self, name: str) -> DatabaseFacts:
         """See `base.Database.facts`."""
         return await reading.counted(self._connection, name)
+
+    async def sample(self, name: str, rows: Mapping[str, int], seed: int) -> Sampled:
+        """See `base.SamplingDatabase.sample`."""
+        return await sampling.sample(self._connection, name, rows, seed)
 
     async def create(self, name: str, like: DatabaseFacts, *, is_owned: bool = True) -> None:
         """See `base.Database.create`. A database has no owner here: what its accounts may do lies with its name."""

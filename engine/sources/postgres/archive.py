@@ -7,6 +7,7 @@ last block was closed. Source: PostgreSQL, src/bin/pg_dump/pg_backup_archiver.c 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -36,6 +37,10 @@ class Entry:
     dependencies: tuple[int, ...]
     last_value: int | None = None
     """Of a SEQUENCE SET: None where the sequence was never used."""
+    definition: bytes = b""
+    """A digest of the statement that makes it, and of its owner."""
+    copy_statement: str = ""
+    """Of a TABLE DATA: `COPY public.orders (id, text) FROM stdin;`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Head:
     version: tuple[int, int]
     server_version: str
     tool_version: str
+    is_compressed: bool = False
 
 
 class ArchiveReader:
@@ -69,6 +75,7 @@ class ArchiveReader:
         if self.is_contents_read:
             self._data_bytes += len(data)
             self._tail = (self._tail + data[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+            self._take_data(data)
             return
         self._pending += data
         try:
@@ -91,6 +98,9 @@ class ArchiveReader:
         closing = bytes(1 + self._integer_bytes)
         if has_data != bool(self._data_bytes) or (has_data and not self._tail.endswith(closing)):
             raise IncompleteDumpError("the dump ends in the middle of its data")
+
+    def _take_data(self, data: bytes) -> None:
+        """What follows the table of contents; for those who look into it."""
 
     def _read_on(self) -> None:
         if self.head is None:
@@ -122,15 +132,12 @@ class ArchiveReader:
                 return
             if form != _CUSTOM or not 0 < self._integer_bytes <= 8 or not 0 < self._offset_bytes <= 8:
                 raise IncompleteDumpError("what pg_dump sent is no archive of the custom format")
-            if version >= (1, 15):
-                self._take(1)
-            else:
-                self._integer()
+            compression = self._take(1)[0] if version >= (1, 15) else self._integer()
             for _part_of_time in range(7):
                 self._integer()
             _database, server_version, tool_version = self._text(), self._text(), self._text()
             self._left = self._integer()
-            self.head = Head(version, server_version, tool_version)
+            self.head = Head(version, server_version, tool_version, compression != 0)
         except _TooShortError:
             self._position = 0
             raise
@@ -143,7 +150,8 @@ class ArchiveReader:
         name, kind = self._text(), self._text()
         self._integer()
         statement = self._text()
-        self._text(), self._text()
+        self._text()
+        copy_statement = self._text()
         namespace = self._text()
         self._text()
         if version >= (1, 14):
@@ -159,7 +167,19 @@ class ArchiveReader:
             dependencies.append(int(dependency))
         self._take(1 + self._offset_bytes)
         value = _last_value(statement) if kind == "SEQUENCE SET" else None
-        return Entry(number, kind, namespace, name, owner, has_data, tuple(dependencies), value)
+        definition = hashlib.sha256(f"{owner}\n{statement}".encode("utf-8", "backslashreplace")).digest()
+        return Entry(
+            number,
+            kind,
+            namespace,
+            name,
+            owner,
+            has_data,
+            tuple(dependencies),
+            value,
+            definition,
+            copy_statement,
+        )
 
     def _take(self, size: int) -> memoryview | bytes:
         end = self._position + size

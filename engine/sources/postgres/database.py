@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from engine.errors import ConnectionLostError, SourceError, UnknownNameError, UsageError
 from engine.hosts.base import Command, OpenHost
+from engine.model.contents import Sampled
 from engine.model.manifest import CheckResult, DatabaseFacts
 from engine.sources.base import LoadStream, Selection
-from engine.sources.postgres import facts, loading, quoting, session, swap, words
+from engine.sources.postgres import facts, loading, quoting, sampling, session, swap, words
 from engine.sources.postgres.connection import Connection
 from engine.sources.postgres.facts import Locale
 from engine.sources.postgres.loading import Loading
@@ -71,6 +72,11 @@ class PostgresDatabase:
         async with self._asked(name) as asked:
             await asked.run("begin isolation level repeatable read, read only;")
             return await facts.gather(asked, name)
+
+    async def sample(self, name: str, rows: Mapping[str, int], seed: int) -> Sampled:
+        """See `base.SamplingDatabase.sample`."""
+        async with self._asked(name) as asked:
+            return await sampling.sample(asked, rows, seed)
 
     async def create(self, name: str, like: DatabaseFacts, *, is_owned: bool = True) -> None:
         """See `base.Database.create`. Where the host lacks the locale, what is not owned (a drill) sorts by the C locale."""

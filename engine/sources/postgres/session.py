@@ -9,7 +9,7 @@ Rows come as JSON, one a line, so that no name or value can be taken for the end
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -63,15 +63,19 @@ class Session:
 
     async def lines(self, statements: str) -> Sequence[bytes]:
         """What psql prints for the statements, line by line. Raises: as `run`."""
+        answer: list[bytes] = []
+        await self.each_line(statements, answer.append)
+        return answer
+
+    async def each_line(self, statements: str, take: Callable[[bytes], None]) -> None:
+        """As `lines`, for an answer that is too long to be held. Raises: as `run`."""
         text = f"{statements}\n\\echo '{_END.decode()}'\n"
         try:
             await self._process.write(text.encode("utf-8", "surrogateescape"))
         except BrokenPipeError:
             await self._fail()
-        answer: list[bytes] = []
         while (line := await self._line()) != _END:
-            answer.append(line)
-        return answer
+            take(line)
 
     async def _line(self) -> bytes:
         while (end := self._received.find(b"\n")) < 0:

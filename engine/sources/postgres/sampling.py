@@ -1,0 +1,85 @@
+"""Some rows of live tables, each as the line that pg_dump writes for it: by the same COPY, with the same settings.
+
+Text of `timestamptz` depends on the session's time zone, and of some other types on settings of the role and the database: these are the
+same for a dump and for this session, as long as nobody changed them between the two.
+"""
+
+# Names and values become SQL by `quoting` alone.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from engine.errors import SourceError
+from engine.model.contents import RowSample, Sampled
+from engine.sources.postgres import quoting
+from engine.sources.postgres.session import Row, Session
+from engine.sources.rows import hash_of
+
+_SETTINGS: Final = """\
+set datestyle = iso;
+set intervalstyle = postgres;
+set extra_float_digits = 3;
+select set_config('client_encoding', pg_encoding_to_char(encoding), false) from pg_database where datname = current_database();
+begin isolation level repeatable read, read only;
+"""
+"""Source: PostgreSQL, src/bin/pg_dump/pg_dump.c, setup_connection."""
+_TABLES: Final = """
+select n.nspname as schema, c.relname as name, c.reltuples::bigint as estimate, c.relpages as pages,
+(select coalesce(json_agg(a.attname order by a.attnum), '[]') from pg_attribute a where a.attrelid = c.oid and a.attnum > 0
+and not a.attisdropped and coalesce(to_jsonb(a)->>'attgenerated', '') = '') as columns
+from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'r' and c.relpersistence <> 't'"""
+_MARK: Final = b"r\t"
+"""Each line begins so: no row can be taken for the end of the answer."""
+_FEW_PAGES: Final = 64
+"""A table of so few is read whole, and of its rows some are chosen: choosing among its pages would be no choice."""
+_MARGIN: Final = 1.5
+
+
+async def sample(asked: Session, rows: Mapping[str, int], seed: int) -> Sampled:
+    """See `base.SamplingDatabase.sample`. Pages are chosen, not rows: the server reads no more than it gives."""
+    await asked.run(_SETTINGS)
+    samples: dict[str, RowSample] = {}
+    unread: dict[str, str] = {}
+    for table in await asked.rows(_TABLES):
+        name = f"{table['schema']}.{table['name']}"
+        most = rows.get(name)
+        if most is None:
+            continue
+        if not table["columns"]:
+            unread[name] = "it has no columns"
+            continue
+        try:
+            samples[name] = await _rows(asked, table, most, seed)
+        except SourceError as error:
+            # The session is over, and what is left of the tables with it.
+            why = error.message
+            return Sampled(samples, unread | {each: why for each in rows if each not in samples})
+    return Sampled(samples, unread)
+
+
+async def _rows(asked: Session, table: Row, most: int, seed: int) -> RowSample:
+    columns = ", ".join(map(quoting.identifier, table["columns"]))
+    among = f"only {quoting.identifier(table['schema'])}.{quoting.identifier(table['name'])}"
+    is_chosen = table["pages"] > _FEW_PAGES and table["estimate"] > most
+    order = f" order by hashtext(ctid::text || '{seed}')"
+    if is_chosen:
+        order = ""
+        share = min(100.0, max(100 * _MARGIN * most / table["estimate"], 100 * 8 / table["pages"]))
+        among += f" tablesample system ({share:.6f}) repeatable ({seed})"
+    found: list[int] = []
+
+    def take(line: bytes) -> None:
+        found.append(hash_of(line.removeprefix(_MARK)))
+
+    await asked.each_line(
+        f"copy (select 'r', {columns} from {among}{order} limit {most + 1}) to stdout;", take
+    )
+    return RowSample(
+        f"{table['schema']}.{table['name']}",
+        frozenset(found[:most]),
+        tuple(table["columns"]),
+        is_whole=not is_chosen and len(found) <= most,
+    )
