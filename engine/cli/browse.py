@@ -12,6 +12,7 @@ from engine.cli.command import Call, Command, Parser
 from engine.cli.options import count
 from engine.cli.output import Column, Output, shape
 from engine.cli.pipe import open_pipe
+from engine.errors import UsageError
 from engine.model.backup import Backup, BackupStatus
 from engine.model.results import Difference, FileItem, FoundItem
 
@@ -199,8 +200,6 @@ def _declare_dump(parser: Parser) -> None:
 async def _dump(call: Call) -> int:
     arguments = call.arguments
     if call.output.is_json:
-        from engine.errors import UsageError
-
         raise UsageError("dump writes the file itself to standard output", hint="leave --json out")
     with open_pipe(1) as pipe:
         await call.engine.dump(arguments.backup, arguments.path, pipe.write)
@@ -209,20 +208,53 @@ async def _dump(call: Call) -> int:
 
 def _declare_diff(parser: Parser) -> None:
     parser.add_argument("before", metavar="BACKUP", help="the older one")
-    parser.add_argument("after", metavar="BACKUP", help="the newer one")
+    parser.add_argument("after", metavar="BACKUP", nargs="?", help="the newer one")
+    parser.add_argument("--live", action="store_true", help="compare with what the source holds now")
+    parser.add_argument(
+        "--checksum", action="store_true", help="with --live: read everything, and not a sample of it"
+    )
 
 
 async def _diff(call: Call) -> int:
-    found = call.engine.diff(call.arguments.before, call.arguments.after)
-    await call.output.stream(found, shape, _difference_line)
+    arguments = call.arguments
+    if arguments.live == (arguments.after is not None):
+        raise UsageError(
+            "diff compares a backup with another one or with --live", hint="holdfast diff --help"
+        )
+    if arguments.checksum and not arguments.live:
+        raise UsageError(
+            "--checksum goes with --live", hint="two backups are compared by their content anyway"
+        )
+    with call.output.listing(_difference_object, _difference_line) as listing:
+        if arguments.live:
+            done = await call.engine.diff_live(arguments.before, listing.add, is_checksum=arguments.checksum)
+        else:
+            done = await call.engine.diff(arguments.before, arguments.after, listing.add)
+        listing.fields |= {"compared": done.compared, "not_compared": done.not_compared}
+        for each in done.compared:
+            call.output.line(text.printable(f"compared: {each}"))
+        for each in done.not_compared:
+            call.output.line(text.printable(f"not compared: {each}"))
     return diagnostics.DONE
 
 
+def _difference_object(each: Difference) -> dict[str, Any]:
+    """The four fields that every difference has, and those of the others that say something."""
+    always = ("path", "change", "size_bytes_before", "size_bytes_after")
+    return {name: value for name, value in shape(each).items() if name in always or value not in (None, "")}
+
+
 def _difference_line(each: Difference) -> str:
-    sizes = ""
-    if each.change == "modified" and each.size_bytes_before is not None and each.size_bytes_after is not None:
-        sizes = f"  ({text.size(each.size_bytes_before)} -> {text.size(each.size_bytes_after)})"
-    return f"{_SIGNS.get(each.change, '?')}  {text.printable(each.path)}{sizes}"
+    words = [each.what] if each.what else []
+    if each.rows_before != each.rows_after:
+        rows = [f"{count:,}" if count is not None else "no" for count in (each.rows_before, each.rows_after)]
+        words.append(f"{rows[0]} -> {rows[1]} rows")
+    sizes = (each.size_bytes_before, each.size_bytes_after)
+    if each.change == "modified" and sizes[0] is not None and sizes[1] is not None and sizes[0] != sizes[1]:
+        words.append(f"{text.size(sizes[0])} -> {text.size(sizes[1])}")
+    words += [each.detail] if each.detail else []
+    told = f"  ({'; '.join(words)})" if words else ""
+    return text.printable(f"{_SIGNS.get(each.change, '?')}  {each.path}{told}")
 
 
 def _declare_find(parser: Parser) -> None:

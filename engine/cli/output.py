@@ -7,8 +7,9 @@ import datetime
 import enum
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import IO, Any, Final, NamedTuple, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import IO, Any, Final, Generic, NamedTuple, TypeVar
 
 from engine.cli import text
 from engine.errors import HoldfastError
@@ -43,6 +44,7 @@ class Output:
         self.before_write: Callable[[], None] | None = None
         """Called before anything is written: what else stands on the terminal is taken away."""
         self._stream = stream
+        self._is_in_list = False
         self._width = _terminal_width(stream, environment) if self.is_terminal else None
 
     def write(self, data: bytes) -> None:
@@ -91,8 +93,8 @@ class Output:
         self.flush()
 
     def progress(self, fields: Mapping[str, Any]) -> None:
-        """A line on the way to the result, for scripts; sent at once."""
-        if self.is_json:
+        """A line on the way to the result, for scripts; sent at once. Nothing once the result is being written."""
+        if self.is_json and not self._is_in_list:
             self._object({"type": "progress", **fields})
             self.flush()
 
@@ -103,39 +105,48 @@ class Output:
     async def stream(
         self, items: AsyncIterator[T], to_object: Callable[[T], Any], to_line: Callable[[T], str]
     ) -> int:
-        """A list that may be long, written as it comes; stops when nobody reads. Returns how many.
+        """A list that may be long, written as it comes; stops when nobody reads. Returns how many."""
+        with self.listing(to_object, to_line) as listing:
+            async for item in items:
+                listing.add(item)
+                if self.is_closed:
+                    break
+        return listing.count
 
-        For scripts it is one object like any list; where the source fails in the middle the object ends with `"incomplete": true`.
+    @contextmanager
+    def listing(self, to_object: Callable[[T], Any], to_line: Callable[[T], str]) -> Iterator[Listing[T]]:
+        """A list that may be long, to be added to; leaving ends it.
+
+        For scripts it is one object like any list; where the body fails in the middle the object ends with `"incomplete": true`. No line of
+        progress is written between its beginning and its end.
         """
-        if not self.is_json:
-            count = 0
-            async for item in items:
-                self.line(to_line(item))
-                count += 1
-                if self.is_closed:
-                    break
-            self.flush()
-            return count
-        return await self._stream_json(items, to_object)
-
-    async def _stream_json(self, items: AsyncIterator[T], to_object: Callable[[T], Any]) -> int:
-        count = 0
-        end = b'],"incomplete":true}\n'
+        listing = Listing(self, to_object, to_line)
         try:
-            async for item in items:
-                # The head is written with the first item: where there is an error before that, there is no list.
-                self.write((b"," if count else _LIST_HEAD) + encode(to_object(item)))
-                count += 1
-                if self.is_closed:
-                    break
-            end = b"]}\n"
-            if not count:
-                self.write(_LIST_HEAD)
-        finally:
-            if count or end == b"]}\n":
-                self.write(end)
-                self.flush()
-        return count
+            yield listing
+        except BaseException:
+            # The head is written with the first item: where there is an error before that, there is no list.
+            if self._is_in_list:
+                self._end_list(b'],"incomplete":true}\n')
+            raise
+        if self.is_json:
+            self.add_to_list(b"")
+            fields = b"".join(
+                b",%b:%b" % (encode(name), encode(each)) for name, each in listing.fields.items()
+            )
+            self._end_list(b"]" + fields + b"}\n")
+        self.flush()
+
+    def add_to_list(self, item_text: bytes) -> None:
+        """For `Listing`: the list's head, or a comma, and what follows it."""
+        separator = b"," if self._is_in_list else _LIST_HEAD
+        if item_text or not self._is_in_list:
+            self.write(separator + item_text)
+        self._is_in_list = True
+
+    def _end_list(self, end: bytes) -> None:
+        self._is_in_list = False
+        self.write(end)
+        self.flush()
 
     def table(self, heads: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         """A table for people, fitted to the terminal; in a pipe nothing is shortened."""
@@ -156,6 +167,26 @@ class Output:
 
     def _object(self, fields: Mapping[str, Any]) -> None:
         self.write(encode(fields) + b"\n")
+
+
+class Listing(Generic[T]):
+    """A list on its way out: see `Output.listing`."""
+
+    def __init__(self, output: Output, to_object: Callable[[T], Any], to_line: Callable[[T], str]) -> None:
+        self.count = 0
+        self.fields: dict[str, Any] = {}
+        """What the object for scripts has besides the items; written at its end."""
+        self._output = output
+        self._to_object = to_object
+        self._to_line = to_line
+
+    def add(self, item: T) -> None:
+        """The next item. Raises: as `Output.write`."""
+        self.count += 1
+        if self._output.is_json:
+            self._output.add_to_list(encode(self._to_object(item)))
+        else:
+            self._output.line(self._to_line(item))
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], heads: Sequence[Column]) -> str:

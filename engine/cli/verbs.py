@@ -50,7 +50,7 @@ VERBS: Final[dict[str, Verb]] = {
     "show": Verb("browse:SHOW", "show one backup"),
     "ls": Verb("browse:LS", "list the files of a backup"),
     "dump": Verb("browse:DUMP", "write a file of a backup to standard output"),
-    "diff": Verb("browse:DIFF", "compare two backups"),
+    "diff": Verb("browse:DIFF", "compare two backups, or a backup with what is live"),
     "find": Verb("browse:FIND", "find files in all backups"),
     "restore": Verb("restore:RESTORE", "bring a backup back: files or databases"),
     "rollback": Verb("rollback:ROLLBACK", "swap back what was live before a restore in place"),

@@ -13,6 +13,7 @@ from engine.errors import DamagedError, HoldfastError, UnknownNameError, Unknown
 from engine.events import Progress, Warned
 from engine.format.snapshot import Snapshot
 from engine.hosts import registry as hosts
+from engine.hosts.base import OpenHost
 from engine.jobs.context import JobContext
 from engine.jobs.opening import open_repositories
 from engine.model.backup import Backup, Copy
@@ -23,7 +24,7 @@ from engine.model.requests import Limits
 from engine.repository import dump as repository_dump
 from engine.repository.repository import Repository
 from engine.sources import registry as sources
-from engine.sources.base import Database, DatabaseSource, LoadStream, Selection
+from engine.sources.base import Database, DatabaseSource, LoadStream, OpenSource, Selection
 
 _MANIFEST_LIMIT_BYTES = 256 << 20
 _decoder = msgspec.json.Decoder(Manifest)
@@ -64,10 +65,13 @@ class DatabaseBackup:
                 )
         return [known[name] for name in dict.fromkeys(names)] if names else list(known.values())
 
+    def place(self, path: str) -> bytes:
+        """Of one of the backup's items in its snapshot."""
+        return f"/{self.source.kind}/{self.source.name}/{path}".encode()
+
     async def read(self, path: str, write: Callable[[bytes], Awaitable[None]]) -> int:
         """Writes out one of the backup's items, every blob checked. Returns its length. Raises: DamagedError, PathMissingError."""
-        whole = f"/{self.source.kind}/{self.source.name}/{path}"
-        return await repository_dump.dump(self.repository, self.snapshot, whole.encode(), write)
+        return await repository_dump.dump(self.repository, self.snapshot, self.place(path), write)
 
     async def load(self, database: Database, facts: DatabaseFacts, name: str, selection: Selection) -> int:
         """Loads a dump into a fresh database of that name; returns its length. Raises: SourceError, HostError, DamagedError."""
@@ -100,7 +104,7 @@ async def open_backup(
     source = await context.catalog.sources.get(backup.source)
     async with AsyncExitStack() as stack:
         opened = await open_copy(context, backup, storage, limits, stack)
-        manifest = await _manifest(source, opened.repository, opened.snapshot)
+        manifest = await read_manifest(source, opened.repository, opened.snapshot)
         yield DatabaseBackup(context, backup, source, opened.repository, opened.snapshot, manifest)
 
 
@@ -133,7 +137,8 @@ async def _open_one(context: JobContext, copy: Copy, limits: Limits, stack: Asyn
     return OpenCopy(repository, await repository.load_snapshot(copy.snapshot_id), copy)
 
 
-async def _manifest(source: Source, repository: Repository, snapshot: Snapshot) -> Manifest:
+async def read_manifest(source: Source, repository: Repository, snapshot: Snapshot) -> Manifest:
+    """What a snapshot of that source says of itself. Raises: PathMissingError where it holds no manifest; DamagedError."""
     pieces: list[bytes] = []
     size_bytes = 0
 
@@ -153,8 +158,8 @@ async def _manifest(source: Source, repository: Repository, snapshot: Snapshot) 
 
 
 @asynccontextmanager
-async def open_database_source(context: JobContext, source: Source) -> AsyncIterator[DatabaseSource]:
-    """The source, on its host. Raises: UsageError where it is no database; HostError, ConfigurationError."""
+async def open_on_host(context: JobContext, source: Source) -> AsyncIterator[tuple[OpenSource, OpenHost]]:
+    """The source, and the host that it is on. Raises: HostError, ConfigurationError, VaultError."""
     async with hosts.open_pool(resolve_secret=context.secrets) as pool:
         host = await pool.host(
             Host(LOCAL_HOST, "local")
@@ -163,9 +168,16 @@ async def open_database_source(context: JobContext, source: Source) -> AsyncIter
         )
         secrets = await sources.secrets_of(source, context.secrets)
         async with sources.open_source(source, host, secrets) as opened:
-            if not opened.traits.is_database:
-                raise UsageError(
-                    f"{source.name} is of kind {source.kind}, which is no database server",
-                    hint="restore it into a directory with --to",
-                )
-            yield cast("DatabaseSource", opened)
+            yield opened, host
+
+
+@asynccontextmanager
+async def open_database_source(context: JobContext, source: Source) -> AsyncIterator[DatabaseSource]:
+    """The source, on its host. Raises: UsageError where it is no database; HostError, ConfigurationError."""
+    async with open_on_host(context, source) as (opened, _host):
+        if not opened.traits.is_database:
+            raise UsageError(
+                f"{source.name} is of kind {source.kind}, which is no database server",
+                hint="restore it into a directory with --to",
+            )
+        yield cast("DatabaseSource", opened)

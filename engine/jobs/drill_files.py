@@ -86,19 +86,15 @@ async def _restore(
 async def _compared(repository: Repository, visited: Visited, folder: Path) -> CheckResult:
     """SHA-256 of the file on the disk against that of the repository's blobs, each of which is checked as it is read."""
     shown = "/" + visited.path.decode(errors="backslashreplace")
-    expected = hashlib.sha256()
-
-    async def write(data: bytes) -> None:
-        expected.update(data)
-
+    expected = ""
     try:
-        await repository_dump.dump_node(repository, visited.node, write)
+        expected = await repository_dump.sha256_of(repository, visited.node)
         actual = await asyncio.to_thread(_hash_of, os.path.join(os.fsencode(folder), visited.path))  # noqa: PTH118 -- bytes
     except HoldfastError as error:
         return CheckResult(shown, "readable", error.message, False)
     except OSError as error:
-        return CheckResult(shown, expected.hexdigest(), str(error.strerror), False)
-    return CheckResult(shown, expected.hexdigest(), actual, expected.hexdigest() == actual)
+        return CheckResult(shown, expected, str(error.strerror), False)
+    return CheckResult(shown, expected, actual, expected == actual)
 
 
 def _hash_of(path: bytes) -> str:

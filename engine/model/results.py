@@ -228,13 +228,31 @@ class FoundItem:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One path that differs between two backups."""
+    """One thing that differs between two backups, or between a backup and what is live: a path, or an object of a database."""
 
     path: str
+    """Of a file from the host's root; of an object `databases/NAME/tables/SCHEMA.TABLE`, names as `format.layout.encode_name` writes them."""
     change: str
     """added, removed, modified, metadata."""
-    size_bytes_before: int | None
-    size_bytes_after: int | None
+    size_bytes_before: int | None = None
+    size_bytes_after: int | None = None
+    what: str = ""
+    """Of an object: schema or content. Of a live file: type, size, content, time, mode, owner, target; several with a comma between."""
+    rows_before: int | None = None
+    rows_after: int | None = None
+    detail: str = ""
+    """For people."""
+    raw_path: str = ""
+    """Base64 of a path that is no UTF-8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """How far a comparison went: sentences for people."""
+
+    compared: tuple[str, ...] = ()
+    not_compared: tuple[str, ...] = ()
+    """What may differ and nobody looked at, and why."""
 
 
 @dataclass(frozen=True, slots=True)

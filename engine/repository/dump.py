@@ -7,6 +7,7 @@ bytes, whatever the size of what is dumped. Nothing is written that was not foun
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -110,6 +111,17 @@ async def dump_node(repository: Repository, node: Node, write: Write) -> int:
             f"{node.name.decode(errors='backslashreplace')} holds {written} bytes, but the backup says {node.size}"
         )
     return written
+
+
+async def sha256_of(repository: Repository, node: Node) -> str:
+    """Of the content of a file, in hexadecimal digits. Raises: as `dump_node`."""
+    hashed = hashlib.sha256()
+
+    async def write(data: bytes) -> None:
+        hashed.update(data)
+
+    await dump_node(repository, node, write)
+    return hashed.hexdigest()
 
 
 def _content(repository: Repository, node: Node) -> Iterator[Wanted]:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from engine.catalog.backups import BackupFilter, Place
 from engine.model.backup import Backup, BackupStatus
 from engine.model.health import Health, HealthFacts, ProofAttempt, health
-from engine.model.results import Difference, FileItem, FoundItem
+from engine.model.results import Compared, Difference, FileItem, FoundItem
 from engine.service.parts import Methods
 
 _LOOKED_AT = 100
@@ -70,11 +70,26 @@ class BackupMethods(Methods):
 
         return await contents.dump(self._parts, backup, path, write)
 
-    def diff(self, before: str, after: str) -> AsyncIterator[Difference]:
-        """What differs between two backups, path by path. Raises, on the way: UsageError where no storage holds both."""
+    async def diff(self, before: str, after: str, tell: Callable[[Difference], None]) -> Compared:
+        """Tells what differs between two backups: paths, and of databases what differs per table. Returns how far it looked.
+
+        Raises: UsageError where no storage holds both; DamagedError.
+        """
         from engine.service import contents
 
-        return contents.diff(self._parts, before, after)
+        return await contents.diff(self._parts, before, after, tell)
+
+    async def diff_live(
+        self, backup: str, tell: Callable[[Difference], None], *, is_checksum: bool = False
+    ) -> Compared:
+        """Tells what differs between a backup and what its source holds now; with `is_checksum` everything is read, and not a sample of it.
+
+        Raises: UsageError where such a source cannot be asked; SourceError, HostError, DamagedError.
+        """
+        from engine.jobs import diff_live
+
+        found = await self.show_backup(backup)
+        return await diff_live.run(self._parts.context(), found, tell, is_checksum=is_checksum)
 
     async def protect_backup(self, backup: str, *, is_protected: bool, hold_reason: str = "") -> Backup:
         """Protects a backup from forget and delete, or ends that. Raises: UnknownNameError."""

@@ -13,11 +13,12 @@ from engine.errors import HoldfastError, UnknownSnapshotError, UsageError
 from engine.format.node_text import unix_mode
 from engine.format.snapshot import Snapshot
 from engine.format.tree import Node
+from engine.jobs import diff as diff_job
+from engine.jobs.diff import Side, Tell
 from engine.jobs.opening import open_unlocked
 from engine.model.backup import Backup, BackupStatus, Copy
 from engine.model.requests import Limits
-from engine.model.results import Difference, FileItem, FoundItem
-from engine.repository import diff as repository_diff
+from engine.model.results import Compared, FileItem, FoundItem
 from engine.repository import dump as repository_dump
 from engine.repository import find as repository_find
 from engine.repository import reader
@@ -64,7 +65,7 @@ async def dump(parts: Parts, backup: str, path: str, write: Callable[[bytes], Aw
         return await repository_dump.dump(repository, snapshot, _raw(path), write)
 
 
-async def diff(parts: Parts, before: str, after: str) -> AsyncIterator[Difference]:
+async def diff(parts: Parts, before: str, after: str, tell: Tell) -> Compared:
     """See `Engine.diff`."""
     old, new = await parts.catalog.backups.find(before), await parts.catalog.backups.find(after)
     old_ids = {copy.storage: copy.snapshot_id for copy in old.copies if copy.snapshot_id}
@@ -74,11 +75,11 @@ async def diff(parts: Parts, before: str, after: str) -> AsyncIterator[Differenc
             "no storage holds both backups", hint="copy one to the other's storage first: holdfast copy"
         )
     async with _repository(parts, shared.storage) as repository:
-        first = await repository.load_snapshot(old_ids[shared.storage])
-        second = await repository.load_snapshot(shared.snapshot_id)
-        async for each in repository_diff.diff(repository, first, second):
-            path = "/" + each.path.decode(errors="backslashreplace")
-            yield Difference(path, each.kind, each.size_bytes_before, each.size_bytes_after)
+        sides = (
+            Side(old, await repository.load_snapshot(old_ids[shared.storage])),
+            Side(new, await repository.load_snapshot(shared.snapshot_id)),
+        )
+        return await diff_job.run(parts.context(), repository, sides, tell)
 
 
 @asynccontextmanager

@@ -1,0 +1,230 @@
+"""diff --live: a backup against what its source holds now, without taking a backup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import SystemRandom
+from typing import Final
+
+from engine.errors import SourceError, UnknownNameError, UsageError
+from engine.events import StepBegan
+from engine.jobs import diff_dumps, diff_live_files
+from engine.jobs.context import JobContext
+from engine.jobs.database_backup import DatabaseBackup, open_backup, open_database_source
+from engine.jobs.diff import HAS_ROWS, Coverage, Tell
+from engine.jobs.diff_dumps import Meter
+from engine.jobs.diff_facts import (
+    compare_contents,
+    compare_facts,
+    database_path,
+    object_path,
+    unread_tables,
+    whole_database,
+)
+from engine.model.backup import Backup
+from engine.model.contents import DumpContents, RowSample
+from engine.model.manifest import DatabaseFacts
+from engine.model.requests import Limits
+from engine.model.results import Compared, Difference
+from engine.sources import registry as sources
+from engine.sources.base import Database, DatabaseSource, SamplingDatabase
+
+SAMPLED_ROWS: Final = 1000
+"""Of a table."""
+_SAMPLED_ROWS_IN_ALL: Final = 200_000
+"""Of a database: their hashes are held."""
+_FEWEST_ROWS: Final = 20
+
+
+async def run(context: JobContext, backup: Backup, tell: Tell, *, is_checksum: bool) -> Compared:
+    """Tells what differs; the backup is what was before. With `is_checksum` everything is read, and not a sample of it.
+
+    Raises: UsageError where such a source cannot be asked; SourceError, HostError, StorageError, DamagedError.
+    """
+    coverage = Coverage()
+    context.emit(StepBegan("diff"))
+    seed = SystemRandom().randrange(1 << 31)
+    kind = (await context.catalog.sources.get(backup.source)).kind
+    if kind == "files":
+        await diff_live_files.compare(context, backup, tell, coverage, seed, is_checksum=is_checksum)
+    elif sources.is_database(kind):
+        async with open_backup(context, backup, "", Limits()) as opened:
+            await _compare_databases(opened, tell, coverage, seed, is_checksum=is_checksum)
+    else:
+        raise UsageError(
+            f"what a source of kind {kind} holds now cannot be asked for",
+            hint="take another backup, and compare the two",
+        )
+    return coverage.result
+
+
+async def _compare_databases(
+    backup: DatabaseBackup, tell: Tell, coverage: Coverage, seed: int, *, is_checksum: bool
+) -> None:
+    context = backup.context
+    async with open_database_source(context, backup.source) as source, source.database() as live:
+        await _compare_server(backup, source, live, tell, coverage)
+        comparison = _Live(backup, source, live, tell, coverage, seed, is_checksum)
+        for facts in backup.manifest.databases:
+            await comparison.compare(facts)
+        if backup.source.options.get("all"):
+            known = {each.name for each in backup.manifest.databases}
+            for name in await live.names():
+                if name not in known:
+                    tell(whole_database(await live.facts(name), "added"))
+    if not backup.manifest.databases:
+        coverage.leave_out("databases", "the manifest of this backup lists none")
+
+
+async def _compare_server(
+    backup: DatabaseBackup, source: DatabaseSource, live: Database, tell: Tell, coverage: Coverage
+) -> None:
+    identity = await live.identity()
+    if identity != backup.manifest.identity:
+        detail = f"{backup.manifest.identity} -> {identity}"
+        tell(Difference("server/identity", "modified", what="schema", detail=detail))
+    try:
+        found = await source.check()
+    except SourceError as error:
+        coverage.leave_out("server version", error.message)
+    else:
+        version = found.get("server_version") or found.get("version", "")
+        if version and version != backup.manifest.server_version:
+            detail = f"{backup.manifest.server_version} -> {version}"
+            tell(Difference("server/server_version", "modified", what="schema", detail=detail))
+    if backup.manifest.roles:
+        coverage.leave_out("roles", "they are compared between two backups")
+
+
+@dataclass(slots=True)
+class _Live:
+    """The databases of one backup, and those of the server."""
+
+    backup: DatabaseBackup
+    source: DatabaseSource
+    live: Database
+    tell: Tell
+    coverage: Coverage
+    seed: int
+    is_checksum: bool
+
+    async def compare(self, old: DatabaseFacts) -> None:
+        """One database. Raises: SourceError, HostError, DamagedError."""
+        path = database_path(old.name)
+        try:
+            new = await self.live.facts(old.name)
+        except UnknownNameError:
+            self.tell(whole_database(old, "removed"))
+            return
+        only_tables = bool(self.backup.source.options.get("table"))
+        if only_tables:
+            names = {table.name for table in old.tables}
+            new = replace(new, tables=[table for table in new.tables if table.name in names])
+            self.coverage.leave_out(
+                f"{path}: indexes, constraints and other objects", "the source takes chosen tables alone"
+            )
+        has_rows = self.backup.manifest.scope in HAS_ROWS
+        found = compare_facts(old, new, has_rows=has_rows, only_tables=only_tables)
+        for each in found:
+            self.tell(each)
+        counted = " and their rows" if has_rows else ""
+        self.coverage.compared.append(f"{path}: tables{counted}, and what else the manifest lists")
+        estimated = {table.name for facts in (old, new) for table in facts.tables if table.is_estimated}
+        self.coverage.leave_out_tables(
+            path, ((name, "their number is an estimate") for name in sorted(estimated))
+        )
+        if has_rows:
+            await self._compare_content(old, new, found)
+
+    async def _compare_content(
+        self, old: DatabaseFacts, new: DatabaseFacts, told: Sequence[Difference]
+    ) -> None:
+        path = database_path(old.name)
+        kind = self.backup.source.kind
+        if not diff_dumps.can_read(kind):
+            self.coverage.leave_out(f"{path}: content", f"of kind {kind} no more than this can be asked")
+            return
+        try:
+            if isinstance(self.live, SamplingDatabase) and not self.is_checksum:
+                await self._compare_sample(self.live, old, new, told)
+            else:
+                await self._compare_all(old, new, told)
+        except SourceError as error:
+            self.coverage.leave_out(f"{path}: content", error.message)
+
+    async def _compare_all(self, old: DatabaseFacts, new: DatabaseFacts, told: Sequence[Difference]) -> None:
+        meter = await self._meter(old, 2)
+        held = await diff_dumps.read_backup(self.backup, old, {}, meter)
+        now = await diff_dumps.read_live(
+            self.backup.context, self.backup.source.kind, self.source, old.path, meter
+        )
+        for each in compare_contents(old, new, (held, now), told):
+            self.tell(each)
+        path = database_path(old.name)
+        tables = held.tables.keys() & now.tables.keys()
+        self.coverage.compared.append(f"{path}: definitions, and all rows of {len(tables)} tables")
+        self.coverage.leave_out_tables(path, unread_tables(held, now).items())
+
+    async def _compare_sample(
+        self, live: SamplingDatabase, old: DatabaseFacts, new: DatabaseFacts, told: Sequence[Difference]
+    ) -> None:
+        changed = {each.path for each in told if each.what == "content" or each.change != "modified"}
+        there = {table.name for table in new.tables}
+        wanted = [
+            table.name
+            for table in old.tables
+            if table.name in there and object_path(old.name, f"tables/{table.name}") not in changed
+        ]
+        most = max(_FEWEST_ROWS, min(SAMPLED_ROWS, _SAMPLED_ROWS_IN_ALL // max(1, len(wanted))))
+        sampled = await live.sample(old.name, dict.fromkeys(wanted, most), self.seed)
+        meter = await self._meter(old, 1)
+        held = await diff_dumps.read_backup(self.backup, old, sampled.samples, meter)
+        path = database_path(old.name)
+        unread = {**sampled.unread, **held.unread}
+        for each in _missing(old, new, sampled.samples, held):
+            self.tell(each)
+        compared = [each for name, each in sampled.samples.items() if name not in unread]
+        rows, whole = sum(len(each.rows) for each in compared), sum(each.is_whole for each in compared)
+        self.coverage.compared.append(
+            f"{path}: {rows} rows of {len(compared)} tables by their hashes, chosen at random (seed {self.seed}); all rows of {whole} tables"
+        )
+        unread |= {
+            name: "no row was chosen"
+            for name, each in sampled.samples.items()
+            if not each.rows and not each.is_whole
+        }
+        self.coverage.leave_out_tables(path, unread.items())
+        others = "" if whole == len(compared) else "all other rows, and "
+        self.coverage.leave_out(f"{path}: {others}the text of definitions", "--checksum reads everything")
+
+    async def _meter(self, facts: DatabaseFacts, times: int) -> Meter:
+        meter = Meter(self.backup.context, times * await diff_dumps.size_of(self.backup, facts.path))
+        meter.current = facts.name
+        return meter
+
+
+def _missing(
+    old: DatabaseFacts, new: DatabaseFacts, samples: Mapping[str, RowSample], held: DumpContents
+) -> list[Difference]:
+    """Tables of which live rows are not in the backup."""
+    before = {table.name: table for table in old.tables}
+    after = {table.name: table for table in new.tables}
+    found = []
+    for name, sample in samples.items():
+        content = held.tables.get(name)
+        if name in held.unread or content is None or not content.missing:
+            continue
+        found.append(
+            Difference(
+                object_path(old.name, f"tables/{name}"),
+                "modified",
+                before[name].size_bytes,
+                after[name].size_bytes,
+                "content",
+                content.rows,
+                after[name].rows,
+                f"{content.missing} of {len(sample.rows)} rows that were looked at are not in the backup",
+            )
+        )
+    return found

@@ -1,0 +1,226 @@
+"""Backups of databases compared with each other and with the live server, table by table."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from engine.model.definitions import Source
+from engine.model.results import Compared, Difference
+from tests.families.mariadb import fresh_name
+from tests.families.postgres import new_name
+from tests.jobs.world import World
+from tests.servers.mariadb import KEEPER, PASSWORD, MariadbServer
+from tests.servers.postgres import Postgres
+from tests.servers.redis import Redis
+
+pytestmark = pytest.mark.slow
+
+Told = set[tuple[str, str, str]]
+"""Path below the database, change, what."""
+
+BEFORE = """
+create table alike (id int, text text);
+insert into alike select i, md5(i::text) from generate_series(1, 3000) i;
+create table moved (id int primary key, text text);
+insert into moved select i, null from generate_series(1, 100) i;
+create table touched (id int primary key, "a ""b"", c" text);
+insert into touched select i, E'x\\t\\\\.\\n' || i from generate_series(1, 100) i;
+create table grown (id serial primary key);
+insert into grown default values;
+create table gone (id int);
+create table altered (id int);
+create view seen as select id from alike;
+"""
+AFTER = """
+update moved set text = null where id < 10;
+update touched set "a ""b"", c" = '' where id = 7;
+insert into grown default values;
+drop table gone;
+create table "new/one" (id int);
+alter table altered add unique (id);
+create or replace view seen as select id from alike where id > 1;
+"""
+CONTENT: Told = {
+    ("tables/public.touched", "modified", "content"),
+    ("tables/public.grown", "modified", "content"),
+    ("sequences/public.grown_id_seq", "modified", "content"),
+}
+OBJECTS: Told = {
+    ("tables/public.gone", "removed", "schema"),
+    ("tables/public.new%2Fone", "added", "schema"),
+    ("indexes/public.altered_id_key", "added", "schema"),
+    ("constraints/public.altered.altered_id_key", "added", "schema"),
+}
+DEFINITIONS: Told = {("views/public.seen", "modified", "schema")}
+
+
+async def _diff(
+    world: World, before: str, after: str = "", *, is_checksum: bool = False
+) -> tuple[list[Difference], Compared]:
+    told: list[Difference] = []
+    if after:
+        return told, await world.engine.diff(before, after, told.append)
+    return told, await world.engine.diff_live(before, told.append, is_checksum=is_checksum)
+
+
+def _below(told: list[Difference], name: str) -> Told:
+    begin = f"databases/{name}/"
+    return {
+        (each.path.removeprefix(begin), each.change, each.what)
+        for each in told
+        if each.path.startswith(begin)
+    }
+
+
+async def test_what_changed_in_a_postgres_database_is_told_per_table(
+    world: World, postgres: Postgres
+) -> None:
+    """The first question after a bad night; and rows that only moved are no change."""
+    name = new_name()
+    postgres.psql(f"create database {name}")
+    postgres.psql(BEFORE, name)
+    await world.add_storages("first")
+    await world.engine.add_source(Source("db", "postgres", options=postgres.options(database=(name,))))
+    before = await world.one_backup("db")
+    for is_checksum in (False, True):
+        told, compared = await _diff(world, before.backup_id, is_checksum=is_checksum)
+        assert told == [], compared
+        assert (
+            any(f"databases/{name}: all other rows" in each for each in compared.not_compared) != is_checksum
+        )
+    postgres.psql(AFTER, name)
+    after = await world.one_backup("db")
+    told, compared = await _diff(world, before.backup_id, after.backup_id)
+    assert _below(told, name) == CONTENT | OBJECTS | DEFINITIONS
+    assert f"/postgres/db/databases/{name}.dump" in {each.path for each in told}
+    rows = {
+        each.path.rpartition(".")[2]: (each.rows_before, each.rows_after)
+        for each in told
+        if each.what == "content"
+    }
+    assert (rows["grown"], rows["touched"]) == ((1, 2), (100, 100))
+    assert compared.compared == (f"databases/{name}: definitions, and all rows of 5 tables",)
+    told, compared = await _diff(world, before.backup_id)
+    assert _below(told, name) == CONTENT | OBJECTS
+    assert [each.detail for each in told if each.path.endswith(".touched")] == [
+        "1 of 100 rows that were looked at are not in the backup"
+    ]
+    told, _compared = await _diff(world, before.backup_id, is_checksum=True)
+    assert _below(told, name) == CONTENT | OBJECTS | DEFINITIONS
+    postgres.psql(f"drop database {name}")
+    told, _compared = await _diff(world, before.backup_id)
+    assert (f"databases/{name}", "removed") in {(each.path, each.change) for each in told}
+
+
+SHOP = """
+CREATE TABLE alike (id INT PRIMARY KEY AUTO_INCREMENT, text TEXT);
+INSERT INTO alike (text) SELECT MD5(seq) FROM seq_1_to_3000;
+CREATE TABLE moved (id INT, text TEXT);
+INSERT INTO moved VALUES (1, NULL), (2, 'two'), (3, 'three');
+CREATE TABLE touched (id INT PRIMARY KEY, text TEXT, data BLOB);
+INSERT INTO touched SELECT seq, CONCAT('a\n(b),(''', seq), 0x00ff27 FROM seq_1_to_100;
+CREATE TABLE grown (id INT PRIMARY KEY AUTO_INCREMENT);
+INSERT INTO grown VALUES ();
+CREATE TABLE gone (id INT);
+CREATE TABLE altered (id INT);
+CREATE VIEW seen AS SELECT id FROM alike;
+"""
+CHANGED = """
+DELETE FROM moved;
+INSERT INTO moved VALUES (3, 'three'), (1, NULL), (2, 'two');
+INSERT INTO alike (text) VALUES ('x');
+DELETE FROM alike WHERE text = 'x';
+UPDATE touched SET text = '' WHERE id = 7;
+INSERT INTO grown VALUES ();
+DROP TABLE gone;
+CREATE TABLE fresh (id INT);
+ALTER TABLE altered ADD UNIQUE (id);
+ALTER VIEW seen AS SELECT id FROM alike WHERE id > 1;
+"""
+MARIADB_CONTENT: Told = {
+    ("tables/touched", "modified", "content"),
+    ("tables/grown", "modified", "content"),
+}
+MARIADB_OBJECTS: Told = {
+    ("tables/gone", "removed", "schema"),
+    ("tables/fresh", "added", "schema"),
+    ("indexes/altered.id", "added", "schema"),
+    ("constraints/altered.id", "added", "schema"),
+}
+MARIADB_DEFINITIONS: Told = {("views/seen", "modified", "schema"), ("tables/altered", "modified", "schema")}
+
+
+async def test_what_changed_in_a_mariadb_database_is_told_per_table(
+    world: World, mariadb: MariadbServer
+) -> None:
+    """Its dumps are text, with the number of the next row in the definition of each table."""
+    name = fresh_name()
+    mariadb.sql(f"CREATE DATABASE {name}")
+    mariadb.sql(SHOP, name)
+    secret = world.directory / "secret"
+    secret.write_text(PASSWORD, encoding="utf-8")
+    options = {"socket": str(mariadb.socket), "user": KEEPER, "database": (name,), "secret": f"file:{secret}"}
+    await world.add_storages("first")
+    await world.engine.add_source(Source("db", "mariadb", options=options))
+    before = await world.one_backup("db")
+    for is_checksum in (False, True):
+        told, _compared = await _diff(world, before.backup_id, is_checksum=is_checksum)
+        assert told == []
+    mariadb.sql(CHANGED, name)
+    after = await world.one_backup("db")
+    told, _compared = await _diff(world, before.backup_id, after.backup_id)
+    assert _below(told, name) == MARIADB_CONTENT | MARIADB_OBJECTS | MARIADB_DEFINITIONS
+    told, compared = await _diff(world, before.backup_id)
+    assert _below(told, name) == MARIADB_CONTENT | MARIADB_OBJECTS
+    assert any("--checksum reads everything" in each for each in compared.not_compared)
+    told, _compared = await _diff(world, before.backup_id, is_checksum=True)
+    assert _below(told, name) == MARIADB_CONTENT | MARIADB_OBJECTS | MARIADB_DEFINITIONS
+
+
+async def test_a_sqlite_database_is_compared_row_by_row(world: World) -> None:
+    """What makes two files differ byte by byte need be no difference to its owner; 1 and 1.0 are one to him."""
+    path = world.directory / "shop.db"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE wares (a, b)")
+        database.execute('CREATE TABLE "it\'s ""alike""" (a TEXT)')
+        database.executemany("INSERT INTO wares VALUES (?, ?)", [(each, -1) for each in range(100)])
+        database.execute('INSERT INTO "it\'s ""alike""" VALUES (?)', (b"\xff",))
+    await world.add_storages("first")
+    await world.engine.add_source(Source("shop", "sqlite", options={"path": str(path)}))
+    before = await world.one_backup("shop")
+    assert (await _diff(world, before.backup_id))[0] == []
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE wares SET b = -2 WHERE a = 7")
+        database.execute("CREATE INDEX by_b ON wares (b)")
+        database.execute("PRAGMA user_version = 7")
+    told: Told = {
+        ("tables/wares", "modified", "content"),
+        ("indexes/by_b", "added", "schema"),
+        ("settings/user_version", "modified", "schema"),
+    }
+    assert _below((await _diff(world, before.backup_id))[0], "shop.db") == told
+    after = await world.one_backup("shop")
+    assert _below((await _diff(world, before.backup_id, after.backup_id))[0], "shop.db") == told
+    assert list((world.directory / "home" / "cache").glob("holdfast-diff-*")) == []
+
+
+async def test_of_redis_the_keys_are_counted_and_their_values_named_as_not_compared(
+    world: World, redis: Redis
+) -> None:
+    """Nobody may take silence for sameness."""
+    redis.cli("FLUSHALL")
+    redis.fill(30)
+    secret = world.directory / "secret"
+    secret.write_text(redis.password, encoding="utf-8")
+    await world.add_storages("first")
+    options = {"socket": str(redis.socket), "secret": f"file:{secret}"}
+    await world.engine.add_source(Source("cache", "redis", options=options))
+    before = await world.one_backup("cache")
+    redis.cli("SET", "one more", "value")
+    told, compared = await _diff(world, before.backup_id)
+    rows = [(each.rows_before, each.rows_after) for each in told if each.what == "content"]
+    assert [after - before for before, after in rows if before and after] == [1]
+    assert any("content" in each for each in compared.not_compared)
