@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -46,9 +47,9 @@ async def read_backup(
     backup: DatabaseBackup, facts: DatabaseFacts, samples: Mapping[str, RowSample], meter: Meter
 ) -> DumpContents:
     """What a dump in a repository holds; rows of the samples are looked for. Raises: DamagedError, IncompleteDumpError."""
-    reader = _reader(backup.context, backup.source.kind, samples)
-    await backup.read(facts.path, _into(reader, meter))
-    return await asyncio.to_thread(reader.finish)
+    with _reader(backup.context, backup.source.kind, samples) as reader:
+        await backup.read(facts.path, _into(reader, meter))
+        return await asyncio.to_thread(reader.finish)
 
 
 async def read_live(
@@ -61,13 +62,13 @@ async def read_live(
     item = next((each for each in await source.items() if each.path == path), None)
     if item is None:
         raise SourceError(f"the source does not take {path} any more")
-    reader = _reader(context, kind, {})
-    take = _into(reader, meter)
-    async with item.open() as stream:
-        while data := await stream.read():
-            await take(data)
-        await stream.judge()
-    return await asyncio.to_thread(reader.finish)
+    with _reader(context, kind, {}) as reader:
+        take = _into(reader, meter)
+        async with item.open() as stream:
+            while data := await stream.read():
+                await take(data)
+            await stream.judge()
+        return await asyncio.to_thread(reader.finish)
 
 
 async def has_same_dump(before: DatabaseBackup, after: DatabaseBackup, old: str, new: str) -> bool:
@@ -103,11 +104,15 @@ async def _has(backup: DatabaseBackup, path: str) -> bool:
     return any(node.name == path.encode() for node in await Trees(backup.repository).nodes(folder.subtree))
 
 
-def _reader(context: JobContext, kind: str, samples: Mapping[str, RowSample]) -> DumpReader:
+@contextmanager
+def _reader(context: JobContext, kind: str, samples: Mapping[str, RowSample]) -> Iterator[DumpReader]:
     context.home.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     reader = sources.dump_reader(kind, samples, context.home.cache)
     assert reader is not None
-    return reader
+    try:
+        yield reader
+    finally:
+        reader.close()
 
 
 def _into(reader: DumpReader, meter: Meter) -> Callable[[bytes], Awaitable[None]]:

@@ -182,17 +182,21 @@ class _Live:
         held = await diff_dumps.read_backup(self.backup, old, sampled.samples, meter)
         path = database_path(old.name)
         unread = {**sampled.unread, **held.unread}
+        for name in held.tables.keys() - sampled.samples.keys() - unread.keys():
+            if object_path(old.name, f"tables/{name}") not in changed:
+                unread[name] = "a sample does not reach them"
         for each in _missing(old, new, sampled.samples, held):
             self.tell(each)
         compared = [each for name, each in sampled.samples.items() if name not in unread]
-        rows, whole = sum(len(each.rows) for each in compared), sum(each.is_whole for each in compared)
+        rows = sum(len(each.rows) for each in compared)
+        whole = sum(each.whole is not None for each in compared)
         self.coverage.compared.append(
             f"{path}: {rows} rows of {len(compared)} tables by their hashes, chosen at random (seed {self.seed}); all rows of {whole} tables"
         )
         unread |= {
             name: "no row was chosen"
             for name, each in sampled.samples.items()
-            if not each.rows and not each.is_whole
+            if not each.rows and each.whole is None
         }
         self.coverage.leave_out_tables(path, unread.items())
         others = "" if whole == len(compared) else "all other rows, and "
@@ -213,8 +217,12 @@ def _missing(
     found = []
     for name, sample in samples.items():
         content = held.tables.get(name)
-        if name in held.unread or content is None or not content.missing:
+        if name in held.unread or content is None:
             continue
+        is_other = sample.whole is not None and sample.whole != replace(content, missing=0)
+        if not content.missing and not is_other:
+            continue
+        said = f"{content.missing} of {len(sample.rows)} rows that were looked at are not in the backup"
         found.append(
             Difference(
                 object_path(old.name, f"tables/{name}"),
@@ -224,7 +232,7 @@ def _missing(
                 "content",
                 content.rows,
                 after[name].rows,
-                f"{content.missing} of {len(sample.rows)} rows that were looked at are not in the backup",
+                said if content.missing else "rows are there another number of times",
             )
         )
     return found

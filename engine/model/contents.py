@@ -53,8 +53,8 @@ class RowSample:
     rows: frozenset[int]
     columns: Sequence[str] = ()
     """In the order of the line, where a dump names them: only a line of the same columns can be the same."""
-    is_whole: bool = False
-    """Whether all rows of the table are among them."""
+    whole: TableContent | None = None
+    """Where all rows of the table are among them: what a dump of it would hold."""
 
 
 @dataclass(frozen=True, slots=True)

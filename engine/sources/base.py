@@ -236,6 +236,10 @@ class DumpReader(Protocol):
         """Called once, after the last byte. Raises: IncompleteDumpError where it is not whole."""
         ...
 
+    def close(self) -> None:
+        """Removes what was kept meanwhile. Callable again, and at any time."""
+        ...
+
 
 class DatabaseSource(OpenSource, Protocol):
     """A source that is a database server. Its items are `globals.sql` (roles and what else belongs to no database), `databases/NAME.dump` or

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from engine.model.contents import TableContent
+from engine.model.contents import RowSample, TableContent
 
 LONGEST_HELD_BYTES: Final = 1 << 20
 """A longer row is hashed piece by piece, and not held."""
@@ -97,6 +97,23 @@ class RowDigest:
             self._add([line], is_long=False)
         elif line.startswith(self._begin):
             self.add([long.value()])
+
+
+class SampledRows(RowDigest):
+    """Rows of a live table: besides, the hash of each is kept."""
+
+    def __init__(self, *, begin: bytes = b"", cut: int = 0) -> None:
+        super().__init__(begin=begin, cut=cut)
+        self.hashes: set[int] = set()
+
+    def add(self, hashes: Sequence[int]) -> None:
+        """Rows that were hashed already."""
+        super().add(hashes)
+        self.hashes.update(hashes)
+
+    def sample(self, table: str, columns: Sequence[str] = (), *, is_whole: bool) -> RowSample:
+        """What there was; with `is_whole` these were all rows of the table."""
+        return RowSample(table, frozenset(self.hashes), columns, self.content if is_whole else None)
 
 
 class _LongRow:

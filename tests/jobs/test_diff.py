@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sqlite3
 from contextlib import closing
 
 import pytest
 
+from engine.events import Progress
 from engine.model.definitions import Source
 from engine.model.results import Compared, Difference
-from tests.families.mariadb import fresh_name
-from tests.families.postgres import new_name
+from tests.families.mariadb import make_shop as make_mariadb_shop
+from tests.families.postgres import make_shop
 from tests.jobs.world import World
 from tests.servers.mariadb import KEEPER, PASSWORD, MariadbServer
 from tests.servers.postgres import Postgres
@@ -33,9 +36,20 @@ insert into grown default values;
 create table gone (id int);
 create table altered (id int);
 create view seen as select id from alike;
+create table typed (a timestamptz, b interval, c float8, d bytea, e numeric, dropped int, f text[], g jsonb, h double precision[],
+  i timetz, j int generated always as (1) stored, k regclass);
+alter table typed drop column dropped;
+insert into typed values (now(), '1 mon -2 days', 0.1 + 0.2, '\\x00ff', 1.50, array['a,b', null, '"'], '{"a": [1]}', '{1e-300}', '10:00+02',
+  default, 'alike');
+insert into typed default values;
+create table twice (id int);
+insert into twice values (1), (1), (2);
+select lo_from_bytea(4711, '\\x00ff');
 """
 AFTER = """
 update moved set text = null where id < 10;
+delete from twice;
+insert into twice values (1), (2), (2);
 update touched set "a ""b"", c" = '' where id = 7;
 insert into grown default values;
 drop table gone;
@@ -45,6 +59,7 @@ create or replace view seen as select id from alike where id > 1;
 """
 CONTENT: Told = {
     ("tables/public.touched", "modified", "content"),
+    ("tables/public.twice", "modified", "content"),
     ("tables/public.grown", "modified", "content"),
     ("sequences/public.grown_id_seq", "modified", "content"),
 }
@@ -79,8 +94,7 @@ async def test_what_changed_in_a_postgres_database_is_told_per_table(
     world: World, postgres: Postgres
 ) -> None:
     """The first question after a bad night; and rows that only moved are no change."""
-    name = new_name()
-    postgres.psql(f"create database {name}")
+    name = make_shop(postgres)
     postgres.psql(BEFORE, name)
     await world.add_storages("first")
     await world.engine.add_source(Source("db", "postgres", options=postgres.options(database=(name,))))
@@ -102,9 +116,10 @@ async def test_what_changed_in_a_postgres_database_is_told_per_table(
         if each.what == "content"
     }
     assert (rows["grown"], rows["touched"]) == ((1, 2), (100, 100))
-    assert compared.compared == (f"databases/{name}: definitions, and all rows of 5 tables",)
+    assert compared.compared == (f"databases/{name}: definitions, and all rows of 12 tables",)
     told, compared = await _diff(world, before.backup_id)
     assert _below(told, name) == CONTENT | OBJECTS
+    assert any("rows of large objects" in each for each in compared.not_compared)
     assert [each.detail for each in told if each.path.endswith(".touched")] == [
         "1 of 100 rows that were looked at are not in the backup"
     ]
@@ -157,8 +172,7 @@ async def test_what_changed_in_a_mariadb_database_is_told_per_table(
     world: World, mariadb: MariadbServer
 ) -> None:
     """Its dumps are text, with the number of the next row in the definition of each table."""
-    name = fresh_name()
-    mariadb.sql(f"CREATE DATABASE {name}")
+    name = make_mariadb_shop(mariadb)
     mariadb.sql(SHOP, name)
     secret = world.directory / "secret"
     secret.write_text(PASSWORD, encoding="utf-8")
@@ -224,3 +238,26 @@ async def test_of_redis_the_keys_are_counted_and_their_values_named_as_not_compa
     rows = [(each.rows_before, each.rows_after) for each in told if each.what == "content"]
     assert [after - before for before, after in rows if before and after] == [1]
     assert any("content" in each for each in compared.not_compared)
+
+
+async def test_a_comparison_that_is_cancelled_leaves_nothing_behind(
+    world: World,
+) -> None:
+    """No lock that keeps a prune waiting, and no copy of somebody's data in the cache."""
+    path = world.directory / "shop.db"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE wares (a)")
+        database.executemany("INSERT INTO wares VALUES (?)", [(os.urandom(500),) for _ in range(8000)])
+    await world.add_storages("first")
+    await world.engine.add_source(Source("shop", "sqlite", options={"path": str(path)}))
+    before = await world.one_backup("shop")
+    world.heard.clear()
+    async with asyncio.TaskGroup() as group:
+        comparing = group.create_task(world.engine.diff_live(before.backup_id, lambda _each: None))
+        while not any(isinstance(each, Progress) and each.done_bytes for each in world.heard):
+            world.more.clear()
+            await world.more.wait()
+        comparing.cancel()
+    assert comparing.cancelled()
+    assert list((world.directory / "home" / "cache").glob("holdfast-diff-*")) == []
+    assert list((world.place("first") / "locks").iterdir()) == []

@@ -11,7 +11,7 @@ from typing import Final
 from engine.errors import IncompleteDumpError
 from engine.model.contents import DumpContents, RowSample, TableContent
 from engine.sources.mariadb.dump_text import DumpScanner, Span
-from engine.sources.rows import RowDigest
+from engine.sources.rows import RowDigest, SampledRows
 
 _FOLDERS: Final[Mapping[str, str]] = {
     "table": "tables",
@@ -43,6 +43,9 @@ class MariadbContents:
         """See `base.DumpReader.feed`."""
         for span in self._scanner.feed(data):
             self._take(span)
+
+    def close(self) -> None:
+        """See `base.DumpReader.close`. Nothing is kept."""
 
     def finish(self) -> DumpContents:
         """See `base.DumpReader.finish`."""
@@ -82,39 +85,28 @@ class MariadbContents:
         self._definitions.setdefault(path, hashlib.sha256()).update(data)
 
 
-class SampleRows:
+class SampleReader:
     """Reads a dump of some rows of some tables, as mariadb-dump sends it."""
 
     def __init__(self) -> None:
         self._scanner = DumpScanner()
-        self._held: dict[str, _Hashes] = {}
+        self._tables: dict[str, SampledRows] = {}
 
     def feed(self, data: bytes) -> None:
         """The next bytes."""
         for span in self._scanner.feed(data):
             self._take(span)
 
-    def finish(self) -> Mapping[str, frozenset[int]]:
-        """By table. Raises: IncompleteDumpError."""
+    def finish(self) -> Mapping[str, SampledRows]:
+        """By table; one without rows may be missing. Raises: IncompleteDumpError."""
         for span in self._scanner.end():
             self._take(span)
         if not self._scanner.is_complete:
             raise IncompleteDumpError("the sample lacks its end marker, `-- Dump completed`")
-        for rows in self._held.values():
+        for rows in self._tables.values():
             rows.finish()
-        return {name: frozenset(rows.hashes) for name, rows in self._held.items()}
+        return self._tables
 
     def _take(self, span: Span) -> None:
         if span.kind == "data":
-            self._held.setdefault(span.name, _Hashes()).feed(span.data)
-
-
-class _Hashes(RowDigest):
-    """Keeps each row's hash."""
-
-    def __init__(self) -> None:
-        super().__init__(begin=b"(", cut=1)
-        self.hashes: list[int] = []
-
-    def add(self, hashes: list[int]) -> None:  # type: ignore[override]
-        self.hashes += hashes
+            self._tables.setdefault(span.name, SampledRows(begin=b"(", cut=1)).feed(span.data)

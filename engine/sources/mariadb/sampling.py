@@ -9,8 +9,9 @@ from engine.errors import HoldfastError, SourceError
 from engine.hosts.base import Command, require_started
 from engine.model.contents import RowSample, Sampled
 from engine.sources.mariadb.connection import Connection
-from engine.sources.mariadb.contents import SampleRows
+from engine.sources.mariadb.contents import SampleReader
 from engine.sources.mariadb.facts import look
+from engine.sources.rows import SampledRows
 
 _WORDS: Final = (
     "--opt", "--comments", "--quote-names", "--single-transaction", "--quick", "--hex-blob", "--skip-triggers", "--skip-routines",
@@ -39,8 +40,8 @@ async def sample(connection: Connection, name: str, rows: Mapping[str, int], see
             unread |= dict.fromkeys(tables, error.message)
             continue
         for each in tables:
-            hashes = found.get(each, frozenset())
-            samples[each] = RowSample(each, hashes, is_whole=is_whole and len(hashes) < rows[each])
+            taken = found.get(each, SampledRows())
+            samples[each] = taken.sample(each, is_whole=is_whole and taken.rows < rows[each])
     return Sampled(samples, unread)
 
 
@@ -59,8 +60,8 @@ def _runs(
             yield [name], f"RAND({seed}) < {share:.9f} LIMIT {rows[name]}", False
 
 
-async def _dumped(connection: Connection, command: Command) -> Mapping[str, frozenset[int]]:
-    held = SampleRows()
+async def _dumped(connection: Connection, command: Command) -> Mapping[str, SampledRows]:
+    held = SampleReader()
     async with connection.host.start(command) as process:
         while data := await process.read():
             held.feed(data)

@@ -102,6 +102,9 @@ class PostgresContents(ArchiveReader):
         self._unread: dict[str, str] = {}
         self._by_id: dict[int, Entry] = {}
 
+    def close(self) -> None:
+        """See `base.DumpReader.close`. Nothing is kept."""
+
     def finish(self) -> DumpContents:
         """See `base.DumpReader.finish`."""
         self.require_whole()

@@ -16,7 +16,7 @@ from engine.errors import SourceError
 from engine.model.contents import RowSample, Sampled
 from engine.sources.postgres import quoting
 from engine.sources.postgres.session import Row, Session
-from engine.sources.rows import hash_of
+from engine.sources.rows import SampledRows, hash_of
 
 _SETTINGS: Final = """\
 set datestyle = iso;
@@ -69,17 +69,18 @@ async def _rows(asked: Session, table: Row, most: int, seed: int) -> RowSample:
         order = ""
         share = min(100.0, max(100 * _MARGIN * most / table["estimate"], 100 * 8 / table["pages"]))
         among += f" tablesample system ({share:.6f}) repeatable ({seed})"
-    found: list[int] = []
+    found = SampledRows()
+    # One more is asked for, which tells whether there are more.
+    is_over = False
 
     def take(line: bytes) -> None:
-        found.append(hash_of(line.removeprefix(_MARK)))
+        nonlocal is_over
+        is_over = found.rows == most
+        if not is_over:
+            found.add([hash_of(line.removeprefix(_MARK))])
 
     await asked.each_line(
         f"copy (select 'r', {columns} from {among}{order} limit {most + 1}) to stdout;", take
     )
-    return RowSample(
-        f"{table['schema']}.{table['name']}",
-        frozenset(found[:most]),
-        tuple(table["columns"]),
-        is_whole=not is_chosen and len(found) <= most,
-    )
+    name = f"{table['schema']}.{table['name']}"
+    return found.sample(name, tuple(table["columns"]), is_whole=not is_chosen and not is_over)

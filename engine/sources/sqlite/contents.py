@@ -33,12 +33,12 @@ _OBJECTS: Final = "SELECT type, name, sql FROM sqlite_master WHERE name NOT GLOB
 
 
 class SqliteContents:
-    """See `base.DumpReader`. The file is removed by `finish`, or when nobody holds this any more."""
+    """See `base.DumpReader`."""
 
     def __init__(self, samples: Mapping[str, RowSample], folder: Path) -> None:
         """`folder` is where the copy lies meanwhile."""
         del samples
-        # Kept open until the end: its name may go only then.
+        # Open until `close`, which removes it.
         self._file = tempfile.NamedTemporaryFile(prefix="holdfast-diff-", dir=folder)  # noqa: SIM115
 
     def feed(self, data: bytes) -> None:
@@ -47,14 +47,17 @@ class SqliteContents:
 
     def finish(self) -> DumpContents:
         """See `base.DumpReader.finish`."""
-        with self._file:
-            self._file.flush()
-            address = f"file:{quote(self._file.name)}?mode=ro&immutable=1"
-            try:
-                with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
-                    return _read(database)
-            except sqlite3.DatabaseError as error:
-                raise IncompleteDumpError(f"the copy of the database cannot be read: {error}") from error
+        self._file.flush()
+        address = f"file:{quote(self._file.name)}?mode=ro&immutable=1"
+        try:
+            with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
+                return _read(database)
+        except sqlite3.DatabaseError as error:
+            raise IncompleteDumpError(f"the copy of the database cannot be read: {error}") from error
+
+    def close(self) -> None:
+        """See `base.DumpReader.close`."""
+        self._file.close()
 
 
 def _read(database: sqlite3.Connection) -> DumpContents:
