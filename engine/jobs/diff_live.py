@@ -23,7 +23,7 @@ from engine.jobs.diff_facts import (
     whole_database,
 )
 from engine.model.backup import Backup
-from engine.model.contents import DumpContents, RowSample
+from engine.model.contents import OTHER_COLUMNS, DumpContents, RowSample
 from engine.model.manifest import DatabaseFacts
 from engine.model.requests import Limits
 from engine.model.results import Compared, Difference
@@ -185,7 +185,7 @@ class _Live:
         for name in held.tables.keys() - sampled.samples.keys() - unread.keys():
             if object_path(old.name, f"tables/{name}") not in changed:
                 unread[name] = "a sample does not reach them"
-        for each in _missing(old, new, sampled.samples, held):
+        for each in (*_reshaped(old, unread), *_missing(old, new, sampled.samples, held)):
             self.tell(each)
         compared = [each for name, each in sampled.samples.items() if name not in unread]
         rows = sum(len(each.rows) for each in compared)
@@ -206,6 +206,15 @@ class _Live:
         meter = Meter(self.backup.context, times * await diff_dumps.size_of(self.backup, facts.path))
         meter.current = facts.name
         return meter
+
+
+def _reshaped(facts: DatabaseFacts, unread: Mapping[str, str]) -> list[Difference]:
+    """Tables whose columns are not those of the backup."""
+    return [
+        Difference(object_path(facts.name, f"tables/{name}"), "modified", what="schema", detail=why)
+        for name, why in sorted(unread.items())
+        if why == OTHER_COLUMNS
+    ]
 
 
 def _missing(

@@ -21,6 +21,9 @@ FOLDERS = frozenset(
 )
 """Kinds of object that a manifest lists, as `DatabaseFacts` names them. An object's path is its kind, a slash, and its name."""
 
+OTHER_COLUMNS = "its columns are others"
+"""Why rows of a sample could not be looked for; and a difference by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class TableContent:

@@ -26,7 +26,7 @@ Told = set[tuple[str, str, str]]
 
 BEFORE = """
 create table alike (id int, text text);
-insert into alike select i, md5(i::text) from generate_series(1, 3000) i;
+insert into alike select i, md5(i::text) from generate_series(1, 30000) i;
 create table moved (id int primary key, text text);
 insert into moved select i, null from generate_series(1, 100) i;
 create table touched (id int primary key, "a ""b"", c" text);
@@ -35,6 +35,7 @@ create table grown (id serial primary key);
 insert into grown default values;
 create table gone (id int);
 create table altered (id int);
+insert into altered values (1);
 create view seen as select id from alike;
 create table typed (a timestamptz, b interval, c float8, d bytea, e numeric, dropped int, f text[], g jsonb, h double precision[],
   i timetz, j int generated always as (1) stored, k regclass);
@@ -54,7 +55,7 @@ update touched set "a ""b"", c" = '' where id = 7;
 insert into grown default values;
 drop table gone;
 create table "new/one" (id int);
-alter table altered add unique (id);
+alter table altered add unique (id), add column more int;
 create or replace view seen as select id from alike where id > 1;
 """
 CONTENT: Told = {
@@ -69,7 +70,12 @@ OBJECTS: Told = {
     ("indexes/public.altered_id_key", "added", "schema"),
     ("constraints/public.altered.altered_id_key", "added", "schema"),
 }
-DEFINITIONS: Told = {("views/public.seen", "modified", "schema")}
+COLUMNS: Told = {("tables/public.altered", "modified", "schema")}
+DEFINITIONS: Told = {
+    ("tables/public.altered", "modified", "content"),
+    ("views/public.seen", "modified", "schema"),
+    *COLUMNS,
+}
 
 
 async def _diff(
@@ -118,7 +124,7 @@ async def test_what_changed_in_a_postgres_database_is_told_per_table(
     assert (rows["grown"], rows["touched"]) == ((1, 2), (100, 100))
     assert compared.compared == (f"databases/{name}: definitions, and all rows of 12 tables",)
     told, compared = await _diff(world, before.backup_id)
-    assert _below(told, name) == CONTENT | OBJECTS
+    assert _below(told, name) == CONTENT | OBJECTS | COLUMNS
     assert any("rows of large objects" in each for each in compared.not_compared)
     assert [each.detail for each in told if each.path.endswith(".touched")] == [
         "1 of 100 rows that were looked at are not in the backup"

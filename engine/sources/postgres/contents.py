@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import IncompleteDumpError
-from engine.model.contents import DumpContents, RowSample, TableContent
+from engine.model.contents import OTHER_COLUMNS, DumpContents, RowSample, TableContent
 from engine.sources.postgres import quoting
 from engine.sources.postgres.archive import ArchiveReader, Entry
 from engine.sources.rows import RowDigest
@@ -178,7 +178,7 @@ class PostgresContents(ArchiveReader):
             if columns_of(entry.copy_statement) == tuple(sample.columns):
                 wanted = sample.rows
             else:
-                self._unread[self._table] = "its columns are others"
+                self._unread[self._table] = OTHER_COLUMNS
         self._rows = RowDigest(wanted)
 
     def _pieces(self, buffer: bytes, position: int) -> int | None:

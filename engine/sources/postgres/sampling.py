@@ -27,7 +27,8 @@ begin isolation level repeatable read, read only;
 """
 """Source: PostgreSQL, src/bin/pg_dump/pg_dump.c, setup_connection."""
 _TABLES: Final = """
-select n.nspname as schema, c.relname as name, c.reltuples::bigint as estimate, c.relpages as pages,
+select n.nspname as schema, c.relname as name, pg_relation_size(c.oid) / current_setting('block_size')::int as pages,
+case when c.relpages > 0 and c.reltuples > 0 then c.reltuples / c.relpages end as density,
 (select coalesce(json_agg(a.attname order by a.attnum), '[]') from pg_attribute a where a.attrelid = c.oid and a.attnum > 0
 and not a.attisdropped and coalesce(to_jsonb(a)->>'attgenerated', '') = '') as columns
 from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'r' and c.relpersistence <> 't'"""
@@ -35,6 +36,9 @@ _MARK: Final = b"r\t"
 """Each line begins so: no row can be taken for the end of the answer."""
 _FEW_PAGES: Final = 64
 """A table of so few is read whole, and of its rows some are chosen: choosing among its pages would be no choice."""
+_FEWEST_PAGES: Final = 8
+_LEAST_DENSITY: Final = 10.0
+"""Rows a page where the server does not know."""
 _MARGIN: Final = 1.5
 
 
@@ -63,12 +67,12 @@ async def sample(asked: Session, rows: Mapping[str, int], seed: int) -> Sampled:
 async def _rows(asked: Session, table: Row, most: int, seed: int) -> RowSample:
     columns = ", ".join(map(quoting.identifier, table["columns"]))
     among = f"only {quoting.identifier(table['schema'])}.{quoting.identifier(table['name'])}"
-    is_chosen = table["pages"] > _FEW_PAGES and table["estimate"] > most
+    pages = max(_FEWEST_PAGES, _MARGIN * most / (table["density"] or _LEAST_DENSITY))
+    is_chosen = table["pages"] > max(_FEW_PAGES, pages)
     order = f" order by hashtext(ctid::text || '{seed}')"
     if is_chosen:
         order = ""
-        share = min(100.0, max(100 * _MARGIN * most / table["estimate"], 100 * 8 / table["pages"]))
-        among += f" tablesample system ({share:.6f}) repeatable ({seed})"
+        among += f" tablesample system ({100 * pages / table['pages']:.6f}) repeatable ({seed})"
     found = SampledRows()
     # One more is asked for, which tells whether there are more.
     is_over = False
