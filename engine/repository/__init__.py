@@ -16,5 +16,5 @@ trees, restore_folders.py makes directories, restore_links.py hard links, restor
 restore_pool.py, restore_talk.py and restore_worker.py the processes that make files, restore_files.py and restore_content.py how, restore_plan.py previews.
 
 check.py and the other check_*.py what is damaged and whom it touches; prune.py, prune_plan.py and index_rewriting.py what nobody needs;
-forget.py, repair.py, copy.py; tree_sweep.py every tree once; added_blobs.py and id_table.py what a run adds, in few bytes each.
+forget.py; repair.py the index and repair_packs.py packs that were damaged; copy.py; tree_sweep.py every tree once; added_blobs.py and id_table.py what a run adds, in few bytes each.
 """

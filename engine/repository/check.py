@@ -16,6 +16,7 @@ from typing import Final
 from engine.errors import DamagedError, ObjectMissingError, UnknownSnapshotError
 from engine.events import Emit, Progress, ignore
 from engine.format import unpacked
+from engine.format.ids import BlobType
 from engine.model.results import Damage
 from engine.repository.check_damage import Finding, Tracer
 from engine.repository.check_packs import Expected
@@ -47,6 +48,8 @@ class CheckOptions:
     """Packs that were proved not long ago: not read again."""
     snapshots: Sequence[str] | None = None
     """Full ids: only what these need is walked and read. None: all."""
+    packs: AbstractSet[bytes] | None = None
+    """Where given, no other packs are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,13 @@ class CheckResult:
     bytes_read: int
     proved_packs: AbstractSet[bytes]
     """Packs that were read and are sound, for `skipped_packs` of a later check."""
+    damaged_packs: AbstractSet[bytes] = frozenset()
+    """Packs of the index that are damaged or missing, those that no finding names too."""
+    damaged_index_files: AbstractSet[bytes] = frozenset()
+    is_index_wrong: bool = False
+    """Whether index files are damaged, or name a pack in parts."""
+    missing_blobs: AbstractSet[tuple[BlobType, bytes]] = frozenset()
+    """Blobs that trees name and no index file does; not all where there are very many."""
 
 
 async def check(
@@ -101,6 +111,10 @@ class _Check:
         """Packs that are there and of the right size."""
         self._read = PacksRead()
         self._trees = TreeFindings()
+        self._damaged_index: set[bytes] = set()
+        self._is_split = False
+        self._proved: set[bytes] = set()
+        """Suspects that read well the second time."""
 
     async def look_at_files(self) -> None:
         """Snapshots first, then the index, then the packs: so nothing that is written meanwhile looks as if it were missing."""
@@ -118,18 +132,18 @@ class _Check:
         for name, message in sorted(damaged.items()):
             self._findings.append(Finding(name, message, backups=[name]))
         await self._look_at_small_files(Kind.KEY, "key file")
-        await self._repository.load_index(
-            lambda index_id, error: damaged.update({index_id.hex(): error.message})
-        )
-        await self._look_at_small_files(Kind.INDEX, "index file")
+        await self._repository.load_index(lambda index_id, _error: self._damaged_index.add(index_id))
+        damaged_files = await self._look_at_small_files(Kind.INDEX, "index file")
+        self._damaged_index.update(map(bytes.fromhex, damaged_files))
         stored = {
             bytes.fromhex(listed.key.name): listed.size_bytes
             async for listed in self._repository.storage.list(Kind.PACK)
         }
         self._compare_packs(stored)
 
-    async def _look_at_small_files(self, kind: Kind, word: str) -> None:
-        """Hashes files against their names: those that a cache spares the reading of too."""
+    async def _look_at_small_files(self, kind: Kind, word: str) -> list[str]:
+        """Hashes files against their names, those that a cache spares the reading of too; gives the names of the damaged ones."""
+        damaged = []
         for name in await self._repository.names(kind):
             message = ""
             for _ in range(2):
@@ -141,7 +155,9 @@ class _Check:
                     message = ""
                     break
             if message:
+                damaged.append(name)
                 self._findings.append(Finding(name, f"the {word} {name} is damaged: {message}"))
+        return damaged
 
     def _compare_packs(self, stored: dict[bytes, int]) -> None:
         """Compares the packs that the index names with those that are there."""
@@ -154,6 +170,7 @@ class _Check:
             if earlier[2:] == info[2:]:
                 twice.append(info.id)
                 continue
+            self._is_split = True
             message = f"the pack {info.id.hex()} is split over index files"
             self._findings.append(Finding(info.id.hex(), message))
             counts = (earlier.data_blobs + info.data_blobs, earlier.tree_blobs + info.tree_blobs)
@@ -206,6 +223,8 @@ class _Check:
         chosen = [each for each in self._expected.values() if each.id not in self._options.skipped_packs]
         if used is not None:
             chosen = [each for each in chosen if each.id in used]
+        if self._options.packs is not None:
+            chosen = [each for each in chosen if each.id in self._options.packs]
         if self._options.subset is not None:
             place, parts = self._options.subset
             chosen = [each for each in chosen if each.id[0] % parts == place - 1]
@@ -219,11 +238,17 @@ class _Check:
                 Finding("", f"{len(self._suspects) - EXAMINED} packs more are damaged or missing")
             )
         examiner = Examiner(self._repository, examined, self._missing)
-        self._findings += await examiner.examine(self._suspects, self._hints)
+        findings = await examiner.examine(self._suspects, self._hints)
+        self._proved = set(examined) - {bytes.fromhex(each.file) for each in findings}
+        self._findings += findings
 
     async def conclude(self) -> CheckResult:
         """Names what the damage touches."""
-        self._findings += tree_findings(self._repository, self._trees, self._findings)
+        in_trees = tree_findings(self._repository, self._trees, self._findings)
+        self._findings += in_trees
+        damaged = (self._suspects.keys() - self._proved) | {
+            bytes.fromhex(each.file) for each in in_trees if each.file
+        }
         if self._trees.unordered:
             self._hints.append(
                 f"{self._trees.unordered} trees are not in order: backups read their files again"
@@ -243,4 +268,8 @@ class _Check:
             packs_read=len(self._read.sound) + len(self._read.suspect),
             bytes_read=self._read.bytes_read,
             proved_packs=frozenset(self._read.sound),
+            damaged_packs=frozenset(damaged),
+            damaged_index_files=frozenset(self._damaged_index),
+            is_index_wrong=bool(self._damaged_index) or self._is_split,
+            missing_blobs=frozenset(self._trees.missing),
         )

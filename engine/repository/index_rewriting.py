@@ -5,7 +5,7 @@ In between, packs stand in two index files, which readers allow. No moment leave
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence, Set
 from typing import Final
 
 from engine.format import index as index_format
@@ -33,6 +33,29 @@ async def replace(
         written.append(await repository.save_unpacked(Kind.INDEX, index_format.encode(group)))
     await remove(repository, lock, Kind.INDEX, [name for name in replaced if name not in written])
     return written
+
+
+async def leave_out(repository: Repository, lock: HeldLock, leaving: Set[bytes], old: Set[bytes]) -> None:
+    """Replaces those of the index files `old` that name packs which are `leaving`, and merges those that are not full. Raises: as `replace`."""
+    blobs = dict.fromkeys(old, 0)
+    replaced: set[bytes] = set()
+    for info in repository.index.packs():
+        if info.index_id in blobs:
+            blobs[info.index_id] += info.data_blobs + info.tree_blobs
+            if info.id in leaving:
+                replaced.add(info.index_id)
+    small = {index_id for index_id, count in blobs.items() if count < index_format.FULL_BLOBS}
+    if len(small | replaced) > 1:
+        replaced |= small
+    if not replaced:
+        return
+
+    async def staying() -> AsyncIterator[PackEntries]:
+        for info, entries in repository.index.packs_with_blobs():
+            if info.index_id in replaced and info.id not in leaving:
+                yield info.id, entries
+
+    await replace(repository, lock, staying(), sorted(each.hex() for each in replaced))
 
 
 async def remove(repository: Repository, lock: HeldLock, kind: Kind, names: Iterable[str]) -> None:

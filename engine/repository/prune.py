@@ -8,19 +8,17 @@ packs too many or blobs twice, and the next prune clears that away.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.errors import DamagedError, RefusedError, StorageError
 from engine.events import Emit, Progress, Warned, ignore
-from engine.format import index as index_format
 from engine.format import pack
 from engine.format.ids import BlobType
 from engine.format.pack import Pack
 from engine.repository import index_rewriting
 from engine.repository.blobs import Wanted, plan_reads
 from engine.repository.index import TYPES
-from engine.repository.index_rewriting import PackEntries
 from engine.repository.lanes import Lane
 from engine.repository.lock import HeldLock
 from engine.repository.packed_index import Location
@@ -108,7 +106,7 @@ async def apply_prune(
     old = repository.index.index_ids
     if plan.rewritten:
         await _copy_wanted(repository, plan, lock, emit)
-    await _rewrite_index(repository, plan, lock, old)
+    await index_rewriting.leave_out(repository, lock, plan.doomed | plan.absent, old)
     left = await _delete_packs(repository, lock, sorted(plan.doomed), emit)
     await repository.load_index()
     return _pruned(plan, orphans_left + left)
@@ -225,29 +223,3 @@ class _Mover:
         plain = await self._repository.load_anywhere(blob.type, blob.id)
         payload, uncompressed_length = self._preparer.compress(plain, blob.type)
         return Loose(blob.type, blob.id, self._preparer.seal(0, payload), uncompressed_length)
-
-
-async def _rewrite_index(
-    repository: Repository, plan: PrunePlan, lock: HeldLock, old: frozenset[bytes]
-) -> None:
-    """Replaces the index files that name packs which will go, and merges those that are not full."""
-    leaving = plan.doomed | plan.absent
-    blobs = dict.fromkeys(old, 0)
-    replaced: set[bytes] = set()
-    for info in repository.index.packs():
-        if info.index_id in blobs:
-            blobs[info.index_id] += info.data_blobs + info.tree_blobs
-            if info.id in leaving:
-                replaced.add(info.index_id)
-    small = {index_id for index_id, count in blobs.items() if count < index_format.FULL_BLOBS}
-    if len(small | replaced) > 1:
-        replaced |= small
-    if not replaced:
-        return
-
-    async def staying() -> AsyncIterator[PackEntries]:
-        for info, entries in repository.index.packs_with_blobs():
-            if info.index_id in replaced and info.id not in leaving:
-                yield info.id, entries
-
-    await index_rewriting.replace(repository, lock, staying(), sorted(each.hex() for each in replaced))

@@ -7,7 +7,7 @@ touched: one whose header cannot be read is reported and left out.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -49,11 +49,18 @@ class IndexRepair:
 
 
 async def repair_index(
-    repository: Repository, lock: HeldLock, *, is_reading_all: bool = False, emit: Emit = ignore
+    repository: Repository,
+    lock: HeldLock,
+    *,
+    is_reading_all: bool = False,
+    doubted: Collection[bytes] = (),
+    left_out: Collection[bytes] = (),
+    emit: Emit = ignore,
 ) -> IndexRepair:
     """Makes the index say what the packs hold. With `is_reading_all` every header is read, and no old entry believed.
 
-    Safe to interrupt, and to run again. Raises: RefusedError where the lock is not exclusive; LockLostError; StorageError.
+    Index files `doubted` are damaged where they lie, whatever this machine remembers of them. Packs `left_out` that no index file names
+    stay so. Safe to interrupt, and to run again. Raises: RefusedError where the lock is not exclusive; LockLostError; StorageError.
     """
     if not lock.exclusive:
         raise RefusedError("repairing the index needs an exclusive lock")
@@ -63,7 +70,10 @@ async def repair_index(
         bytes.fromhex(listed.key.name): listed.size_bytes
         async for listed in repository.storage.list(Kind.PACK)
     }
+    for pack_id in left_out:
+        stored.pop(pack_id, None)
     findings = _find(index, stored, is_reading_all=is_reading_all)
+    findings.stale.update(index.index_ids.intersection(doubted))
     headers = _Headers(repository, findings.to_read, emit)
     replaced = {*findings.stale, *damaged}
     written: list[str] = []

@@ -194,9 +194,13 @@ class WriteSession:
             await self._submit(data, "tree")
         elif tree_id in self._damaged_trees:
             self._damaged_trees.discard(tree_id)
-            self._begin_blob()
-            await self._workers.submit(data, "tree", _nothing, is_forced=True)
+            await self.save_anew(data, "tree")
         return tree_id
+
+    async def save_anew(self, data: bytes, blob_type: BlobType) -> None:
+        """Stores a blob, once in this session, although the index may know it: what a repository holds of it is damaged."""
+        self._begin_blob()
+        await self._workers.submit(data, blob_type, _nothing, is_forced=True)
 
     async def save_tree(
         self,
