@@ -35,6 +35,19 @@ def _declare_verify(parser: Parser) -> None:
     group.add_argument(
         "--max-age", type=_days, metavar="DAYS", help="read what was not proved within so many days"
     )
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="make damaged packs anew out of other storages that hold the same blobs; reads every pack unless told which",
+    )
+    parser.add_argument(
+        "--from",
+        dest="repair_from",
+        action="append",
+        default=[],
+        metavar="STORAGE",
+        help="repair from this storage alone (may be repeated); else from all that are enabled",
+    )
     add_key(parser)
     add_limits(parser)
 
@@ -66,15 +79,20 @@ async def _verify(call: Call) -> int:
     arguments = call.arguments
     if not arguments.backup and not arguments.storage:
         raise UsageError("say what to verify: BACKUP, or --storage S")
+    if arguments.repair_from and not arguments.repair:
+        raise UsageError("--from names where a repair takes from", hint="add --repair")
     backup = (await call.engine.show_backup(arguments.backup)).backup_id if arguments.backup else ""
     request = VerifyRequest(
         backup=backup,
         storage=arguments.storage,
         is_reading_data=arguments.read_data
+        or arguments.repair
         or arguments.read_data_subset is not None
         or arguments.max_age is not None,
         subset=arguments.read_data_subset,
         max_age_days=arguments.max_age,
+        is_repairing=arguments.repair,
+        repair_from=tuple(arguments.repair_from),
         limits=limits(arguments),
     )
     result = await call.engine.verify(request, idempotency_key=arguments.idempotency_key)
@@ -89,6 +107,15 @@ def _tell_verify(output: Output, result: VerifyResult) -> None:
         f"{output.styled(result.status, colour)}: storage {result.storage}, {result.packs_read} packs read, "
         f"{text.size(result.bytes_read)}, in {text.span(result.duration_s)}"
     )
+    if result.repaired:
+        output.line(
+            f"  repaired: {text.counted(len(result.repaired), 'damage')}, "
+            f"with {text.counted(result.fetched_blobs, 'blob')} from other storages"
+        )
+    for each in result.repaired:
+        output.line(f"    {text.printable(each.message)}")
+    if result.repaired and result.damaged:
+        output.line("  damaged still: the next backup stores again what its source still has")
     for each in result.damaged:
         _tell_damage(output, each)
     for hint in result.hints:

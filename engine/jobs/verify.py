@@ -1,4 +1,7 @@
-"""verify: proves that what a storage holds, or one backup of it, is whole; names the backups and paths that damage touches."""
+"""verify: proves that what a storage holds, or one backup of it, is whole; names the backups and paths that damage touches.
+
+With `is_repairing` what is damaged is made anew out of other storages (repair.py), and what is damaged then is the verdict.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from engine.catalog.backups import BackupFilter, ProofRecord
 from engine.errors import UnknownSnapshotError, UsageError
 from engine.events import StepBegan, Warned
 from engine.jobs import adopting
+from engine.jobs import repair as repairing
 from engine.jobs.context import JobContext
 from engine.jobs.opening import Opened, open_repositories
 from engine.model.backup import Backup, Proof
@@ -40,7 +44,13 @@ async def run(context: JobContext, request: VerifyRequest) -> VerifyResult:
             await adopting.adopt(context, found)
         options = await _options(context, request, backup, found)
         result = await checking.check(found.repository, options, emit=context.emit)
-        await _remember(context, request, found, result, backup)
+    repaired: Sequence[Damage] = ()
+    fetched_blobs = 0
+    if request.is_repairing and result.damaged:
+        done = await repairing.repair(context, request, storage, result, options)
+        result, fetched_blobs = done.after, done.fetched_blobs
+        repaired = await _with_backup_ids(context, storage, done.repaired)
+    await _remember(context, request, found, result, backup)
     damaged = await _with_backup_ids(context, storage, result.damaged)
     for each in damaged:
         context.emit(Warned(each.message))
@@ -53,6 +63,8 @@ async def run(context: JobContext, request: VerifyRequest) -> VerifyResult:
         duration_s=context.clock.monotonic() - began,
         damaged=tuple(damaged),
         hints=tuple(result.hints),
+        repaired=tuple(repaired),
+        fetched_blobs=fetched_blobs,
     )
 
 

@@ -106,6 +106,10 @@ class VerifyRequest:
     """(n, m): the n-th of m slices of the packs."""
     max_age_days: float | None = None
     """Packs proved within this many days are passed over."""
+    is_repairing: bool = False
+    """Whether packs that are damaged are made anew, with the help of other storages."""
+    repair_from: tuple[str, ...] = ()
+    """The storages that are asked for lost blobs; empty: all that are enabled."""
     limits: Limits = field(default_factory=Limits)
 
 

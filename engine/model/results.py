@@ -142,7 +142,12 @@ class VerifyResult:
     bytes_read: int
     duration_s: float
     damaged: Sequence[Damage] = ()
+    """What is damaged at the end: after a repair, what could not be repaired."""
     hints: Sequence[str] = ()
+    repaired: Sequence[Damage] = ()
+    """What was damaged and is not any more."""
+    fetched_blobs: int = 0
+    """Blobs that came from other storages."""
 
 
 @dataclass(frozen=True, slots=True)
