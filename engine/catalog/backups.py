@@ -21,10 +21,11 @@ from engine.catalog.database import (
     to_text,
 )
 from engine.errors import UnknownNameError, UsageError
-from engine.model.backup import Backup, BackupStatus, Copy, Proof
+from engine.model.backup import Backup, BackupStatus, Copy, Proof, Scope
 from engine.model.names import is_id_prefix
 
 _STATUSES = {each.value: each for each in BackupStatus}
+_SCOPES = {each.value: each for each in Scope}
 _PROOFS = {each.value: each for each in Proof}
 _LADDER = list(Proof)
 _TABLES = {"b": "backups AS b", "c": "copies AS c", "t": "tags AS t"}
@@ -50,6 +51,9 @@ class BackupFilter:
     """That instant and later."""
     until: datetime.datetime | None = None
     """Before that instant."""
+    kind: str = ""
+    """full, incremental, differential."""
+    scope: Scope | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class ProofRecord:
     is_passed: bool
     job_id: str = ""
     detail: str = ""
+    verb: str = "verify"
+    """By what it was proved."""
 
 
 class Backups:
@@ -115,9 +121,17 @@ class Backups:
         return await self.get(rows[0][0] if rows else text)
 
     async def latest(self, source: str) -> Backup:
-        """The newest backup of a source that can be relied on at all: completed or incomplete. Raises: UnknownNameError."""
+        """The newest backup of a source that can be relied on at all: completed or incomplete, of all that the source has.
+
+        Raises: UnknownNameError.
+        """
         conditions = ["b.source = :source", "b.status <> 'failed'"]
-        found = await self._select(conditions, {"source": source, "limit": 1})
+        found = await self._select([*conditions, "b.scope = 'all'"], {"source": source, "limit": 1})
+        if not found and (partial := await self._select(conditions, {"source": source, "limit": 1})):
+            raise UnknownNameError(
+                f"there is no backup of all of {source}",
+                hint=f"the newest is of its {partial[0].scope.value} alone: name it as {partial[0].backup_id}",
+            )
         if not found:
             raise UnknownNameError(
                 f"there is no backup of {source}", hint=f"`holdfast backup {source}` makes one"
@@ -136,6 +150,8 @@ class Backups:
             ("source", chosen.source, "b.source = :source"),
             ("host", chosen.host, "b.host = :host"),
             ("status", chosen.status, "b.status = :status"),
+            ("kind", chosen.kind, "b.kind = :kind"),
+            ("scope", chosen.scope, "b.scope = :scope"),
             ("tag", chosen.tag, "t.tag = :tag AND (t.created_at, t.backup_id) = (b.created_at, b.backup_id)"),
             ("storage", chosen.storage, "c.storage = :storage AND c.backup_id = b.backup_id"),
             ("since", to_optional_microseconds(chosen.since), f"{driver}.created_at >= :since"),
@@ -244,10 +260,10 @@ class Backups:
             await transaction.execute("remove_backup", backup_id=backup_id)
 
     async def record_proof(self, record: ProofRecord) -> None:
-        """Writes down an attempt to prove a backup. One that passed lifts the backup to its rung, unless it stands higher, and renews
-        the instant; one that failed brings it back to `taken`, for nothing can be relied on then."""
+        """Writes down an attempt to prove a backup. One that passed lifts the backup to its rung, or renews that one's instant; where the
+        backup stands higher, that stays as it is. One that failed brings it back to `taken`, for nothing can be relied on then."""
         backup = await self.get(record.backup_id)
-        proof = max(backup.proof, record.proof, key=_LADDER.index) if record.is_passed else Proof.TAKEN
+        stands_higher = _LADDER.index(backup.proof) > _LADDER.index(record.proof)
         proven_at = to_microseconds(record.proven_at)
         async with self._database.transaction() as transaction:
             await transaction.execute(
@@ -259,12 +275,16 @@ class Backups:
                 is_passed=record.is_passed,
                 job_id=record.job_id,
                 detail=to_text(record.detail),
+                verb=record.verb,
             )
+            if record.is_passed and stands_higher:
+                return
             await transaction.execute(
                 "set_proof",
                 backup_id=record.backup_id,
-                proof=proof.value,
+                proof=record.proof.value if record.is_passed else Proof.TAKEN.value,
                 proven_at=proven_at if record.is_passed else None,
+                proven_by=f"{record.verb} {record.job_id}".rstrip() if record.is_passed else "",
             )
 
     async def list_proofs(self, backup_id: str) -> list[ProofRecord]:
@@ -272,7 +292,7 @@ class Backups:
         return _proof_records(await self._database.fetch_all("list_proofs", backup_id=backup_id))
 
     async def source_proofs(self, source: str, limit: int = 1000) -> list[ProofRecord]:
-        """The newest attempts to prove any backup of a source, newest first."""
+        """The newest attempts to prove any backup that holds all of a source, newest first."""
         return _proof_records(
             await self._database.fetch_all("list_source_proofs", source=source, limit=limit)
         )
@@ -280,8 +300,8 @@ class Backups:
 
 def _proof_records(rows: Iterable[Row]) -> list[ProofRecord]:
     return [
-        ProofRecord(backup_id, storage, _PROOFS[proof], to_instant(at), bool(is_passed), job_id, detail)
-        for backup_id, storage, proof, at, is_passed, job_id, detail in rows
+        ProofRecord(backup_id, storage, _PROOFS[proof], to_instant(at), bool(is_passed), job_id, detail, verb)
+        for backup_id, storage, proof, at, is_passed, job_id, detail, verb in rows
     ]
 
 
@@ -336,6 +356,8 @@ def _backup_row(backup: Backup) -> Mapping[str, Value]:
         "expires_at": to_optional_microseconds(backup.expires_at),
         "hold_reason": to_text(backup.hold_reason),
         "job_id": backup.job_id,
+        "scope": backup.scope.value,
+        "proven_by": backup.proven_by,
     }
 
 
@@ -353,6 +375,8 @@ def _to_backup(row: Row, copies: Sequence[Copy]) -> Backup:
         expires_at,
         hold_reason,
         job_id,
+        scope,
+        proven_by,
     ) = more
     return Backup(
         backup_id,
@@ -376,4 +400,6 @@ def _to_backup(row: Row, copies: Sequence[Copy]) -> Backup:
         to_optional_instant(expires_at),
         hold_reason,
         job_id,
+        _SCOPES[scope],
+        proven_by,
     )

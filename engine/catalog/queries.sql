@@ -56,15 +56,16 @@ UPDATE storages SET is_default = 0 WHERE name <> :name AND is_default;
 
 -- name: add_backup
 INSERT INTO backups (backup_id, source, host, kind, status, created_at, completed_at, size_bytes, added_bytes, files_new,
-    files_changed, files_unmodified, warnings, tags, proof, proven_at, is_protected, expires_at, hold_reason, job_id)
+    files_changed, files_unmodified, warnings, tags, proof, proven_at, is_protected, expires_at, hold_reason, job_id, scope, proven_by)
 VALUES (:backup_id, :source, :host, :kind, :status, :created_at, :completed_at, :size_bytes, :added_bytes, :files_new,
-    :files_changed, :files_unmodified, :warnings, :tags, :proof, :proven_at, :is_protected, :expires_at, :hold_reason, :job_id)
+    :files_changed, :files_unmodified, :warnings, :tags, :proof, :proven_at, :is_protected, :expires_at, :hold_reason, :job_id, :scope, :proven_by)
 ON CONFLICT (backup_id) DO UPDATE SET source = excluded.source, host = excluded.host, kind = excluded.kind,
     status = excluded.status, created_at = excluded.created_at, completed_at = excluded.completed_at,
     size_bytes = excluded.size_bytes, added_bytes = excluded.added_bytes, files_new = excluded.files_new,
     files_changed = excluded.files_changed, files_unmodified = excluded.files_unmodified, warnings = excluded.warnings,
     tags = excluded.tags, proof = excluded.proof, proven_at = excluded.proven_at, is_protected = excluded.is_protected,
-    expires_at = excluded.expires_at, hold_reason = excluded.hold_reason, job_id = excluded.job_id;
+    expires_at = excluded.expires_at, hold_reason = excluded.hold_reason, job_id = excluded.job_id,
+    scope = excluded.scope, proven_by = excluded.proven_by;
 
 -- name: remove_copies_of_backup
 DELETE FROM copies WHERE backup_id = :backup_id;
@@ -83,7 +84,8 @@ INSERT OR IGNORE INTO tags (tag, created_at, backup_id) VALUES (:tag, :created_a
 -- Written so that each form has its index for filter and order: a page costs the same at the start and after a million.
 -- name: select_backups
 SELECT b.backup_id, b.source, b.host, b.kind, b.status, b.created_at, b.completed_at, b.size_bytes, b.added_bytes, b.files_new,
-    b.files_changed, b.files_unmodified, b.warnings, b.tags, b.proof, b.proven_at, b.is_protected, b.expires_at, b.hold_reason, b.job_id
+    b.files_changed, b.files_unmodified, b.warnings, b.tags, b.proof, b.proven_at, b.is_protected, b.expires_at, b.hold_reason, b.job_id,
+    b.scope, b.proven_by
 FROM backups AS b;
 
 -- name: copies_of_backups
@@ -139,26 +141,26 @@ DELETE FROM backups WHERE backup_id = :backup_id AND NOT EXISTS (SELECT 1 FROM c
 DELETE FROM backups WHERE NOT EXISTS (SELECT 1 FROM copies WHERE copies.backup_id = backups.backup_id);
 
 -- name: add_proof
-INSERT OR REPLACE INTO proofs (backup_id, proven_at, storage, proof, is_passed, job_id, detail)
-VALUES (:backup_id, :proven_at, :storage, :proof, :is_passed, :job_id, :detail);
+INSERT OR REPLACE INTO proofs (backup_id, proven_at, storage, proof, is_passed, job_id, detail, verb)
+VALUES (:backup_id, :proven_at, :storage, :proof, :is_passed, :job_id, :detail, :verb);
 
 -- name: set_proof
-UPDATE backups SET proof = :proof, proven_at = :proven_at WHERE backup_id = :backup_id;
+UPDATE backups SET proof = :proof, proven_at = :proven_at, proven_by = :proven_by WHERE backup_id = :backup_id;
 
 -- name: list_proofs
-SELECT backup_id, storage, proof, proven_at, is_passed, job_id, detail FROM proofs
+SELECT backup_id, storage, proof, proven_at, is_passed, job_id, detail, verb FROM proofs
 WHERE backup_id = :backup_id ORDER BY proven_at DESC, storage, proof;
 
--- Every attempt to prove a backup of the source, newest first.
+-- Every attempt to prove a backup of the source that holds all of it, newest first.
 -- name: list_source_proofs
-SELECT p.backup_id, p.storage, p.proof, p.proven_at, p.is_passed, p.job_id, p.detail FROM proofs AS p
-JOIN backups AS b ON b.backup_id = p.backup_id WHERE b.source = :source ORDER BY p.proven_at DESC LIMIT :limit;
+SELECT p.backup_id, p.storage, p.proof, p.proven_at, p.is_passed, p.job_id, p.detail, p.verb FROM proofs AS p
+JOIN backups AS b ON b.backup_id = p.backup_id WHERE b.source = :source AND b.scope = 'all' ORDER BY p.proven_at DESC LIMIT :limit;
 
 -- name: add_pack_proof
 INSERT OR REPLACE INTO pack_proofs (repository_id, pack, proven_at) VALUES (:repository_id, :pack, :proven_at);
 
 -- name: list_pack_proofs
-SELECT pack, proven_at FROM pack_proofs WHERE repository_id = :repository_id AND proven_at >= :since;
+SELECT pack, proven_at FROM pack_proofs WHERE repository_id = :repository_id;
 
 -- name: remove_pack_proof
 DELETE FROM pack_proofs WHERE repository_id = :repository_id AND pack = :pack;

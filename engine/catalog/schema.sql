@@ -46,7 +46,9 @@ CREATE TABLE backups (
     is_protected INTEGER NOT NULL,
     expires_at INTEGER,
     hold_reason TEXT NOT NULL,
-    job_id TEXT NOT NULL
+    job_id TEXT NOT NULL,
+    scope TEXT NOT NULL DEFAULT 'all',
+    proven_by TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX backups_by_time ON backups (created_at, backup_id);
 CREATE INDEX backups_by_source ON backups (source, created_at, backup_id);
@@ -85,6 +87,7 @@ CREATE TABLE proofs (
     is_passed INTEGER NOT NULL,
     job_id TEXT NOT NULL,
     detail TEXT NOT NULL,
+    verb TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (backup_id, proven_at, storage, proof)
 ) WITHOUT ROWID;
 

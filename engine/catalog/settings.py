@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Set
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -93,11 +93,9 @@ class PackProofs:
         async with self._database.transaction() as transaction:
             await transaction.execute_many("add_pack_proof", rows)
 
-    async def since(self, repository_id: str, since: datetime.datetime) -> dict[bytes, datetime.datetime]:
-        """Packs proved at `since` or later."""
-        rows = await self._database.fetch_all(
-            "list_pack_proofs", repository_id=repository_id, since=to_microseconds(since)
-        )
+    async def all(self, repository_id: str) -> dict[bytes, datetime.datetime]:
+        """When each pack was proved last, of those that ever were."""
+        rows = await self._database.fetch_all("list_pack_proofs", repository_id=repository_id)
         return {pack: to_instant(at) for pack, at in rows}
 
     async def remove(self, repository_id: str, packs: Iterable[bytes]) -> None:
@@ -106,6 +104,12 @@ class PackProofs:
             await transaction.execute_many(
                 "remove_pack_proof", [{"repository_id": repository_id, "pack": pack} for pack in packs]
             )
+
+    async def keep_only(self, repository_id: str, packs: Set[bytes]) -> None:
+        """Forgets what was proved of packs that are not among these: prune and repair removed them."""
+        await self.remove(
+            repository_id, [pack for pack in await self.all(repository_id) if pack not in packs]
+        )
 
 
 class SealedRows:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
-from engine.catalog.backups import BackupFilter, Place
+from engine.catalog.backups import BackupFilter, Place, ProofRecord
 from engine.cli import definitions, diagnostics, text, when
 from engine.cli.command import Call, Command, Parser
 from engine.cli.options import count
 from engine.cli.output import Column, Output, shape
 from engine.cli.pipe import open_pipe
 from engine.errors import UsageError
-from engine.model.backup import Backup, BackupStatus
+from engine.model.backup import Backup, BackupStatus, Proof
 from engine.model.results import Difference, FileItem, FoundItem
 
 _SHOWN: Final = 50
@@ -28,6 +28,8 @@ _HEADS: Final = (
     Column("ADDED", is_right=True),
     Column("STATUS"),
     Column("PROOF"),
+    Column("PROVEN"),
+    Column("BY"),
 )
 _SIGNS: Final[Mapping[str, str]] = {"added": "+", "removed": "-", "modified": "M", "metadata": "U"}
 """restic's letters for what became of a path."""
@@ -89,6 +91,8 @@ def _backup_row(backup: Backup) -> tuple[str, ...]:
         text.size(backup.added_bytes),
         backup.status.value,
         backup.proof.value,
+        text.instant(backup.proven_at) if backup.proven_at else "",
+        backup.proven_by.partition(" ")[0],
     )
 
 
@@ -119,6 +123,7 @@ def backup_item(backup: Backup) -> dict[str, Any]:
         "warnings": list(backup.warnings),
         "proof": backup.proof,
         "proven_at": backup.proven_at,
+        "proven_by": backup.proven_by,
         "tags": list(backup.tags),
         "protected": backup.is_protected,
         "hold_reason": backup.hold_reason,
@@ -133,12 +138,27 @@ def _declare_backup(parser: Parser) -> None:
 
 async def _show(call: Call) -> int:
     backup = await call.engine.show_backup(call.arguments.backup)
-    show_backup(call.output, backup, call.clock.now())
-    call.output.result(backup_item(backup))
+    proofs = await call.engine.backup_proofs(backup.backup_id)
+    show_backup(call.output, backup, call.clock.now(), proofs)
+    call.output.result({**backup_item(backup), "proofs": [_proof_item(each) for each in proofs]})
     return diagnostics.DONE
 
 
-def show_backup(output: Output, backup: Backup, now: datetime.datetime) -> None:
+def _proof_item(record: ProofRecord) -> dict[str, Any]:
+    return {
+        "proof": record.proof,
+        "proven_at": record.proven_at,
+        "passed": record.is_passed,
+        "storage": record.storage,
+        "by": record.verb,
+        "job_id": record.job_id,
+        "detail": record.detail,
+    }
+
+
+def show_backup(
+    output: Output, backup: Backup, now: datetime.datetime, proofs: Sequence[ProofRecord] = ()
+) -> None:
     """All that is known of a backup, for people."""
     pairs = [
         ("backup", backup.backup_id),
@@ -150,7 +170,7 @@ def show_backup(output: Output, backup: Backup, now: datetime.datetime) -> None:
             "files",
             f"{backup.files_new} new, {backup.files_changed} changed, {backup.files_unmodified} unmodified",
         ),
-        ("proof", backup.proof.value + (f" at {text.instant(backup.proven_at)}" if backup.proven_at else "")),
+        *_ladder(backup, proofs),
         ("job", backup.job_id),
     ]
     pairs += [
@@ -170,6 +190,24 @@ def show_backup(output: Output, backup: Backup, now: datetime.datetime) -> None:
         pairs.append(("expires", text.instant(backup.expires_at)))
     pairs += [("warning", each) for each in backup.warnings]
     definitions.show_pairs(output, pairs)
+
+
+def _ladder(backup: Backup, proofs: Sequence[ProofRecord]) -> list[tuple[str, str]]:
+    """The rung where the backup stands, then the newest attempt at each rung: when, by what, in which storage."""
+    pairs = [("proof", backup.proof.value), ("taken", text.instant(backup.created_at))]
+    for rung in (Proof.READABLE, Proof.VERIFIED, Proof.DRILLED):
+        newest = next((each for each in proofs if each.proof is rung), None)
+        if newest is None:
+            continue
+        said = "" if newest.is_passed else "FAILED "
+        detail = f": {newest.detail}" if newest.detail else ""
+        pairs.append(
+            (
+                rung.value,
+                f"{said}{text.instant(newest.proven_at)} by {newest.verb}, job {newest.job_id}, in {newest.storage}{detail}",
+            )
+        )
+    return pairs
 
 
 def _declare_ls(parser: Parser) -> None:

@@ -14,6 +14,8 @@ from engine.model.requests import CopyRequest, ForgetRequest, KeepPolicy, PruneR
 from engine.model.results import Damage, ForgetResult, PruneResult, VerifyResult
 
 _PERIODS: Final = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
+_UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+"""restic's endings of sizes, and how far to shift."""
 _SHOWN: Final = 5
 """Paths and backups that are named for each damage."""
 
@@ -30,10 +32,16 @@ def _declare_verify(parser: Parser) -> None:
         "--read-data", action="store_true", help="read every pack, and compare it with its name"
     )
     group.add_argument(
-        "--read-data-subset", type=_subset, metavar="N/M", help="the N-th of M parts of the packs"
+        "--read-data-subset",
+        type=_subset,
+        metavar="N/M|N%|SIZE",
+        help="the N-th of M parts of the packs; or so much of them, those first that were not proved for the longest time",
     )
-    group.add_argument(
-        "--max-age", type=_days, metavar="DAYS", help="read what was not proved within so many days"
+    parser.add_argument(
+        "--max-age",
+        type=_days,
+        metavar="DAYS",
+        help="read what was not proved within so many days; with --read-data-subset 10%% a nightly slice of it",
     )
     parser.add_argument(
         "--repair",
@@ -52,7 +60,14 @@ def _declare_verify(parser: Parser) -> None:
     add_limits(parser)
 
 
-def _subset(written: str) -> tuple[int, int]:
+def _subset(written: str) -> tuple[int, int] | float | int:
+    """A part of the packs, a percentage (float) or a number of bytes (int)."""
+    if written.endswith("%"):
+        if not (percent := _percent(written)):
+            raise argparse.ArgumentTypeError("0% reads nothing")
+        return percent
+    if "/" not in written:
+        return _bytes(written)
     part, _, parts = written.partition("/")
     if not (
         part.isascii()
@@ -63,6 +78,15 @@ def _subset(written: str) -> tuple[int, int]:
     ):
         raise argparse.ArgumentTypeError(f"{written!r} is no part of a whole: say 1/7")
     return int(part), int(parts)
+
+
+def _bytes(written: str) -> int:
+    number, unit = written[:-1], written[-1:].upper()
+    if unit.isdigit():
+        number, unit = written, ""
+    if not (number.isascii() and number.isdigit() and int(number) and unit in _UNITS):
+        raise argparse.ArgumentTypeError(f"{written!r} is no part of the packs: say 1/7, 10% or 5G")
+    return int(number) << _UNITS[unit]
 
 
 def _days(written: str) -> float:
@@ -81,15 +105,23 @@ async def _verify(call: Call) -> int:
         raise UsageError("say what to verify: BACKUP, or --storage S")
     if arguments.repair_from and not arguments.repair:
         raise UsageError("--from names where a repair takes from", hint="add --repair")
+    subset = arguments.read_data_subset
+    if arguments.read_data and arguments.max_age is not None:
+        raise UsageError(
+            "--read-data reads everything, and --max-age only what was not proved for so long",
+            hint="leave one of them out",
+        )
     backup = (await call.engine.show_backup(arguments.backup)).backup_id if arguments.backup else ""
     request = VerifyRequest(
         backup=backup,
         storage=arguments.storage,
         is_reading_data=arguments.read_data
         or arguments.repair
-        or arguments.read_data_subset is not None
+        or subset is not None
         or arguments.max_age is not None,
-        subset=arguments.read_data_subset,
+        subset=subset if isinstance(subset, tuple) else None,
+        slice_percent=subset if isinstance(subset, float) else None,
+        slice_bytes=subset if isinstance(subset, int) else None,
         max_age_days=arguments.max_age,
         is_repairing=arguments.repair,
         repair_from=tuple(arguments.repair_from),
@@ -107,6 +139,8 @@ def _tell_verify(output: Output, result: VerifyResult) -> None:
         f"{output.styled(result.status, colour)}: storage {result.storage}, {result.packs_read} packs read, "
         f"{text.size(result.bytes_read)}, in {text.span(result.duration_s)}"
     )
+    if result.packs_unproved:
+        output.line(f"  {text.counted(result.packs_unproved, 'pack')} left for another time")
     if result.repaired:
         output.line(
             f"  repaired: {text.counted(len(result.repaired), 'damage')}, "

@@ -110,5 +110,6 @@ async def _remember(context: JobContext, request: DrillRequest, backup: Backup, 
         context.clock.now(),
         is_passed,
         result.job_id,
+        verb="drill",
     )
     await context.catalog.backups.record_proof(record)

@@ -113,13 +113,14 @@ async def _look_again(
 ) -> CheckResult:
     """Checks what there is now, and reads the packs that were written and those that were damaged; what was read before is added."""
     packs = turn.written_packs | before.damaged_packs
-    again = dataclasses.replace(options, is_reading_data=True, subset=None, packs=packs)
+    again = dataclasses.replace(options, is_reading_data=True, subset=None, slice_=None, packs=packs)
     after = await checking.check(repository, again, emit=context.emit)
     return dataclasses.replace(
         after,
         packs_read=before.packs_read + after.packs_read,
         bytes_read=before.bytes_read + after.bytes_read,
         proved_packs=before.proved_packs | after.proved_packs,
+        unproved_packs=before.unproved_packs,
     )
 
 

@@ -22,6 +22,7 @@ from engine.model.requests import VerifyRequest
 from engine.model.results import Damage, VerifyResult
 from engine.repository import check as checking
 from engine.repository.check import CheckOptions, CheckResult
+from engine.repository.check_choice import Slice
 
 
 async def run(context: JobContext, request: VerifyRequest) -> VerifyResult:
@@ -65,6 +66,7 @@ async def run(context: JobContext, request: VerifyRequest) -> VerifyResult:
         hints=tuple(result.hints),
         repaired=tuple(repaired),
         fetched_blobs=fetched_blobs,
+        packs_unproved=result.unproved_packs,
     )
 
 
@@ -95,26 +97,53 @@ async def _options(
         ]
         if not snapshots:
             raise UsageError(f"{opened.definition.name} does not hold backup {backup.backup_id}")
+    slice_ = None
+    if request.slice_percent is not None or request.slice_bytes is not None:
+        slice_ = Slice(request.slice_percent, request.slice_bytes)
+    proved_at = await context.catalog.pack_proofs.all(opened.repository.id)
     skipped: frozenset[bytes] = frozenset()
     if request.max_age_days is not None:
         since = context.clock.now() - datetime.timedelta(days=request.max_age_days)
-        skipped = frozenset(await context.catalog.pack_proofs.since(opened.repository.id, since))
-    is_reading = request.is_reading_data or request.subset is not None or request.max_age_days is not None
-    return CheckOptions(is_reading, request.subset, skipped, snapshots)
+        skipped = frozenset(pack for pack, at in proved_at.items() if at >= since)
+    is_reading = request.is_reading_data or _is_choosing(request)
+    return CheckOptions(
+        is_reading, request.subset, skipped, snapshots, slice_=slice_, proved_at=proved_at if slice_ else {}
+    )
+
+
+def _is_choosing(request: VerifyRequest) -> bool:
+    """Whether only some of the packs are read."""
+    return (
+        request.subset is not None
+        or request.slice_percent is not None
+        or request.slice_bytes is not None
+        or request.max_age_days is not None
+    )
 
 
 async def _remember(
     context: JobContext, request: VerifyRequest, opened: Opened, result: CheckResult, backup: Backup | None
 ) -> None:
-    """Writes down which packs were proved, and which rung of the ladder each backup of the storage reached by it."""
+    """Writes down which packs were proved, and which rung of the ladder each backup of the storage reached by it.
+
+    Backups are verified where every pack was read, now or within the age that was asked for; else they are readable.
+    """
     now = context.clock.now()
     repository_id, storage = opened.repository.id, opened.definition.name
     await context.catalog.pack_proofs.record(repository_id, result.proved_packs, now)
     bad_packs = [bytes.fromhex(each.pack) for each in result.damaged if each.pack]
-    await context.catalog.pack_proofs.remove(repository_id, bad_packs)
+    await context.catalog.pack_proofs.remove(repository_id, [*bad_packs, *result.damaged_packs])
+    if not result.is_index_wrong:
+        await context.catalog.pack_proofs.keep_only(repository_id, result.present_packs)
     touched = {snapshot for each in result.damaged for snapshot in each.backups}
-    is_whole_reading = request.is_reading_data and request.subset is None and request.max_age_days is None
-    proof = Proof.VERIFIED if is_whole_reading else Proof.READABLE
+    is_all_read = request.is_reading_data and not _is_choosing(request)
+    is_all_proved = request.max_age_days is not None and not result.unproved_packs
+    proof = Proof.VERIFIED if is_all_read or is_all_proved else Proof.READABLE
+    detail = (
+        f"every pack was read within {request.max_age_days:g} days"
+        if is_all_proved and not is_all_read
+        else ""
+    )
     chosen = (
         [backup]
         if backup is not None
@@ -125,7 +154,7 @@ async def _remember(
         if ids:
             is_passed = not ids & touched
             await context.catalog.backups.record_proof(
-                ProofRecord(each.backup_id, storage, proof, now, is_passed, context.job_id)
+                ProofRecord(each.backup_id, storage, proof, now, is_passed, context.job_id, detail)
             )
 
 

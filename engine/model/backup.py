@@ -16,6 +16,16 @@ class BackupStatus(StrEnum):
     FAILED = "failed"
 
 
+class Scope(StrEnum):
+    """What of a source a backup was asked to hold. Only one of all can bring the source back."""
+
+    ALL = "all"
+    SCHEMA = "schema"
+    CONTENT = "content"
+    ROLES = "roles"
+    CONFIGURATION = "configuration"
+
+
 class Proof(StrEnum):
     """The ladder of proof, lowest first."""
 
@@ -63,3 +73,6 @@ class Backup:
     expires_at: datetime.datetime | None = None
     hold_reason: str = ""
     job_id: str = ""
+    scope: Scope = Scope.ALL
+    proven_by: str = ""
+    """The verb and the job that brought it to its rung; empty for one that nobody proved."""

@@ -104,6 +104,9 @@ class VerifyRequest:
     is_reading_data: bool = False
     subset: tuple[int, int] | None = None
     """(n, m): the n-th of m slices of the packs."""
+    slice_percent: float | None = None
+    slice_bytes: int | None = None
+    """At most so much is read: of packs that were not proved for the longest time."""
     max_age_days: float | None = None
     """Packs proved within this many days are passed over."""
     is_repairing: bool = False

@@ -148,6 +148,8 @@ class VerifyResult:
     """What was damaged and is not any more."""
     fetched_blobs: int = 0
     """Blobs that came from other storages."""
+    packs_unproved: int = 0
+    """Packs that are left for another time: not read now, nor within the age that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

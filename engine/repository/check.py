@@ -7,10 +7,11 @@ Every damage comes with the snapshots and paths that it touches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from engine.errors import DamagedError, ObjectMissingError, UnknownSnapshotError
@@ -18,6 +19,7 @@ from engine.events import Emit, Progress, ignore
 from engine.format import unpacked
 from engine.format.ids import BlobType
 from engine.model.results import Damage
+from engine.repository.check_choice import Slice, longest_unproved
 from engine.repository.check_damage import Finding, Tracer
 from engine.repository.check_packs import Expected
 from engine.repository.check_reading import PacksRead, read_packs, worker_channels
@@ -50,6 +52,10 @@ class CheckOptions:
     """Full ids: only what these need is walked and read. None: all."""
     packs: AbstractSet[bytes] | None = None
     """Where given, no other packs are read."""
+    slice_: Slice | None = None
+    """Where given, no more than this is read, of packs that were not proved for the longest time."""
+    proved_at: Mapping[bytes, datetime.datetime] = field(default_factory=dict)
+    """When packs were proved last, for `slice_`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,10 @@ class CheckResult:
     bytes_read: int
     proved_packs: AbstractSet[bytes]
     """Packs that were read and are sound, for `skipped_packs` of a later check."""
+    present_packs: AbstractSet[bytes] = frozenset()
+    """Packs of the index that are there and of the right size."""
+    unproved_packs: int = 0
+    """Packs that were neither read nor are among `skipped_packs`."""
     damaged_packs: AbstractSet[bytes] = frozenset()
     """Packs of the index that are damaged or missing, those that no finding names too."""
     damaged_index_files: AbstractSet[bytes] = frozenset()
@@ -113,6 +123,7 @@ class _Check:
         self._trees = TreeFindings()
         self._damaged_index: set[bytes] = set()
         self._is_split = False
+        self._unproved = 0
         self._proved: set[bytes] = set()
         """Suspects that read well the second time."""
 
@@ -220,14 +231,18 @@ class _Check:
         await sweep(self._repository, roots, visit, step="check trees", emit=self._emit)
 
     def _chosen(self, used: set[bytes] | None) -> list[Expected]:
-        chosen = [each for each in self._expected.values() if each.id not in self._options.skipped_packs]
-        if used is not None:
-            chosen = [each for each in chosen if each.id in used]
+        scope = [each for each in self._expected.values() if used is None or each.id in used]
+        due = [each for each in scope if each.id not in self._options.skipped_packs]
+        chosen = due
         if self._options.packs is not None:
             chosen = [each for each in chosen if each.id in self._options.packs]
         if self._options.subset is not None:
             place, parts = self._options.subset
             chosen = [each for each in chosen if each.id[0] % parts == place - 1]
+        if self._options.slice_ is not None:
+            limit_bytes = self._options.slice_.limit_bytes(sum(each.size_bytes for each in scope))
+            chosen = longest_unproved(chosen, self._options.proved_at, limit_bytes)
+        self._unproved = len(due) - len(chosen)
         return sorted(chosen)
 
     async def examine_suspects(self) -> None:
@@ -268,6 +283,8 @@ class _Check:
             packs_read=len(self._read.sound) + len(self._read.suspect),
             bytes_read=self._read.bytes_read,
             proved_packs=frozenset(self._read.sound),
+            present_packs=frozenset(self._expected),
+            unproved_packs=self._unproved,
             damaged_packs=frozenset(damaged),
             damaged_index_files=frozenset(self._damaged_index),
             is_index_wrong=bool(self._damaged_index) or self._is_split,

@@ -8,8 +8,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from engine.catalog.backups import BackupFilter, Place
-from engine.model.backup import Backup, BackupStatus
+from engine.catalog.backups import BackupFilter, Place, ProofRecord
+from engine.model.backup import Backup, BackupStatus, Scope
 from engine.model.health import Health, HealthFacts, ProofAttempt, health
 from engine.model.results import Compared, Difference, FileItem, FoundItem
 from engine.service.parts import Methods
@@ -30,7 +30,9 @@ class BackupMethods(Methods):
     async def source_health(self, name: str) -> Health:
         """How well a source is looked after, part by part. Raises: UnknownNameError."""
         await self._parts.catalog.sources.get(name)
-        newest = await self._parts.catalog.backups.page(BackupFilter(source=name), limit=_LOOKED_AT)
+        # A backup of the schema alone keeps nobody's data, however new and well proved it is.
+        whole = BackupFilter(source=name, scope=Scope.ALL)
+        newest = await self._parts.catalog.backups.page(whole, limit=_LOOKED_AT)
         restorable = next((each for each in newest if each.status is not BackupStatus.FAILED), None)
         attempts = [
             ProofAttempt(each.proof, each.proven_at, each.is_passed)
@@ -43,6 +45,10 @@ class BackupMethods(Methods):
             attempts=attempts,
         )
         return health(facts, self._parts.clock.now())
+
+    async def backup_proofs(self, backup_id: str) -> Sequence[ProofRecord]:
+        """Every attempt to prove a backup, newest first."""
+        return await self._parts.catalog.backups.list_proofs(backup_id)
 
     async def count_backups(self) -> int:
         """How many there are."""

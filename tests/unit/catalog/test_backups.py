@@ -10,7 +10,7 @@ import pytest
 from engine.catalog.backups import BackupFilter, Place, ProofRecord
 from engine.catalog.catalog import Catalog
 from engine.errors import UnknownNameError, UsageError
-from engine.model.backup import Backup, BackupStatus, Copy, Proof
+from engine.model.backup import Backup, BackupStatus, Copy, Proof, Scope
 from tests.fakes.clock import START
 
 HOUR = datetime.timedelta(hours=1)
@@ -48,6 +48,8 @@ RICH = replace(
     expires_at=START + 100 * HOUR,
     hold_reason="court order",
     job_id="7abc",
+    scope=Scope.SCHEMA,
+    proven_by="verify 7abd",
 )
 
 
@@ -170,14 +172,15 @@ async def test_a_proof_lifts_and_a_failure_brings_down(catalog: Catalog) -> None
     for hour, (proof, is_passed) in enumerate(
         [(Proof.DRILLED, True), (Proof.READABLE, True), (Proof.VERIFIED, False)], 1
     ):
-        record = ProofRecord("00000001", "shelf", proof, START + hour * HOUR, is_passed, "7job", "why")
+        at = START + hour * HOUR
+        record = ProofRecord("00000001", "shelf", proof, at, is_passed, "7job", "why", f"verb{hour}")
         await catalog.backups.record_proof(record)
         backup = await catalog.backups.get("00000001")
-        rungs.append((backup.proof, backup.proven_at))
+        rungs.append((backup.proof, backup.proven_at, backup.proven_by))
     assert rungs == [
-        (Proof.DRILLED, START + HOUR),
-        (Proof.DRILLED, START + 2 * HOUR),
-        (Proof.TAKEN, None),
+        (Proof.DRILLED, START + HOUR, "verb1 7job"),
+        (Proof.DRILLED, START + HOUR, "verb1 7job"),
+        (Proof.TAKEN, None, ""),
     ]
     assert (await catalog.backups.list_proofs("00000001"))[0] == record
 
@@ -212,3 +215,23 @@ async def test_the_newest_of_each_source_is_found_at_once(catalog: Catalog) -> N
     await catalog.backups.add_many([_backup(1), _backup(2), _backup(3, "db"), _backup(4, "gone")])
     newest = await catalog.backups.newest_of_each_source()
     assert [each.backup_id for each in newest] == ["00000003", "00000002"]
+
+
+async def test_a_partial_backup_is_found_as_one_and_never_passes_for_the_latest(catalog: Catalog) -> None:
+    """Who restores the latest must get everything, not the schema that somebody dumped at noon."""
+    await catalog.backups.add_many([_backup(1), replace(_backup(2), scope=Scope.SCHEMA, kind="full")])
+    assert await _ids(catalog, BackupFilter(scope=Scope.SCHEMA)) == ["2"]
+    assert await _ids(catalog, BackupFilter(source="files", kind="incremental")) == ["1"]
+    assert (await catalog.backups.latest("files")).backup_id == "00000001"
+    await catalog.backups.add(replace(_backup(3, "db"), scope=Scope.ROLES))
+    with pytest.raises(UnknownNameError, match="all of db") as caught:
+        await catalog.backups.find("latest:db")
+    assert "00000003" in str(caught.value.hint)
+
+
+async def test_what_was_proved_of_a_partial_backup_proves_nothing_of_its_source(catalog: Catalog) -> None:
+    """A schema that loads says nothing of the rows."""
+    await catalog.backups.add(replace(_backup(1), scope=Scope.SCHEMA))
+    await catalog.backups.record_proof(ProofRecord("00000001", "shelf", Proof.DRILLED, START, True))
+    assert await catalog.backups.source_proofs("files") == []
+    assert len(await catalog.backups.list_proofs("00000001")) == 1

@@ -96,6 +96,8 @@ async def test_proofs_of_packs_are_found_by_age(catalog: Catalog, clock: FakeClo
     await catalog.pack_proofs.record("repo", [first, second], clock.now())
     clock.advance(86_400)
     await catalog.pack_proofs.record("repo", [second], clock.now())
-    assert await catalog.pack_proofs.since("repo", clock.now()) == {second: clock.now()}
+    assert (await catalog.pack_proofs.all("repo"))[second] == clock.now()
     await catalog.pack_proofs.remove("repo", [second])
-    assert await catalog.pack_proofs.since("repo", clock.now()) == {}
+    assert (await catalog.pack_proofs.all("repo")).keys() == {first}
+    await catalog.pack_proofs.keep_only("repo", {second})
+    assert await catalog.pack_proofs.all("repo") == {}
