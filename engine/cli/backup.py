@@ -10,6 +10,7 @@ from engine.cli.command import Call, Command, Parser
 from engine.cli.options import add_key, add_limits, limits
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
+from engine.model.backup import Scope
 from engine.model.requests import BackupRequest
 from engine.model.results import SourceResult
 
@@ -29,7 +30,17 @@ def _declare(parser: Parser) -> None:
         help="the default one where it is left out",
     )
     parser.add_argument(
-        "--type", choices=_KINDS, default="incremental", help="incremental where it is left out"
+        "--type",
+        choices=_KINDS,
+        default="incremental",
+        help="files: full reads everything again, differential counts from the last full one, incremental (where it is left out) from the "
+        "last of any; dumps are read whole each time. Every backup of each type restores by itself: what is known already is stored once",
+    )
+    parser.add_argument(
+        "--only",
+        choices=[each.value for each in Scope if each is not Scope.ALL],
+        help="of a database server: its tables without rows, the rows alone, users and roles, or its configuration files. Such a backup is "
+        "never `latest:SOURCE`, and proves nothing of its source",
     )
     parser.add_argument("--tag", action="extend", nargs="+", default=[], metavar="TAG")
     parser.add_argument("--before", default="", metavar="LABEL", help="taken before this change")
@@ -61,6 +72,7 @@ def _request(arguments: argparse.Namespace, call: Call) -> BackupRequest:
         sources=tuple(dict.fromkeys(sources)),
         storages=tuple(arguments.to),
         kind=arguments.type,
+        scope=Scope(arguments.only) if arguments.only else Scope.ALL,
         tags=tuple(arguments.tag),
         label=arguments.before,
         expires_at=expires,

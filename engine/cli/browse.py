@@ -13,7 +13,7 @@ from engine.cli.options import count
 from engine.cli.output import Column, Output, shape
 from engine.cli.pipe import open_pipe
 from engine.errors import UsageError
-from engine.model.backup import Backup, BackupStatus, Proof
+from engine.model.backup import Backup, BackupStatus, Proof, Scope
 from engine.model.results import Difference, FileItem, FoundItem
 
 _SHOWN: Final = 50
@@ -26,6 +26,7 @@ _HEADS: Final = (
     Column("SOURCE", is_flexible=True),
     Column("SIZE", is_right=True),
     Column("ADDED", is_right=True),
+    Column("TYPE"),
     Column("STATUS"),
     Column("PROOF"),
     Column("PROVEN"),
@@ -42,6 +43,12 @@ def _declare_backups(parser: Parser) -> None:
     parser.add_argument("--tag", default="", metavar="TAG", help="with this tag")
     parser.add_argument("--status", choices=[each.value for each in BackupStatus])
     parser.add_argument(
+        "--type", choices=("full", "incremental", "differential"), default="", help="of this type"
+    )
+    parser.add_argument(
+        "--only", choices=[each.value for each in Scope], help="of this part; all: of no part"
+    )
+    parser.add_argument(
         "--limit", type=count, metavar="N", help=f"the newest N; {_SHOWN} for people, all for scripts"
     )
     parser.add_argument("--all", action="store_true", help="however many there are")
@@ -53,7 +60,16 @@ async def _backups(call: Call) -> int:
         when.parse(arguments.since, call.clock.now(), call.clock.local_offset) if arguments.since else None
     )
     status = BackupStatus(arguments.status) if arguments.status else None
-    chosen = BackupFilter(arguments.source, "", arguments.storage, arguments.tag, status, since)
+    chosen = BackupFilter(
+        arguments.source,
+        "",
+        arguments.storage,
+        arguments.tag,
+        status,
+        since,
+        kind=arguments.type,
+        scope=Scope(arguments.only) if arguments.only else None,
+    )
     if out.is_json:
         await out.stream(_paged(call, chosen, arguments.limit), backup_item, str)
         return diagnostics.DONE
@@ -89,11 +105,17 @@ def _backup_row(backup: Backup) -> tuple[str, ...]:
         backup.source,
         text.size(backup.size_bytes),
         text.size(backup.added_bytes),
+        _type(backup),
         backup.status.value,
         backup.proof.value,
         text.instant(backup.proven_at) if backup.proven_at else "",
         backup.proven_by.partition(" ")[0],
     )
+
+
+def _type(backup: Backup) -> str:
+    """full, incremental or differential, and of which part alone."""
+    return backup.kind if backup.scope is Scope.ALL else f"{backup.kind}, {backup.scope.value}"
 
 
 def backup_item(backup: Backup) -> dict[str, Any]:
@@ -103,6 +125,7 @@ def backup_item(backup: Backup) -> dict[str, Any]:
         "source": backup.source,
         "host": backup.host,
         "kind": backup.kind,
+        "scope": backup.scope,
         "status": backup.status,
         "created_at": backup.created_at,
         "completed_at": backup.completed_at,
@@ -163,6 +186,7 @@ def show_backup(
     pairs = [
         ("backup", backup.backup_id),
         ("source", f"{backup.source} on {backup.host}, {backup.kind}"),
+        ("holds", "all" if backup.scope is Scope.ALL else f"the {backup.scope.value} alone"),
         ("created", f"{text.instant(backup.created_at)}, {text.age(backup.created_at, now)} ago"),
         ("status", backup.status.value),
         ("size", f"{text.size(backup.size_bytes)}, {text.size(backup.added_bytes)} added"),

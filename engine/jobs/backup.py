@@ -18,13 +18,14 @@ from engine.jobs.backup_source import Capture
 from engine.jobs.context import JobContext
 from engine.jobs.opening import OpenedSet, open_repositories
 from engine.model import definitions
-from engine.model.backup import Backup, BackupStatus, Copy
+from engine.model.backup import Backup, BackupStatus, Copy, Scope
 from engine.model.definitions import LOCAL_HOST, Host, Source
 from engine.model.names import new_id
 from engine.model.requests import BackupRequest
 from engine.model.results import BackupResult, SourceResult
 from engine.repository.pool import Processes
 from engine.scope import task_scope
+from engine.sources import registry as sources
 
 _LOOKED_AT = 400
 """Backups among which the last full one is looked for: a year of daily ones."""
@@ -96,6 +97,7 @@ async def _find(context: JobContext, name: str, request: BackupRequest) -> _Work
         source = Source(name, "stdin", LOCAL_HOST, {"filename": request.stdin_filename})
     else:
         source = await context.catalog.sources.get(name)
+    _require_scope(source, request.scope)
     host = (
         Host(LOCAL_HOST, "local")
         if source.host == LOCAL_HOST
@@ -103,6 +105,18 @@ async def _find(context: JobContext, name: str, request: BackupRequest) -> _Work
     )
     last = await _last(context, name, is_full=request.kind == "differential")
     return _Work(source, host, backup_id, last)
+
+
+def _require_scope(source: Source, scope: Scope) -> None:
+    """Raises: UsageError where a source of that kind has no such part."""
+    known = sources.scopes(source.kind)
+    if scope is Scope.ALL or scope in known:
+        return
+    parts = ", ".join(sorted(each.value for each in known)) or "none"
+    raise UsageError(
+        f"{source.name} is of kind {source.kind}, of which no backup of the {scope.value} alone can be made",
+        hint=f"parts of that kind: {parts}",
+    )
 
 
 async def _one(
@@ -129,6 +143,7 @@ async def _one(
         source=work.source.name,
         host=work.source.host,
         kind=request.kind,
+        scope=request.scope,
         status=status,
         created_at=started_at,
         completed_at=context.clock.now(),
@@ -171,7 +186,7 @@ async def _failed(
     failed = Backup(
         backup_id=work.backup_id, source=work.source.name, host=work.source.host, kind=request.kind, status=BackupStatus.FAILED,
         created_at=now, completed_at=now, size_bytes=0, added_bytes=0, files_new=0, files_changed=0, files_unmodified=0,
-        copies=(), warnings=(error.message,), tags=request.tags, job_id=context.job_id,
+        copies=(), warnings=(error.message,), tags=request.tags, job_id=context.job_id, scope=request.scope,
     )  # fmt: skip
     await context.catalog.backups.add(failed)
     return _result(failed, 0.0, error.message)

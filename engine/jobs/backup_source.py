@@ -25,11 +25,12 @@ from engine.jobs.snapshot_tags import (
     HOST_TAG,
     JOB_TAG,
     KIND_TAG,
+    SCOPE_TAG,
     SOURCE_KIND_TAG,
     SOURCE_TAG,
     STATUS_TAG,
 )
-from engine.model.backup import Backup, BackupStatus, Copy
+from engine.model.backup import Backup, BackupStatus, Copy, Scope
 from engine.model.definitions import Source
 from engine.model.entry import Failure
 from engine.model.requests import BackupRequest
@@ -39,7 +40,7 @@ from engine.repository.repository import Repository
 from engine.repository.tree_parts import FileKey, StreamResult, TreeCounts, TreeResult
 from engine.repository.writer import Committed, Parent, WriteSession
 from engine.sources import registry as sources
-from engine.sources.base import DirectStream, Item, ItemStream, OpenSource
+from engine.sources.base import DirectStream, Item, ItemStream, OpenSource, PartialSource
 
 _READINGS = 5
 """So often a tree is read once more for the sake of files that came spoiled."""
@@ -130,10 +131,17 @@ async def _read(
     parents: Mapping[str, tuple[str, Snapshot]],
 ) -> _Read:
     if source.traits.shape == "items":
-        return await _read_items(job, await source.items(), session)
+        return await _read_items(job, await _items(job, source), session)
     result, warnings = await _read_tree(source, session, opened, _parent(opened, parents))
     paths, excludes = _option(job.source, "path"), _option(job.source, "exclude")
     return _Read(result.tree_id, result.counts, paths, warnings, result.failures, excludes)
+
+
+async def _items(job: Capture, source: OpenSource) -> Sequence[Item]:
+    if job.request.scope is Scope.ALL:
+        return await source.items()
+    assert isinstance(source, PartialSource)
+    return await source.partial_items(job.request.scope)
 
 
 async def _read_tree(
@@ -332,6 +340,8 @@ def _tags(job: Capture, read: _Read) -> list[str]:
     ]
     if not _is_whole(read):
         tags.append(f"{STATUS_TAG}incomplete")
+    if job.request.scope is not Scope.ALL:
+        tags.append(f"{SCOPE_TAG}{job.request.scope.value}")
     if job.request.expires_at is not None:
         tags.append(f"{EXPIRES_TAG}{job.request.expires_at.isoformat()}")
     if job.request.label:

@@ -16,7 +16,7 @@ from engine.jobs import drill_database, drill_files, evidence
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import OpenCopy, open_backup, open_copy
 from engine.jobs.drill_steps import DrillRecord, StepFailedError
-from engine.model.backup import Backup, Proof
+from engine.model.backup import Backup, Proof, Scope
 from engine.model.manifest import CheckResult
 from engine.model.requests import DrillRequest
 from engine.model.results import DrillResult
@@ -69,8 +69,13 @@ async def _drilled(
     is_database = sources.is_database(source.kind)
     if request.level in ("server", "database") and not is_database:
         raise UsageError(f"{source.name} is of kind {source.kind}: its levels are bytes and files")
+    can_load = is_database and backup.scope in (Scope.ALL, Scope.SCHEMA)
+    if request.level in ("server", "database") and not can_load:
+        raise UsageError(
+            f"backup {backup.backup_id} holds the {backup.scope.value} alone: its level is bytes"
+        )
     async with AsyncExitStack() as stack:
-        if is_database and request.level != "bytes":
+        if can_load and request.level != "bytes":
             with record.step("open the backup"):
                 opened = await stack.enter_async_context(
                     open_backup(context, backup, request.storage, request.limits)

@@ -13,7 +13,8 @@ from engine.format.snapshot import Snapshot
 from engine.jobs import adopting, prune
 from engine.jobs.context import JobContext
 from engine.jobs.opening import Opened, open_repositories
-from engine.jobs.snapshot_tags import BACKUP_TAG, SOURCE_TAG, tag_value
+from engine.jobs.snapshot_tags import BACKUP_TAG, SOURCE_TAG, scope_of, tag_value
+from engine.model.backup import Scope
 from engine.model.definitions import Storage
 from engine.model.requests import ForgetRequest, KeepPolicy, PruneRequest
 from engine.model.results import Fate, ForgetResult, PruneResult
@@ -32,6 +33,11 @@ class _Held:
     snapshot: Snapshot
     source: str
     backup_id: str
+
+    @property
+    def group(self) -> tuple[str, Scope]:
+        """Those that a policy chooses from: a backup of the schema alone takes no place from one of all."""
+        return self.source, scope_of(self.snapshot)
 
 
 @dataclass(slots=True)
@@ -117,14 +123,14 @@ async def decide(context: JobContext, request: ForgetRequest, opened: Opened) ->
         )
     wishes = await _wishes(context, held, now)
     fates: list[Fate] = []
-    for source in sorted({each.source for each in held}):
-        group = [each for each in held if each.source == source]
+    for name in sorted({each.group for each in held}):
+        group = [each for each in held if each.group == name]
         reasons = _reasons(group, request.policy, wishes, now)
         fates += [
             Fate(
                 backup_id=each.backup_id,
                 snapshot_id=each.snapshot_id,
-                source=source,
+                source=each.source,
                 storage=opened.definition.name,
                 created_at=each.snapshot.time,
                 is_kept=is_kept,

@@ -18,6 +18,7 @@ from engine.errors import HoldfastError, RefusedError, RestoreError, UsageError
 from engine.events import Noted, StepBegan, Warned
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup, open_backup, open_database_source
+from engine.model.backup import Scope
 from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts, compare
 from engine.model.requests import RestoreRequest
@@ -91,6 +92,7 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
     began = context.clock.monotonic()
     backup = await context.catalog.backups.find(request.backup)
     async with open_backup(context, backup, request.storage, request.limits) as opened:
+        _require_part(request, opened)
         target = await _target(context, request, opened.source)
         async with open_database_source(context, target) as source, source.database() as database:
             await _guard(request, opened, database)
@@ -112,6 +114,23 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
         is_dry_run=request.is_dry_run,
         databases=tuple(databases),
     )
+
+
+def _require_part(request: RestoreRequest, opened: DatabaseBackup) -> None:
+    """A part of a database must not take the place of all of it. Raises: UsageError."""
+    scope, backup_id = opened.manifest.scope, opened.backup.backup_id
+    if scope == Scope.ALL:
+        return
+    if scope != Scope.SCHEMA:
+        raise UsageError(
+            f"backup {backup_id} holds the {scope} alone, of which no database can be made",
+            hint="restore it into a directory with --to DIR",
+        )
+    if request.is_in_place:
+        raise UsageError(
+            f"backup {backup_id} holds the schema alone: in place it would leave a database without its rows",
+            hint="restore it beside with --into NAME",
+        )
 
 
 async def _target(context: JobContext, request: RestoreRequest, origin: Source) -> Source:

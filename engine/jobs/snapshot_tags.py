@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Sequence
 
 from engine.format.snapshot import Snapshot
-from engine.model.backup import Backup, BackupStatus, Copy
+from engine.model.backup import Backup, BackupStatus, Copy, Scope
 from engine.model.definitions import LOCAL_HOST
 
 OWN = "holdfast:"
@@ -19,7 +19,11 @@ HOST_TAG = "holdfast:host="
 JOB_TAG = "holdfast:job="
 STATUS_TAG = "holdfast:status="
 BEFORE_TAG = "holdfast:before="
+SCOPE_TAG = "holdfast:only="
+"""schema, content, roles or configuration; a backup of all has none."""
 EXPIRES_TAG = "holdfast:expires="
+
+_PARTS = frozenset(Scope) - {Scope.ALL}
 
 
 def tag_value(snapshot: Snapshot, prefix: str) -> str:
@@ -46,7 +50,16 @@ def backup_of(snapshot: Snapshot, copies: Sequence[Copy]) -> Backup:
         copies=tuple(copies),
         tags=tuple(tag for tag in snapshot.tags if not tag.startswith(OWN)),
         expires_at=_instant(tag_value(snapshot, EXPIRES_TAG)),
+        scope=scope_of(snapshot),
     )
+
+
+def scope_of(snapshot: Snapshot) -> Scope:
+    """What it was asked to hold. What no program of ours writes is taken for a part: then nothing relies on it as on a whole."""
+    text = tag_value(snapshot, SCOPE_TAG)
+    if not text:
+        return Scope.ALL
+    return Scope(text) if text in _PARTS else Scope.CONFIGURATION
 
 
 def _status(text: str) -> BackupStatus:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass, field
 
+from engine.model.backup import Scope
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -25,6 +27,7 @@ class BackupRequest:
     """Empty: the default storage."""
     kind: str = "incremental"
     """full reads everything again; incremental decides against the last backup; differential against the last full."""
+    scope: Scope = Scope.ALL
     tags: tuple[str, ...] = ()
     label: str = ""
     """`--before LABEL`: taken before this change."""

@@ -7,12 +7,14 @@ a host, listed first, of which only those are fetched that the caller wants (it 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from engine.hosts.base import Command
 from engine.hosts.grants import Grant
+from engine.model.backup import Scope
 from engine.model.contents import DumpContents, Sampled
 from engine.model.entry import Entry, Failure, Fetched
 from engine.model.manifest import CheckResult, DatabaseFacts
@@ -137,6 +139,18 @@ class GrantingSource(Protocol):
 
     async def grants(self) -> Sequence[Grant]:
         """The statements for the server's administrator. Asks nobody: nothing is allowed yet."""
+        ...
+
+
+@runtime_checkable
+class PartialSource(Protocol):
+    """A source of which a part alone can be backed up. Its class says of which parts, before it is opened."""
+
+    scopes: AbstractSet[Scope]
+
+    async def partial_items(self, scope: Scope) -> Sequence[Item]:
+        """As `OpenSource.items`, of that part: `configuration/...` for each configuration file, by its absolute path; the rest as in a whole
+        backup. The manifest says which part it is. Raises: ConfigurationError, SourceError, HostError."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Protocol, cast
 
 from engine.errors import ConfigurationError, UnknownNameError
 from engine.hosts.base import OpenHost
+from engine.model.backup import Scope
 from engine.model.contents import RowSample
 from engine.model.definitions import Source
 from engine.model.secret import Secret
@@ -80,6 +82,12 @@ def dump_reader(kind: str, samples: Mapping[str, RowSample], folder: Path) -> Du
         return None
     module, _, name = target.partition(":")
     return cast("DumpReader", getattr(import_module(module), name)(samples, folder))
+
+
+def scopes(kind: str) -> AbstractSet[Scope]:
+    """The parts of which a backup alone can be made (`base.PartialSource`); none for most kinds. Raises: UnknownNameError."""
+    found: AbstractSet[Scope] = getattr(_member(kind), "scopes", frozenset())
+    return found
 
 
 async def secrets_of(definition: Source, resolve: Callable[[str], Awaitable[Secret]]) -> Mapping[str, Secret]:

@@ -100,14 +100,19 @@ def _install(directory: Path, account: Sequence[str]) -> None:
         raise RuntimeError(f"mariadb-install-db: {done.stdout.decode()}{done.stderr.decode()}")
 
 
+def _defaults(extra: Sequence[str]) -> list[str]:
+    """What must come first: the option file, or that there is none."""
+    return [each for each in extra if each.startswith("--defaults-")] or ["--no-defaults"]
+
+
 def _start(directory: Path, account: Sequence[str], extra: Sequence[str]) -> MariadbServer:
     port = free_port()
     path = directory / "socket"
     words = [
-        str(require_tool("mariadbd")), "--no-defaults", f"--datadir={directory}/data", f"--tmpdir={directory}/data", f"--socket={path}", f"--port={port}",
+        str(require_tool("mariadbd")), *_defaults(extra), f"--datadir={directory}/data", f"--tmpdir={directory}/data", f"--socket={path}", f"--port={port}",
         "--bind-address=127.0.0.1", f"--pid-file={directory}/data/pid", "--skip-name-resolve", "--performance-schema=OFF",
         "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=4M", "--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0",
-        "--event-scheduler=ON", *account, *extra,
+        "--event-scheduler=ON", *account, *(each for each in extra if each not in _defaults(extra)),
     ]  # fmt: skip
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(

@@ -55,9 +55,9 @@ class Redis:
 
 @contextlib.contextmanager
 def running_redis(
-    *, password: str = "", extra: Sequence[str] = (), tls: Path | None = None
+    *, password: str = "", extra: Sequence[str] = (), tls: Path | None = None, config: Path | None = None
 ) -> Iterator[Redis]:
-    """Starts a server; `extra` are options as redis-server takes them, `tls` a folder with cert.pem and key.pem. Stopped at the end."""
+    """Starts a server, with a configuration file where one is given; `extra` are options as redis-server takes them, `tls` a folder with cert.pem and key.pem. Stopped at the end."""
     program = require_tool("redis-server")
     account = _account()
     directory = Path(tempfile.mkdtemp(prefix="holdfast-redis-"))
@@ -66,7 +66,18 @@ def running_redis(
         if account is not None:
             os.chown(directory, account.pw_uid, account.pw_gid)
         port, tls_port = _free_port(), _free_port() if tls else 0
-        words = [str(program), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        words = [
+            str(program),
+            *([str(config)] if config else []),
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
         words += [
             "--unixsocket",
             str(directory / "socket"),

@@ -21,6 +21,7 @@ from engine.sources.mariadb.connection import (
 GLOBALS_PATH = "globals.sql"
 DENIED = frozenset({1044, 1142, 1143, 1227, 1356, 1410})
 """Errors that say: this account may not."""
+DENIED_SCRIPT = b"-- The account of the backup may not read users and grants.\n"
 _NO_SUCH_USER, _NO_SUCH_GRANT = 1133, 1141
 _PASSED_OVER = frozenset({_NO_SUCH_USER, _NO_SUCH_GRANT})
 _LIST = "SELECT user, host FROM mysql.user ORDER BY 1, 2"
@@ -107,7 +108,7 @@ def quote_account(part: str) -> str:
 
 def _denied(connection: Connection, words: str) -> tuple[bytes, Sequence[str]]:
     return (
-        b"-- The account of the backup may not read users and grants.\n",
+        DENIED_SCRIPT,
         (f"users and grants of {connection.place} are not in this backup: {words}",),
     )
 

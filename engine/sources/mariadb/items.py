@@ -126,6 +126,7 @@ class DatabaseItem:
     gathered: Gathered
     tables: tuple[str, ...] = ()
     has_content: bool = True
+    has_schema: bool = True
 
     def open(self) -> AbstractAsyncContextManager[ItemStream]:
         """See `base.Item.open`."""
@@ -186,9 +187,10 @@ class _DumpStream:
     async def _gather(self, look: reading.Look) -> list[str]:
         item, scanner, gathered = self._item, self._scanner, self._item.gathered
         warnings = []
-        if not item.tables and {table.name for table in look.facts.tables} != scanner.tables:
+        told = scanner.tables if item.has_schema else scanner.rows.keys()
+        if not item.tables and {table.name for table in look.facts.tables} != told:
             look = await reading.look(item.connection, item.name)
-            if {table.name for table in look.facts.tables} != scanner.tables:
+            if {table.name for table in look.facts.tables} != told:
                 warnings.append(
                     f"tables of {item.name!a} came or went during the dump: its manifest may not fit it"
                 )
@@ -207,7 +209,7 @@ class _DumpStream:
         gathered.taken_at = min(gathered.taken_at or look.at, look.at)
         if scanner.position:
             gathered.positions.append(f"{item.path} {scanner.position} {scanner.gtid}".rstrip())
-        if look.facts.events and not facts.events and not item.tables:
+        if look.facts.events and not facts.events and not item.tables and item.has_schema:
             warnings.append(
                 f"events of {item.name!a} are not in this backup: mariadb-dump cannot read those of a database with quotes in its name"
             )

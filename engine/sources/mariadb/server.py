@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from dataclasses import dataclass
 
@@ -47,6 +48,13 @@ async def ask_server(connection: Connection) -> Server:
     return Server(
         values.get("version", ""), " ".join(parts), values.get("datadir", ""), values.get("log_bin") == "ON"
     )
+
+
+async def server_now(connection: Connection) -> datetime.datetime:
+    """The server's clock. Raises: SourceError, HostError."""
+    (rows,) = await connection.results("SELECT UTC_TIMESTAMP(6)")
+    (instant,) = texts(rows[0])
+    return datetime.datetime.fromisoformat(instant).replace(tzinfo=datetime.UTC)
 
 
 async def may_know_position(connection: Connection, server: Server) -> bool:

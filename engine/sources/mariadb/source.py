@@ -8,6 +8,7 @@ looked at just before.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
@@ -15,17 +16,18 @@ from engine.errors import ConfigurationError, LoginRefusedError, SourceError
 from engine.format.layout import encode_name
 from engine.hosts.base import Command, OpenHost
 from engine.hosts.grants import Grant
+from engine.model.backup import Scope
 from engine.model.definitions import Source
 from engine.model.secret import Secret
 from engine.sources import container
 from engine.sources.base import Database, Item, Secrets, Traits, TreeFeed
-from engine.sources.mariadb import accounts
+from engine.sources.mariadb import accounts, partial
 from engine.sources.mariadb.connection import LOOK, Connection, Tools, hides_events
 from engine.sources.mariadb.database import MariadbDatabase
 from engine.sources.mariadb.facts import database_names
 from engine.sources.mariadb.items import DatabaseItem, Gathered, MemoryItem, manifest_item
 from engine.sources.mariadb.scratch import scratch
-from engine.sources.mariadb.server import ask_server, may_know_position
+from engine.sources.mariadb.server import Server, ask_server, may_know_position, server_now
 from engine.sources.options import Reader
 
 _ALWAYS = (
@@ -47,6 +49,7 @@ class MariadbSource:
     """See `base.DatabaseSource`."""
 
     traits = Traits(kind="mariadb", shape="items", can_load=True, is_database=True)
+    scopes: AbstractSet[Scope] = partial.SCOPES
 
     def __init__(self, definition: Source, host: OpenHost, secrets: Secrets) -> None:
         """Raises: ConfigurationError."""
@@ -60,7 +63,7 @@ class MariadbSource:
         self._databases = given.texts("database")
         self._takes_all = given.flag("all")
         self._tables = given.texts("table")
-        self._is_schema_only = given.flag("schema_only")
+        self._scope = Scope.SCHEMA if given.flag("schema_only") else Scope.ALL
         self._connection = Connection.read(given, inside, secret)
         given.require_no_more()
         if self._takes_all == bool(self._databases):
@@ -109,7 +112,7 @@ class MariadbSource:
             await self._connection.client_command("--xml"),
             await self._connection.client_command("--xml", "--force"),
             *([accounts.globals_command(self._connection, tools)] if accounts.dumps_users(tools) else []),
-            *(self._dump(tools, name, has_log=each) for name in names for each in has_log),
+            *(self._dump(tools, name, self._scope, has_log=each) for name in names for each in has_log),
         ]
         return container.as_started(self._connection.host, commands)
 
@@ -124,35 +127,61 @@ class MariadbSource:
         tools = await connection.tools()
         server = await ask_server(connection)
         has_log = await may_know_position(connection, server)
-        names = self._databases or await database_names(connection)
-        if not names:
-            raise SourceError(f"{connection.place} shows no database to this account")
-        gathered = Gathered(
-            self.traits.kind,
-            tools.dumper_version,
-            server.identity,
-            "schema" if self._is_schema_only else "all",
-            server.version,
-            roles=await accounts.read_roles(connection),
-        )
-        dumps = [
-            DatabaseItem(
-                f"databases/{encode_name(name)}.sql",
-                name,
-                connection,
-                self._dump(tools, name, has_log=has_log),
-                gathered,
-                self._tables,
-                has_content=not self._is_schema_only,
-            )
-            for name in names
-        ]
+        gathered = await self._gathered(tools, server, self._scope)
+        dumps = await self._dumps(tools, gathered, self._scope, has_log=has_log)
 
         async def users() -> tuple[bytes, Sequence[str]]:
             script, warnings = await accounts.read_globals(connection, tools)
             return script, warnings if has_log or not server.has_log else [*warnings, _NO_POSITION]
 
         return [MemoryItem(accounts.GLOBALS_PATH, users), *dumps, manifest_item(gathered)]
+
+    async def partial_items(self, scope: Scope) -> Sequence[Item]:
+        """See `base.PartialSource.partial_items`."""
+        tools = await self._connection.tools()
+        server = await ask_server(self._connection)
+        gathered = await self._gathered(tools, server, scope)
+        if scope in (Scope.ROLES, Scope.CONFIGURATION):
+            gathered.taken_at = await server_now(self._connection)
+        if scope is Scope.ROLES:
+            return await partial.role_items(self._connection, tools, gathered)
+        if scope is Scope.CONFIGURATION:
+            return await partial.configuration_items(self._connection, gathered)
+        has_log = await may_know_position(self._connection, server)
+        return [
+            *await self._dumps(tools, gathered, scope, has_log=has_log),
+            manifest_item(gathered),
+        ]
+
+    async def _gathered(self, tools: Tools, server: Server, scope: Scope) -> Gathered:
+        return Gathered(
+            self.traits.kind,
+            tools.dumper_version,
+            server.identity,
+            scope.value,
+            server.version,
+            roles=await accounts.read_roles(self._connection),
+        )
+
+    async def _dumps(
+        self, tools: Tools, gathered: Gathered, scope: Scope, *, has_log: bool
+    ) -> list[DatabaseItem]:
+        names = self._databases or await database_names(self._connection)
+        if not names:
+            raise SourceError(f"{self._connection.place} shows no database to this account")
+        return [
+            DatabaseItem(
+                f"databases/{encode_name(name)}.sql",
+                name,
+                self._connection,
+                self._dump(tools, name, scope, has_log=has_log),
+                gathered,
+                self._tables,
+                has_content=scope is not Scope.SCHEMA,
+                has_schema=scope is not Scope.CONTENT,
+            )
+            for name in names
+        ]
 
     def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
         """There is none. Raises: SourceError."""
@@ -171,11 +200,12 @@ class MariadbSource:
         """See `base.DatabaseSource.scratch`. On the host itself, also for a server in a container."""
         return scratch(self._host, version, self._connection.as_user)
 
-    def _dump(self, tools: Tools, name: str, *, has_log: bool) -> Command:
+    def _dump(self, tools: Tools, name: str, scope: Scope, *, has_log: bool) -> Command:
         words = list(_ALWAYS)
         words += ["--skip-routines"] if self._tables else ["--routines"]
         words += ["--skip-events"] if self._tables or hides_events(name) else ["--events"]
-        words += ["--no-data"] if self._is_schema_only else []
+        words += ["--no-data"] if scope is Scope.SCHEMA else []
+        words += partial.CONTENT_WORDS if scope is Scope.CONTENT else ()
         if tools.is_mysql:
             words += [*_MYSQL_ONLY, *(["--source-data=2"] if has_log else [])]
         elif has_log:

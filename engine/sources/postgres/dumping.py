@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from engine.errors import ConnectionLostError, HoldfastError, IncompleteDumpError, SourceError
 from engine.format.layout import encode_name
 from engine.hosts.base import Command, Exit, OpenHost, Process, require_started
+from engine.model.backup import Scope
 from engine.model.manifest import DatabaseFacts, Manifest, SequenceFacts
 from engine.model.secret import Secret
 from engine.scope import task_scope
@@ -32,6 +33,7 @@ _WITH_SNAPSHOT = f'exec "$0" "--snapshot=${_SNAPSHOT_NAME}" "$@"'
 _SNAPSHOT = "begin isolation level repeatable read, read only;"
 _END_OF_GLOBALS = b"PostgreSQL database cluster dump complete"
 _TAIL_BYTES = 4096
+_SCOPE_WORDS = {Scope.SCHEMA: ("--schema-only",), Scope.CONTENT: ("--data-only",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,12 @@ class Wanted:
     host: OpenHost
     connection: Connection
     tables: Sequence[str] = ()
-    has_rows: bool = True
-    """False for the schema alone."""
+    scope: Scope = Scope.ALL
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the dumps hold rows."""
+        return self.scope is not Scope.SCHEMA
 
 
 @dataclass(slots=True)
@@ -66,7 +72,7 @@ def dump_command(wanted: Wanted, database: str, snapshot: str, tables: Sequence[
         "--format=custom",
         "--compress=0",
         f"--lock-wait-timeout={LOCK_TIMEOUT}",
-        *([] if wanted.has_rows else ["--schema-only"]),
+        *_SCOPE_WORDS.get(wanted.scope, ()),
         *chosen,
         database=database,
     )
@@ -297,7 +303,7 @@ def manifest_item(wanted: Wanted, gathered: Gathered) -> MadeItem:
             databases=gathered.databases,
             roles=gathered.roles,
             position=gathered.server.position,
-            scope="all" if wanted.has_rows else "schema",
+            scope=wanted.scope.value,
         )
 
     return dump.manifest_item(make)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from engine.errors import ConfigurationError, HoldfastError, SourceError
 from engine.hosts.base import Command, OpenHost
 from engine.hosts.grants import Grant
+from engine.model.backup import Scope
 from engine.model.definitions import Source
 from engine.model.secret import Secret
 from engine.sources import container
 from engine.sources.base import Database, Item, Secrets, Traits, TreeFeed
 from engine.sources.options import Reader
-from engine.sources.postgres import connection, dumping, facts, grants, physical, scratch, session
+from engine.sources.postgres import connection, dumping, facts, grants, partial, physical, scratch, session
 from engine.sources.postgres.database import PostgresDatabase
 from engine.sources.postgres.dumping import DumpItem, Gathered, GlobalsItem, Wanted, manifest_item
 from engine.sources.postgres.facts import TableName
@@ -36,6 +38,7 @@ class PostgresSource:
     """See `base.DatabaseSource`."""
 
     traits = Traits(kind="postgres", shape="items", can_load=True, is_database=True)
+    scopes: AbstractSet[Scope] = partial.SCOPES
 
     def __init__(self, definition: Source, host: OpenHost, secrets: Secrets) -> None:
         """Raises: ConfigurationError."""
@@ -63,7 +66,8 @@ class PostgresSource:
             raise ConfigurationError(
                 f"option --table of source {definition.name} goes with exactly one --database"
             )
-        self._wanted = Wanted(self._host, self._connection, tables, not is_schema_only)
+        scope = Scope.SCHEMA if is_schema_only else Scope.ALL
+        self._wanted = Wanted(self._host, self._connection, tables, scope)
 
     @classmethod
     @asynccontextmanager
@@ -139,6 +143,22 @@ class PostgresSource:
             *(DumpItem(self._wanted, name, gathered) for name in names),
             manifest_item(self._wanted, gathered),
         ]
+
+    async def partial_items(self, scope: Scope) -> Sequence[Item]:
+        """See `base.PartialSource.partial_items`."""
+        if self._is_physical:
+            raise ConfigurationError(
+                f"a physical backup is of the whole cluster, never of its {scope.value} alone",
+                hint="add a source with --database or --all beside it",
+            )
+        gathered = Gathered()
+        async with self._asked() as asked:
+            gathered.server = await facts.server(asked)
+            gathered.roles = [row["name"] for row in await asked.rows(_ROLES)]
+            if scope is Scope.CONFIGURATION:
+                return await partial.configuration_items(asked, self._wanted, gathered)
+            names = self._databases or [row["name"] for row in await asked.rows(_DATABASES)]
+        return partial.items(scope, self._wanted, names, gathered, MAINTENANCE)
 
     def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
         """There is none. Raises: SourceError."""

@@ -34,6 +34,8 @@ class Address:
     as_user: str | None = None
     container: str = ""
     """In which the client runs: `docker:NAME`."""
+    is_on_host: bool = True
+    """Whether the server's files are the host's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Info:
     """The numbered databases that hold keys, by their number."""
     changes: int
     """Since its last save, failing which a count before and one after a dump prove nothing of the time between them."""
+    config_file: str = ""
+    """Empty for a server that was started without one."""
 
 
 def read_address(definition: Source, secrets: Secrets) -> Address:
@@ -71,7 +75,8 @@ def read_address(definition: Source, secrets: Secrets) -> Address:
     place = socket or f"{db_host or '127.0.0.1'}:{port or DEFAULT_PORT}"
     # Without its value the name is there all the same: `host grants` shows the command as it will be.
     held = {"REDISCLI_AUTH": secrets.get("secret", Secret(""))} if reference else {}
-    return Address(words, place, held, as_user, inside)
+    is_on_host = bool(socket) or db_host in ("", "localhost", "127.0.0.1", "::1")
+    return Address(words, place, held, as_user, inside, is_on_host)
 
 
 def _reach(definition: Source, socket: str, db_host: str, port: int | None) -> tuple[str, ...]:
@@ -201,6 +206,7 @@ def parse_info(answer: bytes) -> Info | None:
             TableFacts(f"db{number}", keys, expiring=expires) for number, keys, expires in sorted(keyspace)
         ],
         changes=_number(values, "rdb_changes_since_last_save"),
+        config_file=values.get("config_file", ""),
     )
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from engine.errors import ConnectionLostError, HoldfastError, IncompleteDumpError, SourceError
 from engine.hosts.base import Command, Exit, OpenHost, Process, require_started
+from engine.model.backup import Scope
 from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts, Manifest
-from engine.sources import container
+from engine.sources import configuration, container
 from engine.sources.base import Database, Item, ItemStream, Secrets, Traits, TreeFeed
 from engine.sources.dump import manifest_item
 from engine.sources.redis import scratch
@@ -28,6 +30,7 @@ class RedisSource:
     """See `base.DatabaseSource`."""
 
     traits = Traits(kind="redis", shape="items", can_load=True, is_database=True)
+    scopes: AbstractSet[Scope] = frozenset({Scope.CONFIGURATION})
 
     def __init__(self, definition: Source, host: OpenHost, secrets: Secrets) -> None:
         """Raises: ConfigurationError."""
@@ -67,6 +70,24 @@ class RedisSource:
         dump = _RdbItem(PATH, self._client, await self._client.command("--rdb", "-"), gathered)
         return [dump, manifest_item(lambda: self._manifest(gathered))]
 
+    async def partial_items(self, scope: Scope) -> Sequence[Item]:
+        """See `base.PartialSource.partial_items`: redis.conf, and the files that it includes, its users' among them."""
+        client, as_user = self._client, self._client.address.as_user
+        if not client.address.is_on_host:
+            raise SourceError(
+                f"the configuration file of {client.where} is not on that host",
+                hint="back it up from the machine where the server runs",
+            )
+        path = (await client.info()).config_file
+        if not path:
+            raise SourceError(f"{client.where} was started without a configuration file")
+        paths = await configuration.with_included(client.host, [path], as_user, _included)
+
+        async def made() -> Manifest:
+            return replace(await self._manifest(_Gathered()), scope=scope.value)
+
+        return [*configuration.items(client.host, paths, as_user), manifest_item(made)]
+
     async def _manifest(self, gathered: _Gathered) -> Manifest:
         info = gathered.info
         databases = [database_facts(info, is_exact=gathered.is_exact, path=PATH)] if info else []
@@ -96,6 +117,12 @@ class RedisSource:
     def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
         """See `base.DatabaseSource.scratch`. On the host itself, also for a server in a container."""
         return scratch.opened(self._host, version)
+
+
+def _included(text: bytes) -> list[str]:
+    """What redis.conf includes, and the file of its users."""
+    found = map(configuration.words, text.splitlines())
+    return [each[1] for each in found if len(each) == 2 and each[0].lower() in ("include", "aclfile")]
 
 
 @dataclass(slots=True)

@@ -182,7 +182,7 @@ async def readable(storage: MemoryStorage, clock: FakeClock) -> dict[str, bytes]
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "mode",
-    [Mode.BEFORE, Mode.AFTER, Mode.TRUNCATED, Mode.CANCELLED, Mode.CANCELLED_AFTER, Mode.POWER_LOSS],
+    [Mode.BEFORE, Mode.AFTER, Mode.TRUNCATED, Mode.CANCELLED, Mode.POWER_LOSS],
     ids=lambda mode: mode.name,
 )
 async def test_an_interrupted_repair_of_packs_loses_nothing_that_could_be_read(
