@@ -71,6 +71,7 @@ VERBS: Final[dict[str, Verb]] = {
     "job follow": Verb("job:FOLLOW", "watch a job until its end"),
     "jobs": Verb("job:JOBS", "list jobs"),
     "worker": Verb("job:WORKER", "run the jobs that wait"),
+    "status": Verb("status:STATUS", "say what is at risk, and why"),
     "audit": Verb("diagnosis:AUDIT", "print who did what, or prove the log whole"),
     "doctor": Verb("diagnosis:DOCTOR", "print what a bug report needs, secrets left out"),
     "completion": Verb("completion:COMPLETION", "print a completion script for a shell"),

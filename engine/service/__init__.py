@@ -22,12 +22,13 @@ from engine.service.backups import BackupMethods
 from engine.service.definitions import DefinitionMethods
 from engine.service.jobs import JobMethods
 from engine.service.parts import Parts
+from engine.service.status import StatusMethods
 from engine.service.storages import StorageMethods
 from engine.service.work import WorkMethods
 from engine.vault import SecretResolver, open_vault
 
 
-class Engine(DefinitionMethods, StorageMethods, BackupMethods, WorkMethods, JobMethods):
+class Engine(DefinitionMethods, StorageMethods, BackupMethods, WorkMethods, JobMethods, StatusMethods):
     """All verbs. Made by `open_engine`; methods may be called concurrently."""
 
     @property

@@ -9,13 +9,9 @@ import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from engine.catalog.backups import BackupFilter, Place, ProofRecord
-from engine.model.backup import Backup, BackupStatus, Scope
-from engine.model.health import Health, HealthFacts, ProofAttempt, health
+from engine.model.backup import Backup
 from engine.model.results import Compared, Difference, FileItem, FoundItem
 from engine.service.parts import Methods
-
-_LOOKED_AT = 100
-"""Backups among which the newest one that did not fail is looked for."""
 
 
 class BackupMethods(Methods):
@@ -26,25 +22,6 @@ class BackupMethods(Methods):
     ) -> Sequence[Backup]:
         """A page of backups, newest first. A limit of 0 gives all."""
         return await self._parts.catalog.backups.page(chosen, limit=limit or -1, before=before)
-
-    async def source_health(self, name: str) -> Health:
-        """How well a source is looked after, part by part. Raises: UnknownNameError."""
-        await self._parts.catalog.sources.get(name)
-        # A backup of the schema alone keeps nobody's data, however new and well proved it is.
-        whole = BackupFilter(source=name, scope=Scope.ALL)
-        newest = await self._parts.catalog.backups.page(whole, limit=_LOOKED_AT)
-        restorable = next((each for each in newest if each.status is not BackupStatus.FAILED), None)
-        attempts = [
-            ProofAttempt(each.proof, each.proven_at, each.is_passed)
-            for each in await self._parts.catalog.backups.source_proofs(name)
-        ]
-        facts = HealthFacts(
-            newest_at=restorable.created_at if restorable is not None else None,
-            last_status=newest[0].status if newest else None,
-            copies=sum(1 for copy in restorable.copies if copy.snapshot_id) if restorable is not None else 0,
-            attempts=attempts,
-        )
-        return health(facts, self._parts.clock.now())
 
     async def backup_proofs(self, backup_id: str) -> Sequence[ProofRecord]:
         """Every attempt to prove a backup, newest first."""

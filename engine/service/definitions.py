@@ -15,6 +15,7 @@ from engine.model.definitions import LOCAL_HOST, Host, OptionValue, Source
 from engine.model.results import HostReport
 from engine.model.secret import Secret
 from engine.service.parts import Methods
+from engine.service.status import remember_uncovered
 from engine.sources import registry as sources
 
 THIS_MACHINE = Host(LOCAL_HOST, kind="local")
@@ -77,7 +78,9 @@ class DefinitionMethods(Methods):
 
         began = self._parts.clock.monotonic()
         async with self._open_host(host) as opened:
-            return await host_report.report(opened, known, lambda: self._parts.clock.monotonic() - began)
+            report = await host_report.report(opened, known, lambda: self._parts.clock.monotonic() - began)
+        await remember_uncovered(self._parts, report)
+        return report
 
     async def host_grants(self, name: str) -> str:
         """The least privilege that the host's sources need, ready to paste. Raises: HostError."""

@@ -1,0 +1,60 @@
+"""status: what is at risk, and why, on one screen or in one object. Ends with 4 where something is."""
+
+from __future__ import annotations
+
+from engine.cli import diagnostics, text
+from engine.cli.command import Call, Command, declare_nothing
+from engine.cli.output import Column, shape
+from engine.model.status import Status
+
+_HEADS = (
+    Column("SOURCE", is_flexible=True),
+    Column("HEALTH", is_right=True),
+    Column("RECOVERABLE TO"),
+    Column("LAST"),
+    Column("PROOF"),
+    Column("COPIES", is_right=True),
+)
+
+
+async def _status(call: Call) -> int:
+    found = await call.engine.status()
+    output = call.output
+    output.line(output.styled(_summary(found), "31" if found.is_at_risk else "32"))
+    for concern in found.concerns:
+        mark = output.styled("at risk", "31") if concern.is_risk else "advice "
+        output.line(f"{mark}  {text.printable(f'{concern.subject}: {concern.reason}')}")
+        output.line(f"         {text.printable(concern.remedy)}")
+    if found.sources:
+        output.line()
+        output.table(_HEADS, _rows(found))
+    output.result({"status": "at risk" if found.is_at_risk else "well", **shape(found)})
+    return diagnostics.PROOF_FAILED if found.is_at_risk else diagnostics.DONE
+
+
+def _summary(found: Status) -> str:
+    risks = sum(1 for concern in found.concerns if concern.is_risk)
+    words = [
+        f"{risks} at risk" if risks else "nothing is at risk",
+        text.counted(len(found.sources), "source"),
+    ]
+    if found.uncovered:
+        words.append(f"{found.uncovered} found on hosts that no source takes")
+    return ", ".join(words)
+
+
+def _rows(found: Status) -> list[list[str]]:
+    return [
+        [
+            each.source,
+            str(each.score),
+            text.age(each.recoverable_to, found.at) if each.recoverable_to else "-",
+            each.last_status.value if each.last_status else "-",
+            each.proof.value if each.proof else "-",
+            str(each.copies),
+        ]
+        for each in found.sources
+    ]
+
+
+STATUS = Command(declare_nothing, _status)
