@@ -35,7 +35,9 @@ def _declare(parser: Parser) -> None:
     )
     parser.add_argument("--storage", default="", metavar="STORAGE", help="from this storage")
     parser.add_argument("--seed", type=number, metavar="N", help="choose the files of an earlier drill again")
-    parser.add_argument("--operator", action="append", default=[], metavar="NAME", help="who takes part")
+    parser.add_argument(
+        "--by", action="append", default=[], metavar="NAME", help="who takes part (may be repeated)"
+    )
     parser.add_argument("--note", default="", metavar="TEXT", help="goes into the evidence")
     add_key(parser)
     add_limits(parser)
@@ -63,7 +65,7 @@ def _request(arguments: argparse.Namespace, source: str) -> DrillRequest:
         budget_s=arguments.budget,
         checks=tuple(parse_check(each) for each in arguments.check),
         seed=arguments.seed,
-        operators=tuple(arguments.operator),
+        by=tuple(arguments.by),
         note=arguments.note,
         limits=limits(arguments),
     )

@@ -9,7 +9,7 @@ from engine.catalog.catalog import Catalog
 from engine.clock import Clock
 from engine.config import Home
 from engine.events import Emit
-from engine.vault import SecretResolver
+from engine.vault import SecretResolver, Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,5 +21,6 @@ class JobContext:
     clock: Clock
     secrets: SecretResolver
     audit: AuditLog
+    vault: Vault
     emit: Emit
     job_id: str

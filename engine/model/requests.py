@@ -93,7 +93,8 @@ class DrillRequest:
     """How long the scratch target is kept; None: not at all."""
     seed: int | None = None
     """Of the random choice of files; None: a fresh one."""
-    operators: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+    """Who takes part."""
     note: str = ""
     limits: Limits = field(default_factory=Limits)
 

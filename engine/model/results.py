@@ -119,6 +119,47 @@ class DrillResult:
 
 
 @dataclass(frozen=True, slots=True)
+class SignOff:
+    """That a person has seen the evidence of a drill and stands by it."""
+
+    by: str
+    note: str
+    at: str
+    """RFC 3339."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceItem:
+    """The evidence of one drill."""
+
+    job_id: str
+    source: str
+    backup_id: str
+    status: str
+    """The drill's verdict; damaged where the file cannot be understood."""
+    level: str
+    written_at: str
+    """RFC 3339."""
+    report: str
+    rto_s: float = 0.0
+    by: Sequence[str] = ()
+    note: str = ""
+    sign_offs: Sequence[SignOff] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceCheck:
+    """A file of evidence, held against public keys."""
+
+    file: str
+    status: str
+    """valid, changed, other-key, no-signature."""
+    signed_by: str
+    """Fingerprint of the key that its signature names; empty where there is none."""
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Damage:
     """One damaged or missing thing of a repository, and what it touches."""
 

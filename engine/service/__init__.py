@@ -20,6 +20,7 @@ from engine.jobs.runner import Runner
 from engine.model.secret import Secret
 from engine.service.backups import BackupMethods
 from engine.service.definitions import DefinitionMethods
+from engine.service.evidence import EvidenceMethods
 from engine.service.jobs import JobMethods
 from engine.service.parts import Parts
 from engine.service.status import StatusMethods
@@ -28,7 +29,15 @@ from engine.service.work import WorkMethods
 from engine.vault import SecretResolver, open_vault
 
 
-class Engine(DefinitionMethods, StorageMethods, BackupMethods, WorkMethods, JobMethods, StatusMethods):
+class Engine(
+    DefinitionMethods,
+    StorageMethods,
+    BackupMethods,
+    WorkMethods,
+    EvidenceMethods,
+    JobMethods,
+    StatusMethods,
+):
     """All verbs. Made by `open_engine`; methods may be called concurrently."""
 
     @property

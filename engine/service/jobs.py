@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import re
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -19,7 +18,6 @@ from engine.service.parts import Methods
 from engine.worker import end_dead_jobs
 
 FOLLOW_INTERVAL_S = 0.3
-_EVIDENCE = re.compile(r"; evidence (\S+) sha256:([0-9a-f]{64})")
 _LIBRARIES = (
     "asyncssh",
     "aiosqlite",
@@ -78,7 +76,7 @@ class JobMethods(Methods):
 
     async def verify_audit(self) -> Sequence[Finding]:
         """Everything that is wrong with the audit log, held against its own chain and the anchors in every storage that answers."""
-        from engine.jobs import anchors, evidence  # brings the repository engine
+        from engine.jobs import anchors, evidence_files  # brings the repository engine
 
         found: list[Anchor] = []
         for storage in await self._parts.catalog.storages.all():
@@ -86,11 +84,11 @@ class JobMethods(Methods):
                 found += await anchors.read(self._parts.context(), storage)
         findings = list(await self._parts.audit.verify(found))
         claims = [
-            evidence.Claim(entry.sequence, told[1], told[2])
+            claim
             for entry in await self._parts.audit.newest(-1)
-            if (told := _EVIDENCE.search(entry.detail))
+            for claim in evidence_files.claims(entry.sequence, entry.detail)
         ]
-        return [*findings, *evidence.findings(self._parts.home.evidence, claims)]
+        return [*findings, *evidence_files.findings(self._parts.home.evidence, claims)]
 
     async def doctor(self) -> dict[str, Any]:
         """What a bug report needs; no secret, no name of a host, file or database."""

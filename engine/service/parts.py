@@ -34,7 +34,14 @@ class Parts:
     def context(self, job_id: str = "", emit: Emit | None = None) -> JobContext:
         """The context of a job, or of a question that is none."""
         return JobContext(
-            self.catalog, self.home, self.clock, self.secrets, self.audit, emit or self.emit, job_id
+            self.catalog,
+            self.home,
+            self.clock,
+            self.secrets,
+            self.audit,
+            self.vault,
+            emit or self.emit,
+            job_id,
         )
 
     async def write_down(self, verb: str, target: str, outcome: Outcome = "done", detail: str = "") -> None:

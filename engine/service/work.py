@@ -216,7 +216,9 @@ def _detail(result: object) -> str:
     """What the audit log says of it besides: of a drill its verdict, and the digest of its evidence."""
     if not isinstance(result, DrillResult):
         return ""
-    return f"{result.status}; evidence {Path(result.report).name} sha256:{result.report_sha256}"
+    from engine.jobs.evidence_files import Kept, claim_of
+
+    return result.status + claim_of([Kept(Path(result.report), result.report_sha256)])
 
 
 def _outcome_of(error: HoldfastError) -> Outcome:

@@ -145,3 +145,8 @@ def test_the_command_line_says_how_a_drill_ended(tmp_path: Path) -> None:
     assert failed.code == 4
     assert failed.result["status"] == "failed"
     assert {"steps", "checks", "rto_s", "rpo_s", "budget_s", "report"} <= failed.result.keys()
+    line.done("evidence", "sign-off", failed.result["job_id"][:10], "--by", "Grace")
+    told = line.done("evidence", "show", failed.result["job_id"]).out
+    assert "signed off by Grace" in told
+    assert "recovery time" in told
+    assert line.done("evidence", "public-key").out.startswith("ssh-ed25519 ")
