@@ -250,6 +250,11 @@ class Jobs:
             )
         return [_to_job(row) for row in rows]
 
+    async def last_drill(self, source: str) -> Job | None:
+        """The newest drill of a source that came to an end, whatever its verdict."""
+        row = await self._database.fetch_one("last_drill", source=source)
+        return None if row is None else await self.get(row[0])
+
     async def running(self) -> list[Job]:
         """All jobs that some process says it runs. Whoever judges them looks at the lease *and* at the owner's liveness."""
         return await self.page(status=JobStatus.RUNNING, limit=-1)

@@ -195,6 +195,12 @@ SELECT job_id, verb, request, status, created_at, started_at, completed_at, owne
 FROM jobs WHERE status = :status AND (created_at, job_id) < (:created_at, :job_id) AND (:verb = '' OR verb = :verb)
 ORDER BY created_at DESC, job_id DESC LIMIT :limit;
 
+-- The newest drill of a source that came to an end, whatever its verdict.
+-- name: last_drill
+SELECT job_id FROM jobs
+WHERE status = 'completed' AND verb = 'drill' AND json_extract(result, '$.source') = :source
+ORDER BY created_at DESC, job_id DESC LIMIT 1;
+
 -- The oldest job that waits and whose places are all free. A place is taken while its job's lease lives.
 -- name: find_claimable
 WITH taken (resource) AS (

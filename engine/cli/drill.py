@@ -10,7 +10,7 @@ from engine.cli.options import add_key, add_limits, limits, number, seconds
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
 from engine.model.requests import DrillRequest
-from engine.model.results import DrillResult
+from engine.model.results import DrillResult, PreviousDrill
 
 _SHOWN_CHECKS = 20
 _COLOURS = {"passed": "32", "ok": "32", "failed": "31", "skipped": "33", "inconclusive": "33"}
@@ -84,10 +84,14 @@ def parse_check(given: str) -> tuple[str, str, str]:
 
 def tell(output: Output, result: DrillResult) -> None:
     """Steps with their times, what was found wrong, and the verdict, for people."""
-    for step in result.steps:
+    last = result.previous
+    before = last.before(result.steps) if last is not None else [None] * len(result.steps)
+    for step, earlier in zip(result.steps, before, strict=True):
         status = output.styled(f"{step.status:<8}", _COLOURS[step.status])
+        was = output.styled(f"  (last time {text.span(earlier.duration_s)})", "2") if earlier else ""
         output.line(
             f"  {status} {text.span(step.duration_s):>8}  {text.printable(step.step)}  {text.printable(step.detail)}".rstrip()
+            + was
         )
     wrong = [each for each in result.checks if not each.passed]
     for each in wrong[:_SHOWN_CHECKS]:
@@ -102,7 +106,25 @@ def tell(output: Output, result: DrillResult) -> None:
         f"{output.styled(result.status, _COLOURS[result.status])}: backup {result.backup_id} of {result.source}, level {result.level or 'none'}: "
         f"{right} of {text.counted(len(result.checks), 'check')} passed in {text.span(result.rto_s)}{budget}; it is {text.span(result.rpo_s)} old"
     )
+    if last is not None:
+        output.line(f"  last time, {text.instant(last.at)}: {compared(result, last)}")
     output.line(f"  evidence: {text.printable(result.report)}")
+
+
+def compared(result: DrillResult, last: PreviousDrill) -> str:
+    """How the last drill ended, and what became of the two figures since."""
+    took, old = result.rto_s - last.rto_s, result.rpo_s - last.rpo_s
+    return (
+        f"{last.status} in {text.span(last.rto_s)}{_difference(took, 'slower', 'faster')}; "
+        f"it was {text.span(last.rpo_s)} old{_difference(old, 'older', 'newer')}"
+        + ("" if last.level == result.level else f"; level {last.level or 'none'}")
+    )
+
+
+def _difference(seconds: float, more: str, less: str) -> str:
+    if round(abs(seconds), 1) == 0:
+        return ""
+    return f" (now {text.span(abs(seconds))} {more if seconds > 0 else less})"
 
 
 DRILL = Command(_declare, _drill, is_job=True)

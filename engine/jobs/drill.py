@@ -11,15 +11,15 @@ import os
 from contextlib import AsyncExitStack
 
 from engine.catalog.backups import ProofRecord
-from engine.errors import UsageError
-from engine.jobs import drill_database, drill_files, evidence
+from engine.errors import CatalogDamagedError, UsageError
+from engine.jobs import drill_database, drill_files, evidence, values
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import OpenCopy, open_backup, open_copy
 from engine.jobs.drill_steps import DrillRecord, StepFailedError
 from engine.model.backup import Backup, Proof, Scope
 from engine.model.manifest import CheckResult
 from engine.model.requests import DrillRequest
-from engine.model.results import DrillResult
+from engine.model.results import DrillResult, PreviousDrill
 from engine.repository import check as checking
 from engine.repository.check import CheckOptions
 from engine.sources import registry as sources
@@ -57,6 +57,7 @@ async def run(context: JobContext, request: DrillRequest) -> DrillResult:
         budget_s=request.budget_s,
         report="",
         warnings=tuple(record.warnings),
+        previous=await _previous(context, backup.source),
     )
     await _remember(context, request, backup, result)
     return await evidence.write(context, request, backup, result, seed)
@@ -97,6 +98,27 @@ async def _read_all(context: JobContext, held: OpenCopy, record: DrillRecord, de
     detail.append(f"{found.bytes_read} bytes of {found.packs_read} packs")
     actual = found.damaged[0].message if found.damaged else "none"
     record.checks.append(CheckResult("damage", "none", actual, not found.damaged))
+
+
+async def _previous(context: JobContext, source: str) -> PreviousDrill | None:
+    """The source's last drill, as its job's row has it; None where there was none, or none that can be understood."""
+    job = await context.catalog.jobs.last_drill(source)
+    if job is None or job.completed_at is None:
+        return None
+    try:
+        last = values.from_object(DrillResult, job.result)
+    except CatalogDamagedError:
+        return None
+    return PreviousDrill(
+        last.job_id,
+        job.completed_at,
+        last.status,
+        last.level,
+        last.backup_id,
+        last.rto_s,
+        last.rpo_s,
+        last.steps,
+    )
 
 
 async def _remember(context: JobContext, request: DrillRequest, backup: Backup, result: DrillResult) -> None:

@@ -95,6 +95,28 @@ class DrillStep:
 
 
 @dataclass(frozen=True, slots=True)
+class PreviousDrill:
+    """The drill of the same source before this one, so that a person sees whether it got slower."""
+
+    job_id: str
+    at: datetime.datetime
+    """When it ended."""
+    status: str
+    level: str
+    backup_id: str
+    rto_s: float
+    rpo_s: float
+    steps: Sequence[DrillStep]
+
+    def before(self, steps: Sequence[DrillStep]) -> list[DrillStep | None]:
+        """For each of these steps the one of that drill: of the same name, and of several such the one in the same place."""
+        mine: dict[str, list[DrillStep]] = {}
+        for each in reversed(self.steps):
+            mine.setdefault(each.step, []).append(each)
+        return [mine[each.step].pop() if mine.get(each.step) else None for each in steps]
+
+
+@dataclass(frozen=True, slots=True)
 class DrillResult:
     """What a drill proved."""
 
@@ -116,6 +138,8 @@ class DrillResult:
     report_sha256: str = ""
     """Its digest, which is in the audit log too."""
     warnings: Sequence[str] = ()
+    previous: PreviousDrill | None = None
+    """None for a source's first drill."""
 
 
 @dataclass(frozen=True, slots=True)

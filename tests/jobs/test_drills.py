@@ -58,6 +58,12 @@ async def test_the_seed_in_the_evidence_makes_the_same_choice_again(world: World
     other = await world.engine.drill(DrillRequest("tree", seed=told["seed"] + 1))
     assert [each.check for each in again.checks] == [each.check for each in first.checks]
     assert [each.check for each in other.checks] != [each.check for each in first.checks]
+    assert (first.previous, other.previous and other.previous.job_id) == (None, again.job_id)
+    assert again.previous is not None
+    assert (again.previous.status, again.previous.rto_s) == ("passed", first.rto_s)
+    assert list(again.previous.steps) == list(first.steps)
+    told = json.loads(Path(again.report).read_text(encoding="utf-8"))
+    assert told["drill"]["previous"]["job_id"] == first.job_id
 
 
 @pytest.mark.usefixtures("tree")
@@ -143,6 +149,7 @@ def test_the_command_line_says_how_a_drill_ended(tmp_path: Path) -> None:
     assert "scratch gone: yes" in passed.out
     failed = line.run("drill", "data", "--budget", "0.001", "--json")
     assert failed.code == 4
+    assert failed.result["previous"]["status"] == "passed"
     assert failed.result["status"] == "failed"
     assert {"steps", "checks", "rto_s", "rpo_s", "budget_s", "report"} <= failed.result.keys()
     line.done("evidence", "sign-off", failed.result["job_id"][:10], "--by", "Grace")
