@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from engine.cli import diagnostics, text
 from engine.cli.command import Call, Command, Parser
@@ -108,7 +109,7 @@ def tell(output: Output, result: DrillResult) -> None:
     )
     if last is not None:
         output.line(f"  last time, {text.instant(last.at)}: {compared(result, last)}")
-    output.line(f"  evidence: {text.printable(result.report)}")
+    output.line(f"  evidence: {text.printable(result.report)} and, on a page, {Path(result.report_pdf).name}")
 
 
 def compared(result: DrillResult, last: PreviousDrill) -> str:

@@ -9,10 +9,12 @@ import asyncio
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import orjson
 
 from engine import signature
 from engine.audit import Finding
@@ -50,6 +52,24 @@ async def keep(context: JobContext, name: str, data: bytes) -> Kept:
     except OSError as error:
         raise CatalogError(f"the evidence {path} cannot be written: {error.strerror}") from error
     return Kept(path, hashlib.sha256(data).hexdigest())
+
+
+def encode(document: Mapping[str, Any]) -> bytes:
+    """A document as the text of a file. What is no Unicode (part of a name) becomes a visible escape."""
+    try:
+        return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
+    except TypeError:
+        return orjson.dumps(_clean(document), option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_clean(key): _clean(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(each) for each in value]
+    return value
 
 
 def signature_of(path: Path) -> Path:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import orjson
 
 from engine import signature
 from engine.errors import DamagedError, ProofFailedError, UnknownNameError, UsageError
@@ -142,7 +141,7 @@ async def sign_off(context: JobContext, path: Path, by: str, note: str) -> Kept:
         }
         name = f"{path.stem}.sign-off-{len(before) + 1}.json"
         try:
-            return await evidence_files.keep(context, name, orjson.dumps(record, option=orjson.OPT_INDENT_2) + b"\n")  # fmt: skip
+            return await evidence_files.keep(context, name, evidence_files.encode(record))
         except FileExistsError:
             continue  # somebody else signed off at this very moment
 

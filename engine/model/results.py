@@ -137,6 +137,9 @@ class DrillResult:
     """Path of the evidence, a JSON file in the home."""
     report_sha256: str = ""
     """Its digest, which is in the audit log too."""
+    report_pdf: str = ""
+    """Path of the same on one page, for people."""
+    report_pdf_sha256: str = ""
     warnings: Sequence[str] = ()
     previous: PreviousDrill | None = None
     """None for a source's first drill."""

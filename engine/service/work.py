@@ -218,7 +218,8 @@ def _detail(result: object) -> str:
         return ""
     from engine.jobs.evidence_files import Kept, claim_of
 
-    return result.status + claim_of([Kept(Path(result.report), result.report_sha256)])
+    files = ((result.report, result.report_sha256), (result.report_pdf, result.report_pdf_sha256))
+    return result.status + claim_of(Kept(Path(path), digest) for path, digest in files)
 
 
 def _outcome_of(error: HoldfastError) -> Outcome:

@@ -136,6 +136,8 @@ async def test_evidence_that_was_touched_shows_in_the_audit(world: World) -> Non
     assert [each.kind for each in await world.engine.verify_audit()] == ["edited"]
     report.unlink()
     assert [each.kind for each in await world.engine.verify_audit()] == ["deleted"]
+    Path(result.report_pdf).write_bytes(b"")
+    assert {each.kind for each in await world.engine.verify_audit()} == {"deleted", "edited"}
 
 
 def test_the_command_line_says_how_a_drill_ended(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pypdf import PdfReader
 
 from engine.cli.dispatch import dispatch
 from engine.errors import ProofFailedError, UnknownNameError, UsageError
@@ -43,6 +44,9 @@ async def test_evidence_is_checked_where_the_home_is_not(
     """An auditor gets two files and a key, and needs nobody's word."""
     report = Path(drilled.report)
     copy = Path(shutil.copy(report, tmp_path))
+    page = Path(drilled.report_pdf)
+    assert drilled.report_sha256 in PdfReader(page).pages[0].extract_text()
+    assert await _check(world, page) == ["valid"]
     assert await _check(world, copy) == ["no-signature"]
     shutil.copy(f"{report}.sig", tmp_path)
     assert await _check(world, report, copy) == ["valid", "valid"]
