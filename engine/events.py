@@ -6,6 +6,7 @@ Whoever emits does not know who listens: the command line draws a bar, the runne
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -56,7 +57,19 @@ class Noted:
     message: str
 
 
-Event = StepBegan | StepEnded | Progress | Warned | Noted
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a drill made is kept, and waits for people to look into it: by these commands, on the source's host."""
+
+    until: datetime.datetime
+    connect: tuple[str, ...]
+    status: str
+    """The drill's verdict, which stands."""
+    backup_id: str
+    report: str
+
+
+Event = StepBegan | StepEnded | Progress | Warned | Noted | Kept
 Emit = Callable[[Event], None]
 
 

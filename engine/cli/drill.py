@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.cli import diagnostics, text
 from engine.cli.command import Call, Command, Parser
-from engine.cli.options import add_key, add_limits, limits, number, seconds
+from engine.cli.options import add_key, add_limits, duration, limits, number, seconds
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
 from engine.model.requests import DrillRequest
@@ -35,6 +35,12 @@ def _declare(parser: Parser) -> None:
         help="a statement, and what `psql -At` would print (may be repeated); `DATABASE: SQL=EXPECTED` for one database",
     )
     parser.add_argument("--storage", default="", metavar="STORAGE", help="from this storage")
+    parser.add_argument(
+        "--keep",
+        type=duration,
+        metavar="DURATION",
+        help="keep what was restored for so long (2h), say how to look into it, and wait; Ctrl-C removes it at once",
+    )
     parser.add_argument("--seed", type=number, metavar="N", help="choose the files of an earlier drill again")
     parser.add_argument(
         "--by", action="append", default=[], metavar="NAME", help="who takes part (may be repeated)"
@@ -48,6 +54,8 @@ async def _drill(call: Call) -> int:
     arguments = call.arguments
     if arguments.backup and len(arguments.sources) > 1:
         raise UsageError("--backup goes with one source")
+    if arguments.keep is not None and len(arguments.sources) > 1:
+        raise UsageError("--keep goes with one source")
     results = [await call.engine.drill(_request(arguments, source)) for source in arguments.sources]
     for result in results:
         tell(call.output, result)
@@ -67,6 +75,7 @@ def _request(arguments: argparse.Namespace, source: str) -> DrillRequest:
         checks=tuple(parse_check(each) for each in arguments.check),
         seed=arguments.seed,
         by=tuple(arguments.by),
+        keep_s=arguments.keep,
         note=arguments.note,
         limits=limits(arguments),
     )

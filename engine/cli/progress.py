@@ -11,8 +11,8 @@ from typing import Final
 
 from engine.cli import text
 from engine.cli.diagnostics import tell
-from engine.cli.output import Output, wants_colour
-from engine.events import Event, Progress, StepBegan, Warned
+from engine.cli.output import Output, shape, wants_colour
+from engine.events import Event, Kept, Progress, StepBegan, Warned
 
 BAR_INTERVAL_S: Final = 0.1
 JSON_INTERVAL_S: Final = 0.5
@@ -119,6 +119,8 @@ class Listener:
                 self._send(Progress(event.step))
             case Progress():
                 self._progress(event)
+            case Kept():
+                self._tell_kept(event)
             case Warned() if not self._output.is_json:
                 self.clear()
                 tell(f"warning: {text.printable(event.message)}")
@@ -127,6 +129,18 @@ class Listener:
         """Takes the bar off the terminal, before something else is written there."""
         if self._bar is not None:
             self._bar.clear()
+
+    def _tell_kept(self, kept: Kept) -> None:
+        """Told at once: a person is to use it while the job waits."""
+        self.clear()
+        self._output.line(f"{kept.status}: backup {kept.backup_id}; evidence: {text.printable(kept.report)}")
+        self._output.line(
+            f"kept until {text.instant(kept.until)}; Ctrl-C, or the job's cancel, removes it. To look into it, on its host:"
+        )
+        for each in kept.connect:
+            self._output.line(f"  {text.printable(each)}")
+        self._output.progress({"step": "keep", **shape(kept)})
+        self._output.flush()
 
     def _progress(self, progress: Progress) -> None:
         if self._bar is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.audit import AuditLog
+from engine.audit import Actor, AuditLog
 from engine.catalog.catalog import Catalog
 from engine.clock import Clock
 from engine.config import Home
@@ -22,5 +22,7 @@ class JobContext:
     secrets: SecretResolver
     audit: AuditLog
     vault: Vault
+    actor: Actor
+    """Who started it."""
     emit: Emit
     job_id: str

@@ -7,7 +7,10 @@ something was found wrong, *inconclusive* where the drill could not look, and on
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import datetime
 import os
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from engine.catalog.backups import ProofRecord
@@ -15,11 +18,13 @@ from engine.errors import CatalogDamagedError, UsageError
 from engine.jobs import drill_database, drill_files, evidence, values
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import OpenCopy, open_backup, open_copy
+from engine.jobs.drill_database import Hold
+from engine.jobs.drill_keeping import Keeping, require_possible
 from engine.jobs.drill_steps import DrillRecord, StepFailedError
 from engine.model.backup import Backup, Proof, Scope
 from engine.model.manifest import CheckResult
 from engine.model.requests import DrillRequest
-from engine.model.results import DrillResult, PreviousDrill
+from engine.model.results import DrillResult, KeptScratch, PreviousDrill
 from engine.repository import check as checking
 from engine.repository.check import CheckOptions
 from engine.sources import registry as sources
@@ -35,36 +40,61 @@ async def run(context: JobContext, request: DrillRequest) -> DrillResult:
     backup = await context.catalog.backups.find(request.backup or f"latest:{request.source}")
     seed = request.seed if request.seed is not None else int.from_bytes(os.urandom(4))
     record = DrillRecord(context.clock, context.emit)
-    level = ""
-    with contextlib.suppress(StepFailedError):
-        level = await _drilled(context, request, backup, seed, record)
-    rto_s = context.clock.monotonic() - began
-    if request.budget_s is not None:
-        within = CheckResult(
-            "recovery time", f"at most {request.budget_s:g} s", f"{rto_s:.1f} s", rto_s <= request.budget_s
+    previous = await _previous(context, backup.source)
+
+    async def conclude(
+        level: str, kept: Sequence[KeptScratch], until: datetime.datetime | None
+    ) -> DrillResult:
+        result = dataclasses.replace(
+            _result(context, request, backup, record, began), level=level, previous=previous
         )
-        record.checks.append(within)
-    result = DrillResult(
+        await _remember(context, request, backup, result)
+        return await evidence.write(
+            context, request, backup, dataclasses.replace(result, kept=tuple(kept), kept_until=until), seed
+        )
+
+    keeping = Keeping(context, request, conclude)
+    level = request.level
+    with contextlib.suppress(StepFailedError):
+        level = await _drilled(context, request, backup, seed, record, keeping.hold)
+    if keeping.result is not None:
+        return await keeping.end(record.steps)
+    return await conclude(level, (), None)
+
+
+def _result(
+    context: JobContext, request: DrillRequest, backup: Backup, record: DrillRecord, began: float
+) -> DrillResult:
+    """What was found out so far."""
+    now = context.clock.monotonic()
+    rto_s = (now if record.proved_at is None else record.proved_at) - began
+    if request.budget_s is not None:
+        record.checks.append(
+            CheckResult(
+                "recovery time",
+                f"at most {request.budget_s:g} s",
+                f"{rto_s:.1f} s",
+                rto_s <= request.budget_s,
+            )
+        )
+    return DrillResult(
         job_id=context.job_id,
         status=record.verdict(),
         source=backup.source,
         backup_id=backup.backup_id,
-        level=level or request.level,
+        level="",
         steps=tuple(record.steps),
         checks=tuple(record.checks),
         rto_s=rto_s,
-        rpo_s=(context.clock.now() - backup.created_at).total_seconds() - rto_s,
+        rpo_s=(context.clock.now() - backup.created_at).total_seconds() - (now - began),
         budget_s=request.budget_s,
         report="",
         warnings=tuple(record.warnings),
-        previous=await _previous(context, backup.source),
     )
-    await _remember(context, request, backup, result)
-    return await evidence.write(context, request, backup, result, seed)
 
 
 async def _drilled(
-    context: JobContext, request: DrillRequest, backup: Backup, seed: int, record: DrillRecord
+    context: JobContext, request: DrillRequest, backup: Backup, seed: int, record: DrillRecord, hold: Hold
 ) -> str:
     source = await context.catalog.sources.get(backup.source)
     is_database = sources.is_database(source.kind)
@@ -75,13 +105,14 @@ async def _drilled(
         raise UsageError(
             f"backup {backup.backup_id} holds the {backup.scope.value} alone: its level is bytes"
         )
+    require_possible(request, is_database=is_database)
     async with AsyncExitStack() as stack:
         if can_load and request.level != "bytes":
             with record.step("open the backup"):
                 opened = await stack.enter_async_context(
                     open_backup(context, backup, request.storage, request.limits)
                 )
-            return await drill_database.drill(context, request, opened, record)
+            return await drill_database.drill(context, request, opened, record, hold)
         with record.step("open the backup", is_proof=False):
             held = await open_copy(context, backup, request.storage, request.limits, stack)
         if request.level != "bytes" and source.kind == "files":

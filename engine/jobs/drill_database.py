@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -15,8 +15,11 @@ from engine.jobs.database_backup import DatabaseBackup, open_database_source
 from engine.jobs.drill_steps import DrillRecord, StepFailedError
 from engine.model.manifest import CheckResult, DatabaseFacts, compare
 from engine.model.requests import DrillRequest
+from engine.model.results import KeptScratch
 from engine.sources.base import Database, DatabaseSource, Selection
 
+Hold = Callable[[str, Sequence[KeptScratch]], Awaitable[None]]
+"""Is given the level and what there is to look into."""
 _CLEANUP_S = 60.0
 PREFIX = "holdfast_drill_"
 """What a scratch database's name begins with; random digits follow, never anything that somebody typed."""
@@ -32,37 +35,54 @@ class _Scratch:
 
 
 async def drill(
-    context: JobContext, request: DrillRequest, backup: DatabaseBackup, record: DrillRecord
+    context: JobContext, request: DrillRequest, backup: DatabaseBackup, record: DrillRecord, hold: Hold
 ) -> str:
     """Restores every database of the backup, looks at it, and throws it away; gives the level that was reached.
 
-    Raises: StepFailedError, which is written down.
+    `hold` is awaited before anything is thrown away. Raises: StepFailedError, which is written down.
     """
     async with AsyncExitStack() as stack:
         with record.step("connect", is_proof=False):
             source = await stack.enter_async_context(open_database_source(context, backup.source))
-        scratch = await _open_scratch(request, backup, source, record, stack)
+        server = AsyncExitStack()
+        scratch = await _open_scratch(request, backup, source, record, server)
         made: list[str] = []
         try:
             await _all_databases(request, backup, scratch, record, made)
+            names = [facts.name for facts in backup.manifest.databases]
+            kept = [
+                KeptScratch(name, scratch.database.connect_line(fresh))
+                for name, fresh in zip(names, made, strict=True)
+            ]
+            await hold(scratch.level, kept)
         finally:
-            await asyncio.shield(_tear_down(scratch.database, made, record))
+            await _tear_down(scratch.database, made, server, record)
     return scratch.level
 
 
-async def _tear_down(database: Database, made: Sequence[str], record: DrillRecord) -> None:
-    """Removes what was made, and looks whether it is gone. Never raises for it: what was found out stands."""
+async def _tear_down(
+    database: Database, made: Sequence[str], server: AsyncExitStack, record: DrillRecord
+) -> None:
+    """Removes what was made, ends the server, and looks whether all is gone. Never raises for it: what was found out stands."""
     with contextlib.suppress(StepFailedError), record.step("tear down", is_proof=False) as detail:
         try:
-            async with asyncio.timeout(_CLEANUP_S):
-                for name in made:
-                    await database.drop(name)
-                left = sorted(set(made) & set(await database.names()))
-        except TimeoutError:
-            left = list(made)
+            left = await asyncio.shield(_left_over(database, made))
+        finally:
+            await server.aclose()
         if left:
             raise RestoreError(f"{', '.join(left)} is still there")
         detail.append("scratch gone: yes")
+
+
+async def _left_over(database: Database, made: Sequence[str]) -> list[str]:
+    """Drops them; which ones are there all the same."""
+    try:
+        async with asyncio.timeout(_CLEANUP_S):
+            for name in made:
+                await database.drop(name)
+            return sorted(set(made) & set(await database.names()))
+    except TimeoutError:
+        return list(made)
 
 
 async def _all_databases(

@@ -33,6 +33,8 @@ class DrillRecord:
     """What was run, secrets absent."""
     is_conclusive: bool = True
     """Whether nothing kept the drill from finding out, neither a missing tool nor a storage that is away."""
+    proved_at: float | None = None
+    """By the monotonic clock, when the last step that is a proof ended: what follows is tidying up."""
 
     @contextmanager
     def step(
@@ -53,13 +55,13 @@ class DrillRecord:
                 self.skip(name, error.message)
                 return
             self.is_conclusive = self.is_conclusive and is_proof
-            self._end(name, "failed", began, "; ".join([*detail, error.message]))
+            self._end(name, "failed", began, "; ".join([*detail, error.message]), is_proof=is_proof)
             raise StepFailedError from error
         except BaseException:
             self.is_conclusive = False
             self._end(name, "failed", began, "; ".join([*detail, "it was interrupted"]))
             raise
-        self._end(name, "ok", began, "; ".join(detail))
+        self._end(name, "ok", began, "; ".join(detail), is_proof=is_proof)
 
     def skip(self, name: str, reason: str) -> None:
         """A step that cannot run, and why."""
@@ -74,7 +76,12 @@ class DrillRecord:
             return "failed" if self.is_conclusive else "inconclusive"
         return "passed" if self.checks and self.is_conclusive else "inconclusive"
 
-    def _end(self, name: str, status: Literal["ok", "failed"], began: float, detail: str) -> None:
-        duration_s = self.clock.monotonic() - began
+    def _end(
+        self, name: str, status: Literal["ok", "failed"], began: float, detail: str, *, is_proof: bool = False
+    ) -> None:
+        ended = self.clock.monotonic()
+        duration_s = ended - began
+        if is_proof:
+            self.proved_at = ended
         self.steps.append(DrillStep(name, status, duration_s, detail))
         self.emit(StepEnded(name, status, duration_s, detail))

@@ -18,6 +18,7 @@ from engine.model.results import EvidenceCheck
 _KNOWN = {
     evidence.KIND: evidence.SCHEMA_VERSION,
     evidence_records.KIND: evidence_records.SCHEMA_VERSION,
+    evidence_records.REMOVAL_KIND: evidence_records.SCHEMA_VERSION,
 }
 _SAID = {
     "valid": "every byte is as it was signed",

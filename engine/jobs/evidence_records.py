@@ -23,11 +23,12 @@ from engine.jobs import evidence_files
 from engine.jobs.context import JobContext
 from engine.jobs.evidence_files import Kept
 from engine.model.names import is_id_prefix
-from engine.model.results import EvidenceItem, SignOff
+from engine.model.results import DrillStep, EvidenceItem, SignOff
 
 T = TypeVar("T")
 
 KIND = "holdfast-sign-off"
+REMOVAL_KIND = "holdfast-drill-removal"
 SCHEMA_VERSION = 1
 _LONGEST_NAME = 200
 _LONGEST_NOTE = 4_000
@@ -124,26 +125,48 @@ async def sign_off(context: JobContext, path: Path, by: str, note: str) -> Kept:
             f"the evidence {path.name} is not what was signed here: {found}",
             hint="nobody can stand by that; `holdfast audit --verify` says since when",
         )
+    digest = hashlib.sha256(data).hexdigest()
     while True:
         before = await asyncio.to_thread(sign_off_files, path)
         last = before[-1] if before else path
-        record = {
-            "kind": KIND,
-            "schema_version": SCHEMA_VERSION,
-            "evidence": path.name,
-            "evidence_sha256": hashlib.sha256(data).hexdigest(),
+        said = {
             "previous": last.name,
             "previous_sha256": hashlib.sha256(await asyncio.to_thread(_read, last)).hexdigest(),
             "by": by,
             "note": note,
-            "at": context.clock.now().isoformat(),
-            "machine": socket.gethostname(),
         }
+        record = _record(context, KIND, path, digest, said)
         name = f"{path.stem}.sign-off-{len(before) + 1}.json"
         try:
             return await evidence_files.keep(context, name, evidence_files.encode(record))
         except FileExistsError:
             continue  # somebody else signed off at this very moment
+
+
+async def removal(context: JobContext, path: Path, step: DrillStep, *, is_early: bool) -> Kept:
+    """Writes down how the removal of what a drill had kept went; the file that says so. Raises: DamagedError, VaultError, CatalogError."""
+    digest = hashlib.sha256(await asyncio.to_thread(_read, path)).hexdigest()
+    said = {
+        "is_gone": step.status == "ok",
+        "detail": step.detail,
+        "ended": "early" if is_early else "in time",
+    }
+    record = _record(context, REMOVAL_KIND, path, digest, said)
+    return await evidence_files.keep(context, f"{path.stem}.removal.json", evidence_files.encode(record))
+
+
+def _record(
+    context: JobContext, kind: str, path: Path, digest: str, said: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    return {
+        "kind": kind,
+        "schema_version": SCHEMA_VERSION,
+        "evidence": path.name,
+        "evidence_sha256": digest,
+        **said,
+        "at": context.clock.now().isoformat(),
+        "machine": socket.gethostname(),
+    }
 
 
 async def verdict(context: JobContext, path: Path, data: bytes) -> signature.Verdict:

@@ -175,6 +175,8 @@ class _Teller:
             case events.Noted():
                 self._lines.append(("expert", event.message))
                 _log.debug("job %s: %s", self._job_id, event.message)
+            case events.Kept():
+                self._lines += [("person", f"kept until {event.until}: {each}") for each in event.connect]
             case events.StepBegan():
                 self._lines.append(("person", event.step))
             case events.StepEnded():

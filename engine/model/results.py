@@ -117,6 +117,16 @@ class PreviousDrill:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptScratch:
+    """A database that a drill made and kept for a while."""
+
+    database: str
+    """That it was restored from."""
+    connect: str
+    """The client's command, for a person on the source's host."""
+
+
+@dataclass(frozen=True, slots=True)
 class DrillResult:
     """What a drill proved."""
 
@@ -143,6 +153,9 @@ class DrillResult:
     warnings: Sequence[str] = ()
     previous: PreviousDrill | None = None
     """None for a source's first drill."""
+    kept: Sequence[KeptScratch] = ()
+    kept_until: datetime.datetime | None = None
+    """The latest instant; it may have been ended before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class Parts:
             self.secrets,
             self.audit,
             self.vault,
+            self.actor,
             emit or self.emit,
             job_id,
         )

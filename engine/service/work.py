@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from engine.audit import Outcome
@@ -216,10 +215,9 @@ def _detail(result: object) -> str:
     """What the audit log says of it besides: of a drill its verdict, and the digest of its evidence."""
     if not isinstance(result, DrillResult):
         return ""
-    from engine.jobs.evidence_files import Kept, claim_of
+    from engine.jobs.drill_keeping import claims_of
 
-    files = ((result.report, result.report_sha256), (result.report_pdf, result.report_pdf_sha256))
-    return result.status + claim_of(Kept(Path(path), digest) for path, digest in files)
+    return result.status + claims_of(result)
 
 
 def _outcome_of(error: HoldfastError) -> Outcome:

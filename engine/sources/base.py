@@ -225,6 +225,10 @@ class Database(Protocol):
         """Removes a database, its sessions ended; no error where it is gone already."""
         ...
 
+    def connect_line(self, name: str) -> str:
+        """The client's command by which a person on the host looks into that database. No secret is in it."""
+        ...
+
     async def free_bytes(self) -> int | None:
         """Room where the server keeps its data; None where it cannot be known."""
         ...

@@ -12,6 +12,7 @@ from engine.model.backup import Proof
 from engine.model.definitions import Source
 from engine.model.requests import DrillRequest, RestoreRequest, RollbackRequest
 from engine.model.results import DrillResult, RestoreResult
+from tests.jobs.keeping import look_in
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres
 
@@ -207,11 +208,11 @@ def _wrong(result: DrillResult) -> list[str]:
 async def test_a_good_backup_passes_its_drill_and_leaves_nothing(
     world: World, postgres: Postgres, shop: str, level: str
 ) -> None:
-    """Rehearsing must cost nothing."""
+    """Rehearsing must cost nothing; and as long as it is kept, the printed line leads to it."""
     names = _names(postgres)
-    result = await world.engine.drill(
-        DrillRequest("db", level=level, checks=((shop, "SELECT count(*) FROM orders", "3000"),))
-    )
+    request = DrillRequest("db", level=level, checks=((shop, "SELECT count(*) FROM orders", "3000"),))
+    result, said = await look_in(world, request, "-Atc 'SELECT sum(id) FROM orders'")
+    assert said == "4501500"
     assert (result.status, result.level, _wrong(result)) == ("passed", level, [])
     assert "scratch gone: yes" in result.steps[-1].detail
     assert (await world.engine.show_backup("latest:db")).proof is Proof.DRILLED

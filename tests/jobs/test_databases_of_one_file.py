@@ -12,6 +12,7 @@ from engine import errors
 from engine.model.backup import Proof
 from engine.model.definitions import Source
 from engine.model.requests import DrillRequest, RestoreRequest, RollbackRequest
+from tests.jobs.keeping import look_in
 from tests.jobs.world import World
 from tests.servers.redis import Redis
 
@@ -92,7 +93,8 @@ async def test_a_drill_of_redis_starts_a_server_of_its_own(world: World, cache: 
     """And it climbs the ladder; the live server is not asked for anything."""
     cache.cli("FLUSHALL")
     checks = (("", "db2 GET name", "value"), ("", "DBSIZE", "300"))
-    result = await world.engine.drill(DrillRequest("cache", checks=checks))
+    result, said = await look_in(world, DrillRequest("cache", checks=checks), "-n 2 GET name")
+    assert said == "value"
     assert (result.status, [each for each in result.checks if not each.passed]) == ("passed", [])
     assert {"dump: rows of db0", "dump: rows of db2", "dump: db2 GET name"} <= {
         each.check for each in result.checks

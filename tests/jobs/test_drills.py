@@ -44,7 +44,7 @@ async def test_a_good_backup_passes_and_climbs_the_ladder(world: World) -> None:
     assert (result.level, len(result.checks)) == ("files", SAMPLE)
     assert set(_steps(result).values()) == {"ok"}
     assert all(each.duration_s > 0 for each in result.steps)
-    assert 0 < sum(each.duration_s for each in result.steps) <= result.rto_s
+    assert 0 < sum(each.duration_s for each in result.steps[:-1]) <= result.rto_s
     assert (await world.engine.show_backup("latest:tree")).proof is Proof.DRILLED
     assert not list(world.engine.home.cache.glob("holdfast-drill-*"))
 

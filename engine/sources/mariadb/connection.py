@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -152,6 +153,11 @@ class Connection:
             words += (_MYSQL_TLS_WORDS if is_mysql else _TLS_WORDS)[self.tls]
             words += [f"--ssl-ca={self.tls_ca}"] if self.tls_ca else []
         return words
+
+    def connect_line(self, database: str) -> str:
+        """The client's command for a person; without the password."""
+        words = [each for each in self.words(is_mysql=False) if not each.startswith("--max-")]
+        return shlex.join(["mariadb", *words, f"--database={database}"])
 
     def command(
         self, program: str, *words: str, is_mysql: bool, is_fed: bool = False, is_text: bool = False

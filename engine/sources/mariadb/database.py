@@ -107,6 +107,10 @@ class MariadbDatabase:
             timeout_s=QUERY_TIMEOUT_S,
         )
 
+    def connect_line(self, name: str) -> str:
+        """See `base.Database.connect_line`."""
+        return self._connection.connect_line(name)
+
     async def free_bytes(self) -> int | None:
         """See `base.Database.free_bytes`. None for a server that is not on the host."""
         if not self._connection.is_on_host:

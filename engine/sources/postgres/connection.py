@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import quote
 
 from engine.errors import ConfigurationError
 from engine.hosts.base import Command
@@ -67,6 +68,19 @@ class Connection:
             "PGSSLROOTCERT": self.tls_ca,
         }
         return {name: value for name, value in found.items() if value}
+
+    def uri(self, database: str) -> str:
+        """The way to a database, as libpq writes it; without the password. Source: PostgreSQL, "Connection URIs"."""
+        found = {
+            "host": self.socket or self.address,
+            "port": str(self.port or ""),
+            "sslmode": self.tls,
+            "service": self.service,
+        }
+        words = "&".join(f"{name}={quote(value, safe='')}" for name, value in found.items() if value)
+        user = f"{quote(self.user, safe='')}@" if self.user else ""
+        name = quote(database.encode("utf-8", "surrogateescape"), safe="")
+        return f"postgresql://{user}/{name}" + (f"?{words}" if words else "")
 
     @property
     def is_on_host(self) -> bool:

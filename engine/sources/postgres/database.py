@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -181,6 +182,10 @@ class PostgresDatabase:
                 f"{swap.end_sessions([number])}"
                 f"drop database if exists {quoting.identifier(name)};"
             )
+
+    def connect_line(self, name: str) -> str:
+        """See `base.Database.connect_line`."""
+        return f"psql {shlex.quote(self._connection.uri(name))}"
 
     async def free_bytes(self) -> int | None:
         """See `base.Database.free_bytes`: only where the server runs on the host, and the account may know its folder."""

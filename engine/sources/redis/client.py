@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -143,6 +144,10 @@ class Client:
             secrets=self.address.secrets,
             as_user=self.address.as_user,
         )
+
+    def connect_line(self) -> str:
+        """redis-cli's command for a person; it asks for the password by itself, where REDISCLI_AUTH has none."""
+        return shlex.join(("redis-cli", *self.address.words))
 
     async def version_command(self) -> Command:
         """What tells the tool's own version."""

@@ -106,6 +106,11 @@ class LiveServer:
         """It is never done to a live server. Raises: SourceError."""
         raise self._no_load(f"{name!r} is not dropped")
 
+    def connect_line(self, name: str) -> str:
+        """See `base.Database.connect_line`."""
+        del name
+        return self._client.connect_line()
+
     async def free_bytes(self) -> int | None:
         """It cannot be known: the server keeps its data in memory."""
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -202,6 +203,10 @@ class SqliteFolder:
         if name == self._live:
             raise SourceError(f"{self._at(name)} is the live database, and is not dropped")
         self._require(await self._folder.run(_DROP, _valid(name)), name, "removed")
+
+    def connect_line(self, name: str) -> str:
+        """See `base.Database.connect_line`."""
+        return shlex.join(("sqlite3", "-readonly", f"{self._folder.path}/{name}"))
 
     async def free_bytes(self) -> int | None:
         """See `base.Database.free_bytes`: of the folder's file system."""
