@@ -24,7 +24,7 @@ def _declare(parser: Parser) -> None:
         "--level",
         default="",
         metavar="LEVEL",
-        help="bytes, files, database or server; the highest that can run",
+        help="bytes, parse, files, database or server; the highest that can run",
     )
     parser.add_argument("--budget", type=seconds, metavar="SECONDS", help="the restore must take no longer")
     parser.add_argument(

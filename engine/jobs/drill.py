@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 
 from engine.catalog.backups import ProofRecord
 from engine.errors import CatalogDamagedError, UsageError
-from engine.jobs import drill_database, drill_files, evidence, values
+from engine.jobs import drill_database, drill_files, drill_parse, evidence, values
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import OpenCopy, open_backup, open_copy
 from engine.jobs.drill_database import Hold
@@ -29,7 +29,8 @@ from engine.repository import check as checking
 from engine.repository.check import CheckOptions
 from engine.sources import registry as sources
 
-LEVELS = ("bytes", "files", "database", "server")
+LEVELS = ("bytes", "parse", "files", "database", "server")
+_OF_DATABASES, _OF_FILES = ("bytes", "parse", "database", "server"), ("bytes", "files")
 
 
 async def run(context: JobContext, request: DrillRequest) -> DrillResult:
@@ -98,20 +99,27 @@ async def _drilled(
 ) -> str:
     source = await context.catalog.sources.get(backup.source)
     is_database = sources.is_database(source.kind)
-    if request.level in ("server", "database") and not is_database:
-        raise UsageError(f"{source.name} is of kind {source.kind}: its levels are bytes and files")
     can_load = is_database and backup.scope in (Scope.ALL, Scope.SCHEMA)
-    if request.level in ("server", "database") and not can_load:
-        raise UsageError(
-            f"backup {backup.backup_id} holds the {backup.scope.value} alone: its level is bytes"
+    levels = _OF_DATABASES if can_load else _OF_FILES if source.kind == "files" else ("bytes",)
+    if request.level and request.level not in levels:
+        part = (
+            f", and backup {backup.backup_id} holds the {backup.scope.value} alone"
+            if is_database and not can_load
+            else ""
         )
-    require_possible(request, is_database=is_database)
+        raise UsageError(
+            f"{source.name} is of kind {source.kind}{part}: there is no level {request.level}",
+            hint=f"its levels: {', '.join(levels)}",
+        )
+    require_possible(request, can_load=can_load)
     async with AsyncExitStack() as stack:
         if can_load and request.level != "bytes":
             with record.step("open the backup"):
                 opened = await stack.enter_async_context(
                     open_backup(context, backup, request.storage, request.limits)
                 )
+            if request.level == "parse":
+                return await drill_parse.drill(context, opened, record)
             return await drill_database.drill(context, request, opened, record, hold)
         with record.step("open the backup", is_proof=False):
             held = await open_copy(context, backup, request.storage, request.limits, stack)
@@ -153,10 +161,10 @@ async def _previous(context: JobContext, source: str) -> PreviousDrill | None:
 
 
 async def _remember(context: JobContext, request: DrillRequest, backup: Backup, result: DrillResult) -> None:
-    """Which rung the backup reached: a restore into a server or folder that was looked at is a drill, bytes alone are a verification."""
+    """Which rung the backup reached: a restore into a server or folder that was looked at is a drill, what was only read a verification."""
     if result.status == "inconclusive":
         return
-    proof = Proof.VERIFIED if result.level == "bytes" else Proof.DRILLED
+    proof = Proof.VERIFIED if result.level in ("bytes", "parse") else Proof.DRILLED
     storages = [
         copy.storage for copy in backup.copies if copy.snapshot_id and request.storage in ("", copy.storage)
     ]
@@ -168,6 +176,7 @@ async def _remember(context: JobContext, request: DrillRequest, backup: Backup, 
         context.clock.now(),
         is_passed,
         result.job_id,
+        f"level {result.level or 'none'}",
         verb="drill",
     )
     await context.catalog.backups.record_proof(record)

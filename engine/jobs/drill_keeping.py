@@ -94,11 +94,11 @@ def claims_of(result: DrillResult) -> str:
     return evidence_files.claim_of(evidence_files.Kept(Path(path), digest) for path, digest in files)
 
 
-def require_possible(request: DrillRequest, *, is_database: bool) -> None:
+def require_possible(request: DrillRequest, *, can_load: bool) -> None:
     """Raises: UsageError where there would be nothing to look into."""
     if request.keep_s is None:
         return
-    if not is_database or request.level in ("bytes", "parse"):
+    if not can_load or request.level in ("bytes", "parse"):
         raise UsageError(
             "there is nothing to keep: only a drill of a database into a server or database leaves something to look into",
             hint="leave --keep out, or restore into a directory with --to",

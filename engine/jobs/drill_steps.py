@@ -8,11 +8,38 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from engine.clock import Clock
-from engine.errors import HoldfastError
+from engine.errors import (
+    CommandTimeoutError,
+    ConnectionLostError,
+    HoldfastError,
+    HostUnreachableError,
+    LoginRefusedError,
+    NoRepositoryError,
+    RepositoryLockedError,
+    StorageDeniedError,
+    StorageUnreachableError,
+    ToolMissingError,
+    VaultError,
+    WrongPasswordError,
+)
 from engine.events import Emit, StepBegan, StepEnded
 from engine.model.manifest import CheckResult
 from engine.model.results import DrillStep
 
+SAYS_NOTHING = (
+    CommandTimeoutError,
+    ConnectionLostError,
+    HostUnreachableError,
+    LoginRefusedError,
+    NoRepositoryError,
+    RepositoryLockedError,
+    StorageDeniedError,
+    StorageUnreachableError,
+    ToolMissingError,
+    VaultError,
+    WrongPasswordError,
+)
+"""What says of the backup neither that it is good nor that it is bad, whichever step it ends."""
 Verdict = Literal["passed", "failed", "inconclusive"]
 
 
@@ -54,6 +81,7 @@ class DrillRecord:
             if optional is not None and isinstance(error, optional):
                 self.skip(name, error.message)
                 return
+            is_proof = is_proof and not isinstance(error, SAYS_NOTHING)
             self.is_conclusive = self.is_conclusive and is_proof
             self._end(name, "failed", began, "; ".join([*detail, error.message]), is_proof=is_proof)
             raise StepFailedError from error

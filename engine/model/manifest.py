@@ -100,12 +100,12 @@ def compare(expected: DatabaseFacts, actual: DatabaseFacts, tables: Iterable[str
     lasting = [
         each.name for each in wanted if each.name in found or not each.rows or each.expiring < each.rows
     ]
-    checks = [_names("tables", lasting, [name for name in found if not chosen or name in chosen])]
+    checks = [compare_names("tables", lasting, [name for name in found if not chosen or name in chosen])]
     checks += [_rows(each, found.get(each.name)) for each in wanted if not each.is_estimated]
     if chosen:
         return checks
     checks += [
-        _names(kind, getattr(expected, kind), getattr(actual, kind))
+        compare_names(kind, getattr(expected, kind), getattr(actual, kind))
         for kind in (
             "indexes",
             "constraints",
@@ -118,7 +118,7 @@ def compare(expected: DatabaseFacts, actual: DatabaseFacts, tables: Iterable[str
         )
     ]
     values = {each.name: each.last_value for each in actual.sequences}
-    checks.append(_names("sequences", [each.name for each in expected.sequences], list(values)))
+    checks.append(compare_names("sequences", [each.name for each in expected.sequences], list(values)))
     checks += [
         CheckResult(
             f"last value of {each.name}",
@@ -132,7 +132,8 @@ def compare(expected: DatabaseFacts, actual: DatabaseFacts, tables: Iterable[str
     return checks
 
 
-def _names(kind: str, expected: Sequence[str], actual: Sequence[str]) -> CheckResult:
+def compare_names(kind: str, expected: Sequence[str], actual: Sequence[str]) -> CheckResult:
+    """Whether these are the same names, whatever their order; a few that are missing or too many are named."""
     missing, more = sorted(set(expected) - set(actual)), sorted(set(actual) - set(expected))
     said = [f"{len(actual)}"]
     said += [f"without {', '.join(missing[:5])}"] if missing else []

@@ -277,6 +277,30 @@ class DatabaseSource(OpenSource, Protocol):
         ...
 
 
+class ParseStream(Protocol):
+    """A dump on its way through the database's own parser."""
+
+    async def write(self, data: bytes) -> None:
+        """The next bytes of the dump. Raises: SourceError where they are none, HostError."""
+        ...
+
+    async def finish(self) -> Sequence[CheckResult]:
+        """Called once, after the last byte: what the parser made of it. Raises: SourceError where the dump is not whole, HostError."""
+        ...
+
+
+@runtime_checkable
+class ParsingSource(Protocol):
+    """A database whose dumps can be read to their end without a server."""
+
+    def parsing(self, facts: DatabaseFacts) -> AbstractAsyncContextManager[ParseStream]:
+        """Reads the dump of that database with the database's own parser on the host, or with ours where it has none without a server.
+
+        Leaving it removes whatever was laid down for that. Raises on entering: ToolMissingError, HostError.
+        """
+        ...
+
+
 Options = Mapping[str, str | int | bool | Sequence[str] | None]
 """A source's options as the catalog keeps them, by the command line's names with `_` for `-`."""
 

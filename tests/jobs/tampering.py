@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from engine.jobs import item_tree
 from engine.jobs.item_tree import StoredItem
@@ -15,10 +15,14 @@ from tests.fakes.small_repositories import tree_contents
 from tests.jobs.world import World
 
 Change = Callable[[bytes], bytes]
+Undo = Callable[[], Awaitable[None]]
 
 
-async def tamper(world: World, source: str, changes: Mapping[str, Change], storage: str = "first") -> None:
-    """Puts another snapshot in the place of the newest backup's: the items whose path ends as a key says are changed, all else is as it was."""
+async def tamper(world: World, source: str, changes: Mapping[str, Change], storage: str = "first") -> Undo:
+    """Puts another snapshot in the place of the newest backup's: the items whose path ends as a key says are changed, all else is as it was.
+
+    Gives what puts the old one back.
+    """
     engine = world.engine
     backup = await engine.show_backup(f"latest:{source}")
     (old,) = [each for each in backup.copies if each.storage == storage]
@@ -41,7 +45,9 @@ async def tamper(world: World, source: str, changes: Mapping[str, Change], stora
             tree_id = await item_tree.save(session, stored, snapshot.time)
             (committed,) = await session.commit(dataclasses.replace(snapshot, tree=tree_id))
     assert committed.snapshot_id is not None
-    await context.catalog.backups.add_copy(backup.backup_id, Copy(storage, committed.snapshot_id))
+    backups = context.catalog.backups
+    await backups.add_copy(backup.backup_id, Copy(storage, committed.snapshot_id))
+    return lambda: backups.add_copy(backup.backup_id, old)
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

@@ -13,6 +13,7 @@ from engine.model.definitions import Source
 from engine.model.requests import DrillRequest, RestoreRequest, RollbackRequest
 from engine.model.results import DrillResult, RestoreResult
 from tests.jobs.keeping import look_in
+from tests.jobs.tampering import Change, cut, tamper
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres
 
@@ -256,6 +257,20 @@ async def test_a_dump_that_lacks_something_fails_its_drill(
     assert result.status == "failed"
     assert set(found) <= set(_wrong(result))
     assert (await world.engine.show_backup("latest:db")).proof is Proof.TAKEN
+
+
+async def test_a_dump_is_parsed_and_a_damaged_one_fails_on_every_level(world: World, shop: str) -> None:
+    """Truncated, of another database, or none at all; with a server and without one."""
+    good = await world.engine.drill(DrillRequest("db", level="parse"))
+    assert (good.status, good.level, _wrong(good)) == ("passed", "parse", [])
+    assert (await world.engine.show_backup("latest:db")).proof is Proof.VERIFIED
+    damages: list[Change] = [lambda data: data[:-6], lambda data: data.replace(b"orders", b"ordarz")]
+    for change in damages:
+        undo = await tamper(world, "db", {".dump": change})
+        assert (await world.engine.drill(DrillRequest("db", level="parse"))).status == "failed"
+        await undo()
+    await tamper(world, "db", {".dump": cut})
+    assert (await world.engine.drill(DrillRequest("db"))).status == "failed"
 
 
 async def test_one_database_that_fails_leaves_the_others_in_an_incomplete_backup(

@@ -18,14 +18,16 @@ from engine.hosts.base import Command, OpenHost
 from engine.hosts.grants import Grant
 from engine.model.backup import Scope
 from engine.model.definitions import Source
+from engine.model.manifest import DatabaseFacts
 from engine.model.secret import Secret
 from engine.sources import container
-from engine.sources.base import Database, Item, Secrets, Traits, TreeFeed
+from engine.sources.base import Database, Item, ParseStream, Secrets, Traits, TreeFeed
 from engine.sources.mariadb import accounts, partial
 from engine.sources.mariadb.connection import LOOK, Connection, Tools, hides_events
 from engine.sources.mariadb.database import MariadbDatabase
 from engine.sources.mariadb.facts import database_names
 from engine.sources.mariadb.items import DatabaseItem, Gathered, MemoryItem, manifest_item
+from engine.sources.mariadb.parsing import parsing
 from engine.sources.mariadb.scratch import scratch
 from engine.sources.mariadb.server import Server, ask_server, may_know_position, server_now
 from engine.sources.options import Reader
@@ -199,6 +201,10 @@ class MariadbSource:
     def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
         """See `base.DatabaseSource.scratch`. On the host itself, also for a server in a container."""
         return scratch(self._host, version, self._connection.as_user)
+
+    def parsing(self, facts: DatabaseFacts) -> AbstractAsyncContextManager[ParseStream]:
+        """See `base.ParsingSource.parsing`."""
+        return parsing(facts)
 
     def _dump(self, tools: Tools, name: str, scope: Scope, *, has_log: bool) -> Command:
         words = list(_ALWAYS)

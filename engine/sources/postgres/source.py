@@ -11,11 +11,22 @@ from engine.hosts.base import Command, OpenHost
 from engine.hosts.grants import Grant
 from engine.model.backup import Scope
 from engine.model.definitions import Source
+from engine.model.manifest import DatabaseFacts
 from engine.model.secret import Secret
 from engine.sources import container
-from engine.sources.base import Database, Item, Secrets, Traits, TreeFeed
+from engine.sources.base import Database, Item, ParseStream, Secrets, Traits, TreeFeed
 from engine.sources.options import Reader
-from engine.sources.postgres import connection, dumping, facts, grants, partial, physical, scratch, session
+from engine.sources.postgres import (
+    connection,
+    dumping,
+    facts,
+    grants,
+    parsing,
+    partial,
+    physical,
+    scratch,
+    session,
+)
 from engine.sources.postgres.database import PostgresDatabase
 from engine.sources.postgres.dumping import DumpItem, Gathered, GlobalsItem, Wanted, manifest_item
 from engine.sources.postgres.facts import TableName
@@ -177,6 +188,10 @@ class PostgresSource:
     def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
         """See `base.DatabaseSource.scratch`."""
         return scratch.started(self._host, self._connection.as_user, version)
+
+    def parsing(self, facts: DatabaseFacts) -> AbstractAsyncContextManager[ParseStream]:
+        """See `base.ParsingSource.parsing`."""
+        return parsing.parsing(self._host, self._connection.as_user, facts)
 
     @property
     def _version(self) -> Command:

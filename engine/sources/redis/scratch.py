@@ -62,7 +62,7 @@ async def opened(host: OpenHost, version: str) -> AsyncIterator[Database]:
     server = find_tool(host.name, facts, ("redis-server", "valkey-server"), "redis-server")
     client = find_tool(host.name, facts, ("redis-cli", "valkey-cli"), "redis-tools")
     await _require_version(host, server, version)
-    user = await _account(host) if facts.user == "root" else None
+    user = await unprivileged_account(host) if facts.user == "root" else None
     keeper = Command(("sh", "-c", _KEEPER, "redis", server, client), as_user=user)
     folder = ""
     async with host.start(keeper) as process:
@@ -251,7 +251,8 @@ async def _require_version(host: OpenHost, server: str, version: str) -> None:
         )
 
 
-async def _account(host: OpenHost) -> str:
+async def unprivileged_account(host: OpenHost) -> str:
+    """The first of the accounts that may handle a dump where we are root. Raises: SourceError, HostError."""
     done = await host.run(Command(("sh", "-c", _ACCOUNT, "redis", *_ACCOUNTS)))
     if not done.exit.is_success:
         raise SourceError(

@@ -14,9 +14,9 @@ from engine.model.backup import Scope
 from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts, Manifest
 from engine.sources import configuration, container
-from engine.sources.base import Database, Item, ItemStream, Secrets, Traits, TreeFeed
+from engine.sources.base import Database, Item, ItemStream, ParseStream, Secrets, Traits, TreeFeed
 from engine.sources.dump import manifest_item
-from engine.sources.redis import scratch
+from engine.sources.redis import parsing, scratch
 from engine.sources.redis.client import Client, Info, read_address
 from engine.sources.redis.rdb import RdbCheck
 from engine.sources.redis.server import NAME, LiveServer
@@ -117,6 +117,10 @@ class RedisSource:
     def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
         """See `base.DatabaseSource.scratch`. On the host itself, also for a server in a container."""
         return scratch.opened(self._host, version)
+
+    def parsing(self, facts: DatabaseFacts) -> AbstractAsyncContextManager[ParseStream]:
+        """See `base.ParsingSource.parsing`."""
+        return parsing.parsing(self._host, facts)
 
 
 def _included(text: bytes) -> list[str]:

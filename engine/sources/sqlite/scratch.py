@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from engine.errors import HostError, SourceError, ToolMissingError
+from engine.errors import HostError, IncompleteDumpError, SourceError, ToolMissingError
 from engine.hosts.base import Command, OpenHost, Process, require_success
-from engine.sources.base import Database
+from engine.model.manifest import CheckResult, DatabaseFacts, compare
+from engine.sources.base import Database, LoadStream, ParseStream, Selection
 from engine.sources.sqlite.folder import Folder, SqliteFolder
 
 _ACCOUNT = "nobody"
+_PARSED = "parsed.db"
+_MAGIC = b"SQLite format 3\0"
 # Has no input of ours, so that the host's life line ends it when we go away, are killed or lose the connection.
 _KEEPER = "; ".join(
     line
@@ -50,6 +53,37 @@ async def opened(host: OpenHost) -> AsyncIterator[Database]:
         return
     if not done.exit.is_success:
         raise SourceError(f"the scratch folder {path} on {host.name} could not be removed")
+
+
+@asynccontextmanager
+async def parsing(host: OpenHost, facts: DatabaseFacts) -> AsyncIterator[ParseStream]:
+    """See `base.ParsingSource.parsing`."""
+    async with opened(host) as folder:
+        await folder.create(_PARSED, facts, is_owned=False)
+        async with folder.load(_PARSED, Selection(is_owned=False)) as stream:
+            yield _Parse(folder, stream, facts)
+
+
+class _Parse:
+    """See `base.ParseStream`."""
+
+    def __init__(self, folder: Database, stream: LoadStream, facts: DatabaseFacts) -> None:
+        self._folder = folder
+        self._stream = stream
+        self._facts = facts
+        self._head = b""
+
+    async def write(self, data: bytes) -> None:
+        self._head = (self._head + data[: len(_MAGIC)])[: len(_MAGIC)]
+        await self._stream.write(data)
+
+    async def finish(self) -> Sequence[CheckResult]:
+        if self._head != _MAGIC:
+            # A file without a byte is a database to sqlite3, and an empty one.
+            raise IncompleteDumpError(f"the file of {self._facts.name} does not begin as SQLite's do")
+        await self._stream.finish()
+        found = compare(self._facts, await self._folder.facts(_PARSED))
+        return [*found, *await self._folder.inspect(_PARSED)]
 
 
 async def _line(process: Process) -> str:

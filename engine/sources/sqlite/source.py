@@ -18,8 +18,8 @@ from engine.errors import (
 from engine.format.layout import encode_name
 from engine.hosts.base import Command, Exit, Facts, OpenHost
 from engine.model.definitions import Source
-from engine.model.manifest import Manifest
-from engine.sources.base import Database, Item, Secrets, Traits, TreeFeed
+from engine.model.manifest import DatabaseFacts, Manifest
+from engine.sources.base import Database, Item, ParseStream, Secrets, Traits, TreeFeed
 from engine.sources.dump import DumpItem, manifest_item
 from engine.sources.options import Reader
 from engine.sources.sqlite import scratch
@@ -237,6 +237,10 @@ class SqliteSource:
         """See `base.DatabaseSource.scratch`: a folder, for the file needs no server of a certain version."""
         del version
         return scratch.opened(self._host)
+
+    def parsing(self, facts: DatabaseFacts) -> AbstractAsyncContextManager[ParseStream]:
+        """See `base.ParsingSource.parsing`: the dump is the file, which its own checker reads page by page in a private folder."""
+        return scratch.parsing(self._host, facts)
 
     def _tool(self, facts: Facts) -> str:
         for tool in ("sqlite3", "python3"):
