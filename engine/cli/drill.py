@@ -34,6 +34,12 @@ def _declare(parser: Parser) -> None:
         metavar="SQL=EXPECTED",
         help="a statement, and what `psql -At` would print (may be repeated); `DATABASE: SQL=EXPECTED` for one database",
     )
+    parser.add_argument(
+        "--scenario",
+        default="",
+        metavar="SCENARIO",
+        help="what is supposed to have happened: main-storage-gone, catalog-gone, kit-only, or blind (a backup at random)",
+    )
     parser.add_argument("--storage", default="", metavar="STORAGE", help="from this storage")
     parser.add_argument(
         "--keep",
@@ -41,7 +47,9 @@ def _declare(parser: Parser) -> None:
         metavar="DURATION",
         help="keep what was restored for so long (2h), say how to look into it, and wait; Ctrl-C removes it at once",
     )
-    parser.add_argument("--seed", type=number, metavar="N", help="choose the files of an earlier drill again")
+    parser.add_argument(
+        "--seed", type=number, metavar="N", help="choose the files, or the backup, of an earlier drill again"
+    )
     parser.add_argument(
         "--by", action="append", default=[], metavar="NAME", help="who takes part (may be repeated)"
     )
@@ -71,6 +79,7 @@ def _request(arguments: argparse.Namespace, source: str) -> DrillRequest:
         backup=arguments.backup,
         level=arguments.level,
         storage=arguments.storage,
+        scenario=arguments.scenario,
         budget_s=arguments.budget,
         checks=tuple(parse_check(each) for each in arguments.check),
         seed=arguments.seed,

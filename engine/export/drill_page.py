@@ -29,6 +29,12 @@ _INTO: Final = {
     "parse": "read to its end by the database's own parser",
     "bytes": "read, every byte of it",
 }
+_SCENARIOS: Final = {
+    "main-storage-gone": "It was supposed that the main storage is gone.",
+    "catalog-gone": "It was supposed that the catalog is gone.",
+    "kit-only": "It was supposed that nothing is left but the recovery kit.",
+    "blind": "The backup was chosen at random.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,8 @@ def sentence(content: DrillPage) -> str:
     result = content.result
     right = sum(1 for each in result.checks if each.passed)
     into = _INTO.get(result.level, "not reached")
-    taken = f"The backup of {_instant(content.backup.created_at)} was {into}: "
+    supposed = f"{_SCENARIOS[result.scenario]} " if result.scenario in _SCENARIOS else ""
+    taken = f"{supposed}The backup of {_instant(content.backup.created_at)} was {into}: "
     said = f"{right} of {len(result.checks)} checks passed"
     stopped = next((each for each in result.steps if each.status == "failed"), None)
     if stopped is not None:
@@ -134,7 +141,11 @@ def _facts(page: Page, content: DrillPage) -> float:
         page.text(x, y, title, _LABEL)
         page.text(x + 54, y, said, _BODY, half - 64)
         y += ROW if number % 2 else 0
-    longer = [("Took part", ", ".join(content.by) or "nobody was named", 2), ("Note", content.note, 3)]
+    longer = [
+        ("Scenario", result.scenario, 1),
+        ("Took part", ", ".join(content.by) or "nobody was named", 2),
+        ("Note", content.note, 3),
+    ]
     for title, said, most in longer:
         for number, line in enumerate(page.wrapped(said, _BODY, width=INNER - 54, most=most) if said else ()):
             page.text(MARGIN, y, "" if number else title, _LABEL)

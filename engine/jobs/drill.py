@@ -15,11 +15,12 @@ from contextlib import AsyncExitStack
 
 from engine.catalog.backups import ProofRecord
 from engine.errors import CatalogDamagedError, UsageError
-from engine.jobs import drill_database, drill_files, drill_parse, evidence, values
+from engine.jobs import drill_database, drill_files, drill_parse, drill_scenarios, evidence, values
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import OpenCopy, open_backup, open_copy
 from engine.jobs.drill_database import Hold
 from engine.jobs.drill_keeping import Keeping, require_possible
+from engine.jobs.drill_scenarios import Stage
 from engine.jobs.drill_steps import DrillRecord, StepFailedError
 from engine.model.backup import Backup, Proof, Scope
 from engine.model.manifest import CheckResult
@@ -38,29 +39,28 @@ async def run(context: JobContext, request: DrillRequest) -> DrillResult:
     began = context.clock.monotonic()
     if request.level and request.level not in LEVELS:
         raise UsageError(f"there is no level {request.level}", hint=f"levels: {', '.join(LEVELS)}")
-    backup = await context.catalog.backups.find(request.backup or f"latest:{request.source}")
+    drill_scenarios.require_known(request)
     seed = request.seed if request.seed is not None else int.from_bytes(os.urandom(4))
     record = DrillRecord(context.clock, context.emit)
+    backup = await drill_scenarios.chosen(context, request, seed, record)
     previous = await _previous(context, backup.source)
 
-    async def conclude(
-        level: str, kept: Sequence[KeptScratch], until: datetime.datetime | None
-    ) -> DrillResult:
-        result = dataclasses.replace(
-            _result(context, request, backup, record, began), level=level, previous=previous
-        )
-        await _remember(context, request, backup, result)
+    async def conclude(kept: Sequence[KeptScratch], until: datetime.datetime | None) -> DrillResult:
+        result = dataclasses.replace(_result(context, request, backup, record, began), previous=previous)
+        await _remember(context, request, held, result)
         return await evidence.write(
             context, request, backup, dataclasses.replace(result, kept=tuple(kept), kept_until=until), seed
         )
 
+    held = backup
     keeping = Keeping(context, request, conclude)
-    level = request.level
     with contextlib.suppress(StepFailedError):
-        level = await _drilled(context, request, backup, seed, record, keeping.hold)
+        async with drill_scenarios.staged(context, request, backup, record) as stage:
+            held = dataclasses.replace(backup, copies=stage.backup.copies) if stage.is_at(context) else backup
+            await _drilled(stage, seed, record, keeping.hold)
     if keeping.result is not None:
         return await keeping.end(record.steps)
-    return await conclude(level, (), None)
+    return await conclude((), None)
 
 
 def _result(
@@ -83,20 +83,20 @@ def _result(
         status=record.verdict(),
         source=backup.source,
         backup_id=backup.backup_id,
-        level="",
+        level=record.level or request.level,
         steps=tuple(record.steps),
         checks=tuple(record.checks),
         rto_s=rto_s,
         rpo_s=(context.clock.now() - backup.created_at).total_seconds() - (now - began),
         budget_s=request.budget_s,
         report="",
+        scenario=request.scenario,
         warnings=tuple(record.warnings),
     )
 
 
-async def _drilled(
-    context: JobContext, request: DrillRequest, backup: Backup, seed: int, record: DrillRecord, hold: Hold
-) -> str:
+async def _drilled(stage: Stage, seed: int, record: DrillRecord, hold: Hold) -> None:
+    context, request, backup = stage.context, stage.request, stage.backup
     source = await context.catalog.sources.get(backup.source)
     is_database = sources.is_database(source.kind)
     can_load = is_database and backup.scope in (Scope.ALL, Scope.SCHEMA)
@@ -119,15 +119,18 @@ async def _drilled(
                     open_backup(context, backup, request.storage, request.limits)
                 )
             if request.level == "parse":
-                return await drill_parse.drill(context, opened, record)
-            return await drill_database.drill(context, request, opened, record, hold)
+                await drill_parse.drill(context, opened, record)
+            else:
+                await drill_database.drill(context, request, opened, record, hold)
+            return
         with record.step("open the backup", is_proof=False):
             held = await open_copy(context, backup, request.storage, request.limits, stack)
         if request.level != "bytes" and source.kind == "files":
-            return await drill_files.drill(context, held.repository, held.snapshot, seed, record)
+            await drill_files.drill(context, held.repository, held.snapshot, seed, record)
+            return
+        record.level = "bytes"
         with record.step("read every byte") as detail:
             await _read_all(context, held, record, detail)
-        return "bytes"
 
 
 async def _read_all(context: JobContext, held: OpenCopy, record: DrillRecord, detail: list[str]) -> None:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from engine.errors import HoldfastError, RestoreError, ToolMissingError
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup, open_database_source
-from engine.jobs.drill_steps import DrillRecord, StepFailedError
+from engine.jobs.drill_steps import TEAR_DOWN, DrillRecord, StepFailedError
 from engine.model.manifest import CheckResult, DatabaseFacts, compare
 from engine.model.requests import DrillRequest
 from engine.model.results import KeptScratch
 from engine.sources.base import Database, DatabaseSource, Selection
 
-Hold = Callable[[str, Sequence[KeptScratch]], Awaitable[None]]
-"""Is given the level and what there is to look into."""
+Hold = Callable[[Sequence[KeptScratch]], Awaitable[None]]
+"""Is given what there is to look into."""
 _CLEANUP_S = 60.0
 PREFIX = "holdfast_drill_"
 """What a scratch database's name begins with; random digits follow, never anything that somebody typed."""
@@ -36,8 +36,8 @@ class _Scratch:
 
 async def drill(
     context: JobContext, request: DrillRequest, backup: DatabaseBackup, record: DrillRecord, hold: Hold
-) -> str:
-    """Restores every database of the backup, looks at it, and throws it away; gives the level that was reached.
+) -> None:
+    """Restores every database of the backup, looks at it, and throws it away.
 
     `hold` is awaited before anything is thrown away. Raises: StepFailedError, which is written down.
     """
@@ -46,6 +46,7 @@ async def drill(
             source = await stack.enter_async_context(open_database_source(context, backup.source))
         server = AsyncExitStack()
         scratch = await _open_scratch(request, backup, source, record, server)
+        record.level = scratch.level
         made: list[str] = []
         try:
             await _all_databases(request, backup, scratch, record, made)
@@ -54,17 +55,16 @@ async def drill(
                 KeptScratch(name, scratch.database.connect_line(fresh))
                 for name, fresh in zip(names, made, strict=True)
             ]
-            await hold(scratch.level, kept)
+            await hold(kept)
         finally:
             await _tear_down(scratch.database, made, server, record)
-    return scratch.level
 
 
 async def _tear_down(
     database: Database, made: Sequence[str], server: AsyncExitStack, record: DrillRecord
 ) -> None:
     """Removes what was made, ends the server, and looks whether all is gone. Never raises for it: what was found out stands."""
-    with contextlib.suppress(StepFailedError), record.step("tear down", is_proof=False) as detail:
+    with contextlib.suppress(StepFailedError), record.step(TEAR_DOWN, is_proof=False) as detail:
         try:
             left = await asyncio.shield(_left_over(database, made))
         finally:

@@ -14,7 +14,7 @@ from pathlib import Path
 from engine.errors import HoldfastError, RestoreError
 from engine.format.snapshot import Snapshot
 from engine.jobs.context import JobContext
-from engine.jobs.drill_steps import DrillRecord, StepFailedError
+from engine.jobs.drill_steps import TEAR_DOWN, DrillRecord, StepFailedError
 from engine.model.manifest import CheckResult
 from engine.repository import dump as repository_dump
 from engine.repository import reader, restore
@@ -30,14 +30,15 @@ _READ_BYTES = 1 << 20
 
 async def drill(
     context: JobContext, repository: Repository, snapshot: Snapshot, seed: int, record: DrillRecord
-) -> str:
-    """Restores a sample, compares it, removes it; gives the level. Raises: StepFailedError, which is written down."""
+) -> None:
+    """Restores a sample, compares it, removes it. Raises: StepFailedError, which is written down."""
+    record.level = "files"
     with record.step("choose files") as detail:
         chosen, count = await choose(repository, snapshot, seed)
         detail.append(f"{len(chosen)} of {count} files, seed {seed}")
     if not chosen:
         record.checks.append(CheckResult("files", "at least one", "none", False))
-        return "files"
+        return
     folder = Path(tempfile.mkdtemp(prefix="holdfast-drill-", dir=context.home.cache))
     try:
         with record.step("restore") as detail:
@@ -47,7 +48,6 @@ async def drill(
                 record.checks.append(await _compared(repository, each, folder))
     finally:
         await asyncio.shield(_tear_down(folder, record))
-    return "files"
 
 
 async def choose(repository: Repository, snapshot: Snapshot, seed: int) -> tuple[list[Visited], int]:
@@ -107,7 +107,7 @@ def _hash_of(path: bytes) -> str:
 
 async def _tear_down(folder: Path, record: DrillRecord) -> None:
     try:
-        with record.step("tear down", is_proof=False) as detail:
+        with record.step(TEAR_DOWN, is_proof=False) as detail:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             if await asyncio.to_thread(folder.exists):
                 raise RestoreError(f"{folder} is still there")

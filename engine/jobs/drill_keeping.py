@@ -18,11 +18,12 @@ from engine.errors import UsageError
 from engine.events import Kept, Warned
 from engine.jobs import evidence_files, evidence_records
 from engine.jobs.context import JobContext
+from engine.jobs.drill_steps import TEAR_DOWN
 from engine.model.requests import DrillRequest
 from engine.model.results import DrillResult, DrillStep, KeptScratch
 
-Conclude = Callable[[str, Sequence[KeptScratch], datetime.datetime], Awaitable[DrillResult]]
-"""Gives the result as it stands, its evidence written, by level, what is kept and until when."""
+Conclude = Callable[[Sequence[KeptScratch], datetime.datetime], Awaitable[DrillResult]]
+"""Gives the result as it stands, its evidence written, by what is kept and until when."""
 _LOOK_S = 1.0
 """How often the clock is looked at: a machine that slept may find the time long over."""
 
@@ -38,12 +39,12 @@ class Keeping:
         self.result: DrillResult | None = None
         """Of a drill that kept something."""
 
-    async def hold(self, level: str, kept: Sequence[KeptScratch]) -> None:
+    async def hold(self, kept: Sequence[KeptScratch]) -> None:
         """Concludes the drill, says how to look in, and waits. Does nothing where nothing is to be kept."""
         if self._keep_s is None or not kept:
             return
         until = self._context.clock.now() + datetime.timedelta(seconds=self._keep_s)
-        result = self.result = await self._conclude(level, kept, until)
+        result = self.result = await self._conclude(kept, until)
         said = f"{result.status}; kept until {until.isoformat(timespec='seconds')}{claims_of(result)}"
         await self._context.audit.append(self._context.actor, "drill", result.source, "started", said)
         self._context.emit(
@@ -68,7 +69,7 @@ class Keeping:
         """Writes down that what was kept is gone, or is not; gives the result with the steps that were taken since. After `hold` only."""
         result = self.result
         assert result is not None
-        removal = steps[-1]
+        removal = next(each for each in reversed(steps) if each.step == TEAR_DOWN)
         kept = await evidence_records.removal(
             self._context, Path(result.report), removal, is_early=self._is_early
         )

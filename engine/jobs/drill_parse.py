@@ -17,12 +17,13 @@ from engine.repository.reader import Trees
 from engine.sources.base import DatabaseSource, ParsingSource
 
 
-async def drill(context: JobContext, backup: DatabaseBackup, record: DrillRecord) -> str:
-    """Reads all of it; gives the level. Raises: StepFailedError, which is written down; UsageError where the kind has no parser."""
+async def drill(context: JobContext, backup: DatabaseBackup, record: DrillRecord) -> None:
+    """Reads all of it. Raises: StepFailedError, which is written down; UsageError where the kind has no parser."""
     async with AsyncExitStack() as stack:
         with record.step("connect", is_proof=False):
             source = await stack.enter_async_context(open_database_source(context, backup.source))
         parser = _parser(source, backup)
+        record.level = "parse"
         if not backup.manifest.databases:
             record.checks.append(CheckResult("databases", "at least one", "none", False))
         for facts in backup.manifest.databases:
@@ -30,7 +31,6 @@ async def drill(context: JobContext, backup: DatabaseBackup, record: DrillRecord
     with record.step("read the rest") as detail:
         count = await _read_rest(backup)
         detail.append(f"{count} files besides the dumps")
-    return "parse"
 
 
 def _parser(source: DatabaseSource, backup: DatabaseBackup) -> ParsingSource:

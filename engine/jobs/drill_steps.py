@@ -26,6 +26,8 @@ from engine.events import Emit, StepBegan, StepEnded
 from engine.model.manifest import CheckResult
 from engine.model.results import DrillStep
 
+TEAR_DOWN = "tear down"
+"""The step that throws away what was restored, and looks whether it is gone."""
 SAYS_NOTHING = (
     CommandTimeoutError,
     ConnectionLostError,
@@ -58,6 +60,8 @@ class DrillRecord:
     warnings: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     """What was run, secrets absent."""
+    level: str = ""
+    """How far it went; empty before that is known."""
     is_conclusive: bool = True
     """Whether nothing kept the drill from finding out, neither a missing tool nor a storage that is away."""
     proved_at: float | None = None

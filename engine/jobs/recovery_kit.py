@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 import datetime
+import re
 import shlex
+from dataclasses import dataclass, field
 
+from engine.errors import UsageError
 from engine.model.definitions import Storage
 from engine.model.secret import Secret
 from engine.repository.repository import Repository
+
+_WHERE = re.compile(r"^where {7}(.+)  \(kind ([a-z0-9-]+)\)$", re.MULTILINE)
+_REPOSITORY = re.compile(r"^repository  ([0-9a-f]{64})$", re.MULTILINE)
+_PASSWORD = re.compile(r"^password    (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What a kit's text says."""
+
+    location: str
+    kind: str
+    repository_id: str
+    password: Secret = field(repr=False)
+
+
+def read(kit: str) -> Kit:
+    """What a person reads off the page. Raises: UsageError where it is no kit."""
+    where, repository, password = (each.search(kit) for each in (_WHERE, _REPOSITORY, _PASSWORD))
+    if where is None or repository is None or password is None:
+        raise UsageError("that is no recovery kit", hint="`holdfast storage recovery-kit NAME` prints one")
+    return Kit(where[1], where[2], repository[1], Secret(password[1]))
 
 
 def text(storage: Storage, repository: Repository, password: Secret, now: datetime.datetime) -> str:

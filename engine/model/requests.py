@@ -91,8 +91,10 @@ class DrillRequest:
     """Database (empty: each), statement, and the expected value as `psql -At` prints it."""
     keep_s: float | None = None
     """How long the scratch target is kept; None: not at all."""
+    scenario: str = ""
+    """What is supposed to have happened: main-storage-gone, catalog-gone, kit-only, blind; empty: nothing."""
     seed: int | None = None
-    """Of the random choice of files; None: a fresh one."""
+    """Of the random choice of files, and of the backup where it is blind; None: a fresh one."""
     by: tuple[str, ...] = ()
     """Who takes part."""
     note: str = ""

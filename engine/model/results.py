@@ -153,6 +153,8 @@ class DrillResult:
     warnings: Sequence[str] = ()
     previous: PreviousDrill | None = None
     """None for a source's first drill."""
+    scenario: str = ""
+    """What was supposed to have happened; empty where nothing was."""
     kept: Sequence[KeptScratch] = ()
     kept_until: datetime.datetime | None = None
     """The latest instant; it may have been ended before."""

@@ -1,0 +1,251 @@
+"""What a drill supposes to have happened, and what it therefore goes without.
+
+- `main-storage-gone`: the default storage is away. It is not touched; the backup comes from another one.
+- `catalog-gone`: this home's catalog and vault are lost. A scratch home rebuilds them from the repository and its password alone.
+- `kit-only`: a machine that knows nothing but the words of the recovery kit. As before, but place and password are read from its text.
+- `blind`: nobody chose the backup. One of all that can be restored, by a seed that the evidence has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.audit import AuditLog
+from engine.catalog.backups import BackupFilter
+from engine.catalog.catalog import Catalog
+from engine.config import Home
+from engine.errors import RestoreError, UnknownNameError, UsageError
+from engine.jobs import recover, recovery_kit
+from engine.jobs.context import JobContext
+from engine.jobs.drill_steps import DrillRecord, StepFailedError
+from engine.jobs.opening import open_unlocked
+from engine.model.backup import Backup, BackupStatus, Copy
+from engine.model.definitions import LOCAL_HOST, OptionValue, Source, Storage
+from engine.model.manifest import CheckResult
+from engine.model.requests import DrillRequest, Limits
+from engine.model.secret import Secret
+from engine.vault import SecretResolver, open_vault
+
+NAMES = ("main-storage-gone", "catalog-gone", "kit-only", "blind")
+_LEAST: dict[str, dict[str, OptionValue]] = {
+    "postgres": {"all": True},
+    "mariadb": {"all": True},
+    "mysql": {"all": True},
+    "sqlite": {"path": "/lost.db"},
+}
+"""The least that a kind is told so that it can be restored into a throwaway server: nothing that leads to a live one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the drill is done with."""
+
+    context: JobContext
+    request: DrillRequest
+    backup: Backup
+
+    def is_at(self, context: JobContext) -> bool:
+        """Whether its catalog is that one, so that its storages are, too."""
+        return self.context is context
+
+
+def require_known(request: DrillRequest) -> None:
+    """Raises: UsageError for a scenario that is none, or that goes without what else was asked for."""
+    scenario = request.scenario
+    if scenario and scenario not in NAMES:
+        raise UsageError(f"there is no scenario {scenario}", hint=f"scenarios: {', '.join(NAMES)}")
+    if scenario == "blind" and request.backup:
+        raise UsageError("a blind drill chooses the backup by itself", hint="leave --backup out")
+    if scenario in ("catalog-gone", "kit-only") and request.level == "database":
+        raise UsageError(
+            f"in the scenario {scenario} no live server is known that scratch databases could be made on",
+            hint="take the level server",
+        )
+
+
+async def chosen(context: JobContext, request: DrillRequest, seed: int, record: DrillRecord) -> Backup:
+    """The backup to drill. Raises: UnknownNameError, UsageError."""
+    if request.scenario != "blind":
+        return await context.catalog.backups.find(request.backup or f"latest:{request.source}")
+    await context.catalog.sources.get(request.source)
+    page = await context.catalog.backups.page(BackupFilter(source=request.source), limit=-1)
+    fit = sorted(each.backup_id for each in page if is_restorable(each))
+    if not fit:
+        raise UnknownNameError(f"{request.source} has no backup that could be restored")
+    with record.step("choose a backup blindly", is_proof=False) as detail:
+        picked = random.Random(seed).choice(fit)  # noqa: S311 -- the seed is in the evidence, so that the pick can be made again
+        detail.append(f"{picked}, one of {len(fit)}, seed {seed}")
+    return await context.catalog.backups.get(picked)
+
+
+def is_restorable(backup: Backup) -> bool:
+    """Whether a storage holds it, as far as the catalog knows."""
+    return backup.status is not BackupStatus.FAILED and any(each.snapshot_id for each in backup.copies)
+
+
+@asynccontextmanager
+async def staged(
+    context: JobContext, request: DrillRequest, backup: Backup, record: DrillRecord
+) -> AsyncIterator[Stage]:
+    """Sets the scene, and clears it away. Raises on entering: StepFailedError, which is written down; UsageError."""
+    match request.scenario:
+        case "main-storage-gone":
+            yield Stage(context, request, await _without_main(context, request, backup, record))
+        case "catalog-gone" | "kit-only":
+            async with _scratch_home(context, record) as home:
+                yield await _rebuilt(context, home, request, backup, record)
+        case _:
+            yield Stage(context, request, backup)
+
+
+async def _without_main(
+    context: JobContext, request: DrillRequest, backup: Backup, record: DrillRecord
+) -> Backup:
+    """The backup as the other storages hold it."""
+    storages = await context.catalog.storages.all()
+    main = next((each.name for each in storages if each.is_default), "")
+    main = main or next((each.storage for each in backup.copies), "")
+    if request.storage and request.storage == main:
+        raise UsageError(f"{main} is the main storage, which is gone in this scenario", hint="name another")
+    others = [each for each in backup.copies if each.storage != main and each.snapshot_id]
+    with record.step("do without the main storage") as detail:
+        said = ", ".join(each.storage for each in others)
+        record.checks.append(CheckResult("storages besides the main one", "at least one", said or "none", bool(others)))  # fmt: skip
+        if not others:
+            raise RestoreError(f"only {main} holds backup {backup.backup_id}")
+        detail.append(f"{main} is not touched; held by {said}")
+    return dataclasses.replace(backup, copies=tuple(others))
+
+
+@asynccontextmanager
+async def _scratch_home(context: JobContext, record: DrillRecord) -> AsyncIterator[JobContext]:
+    """A home that knows nothing, with a vault, a catalog and an audit log of its own; gone at the end, which is looked at."""
+    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="holdfast-drill-", dir=context.home.cache))
+    try:
+        home = Home(folder)
+        home.ensure()
+        async with Catalog.open(home.catalog, context.clock) as catalog:
+            vault = open_vault(catalog.secrets, home.vault_key, "", {})
+            yield dataclasses.replace(
+                context,
+                catalog=catalog,
+                home=home,
+                secrets=SecretResolver({}, vault),
+                vault=vault,
+                audit=AuditLog(catalog.audit_rows, vault, context.clock),
+            )
+    finally:
+        with contextlib.suppress(StepFailedError), record.step("remove the scratch home", is_proof=False) as detail:  # fmt: skip
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+            if await asyncio.to_thread(folder.exists):
+                raise RestoreError(f"{folder} is still there")
+            detail.append("scratch home gone: yes")
+
+
+async def _rebuilt(
+    context: JobContext, scratch: JobContext, request: DrillRequest, backup: Backup, record: DrillRecord
+) -> Stage:
+    """A catalog out of the repository alone, with just enough of the source to restore it."""
+    held = next(
+        (each for each in backup.copies if each.snapshot_id and request.storage in ("", each.storage)), None
+    )
+    with record.step("find a storage that is left"):
+        if held is None:
+            raise RestoreError(f"no storage holds backup {backup.backup_id}")
+        definition = await context.catalog.storages.get(held.storage)
+    if request.scenario == "kit-only":
+        with record.step("read the recovery kit", is_proof=False) as detail:
+            storage = await _from_kit(context, scratch, definition)
+            detail.append(f"of {definition.name}")
+    else:
+        storage = await _from_password(context, scratch, definition)
+    with record.step("rebuild the catalog from the repository") as detail:
+        found = await recover.run(scratch, storage)
+        detail.append(f"{len(found.backups)} backups found again")
+        record.checks += await _found_again(context, scratch, definition, storage)
+        copies = (Copy(storage.name, held.snapshot_id),)
+        again = dataclasses.replace(await scratch.catalog.backups.get(backup.backup_id), copies=copies)
+    source = await context.catalog.sources.get(backup.source)
+    await _define(context, scratch, source, is_here=request.scenario == "kit-only")
+    return Stage(scratch, dataclasses.replace(request, storage="", level=_level(request, source)), again)
+
+
+def _level(request: DrillRequest, source: Source) -> str:
+    """What is left to the drill's choice goes into a server of its own: there is no live one in this scenario."""
+    return request.level or ("server" if source.kind in (*_LEAST, "redis") else "")
+
+
+async def _from_kit(context: JobContext, scratch: JobContext, definition: Storage) -> Storage:
+    """The storage as the kit's text alone tells it. Raises: StorageError, RepositoryError, VaultError, UsageError."""
+    async with AsyncExitStack() as stack:
+        repository = await open_unlocked(context, definition, Limits(), stack)
+        password = await context.secrets(definition.password)
+        text = recovery_kit.text(definition, repository, password, context.clock.now())
+    kit = recovery_kit.read(text)
+    if kit.kind != "local":
+        raise UsageError(f"the kit of a storage of kind {kit.kind} cannot be drilled")
+    reference = await _laid_down(scratch, "password", kit.password)
+    return Storage("kit", kit.kind, {"path": kit.location}, reference, kit.repository_id, is_default=True)
+
+
+async def _from_password(context: JobContext, scratch: JobContext, definition: Storage) -> Storage:
+    """The storage as a person defines it again who has its password and its keys, and nothing that a vault held."""
+    options = dict(definition.options)
+    for name, value in definition.options.items():
+        if name.endswith("_ref") and isinstance(value, str):
+            options[name] = await _laid_down(scratch, name, await context.secrets(value))
+    password = await _laid_down(scratch, "password", await context.secrets(definition.password))
+    return Storage("recovered", definition.kind, options, password, is_default=True)
+
+
+async def _laid_down(scratch: JobContext, name: str, secret: Secret) -> str:
+    """The REF of a secret in a file of the scratch home, which its owner alone can read."""
+    path = scratch.home.directory / name
+
+    def write() -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secret.reveal())
+
+    await asyncio.to_thread(write)
+    return f"file:{path}"
+
+
+async def _found_again(
+    context: JobContext, scratch: JobContext, definition: Storage, storage: Storage
+) -> Sequence[CheckResult]:
+    """Whether the repository is the one that was meant, and tells of every backup that the catalog knew in it."""
+    rebuilt = await scratch.catalog.storages.get(storage.name)
+    is_same = definition.repository_id in ("", rebuilt.repository_id)
+    known = await context.catalog.backups.page(BackupFilter(storage=definition.name), limit=-1)
+    wanted = {each.backup_id for each in known if _is_on(each, definition.name)}
+    found = {each.backup_id for each in await scratch.catalog.backups.page(limit=-1)}
+    return [
+        CheckResult("repository", definition.repository_id, rebuilt.repository_id, is_same),
+        CheckResult("backups found again", str(len(wanted)), str(len(wanted & found)), wanted <= found),
+    ]
+
+
+def _is_on(backup: Backup, storage: str) -> bool:
+    return any(each.storage == storage and each.snapshot_id for each in backup.copies)
+
+
+async def _define(context: JobContext, scratch: JobContext, source: Source, *, is_here: bool) -> None:
+    """The source again, on its host or on this machine, with no more than a restore beside needs."""
+    if source.name in {each.name for each in await scratch.catalog.sources.all()}:
+        return
+    host = LOCAL_HOST if is_here else source.host
+    if host != LOCAL_HOST:
+        await scratch.catalog.hosts.add(await context.catalog.hosts.get(host))
+    options = dict(_LEAST.get(source.kind, {})) if source.kind in (*_LEAST, "redis") else dict(source.options)
+    await scratch.catalog.sources.add(Source(source.name, source.kind, host, options))
