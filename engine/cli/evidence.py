@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 from pathlib import Path
 from typing import Final
 
@@ -36,8 +37,16 @@ async def _list(call: Call) -> int:
 
 def _row(item: EvidenceItem) -> list[str]:
     signed = ", ".join(each.by for each in item.sign_offs)
-    at = item.written_at[:16].replace("T", " ")
-    return [at, item.job_id, item.source, item.status, item.level, text.span(item.rto_s), signed]
+    at = datetime.datetime.fromisoformat(item.written_at) if item.written_at else None
+    return [
+        text.instant(at),
+        item.job_id,
+        item.source,
+        item.status,
+        item.level,
+        text.span(item.rto_s),
+        signed,
+    ]
 
 
 def _declare_report(parser: Parser) -> None:

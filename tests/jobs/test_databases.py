@@ -264,8 +264,11 @@ async def test_a_dump_is_parsed_and_a_damaged_one_fails_on_every_level(world: Wo
         undo = await tamper(world, "db", {".dump": change})
         assert (await world.engine.drill(DrillRequest("db", level="parse"))).status == "failed"
         await undo()
-    await tamper(world, "db", {".dump": cut})
+    undo = await tamper(world, "db", {".dump": cut})
     assert (await world.engine.drill(DrillRequest("db"))).status == "failed"
+    await undo()
+    _damage(world)
+    assert (await world.engine.drill(DrillRequest("db", level="parse"))).status == "failed"
 
 
 async def test_one_database_that_fails_leaves_the_others_in_an_incomplete_backup(

@@ -61,6 +61,8 @@ async def test_what_is_kept_can_be_looked_into_and_is_gone_when_one_has_looked(w
         "in time",
         result.job_id,
     )
+    with pytest.raises(UsageError, match="nothing to keep"):
+        await world.engine.drill(DrillRequest("shop", level="bytes", keep_s=1.0))
 
 
 @pytest.mark.usefixtures("shop")
@@ -82,13 +84,6 @@ async def test_whoever_cancels_the_job_removes_what_it_keeps(world: World) -> No
 async def _cancelled(world: World) -> None:
     with pytest.raises(InterruptedJobError):
         await world.engine.drill(DrillRequest("shop", keep_s=3600.0))
-
-
-@pytest.mark.usefixtures("shop")
-async def test_only_what_can_be_looked_into_is_kept(world: World) -> None:
-    """Bytes that were read leave nothing."""
-    with pytest.raises(UsageError, match="nothing to keep"):
-        await world.engine.drill(DrillRequest("shop", level="bytes", keep_s=1.0))
 
 
 def test_a_terminal_that_goes_away_ends_nothing_and_ctrl_c_does(tmp_path: Path) -> None:

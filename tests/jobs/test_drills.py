@@ -92,6 +92,16 @@ async def test_a_damaged_pack_fails_the_drill(world: World) -> None:
     assert not list(world.engine.home.cache.glob("holdfast-drill-*"))
 
 
+async def test_a_tree_without_a_file_fails_the_drill(world: World) -> None:
+    """The disk was not mounted: a backup of nothing is whole, and no backup."""
+    (world.directory / "unmounted").mkdir()
+    await world.add_storages("first")
+    await world.add_files("tree", world.directory / "unmounted")
+    await world.one_backup("tree")
+    result = await world.engine.drill(DrillRequest("tree"))
+    assert (result.status, [each.check for each in result.checks]) == ("failed", ["files"])
+
+
 @pytest.mark.usefixtures("tree")
 async def test_a_storage_that_is_away_leaves_the_drill_inconclusive(world: World) -> None:
     """It says nothing of the backup, neither good nor bad."""

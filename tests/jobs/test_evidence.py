@@ -39,9 +39,9 @@ async def _check(world: World, *files: Path) -> list[str]:
 
 
 async def test_evidence_is_checked_where_the_home_is_not(
-    world: World, drilled: DrillResult, tmp_path: Path
+    world: World, drilled: DrillResult, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """An auditor gets two files and a key, and needs nobody's word."""
+    """An auditor gets two files and a key, and needs nobody's word, and no home; the exit code is for scripts."""
     report = Path(drilled.report)
     copy = Path(shutil.copy(report, tmp_path))
     page = Path(drilled.report_pdf)
@@ -53,8 +53,16 @@ async def test_evidence_is_checked_where_the_home_is_not(
     told = json.loads(copy.read_text(encoding="utf-8"))
     assert (told["by"], told["note"]) == (["Ada", "Łukasz"], "quarterly")
     assert told["signed_by"] == (await world.engine.evidence_public_key())[1]
+    words = ["--home", str(tmp_path / "nowhere"), "evidence", "verify", str(copy), "--public-key"]
+    key = str(world.directory / "key.pub")
+    assert dispatch([*words, key]) == 0
+    assert "every byte is as it was signed" in capfd.readouterr().out
     copy.write_bytes(copy.read_bytes().replace(b"quarterly", b"quarterlz"))
-    assert await _check(world, copy) == ["changed"]
+    assert dispatch([*words, key, "--json"]) == 4
+    assert json.loads(capfd.readouterr().out)["items"][0]["status"] == "changed"
+    assert dispatch([*words, str(copy)]) == 2
+    assert "holds no Ed25519 public key" in capfd.readouterr().err
+    assert not (tmp_path / "nowhere").exists()
 
 
 async def test_a_sign_off_is_added_and_changes_nothing(world: World, drilled: DrillResult) -> None:
@@ -94,20 +102,3 @@ def test_only_the_end_of_an_audit_line_speaks_of_evidence() -> None:
     line = "by x; evidence y sha256:" + "1" * 64 + " z" + claim_of([Kept(Path("/e/a"), "2" * 64)])
     assert [(each.name, each.digest[0]) for each in claims(3, line)] == [("a", "2")]
     assert claims(3, "passed") == []
-
-
-async def test_checking_needs_no_home(
-    world: World, drilled: DrillResult, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """A stranger's machine has none, and gets none; the exit code is for scripts."""
-    key, nowhere = world.directory / "key.pub", world.directory / "nowhere"
-    key.write_text((await world.engine.evidence_public_key())[0], encoding="ascii")
-    words = ["--home", str(nowhere), "evidence", "verify", drilled.report, "--public-key"]
-    assert dispatch([*words, str(key)]) == 0
-    assert "every byte is as it was signed" in capfd.readouterr().out
-    Path(drilled.report).write_bytes(b"{}")
-    assert dispatch([*words, str(key), "--json"]) == 4
-    assert json.loads(capfd.readouterr().out)["items"][0]["status"] == "changed"
-    assert dispatch([*words, drilled.report]) == 2
-    assert "holds no Ed25519 public key" in capfd.readouterr().err
-    assert not nowhere.exists()
