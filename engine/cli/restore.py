@@ -11,7 +11,7 @@ from engine.cli.command import Call, Command, Parser
 from engine.cli.options import add_key, add_limits, add_yes, limits
 from engine.cli.output import Output, shape
 from engine.errors import UnknownNameError, UsageError
-from engine.model.backup import BackupStatus
+from engine.model.backup import BackupStatus, Scope
 from engine.model.requests import RestoreRequest
 from engine.model.results import RestoreResult
 
@@ -50,6 +50,12 @@ def _declare(parser: Parser) -> None:
         default=[],
         metavar="T",
         help="with --into: this table alone (may be repeated)",
+    )
+    parser.add_argument(
+        "--roles",
+        action="store_true",
+        help="with --into or --in-place, postgres: make roles that the server lacks first, with their passwords' hashes; those that are there "
+        "stay as they are",
     )
     parser.add_argument(
         "--include", action="append", default=[], metavar="PATH", help="this alone (may be repeated)"
@@ -98,6 +104,7 @@ async def _restore(call: Call) -> int:
         is_deleting=arguments.delete,
         is_dry_run=arguments.dry_run,
         is_verified=arguments.verify,
+        is_with_roles=arguments.roles,
         limits=limits(arguments),
     )
     result = await call.engine.restore(request, idempotency_key=arguments.idempotency_key)
@@ -124,6 +131,7 @@ def _require_fitting(arguments: argparse.Namespace) -> None:
             ("--database", arguments.database),
             ("--table", arguments.table),
             ("--on", arguments.on),
+            ("--roles", arguments.roles),
         )
         if value
     ]
@@ -147,7 +155,9 @@ async def _chosen(call: Call, arguments: argparse.Namespace) -> str:
     if not arguments.at:
         return newest.backup_id
     at = when.parse(arguments.at, call.clock.now(), call.clock.local_offset)
-    found = await call.engine.backups(BackupFilter(source=arguments.source, until=at), limit=_LOOKED_AT)
+    found = await call.engine.backups(
+        BackupFilter(source=arguments.source, until=at, scope=Scope.ALL), limit=_LOOKED_AT
+    )
     for each in found:
         if each.status is not BackupStatus.FAILED:
             return each.backup_id

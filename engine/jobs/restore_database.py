@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from engine.errors import HoldfastError, RefusedError, RestoreError, UsageError
 from engine.events import Noted, StepBegan, Warned
+from engine.jobs import restore_roles
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup, open_backup, open_database_source
 from engine.model.backup import Scope
@@ -101,8 +102,9 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
             await _require_room(database, planned)
             _tell(context, planned)
             restored: list[RestoredDatabase] = []
-            if not request.is_dry_run:
-                restored = await _restore(context, request, opened, database, planned)
+            async with restore_roles.made(context, request, opened, database):
+                if not request.is_dry_run:
+                    restored = await _restore(context, request, opened, database, planned)
     databases = restored or [RestoredDatabase(each.facts.name, each.final, each.aside, each.facts.size_bytes) for each in planned]  # fmt: skip
     return RestoreResult(
         job_id=context.job_id,

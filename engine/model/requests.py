@@ -64,6 +64,8 @@ class RestoreRequest:
     """Whether files of the target that the backup does not hold are deleted."""
     is_dry_run: bool = False
     is_verified: bool = False
+    is_with_roles: bool = False
+    """Whether roles of the backup that the server lacks are made first."""
     limits: Limits = field(default_factory=Limits)
 
 

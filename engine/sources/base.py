@@ -259,6 +259,23 @@ class DumpReader(Protocol):
         ...
 
 
+@runtime_checkable
+class RoleKeeper(Protocol):
+    """A `Database` that can make roles out of a backup's `globals.sql`. Roles that are there are never changed; passwords are kept as hashes."""
+
+    async def missing_roles(self, script: bytes) -> Sequence[str]:
+        """The roles of the script that are not there. Raises: SourceError, HostError."""
+        ...
+
+    async def create_roles(self, script: bytes) -> Sequence[str]:
+        """Makes them, all or none; returns their names. Nothing else of the script is run. Raises: SourceError, HostError."""
+        ...
+
+    async def drop_roles(self, names: Sequence[str]) -> None:
+        """Removes roles that were made. Raises: SourceError where something belongs to one of them; HostError."""
+        ...
+
+
 class DatabaseSource(OpenSource, Protocol):
     """A source that is a database server. Its items are `globals.sql` (roles and what else belongs to no database), `databases/NAME.dump` or
     `.sql` for each database (NAME by format.layout.encode_name), and `manifest.json` (model.manifest.Manifest), which is the last one: it is

@@ -16,7 +16,7 @@ from engine.hosts.base import Command, OpenHost
 from engine.model.contents import Sampled
 from engine.model.manifest import CheckResult, DatabaseFacts
 from engine.sources.base import LoadStream, Selection
-from engine.sources.postgres import facts, loading, quoting, sampling, session, swap, words
+from engine.sources.postgres import facts, loading, quoting, roles, sampling, session, swap, words
 from engine.sources.postgres.connection import Connection
 from engine.sources.postgres.facts import Locale
 from engine.sources.postgres.loading import Loading
@@ -187,6 +187,27 @@ class PostgresDatabase:
         """See `base.Database.connect_line`."""
         return f"psql {shlex.quote(self._connection.uri(name))}"
 
+    async def missing_roles(self, script: bytes) -> Sequence[str]:
+        """See `base.RoleKeeper.missing_roles`."""
+        async with self._asked() as asked:
+            return roles.plan(script, await _roles(asked)).names
+
+    async def create_roles(self, script: bytes) -> Sequence[str]:
+        """See `base.RoleKeeper.create_roles`."""
+        async with self._asked() as asked:
+            planned = roles.plan(script, await _roles(asked))
+            if planned.names:
+                # Hashes of passwords are not for the server's log.
+                quiet = "set log_statement = 'none';" if await _is_superuser(asked) else ""
+                begin = [quiet, "set standard_conforming_strings = on;", "begin;"]
+                await asked.run("\n".join([*begin, *planned.statements, "commit;"]))
+        return planned.names
+
+    async def drop_roles(self, names: Sequence[str]) -> None:
+        """See `base.RoleKeeper.drop_roles`."""
+        async with self._asked() as asked:
+            await asked.run(roles.drop(names))
+
     async def free_bytes(self) -> int | None:
         """See `base.Database.free_bytes`: only where the server runs on the host, and the account may know its folder."""
         if not self._connection.is_on_host:
@@ -242,6 +263,15 @@ class PostgresDatabase:
     async def _asked(self, database: str = "") -> AsyncIterator[Session]:
         async with session.opened(self._host, self._connection, database or self._maintenance) as asked:
             yield asked
+
+
+async def _roles(asked: Session) -> frozenset[str]:
+    return frozenset(row["name"] for row in await asked.rows("select rolname as name from pg_roles"))
+
+
+async def _is_superuser(asked: Session) -> bool:
+    row = await asked.row("select rolsuper as may from pg_roles where rolname = current_user")
+    return bool(row["may"])
 
 
 async def _oid(asked: Session, name: str) -> int | None:
