@@ -36,14 +36,17 @@ class Repaired:
 
 
 async def repair(
-    context: JobContext, request: VerifyRequest, storage: Storage, found: CheckResult, options: CheckOptions
+    context: JobContext,
+    request: VerifyRequest,
+    storages: tuple[Storage, Sequence[Storage]],
+    found: CheckResult,
+    options: CheckOptions,
 ) -> Repaired:
-    """Repairs what `found` names, under an exclusive lock, and looks again at all that it touched.
+    """Repairs what `found` names, under an exclusive lock, and looks again at all that it touched. `storages`: the damaged one, its helpers.
 
-    Raises: UsageError where a storage that is to help is not there or is the damaged one; RepositoryLockedError, LockLostError, StorageError:
-    what was done until then does no harm.
+    Raises: RepositoryLockedError, LockLostError, StorageError: what was done until then does no harm.
     """
-    helpers = await _helpers(context, request, storage)
+    storage, helpers = storages
     context.emit(StepBegan(f"repair {storage.name}"))
     fetched_blobs, after = 0, found
     async with AsyncExitStack() as stack:
@@ -124,8 +127,8 @@ async def _look_again(
     )
 
 
-async def _helpers(context: JobContext, request: VerifyRequest, storage: Storage) -> list[Storage]:
-    """The storages that are asked. Raises: UsageError."""
+async def helpers(context: JobContext, request: VerifyRequest, storage: Storage) -> list[Storage]:
+    """The storages that are asked for lost blobs. Raises: UsageError where one is the damaged one, UnknownNameError."""
     if storage.name in request.repair_from:
         raise UsageError(
             f"{storage.name} cannot be repaired from itself", hint="name another storage with --from"

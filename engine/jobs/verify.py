@@ -29,6 +29,7 @@ async def run(context: JobContext, request: VerifyRequest) -> VerifyResult:
     """Checks; what is damaged is in the result. Raises: UsageError, StorageError, RepositoryError where it cannot be looked at at all."""
     backup = await context.catalog.backups.find(request.backup) if request.backup else None
     storage = await _storage(context, request, backup)
+    helpers = await repairing.helpers(context, request, storage) if request.is_repairing else []
     began = context.clock.monotonic()
     context.emit(StepBegan(f"verify {storage.name}"))
     opening = open_repositories(
@@ -48,7 +49,7 @@ async def run(context: JobContext, request: VerifyRequest) -> VerifyResult:
     repaired: Sequence[Damage] = ()
     fetched_blobs = 0
     if request.is_repairing and result.damaged:
-        done = await repairing.repair(context, request, storage, result, options)
+        done = await repairing.repair(context, request, (storage, helpers), result, options)
         result, fetched_blobs = done.after, done.fetched_blobs
         repaired = await _with_backup_ids(context, storage, done.repaired)
     await _remember(context, request, found, result, backup)

@@ -230,6 +230,8 @@ def test_damage_is_found_named_and_told_by_4(line: CommandLine) -> None:
     ran = line.run("verify", "--storage", "main", "--read-data", "--json")
     assert (ran.code, ran.result["status"]) == (4, "damaged")
     assert pack.name in {each["pack"] for each in ran.result["damaged"]}
+    # Nobody else holds what is lost: a repair saves the rest, and says that damage stays.
+    assert line.run("verify", "--storage", "main", "--repair").code == 4
 
 
 def test_standard_input_becomes_a_backup_and_comes_back(line: CommandLine) -> None:

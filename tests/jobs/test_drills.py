@@ -11,7 +11,7 @@ import pytest
 from engine.errors import UsageError
 from engine.jobs.drill_files import SAMPLE
 from engine.model.backup import Proof
-from engine.model.requests import DrillRequest
+from engine.model.requests import DrillRequest, VerifyRequest
 from engine.model.results import DrillResult
 from tests.jobs.command_line import CommandLine
 from tests.jobs.world import World
@@ -45,7 +45,16 @@ async def test_a_good_backup_passes_and_climbs_the_ladder(world: World) -> None:
     assert set(_steps(result).values()) == {"ok"}
     assert all(each.duration_s > 0 for each in result.steps)
     assert 0 < sum(each.duration_s for each in result.steps[:-1]) <= result.rto_s
-    assert (await world.engine.show_backup("latest:tree")).proof is Proof.DRILLED
+    # A lower proof that comes later does not make the drill any younger.
+    verified = await world.engine.verify(VerifyRequest(storage="first", is_reading_data=True))
+    backup = await world.engine.show_backup("latest:tree")
+    proofs = await world.engine.backup_proofs(backup.backup_id)
+    assert [(each.proof, each.verb, each.job_id) for each in proofs] == [
+        (Proof.VERIFIED, "verify", verified.job_id),
+        (Proof.DRILLED, "drill", result.job_id),
+    ]
+    assert (backup.proof, backup.proven_by) == (Proof.DRILLED, f"drill {result.job_id}")
+    assert backup.proven_at == proofs[1].proven_at
     assert not list(world.engine.home.cache.glob("holdfast-drill-*"))
 
 

@@ -44,9 +44,6 @@ async def test_a_damaged_database_comes_back_each_way_and_is_drilled(
     drilled = await world.engine.drill(DrillRequest("shop", checks=(wanted,)))
     assert (drilled.status, drilled.level) == ("passed", "server"), drilled
     assert (await world.engine.show_backup("latest:shop")).proof is Proof.DRILLED
-    failed = await world.engine.drill(DrillRequest("shop", checks=((*wanted[:2], "5"),)))
-    assert [each.actual for each in failed.checks if not each.passed] == ["4"]
-    assert failed.status == "failed"
 
 
 def test_each_kind_of_server_is_known_as_one_before_it_is_opened() -> None:

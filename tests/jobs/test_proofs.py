@@ -1,4 +1,4 @@
-"""Packs that were proved are remembered: a slice a night proves everything, and each backup says when and by what it was proved."""
+"""Packs that were proved are remembered: a slice a night proves everything."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from engine.clock import SystemClock
 from engine.model.backup import Proof
-from engine.model.requests import DrillRequest, VerifyRequest
+from engine.model.requests import VerifyRequest
 from engine.model.results import VerifyResult
-from tests.jobs.world import World, open_world
+from tests.jobs.world import open_world
 
 pytestmark = pytest.mark.slow
 
@@ -58,23 +58,3 @@ async def test_a_slice_a_night_proves_everything(tmp_path: Path) -> None:
         again = await night(30)
         assert again.packs_read > 0
         assert again.packs_unproved > 0
-
-
-async def test_each_rung_says_when_it_was_reached_and_by_what(world: World, tmp_path: Path) -> None:
-    """'Drilled' without a date is what everybody says the day before the disaster."""
-    root = tmp_path / "tree"
-    root.mkdir()
-    (root / "file").write_bytes(b"content")
-    await world.add_storages("first")
-    await world.add_files("tree", root)
-    backup = await world.one_backup("tree")
-    drilled = await world.engine.drill(DrillRequest("tree"))
-    verified = await world.engine.verify(VerifyRequest(storage="first", is_reading_data=True))
-    shown = await world.engine.show_backup(backup.backup_id)
-    proofs = await world.engine.backup_proofs(backup.backup_id)
-    assert (shown.proof, shown.proven_by) == (Proof.DRILLED, f"drill {drilled.job_id}")
-    assert [(each.proof, each.verb, each.job_id) for each in proofs] == [
-        (Proof.VERIFIED, "verify", verified.job_id),
-        (Proof.DRILLED, "drill", drilled.job_id),
-    ]
-    assert shown.proven_at == proofs[1].proven_at

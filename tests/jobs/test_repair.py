@@ -9,7 +9,6 @@ import pytest
 from engine import errors
 from engine.model.backup import Proof
 from engine.model.requests import VerifyRequest
-from tests.jobs.command_line import CommandLine
 from tests.jobs.world import World
 from tests.servers.restic import ResticProgram
 from tests.servers.tree_compare import differences
@@ -74,24 +73,8 @@ async def test_what_both_storages_lost_is_named_and_stored_again_by_the_next_bac
     assert differences(tree, back / str(tree).lstrip("/")) == []
 
 
-async def test_a_storage_is_not_repaired_from_itself(world: World, tree: Path) -> None:
+async def test_a_storage_is_not_repaired_from_itself(world: World) -> None:
     """A slip that would look like a repair that found nothing."""
-    await world.one_backup("tree", ("first",))
-    rot(world.place("first"))
+    await world.add_storages("first")
     with pytest.raises(errors.UsageError, match="from itself"):
-        await world.engine.verify(
-            VerifyRequest(storage="first", is_reading_data=True, is_repairing=True, repair_from=("first",))
-        )
-
-
-def test_the_verb_says_what_it_repaired_and_ends_well(tmp_path: Path) -> None:
-    """Scripts go by the exit code, people by the lines."""
-    line = CommandLine(tmp_path)
-    line.set_up()
-    other = ["--kind", "local", "--path", str(line.storage("other")), "--password", "env:PASSWORD_OF_MAIN"]
-    line.done("storage", "add", "other", *other)
-    line.done("backup", "data", "--to", "main", "--to", "other")
-    rot(line.storage())
-    ran = line.run("verify", "--storage", "main", "--repair", "--from", "other")
-    assert ran.code == 0, ran
-    assert "repaired" in ran.out
+        await world.engine.verify(VerifyRequest(storage="first", is_repairing=True, repair_from=("first",)))
