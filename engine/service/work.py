@@ -212,7 +212,10 @@ def _target(request: Mapping[str, Any]) -> str:
 
 
 def _detail(result: object) -> str:
-    """What the audit log says of it besides: of a drill its verdict, and the digest of its evidence."""
+    """What the audit log says of it besides: of a drill its verdict, and the digest of its evidence; of a repair what it made anew."""
+    if isinstance(result, VerifyResult):
+        damage = f"; {len(result.damaged)} damaged still" if result.damaged else ""
+        return f"{len(result.repaired)} repaired{damage}" if result.repaired else ""
     if not isinstance(result, DrillResult):
         return ""
     from engine.jobs.drill_keeping import claims_of

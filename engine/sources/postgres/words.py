@@ -16,6 +16,7 @@ _DROPPED = re.compile(
 _VALUE = re.compile(r"(: )\"(?:[^\"]|\"\")*\"\s*\Z")
 """A value at the end of a sentence: `invalid input syntax for type integer: "4111 1111"`. Names stand inside of sentences."""
 _SPOKEN = re.compile(r"(?:ERROR|FATAL|PANIC|error|fatal)\b:?")
+_NO_ROLE = re.compile(rb'ERROR: +role "(?:[^"]|"")*" does not exist')
 _WARNING = re.compile(r"(?:warning|WARNING): ")
 _HINTS = (
     ("password authentication failed", "check --user and --secret of the source"),
@@ -53,6 +54,8 @@ def failure(ended: Exit, what: str, kind: type[SourceError] = SourceError) -> Ho
             hint=f"install the clients of the server's own version; it said: {said}",
         )
     hint = next((hint for words, hint in _HINTS if words in said), None)
+    if _NO_ROLE.search(ended.stderr):
+        hint = "make the missing roles first with --roles, from the same backup"
     how = (
         ""
         if ended.status is not None

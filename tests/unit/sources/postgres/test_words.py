@@ -62,6 +62,13 @@ def test_an_old_client_is_named() -> None:
     assert isinstance(error, ToolMissingError)
 
 
+def test_a_role_that_is_missing_has_a_way_out() -> None:
+    """On a new server it is the first thing that goes wrong."""
+    stderr = b'pg_restore: error: could not execute query: ERROR:  role "shop\nowner" does not exist\n'
+    error = words.failure(Exit(1, None, stderr), "it failed")
+    assert "--roles" in str(error.hint)
+
+
 def test_warnings_are_kept_apart() -> None:
     """A backup that is whole may still have something to say."""
     stderr = b"pg_dump: warning: there are circular foreign-key constraints\npg_dump: detail: x\nother\n"
