@@ -72,6 +72,19 @@ async def test_a_list_that_fails_in_the_middle_says_so(written: io.BytesIO) -> N
     assert json.loads(written.getvalue())["incomplete"] is True
 
 
+def test_a_list_takes_fields_at_its_end_and_no_progress_in_its_middle(written: io.BytesIO) -> None:
+    """Both would stand on one line; what a comparison covered is known when it is over."""
+    output = Output(written, is_json=True, environment={})
+    output.progress({"step": "diff"})
+    with output.listing(str, str) as listing:
+        listing.add(1)
+        output.progress({"step": "diff"})
+        listing.fields["compared"] = ("all",)
+    first, second = written.getvalue().splitlines()
+    assert json.loads(first)["type"] == "progress"
+    assert json.loads(second) == {"type": "result", "schema_version": 1, "items": ["1"], "compared": ["all"]}
+
+
 def test_people_and_scripts_are_never_mixed(written: io.BytesIO) -> None:
     """A line for people among JSON lines breaks every script."""
     output = Output(written, is_json=True, environment={})
