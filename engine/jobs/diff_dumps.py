@@ -18,6 +18,8 @@ from engine.repository.reader import Trees, find_node
 from engine.sources import registry as sources
 from engine.sources.base import DatabaseSource, DumpReader
 
+_FED_BYTES: Final = 256 << 10
+"""At once, for each row of it becomes an object for a moment."""
 _GLOBALS: Final = "globals.sql"
 _CHANGING: Final = (b"\\restrict ", b"\\unrestrict ", b"--")
 """Beginnings of lines that differ at each dump, or say nothing."""
@@ -116,9 +118,13 @@ def _reader(context: JobContext, kind: str, samples: Mapping[str, RowSample]) ->
 
 
 def _into(reader: DumpReader, meter: Meter) -> Callable[[bytes], Awaitable[None]]:
+    def feed(data: bytes) -> None:
+        for begin in range(0, len(data), _FED_BYTES):
+            reader.feed(data[begin : begin + _FED_BYTES])
+
     async def write(data: bytes) -> None:
         # Not in the loop's thread: a piece of a few MiB takes some tens of milliseconds.
-        await asyncio.to_thread(reader.feed, data)
+        await asyncio.to_thread(feed, data)
         meter.add(len(data))
 
     return write
