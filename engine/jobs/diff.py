@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from engine.errors import IncompleteDumpError, PathMissingError
@@ -22,7 +23,7 @@ from engine.jobs.diff_facts import (
     whole_database,
 )
 from engine.jobs.snapshot_tags import SOURCE_KIND_TAG, tag_value
-from engine.model.backup import Backup
+from engine.model.backup import Backup, Scope
 from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts
 from engine.model.results import Compared, Difference
@@ -35,8 +36,12 @@ Tell = Callable[[Difference], None]
 
 WITHOUT_MANIFEST = frozenset(("files", "command", "stdin"))
 """Kinds whose backups say nothing of themselves."""
-HAS_ROWS = frozenset(("all", "content"))
+HAS_ROWS = frozenset((Scope.ALL, Scope.CONTENT))
 """Scopes of a manifest that counted rows."""
+HAS_DEFINITIONS = frozenset((Scope.ALL, Scope.SCHEMA))
+"""Scopes whose dumps have them."""
+HAS_DATABASES = HAS_ROWS | HAS_DEFINITIONS
+_HAS_ROLES = frozenset((Scope.ALL, Scope.ROLES))
 _NAMED = 20
 """So many tables are named in a sentence."""
 
@@ -60,6 +65,15 @@ class Coverage:
         for why, names in reasons.items():
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             self.leave_out(f"{path}: rows of {', '.join(sorted(names)[:_NAMED])}{more}", why)
+
+    def cover_dumps(self, path: str, tables: int, scopes: AbstractSet[str]) -> None:
+        """Says that two dumps of a database were compared, as far as both scopes go."""
+        parts = ["definitions"] if scopes <= HAS_DEFINITIONS else []
+        parts += [f"all rows of {tables} tables"] if scopes <= HAS_ROWS else []
+        if parts:
+            self.compared.append(f"{path}: {', and '.join(parts)}")
+        if len(parts) < 2:
+            self.leave_out(path, "a backup holds a part of it alone")
 
     @property
     def result(self) -> Compared:
@@ -131,11 +145,15 @@ class _Databases:
         self._tell = tell
         self._coverage = coverage
         self._meter = Meter(before.context)
+        self._scopes = {Scope(each.manifest.scope) for each in (before, after)}
 
     async def compare(self) -> None:
         """Facts first, and then whatever dumps must be read for the rest."""
         self._before.context.emit(StepBegan("diff"))
         await self._compare_server()
+        if not self._scopes <= HAS_DATABASES:
+            self._coverage.leave_out("databases", "one of the backups holds none")
+            return
         old = {each.name: each for each in self._before.manifest.databases}
         new = {each.name: each for each in self._after.manifest.databases}
         if not old and not new:
@@ -160,6 +178,9 @@ class _Databases:
                 self._tell(
                     Difference(f"server/{name}", "modified", what="schema", detail=f"{first} -> {second}")
                 )
+        if not self._scopes <= _HAS_ROLES:
+            self._coverage.leave_out("roles", "one of the backups holds none")
+            return
         compare_roles(old.roles, new.roles, self._tell)
         lines = [await diff_dumps.globals_lines(each) for each in (self._before, self._after)]
         if old.roles == new.roles and lines[0] != lines[1]:
@@ -181,8 +202,8 @@ class _Databases:
 
     async def _compare_database(self, old: DatabaseFacts, new: DatabaseFacts) -> None:
         path = database_path(old.name)
-        scopes = {self._before.manifest.scope, self._after.manifest.scope}
-        found = compare_facts(old, new, has_rows=scopes <= HAS_ROWS)
+        has_rows, has_definitions = self._scopes <= HAS_ROWS, self._scopes <= HAS_DEFINITIONS
+        found = compare_facts(old, new, has_rows=has_rows, has_values=has_definitions)
         for each in found:
             self._tell(each)
         if await self._is_same(old, new):
@@ -201,9 +222,8 @@ class _Databases:
         except IncompleteDumpError as error:
             self._coverage.leave_out(f"{path}: content", error.message)
             return
-        for each in compare_contents(old, new, contents, found):
+        for each in compare_contents(old, new, contents, found, has_definitions=has_definitions):
             self._tell(each)
         tables = contents[0].tables.keys() & contents[1].tables.keys()
-        rows = f", and all rows of {len(tables)} tables" if scopes <= HAS_ROWS else ""
-        self._coverage.compared.append(f"{path}: definitions{rows}")
+        self._coverage.cover_dumps(path, len(tables), self._scopes)
         self._coverage.leave_out_tables(path, unread_tables(*contents).items())

@@ -34,9 +34,15 @@ def whole_database(facts: DatabaseFacts, change: str) -> Difference:
 
 
 def compare_facts(
-    before: DatabaseFacts, after: DatabaseFacts, *, has_rows: bool, only_tables: bool = False
+    before: DatabaseFacts,
+    after: DatabaseFacts,
+    *,
+    has_rows: bool,
+    has_values: bool = True,
+    only_tables: bool = False,
 ) -> list[Difference]:
-    """By their facts alone. Without `has_rows` one side was not counted; with `only_tables` one knows nothing but its tables.
+    """By their facts alone. Without `has_rows` one side was not counted, without `has_values` it may lack those of its sequences; with
+    `only_tables` it knows nothing but its tables.
 
     Two numbers of rows of which one is an estimate are not compared.
     """
@@ -46,7 +52,7 @@ def compare_facts(
     for kind in _NAMED:
         found += _names(before.name, kind, getattr(before, kind), getattr(after, kind))
     found += _settings(before, after)
-    found += _sequences(before, after, has_rows=has_rows)
+    found += _sequences(before, after, has_values=has_rows and has_values)
     for name in _OWN:
         old, new = getattr(before, name), getattr(after, name)
         if old != new and old and new:
@@ -60,11 +66,16 @@ def compare_contents(
     after: DatabaseFacts,
     contents: tuple[DumpContents, DumpContents],
     told: Collection[Difference],
+    *,
+    has_definitions: bool = True,
 ) -> list[Difference]:
-    """What the dumps tell besides: definitions that changed, and tables whose rows are others though they are as many."""
+    """What the dumps tell besides: definitions that changed, and tables whose rows are others though they are as many.
+
+    Without `has_definitions` one of them holds rows alone.
+    """
     old, new = contents
     found: list[Difference] = []
-    for path in sorted(old.definitions.keys() | new.definitions.keys()):
+    for path in sorted(old.definitions.keys() | new.definitions.keys()) if has_definitions else ():
         change = _change(old.definitions.get(path), new.definitions.get(path))
         # Whether one of these is there at all is told by the facts.
         if change and (change == "modified" or path.partition("/")[0] not in FOLDERS):
@@ -132,12 +143,12 @@ def _settings(before: DatabaseFacts, after: DatabaseFacts) -> Iterator[Differenc
             yield Difference(path, change, what="schema", detail=_arrow(old.get(name), new.get(name)))
 
 
-def _sequences(before: DatabaseFacts, after: DatabaseFacts, *, has_rows: bool) -> Iterator[Difference]:
+def _sequences(before: DatabaseFacts, after: DatabaseFacts, *, has_values: bool) -> Iterator[Difference]:
     old = {each.name: each.last_value for each in before.sequences}
     new = {each.name: each.last_value for each in after.sequences}
     yield from _names(before.name, "sequences", list(old), list(new))
     for name in sorted(old.keys() & new.keys()):
-        if has_rows and old[name] != new[name]:
+        if has_values and old[name] != new[name]:
             path = object_path(before.name, f"sequences/{name}")
             yield Difference(path, "modified", what="content", detail=_arrow(old[name], new[name]))
 

@@ -12,7 +12,7 @@ from engine.events import StepBegan
 from engine.jobs import diff_dumps, diff_live_files
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup, open_backup, open_database_source
-from engine.jobs.diff import HAS_ROWS, Coverage, Tell
+from engine.jobs.diff import HAS_DATABASES, HAS_DEFINITIONS, HAS_ROWS, Coverage, Tell
 from engine.jobs.diff_dumps import Meter
 from engine.jobs.diff_facts import (
     compare_contents,
@@ -22,7 +22,7 @@ from engine.jobs.diff_facts import (
     unread_tables,
     whole_database,
 )
-from engine.model.backup import Backup
+from engine.model.backup import Backup, Scope
 from engine.model.contents import OTHER_COLUMNS, DumpContents, RowSample
 from engine.model.manifest import DatabaseFacts
 from engine.model.requests import Limits
@@ -63,6 +63,9 @@ async def _compare_databases(
     backup: DatabaseBackup, tell: Tell, coverage: Coverage, seed: int, *, is_checksum: bool
 ) -> None:
     context = backup.context
+    if backup.manifest.scope not in HAS_DATABASES:
+        coverage.leave_out("databases", f"this backup holds the {backup.manifest.scope} alone")
+        return
     async with open_database_source(context, backup.source) as source, source.database() as live:
         await _compare_server(backup, source, live, tell, coverage)
         comparison = _Live(backup, source, live, tell, coverage, seed, is_checksum)
@@ -125,7 +128,8 @@ class _Live:
                 f"{path}: indexes, constraints and other objects", "the source takes chosen tables alone"
             )
         has_rows = self.backup.manifest.scope in HAS_ROWS
-        found = compare_facts(old, new, has_rows=has_rows, only_tables=only_tables)
+        has_values = self.backup.manifest.scope == Scope.ALL
+        found = compare_facts(old, new, has_rows=has_rows, has_values=has_values, only_tables=only_tables)
         for each in found:
             self.tell(each)
         counted = " and their rows" if has_rows else ""
@@ -134,8 +138,10 @@ class _Live:
         self.coverage.leave_out_tables(
             path, ((name, "their number is an estimate") for name in sorted(estimated))
         )
-        if has_rows:
+        if has_rows or self.is_checksum:
             await self._compare_content(old, new, found)
+        else:
+            self.coverage.leave_out(f"{path}: the text of definitions", "--checksum reads everything")
 
     async def _compare_content(
         self, old: DatabaseFacts, new: DatabaseFacts, told: Sequence[Difference]
@@ -159,11 +165,13 @@ class _Live:
         now = await diff_dumps.read_live(
             self.backup.context, self.backup.source.kind, self.source, old.path, meter
         )
-        for each in compare_contents(old, new, (held, now), told):
+        scope = self.backup.manifest.scope
+        has_definitions = scope in HAS_DEFINITIONS
+        for each in compare_contents(old, new, (held, now), told, has_definitions=has_definitions):
             self.tell(each)
         path = database_path(old.name)
         tables = held.tables.keys() & now.tables.keys()
-        self.coverage.compared.append(f"{path}: definitions, and all rows of {len(tables)} tables")
+        self.coverage.cover_dumps(path, len(tables), {scope})
         self.coverage.leave_out_tables(path, unread_tables(held, now).items())
 
     async def _compare_sample(

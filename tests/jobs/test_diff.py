@@ -10,7 +10,9 @@ from contextlib import closing
 import pytest
 
 from engine.events import Progress
+from engine.model.backup import Scope
 from engine.model.definitions import Source
+from engine.model.requests import BackupRequest
 from engine.model.results import Compared, Difference
 from tests.families.mariadb import make_shop as make_mariadb_shop
 from tests.families.postgres import make_shop
@@ -267,3 +269,28 @@ async def test_a_comparison_that_is_cancelled_leaves_nothing_behind(
     assert comparing.cancelled()
     assert list((world.directory / "home" / "cache").glob("holdfast-diff-*")) == []
     assert list((world.place("first") / "locks").iterdir()) == []
+
+
+async def test_a_part_is_compared_as_far_as_it_goes(world: World, mariadb: MariadbServer) -> None:
+    """A backup of the schema alone has no rows, and that is no loss of them."""
+    name = make_mariadb_shop(mariadb)
+    secret = world.directory / "secret"
+    secret.write_text(PASSWORD, encoding="utf-8")
+    options = {"socket": str(mariadb.socket), "user": KEEPER, "database": (name,), "secret": f"file:{secret}"}
+    await world.add_storages("first")
+    await world.engine.add_source(Source("db", "mariadb", options=options))
+    whole = await world.one_backup("db")
+    parts = {}
+    for scope in (Scope.SCHEMA, Scope.CONTENT, Scope.ROLES):
+        done = await world.engine.backup(BackupRequest(("db",), scope=scope))
+        parts[scope] = done.backups[0].backup_id
+        told, compared = await _diff(world, whole.backup_id, parts[scope])
+        assert _below(told, name) == set(), scope
+        assert compared.not_compared
+    mariadb.sql("DROP VIEW a_first; CREATE VIEW a_first AS SELECT 1 AS one; DELETE FROM log", name)
+    view: Told = {("views/a_first", "modified", "schema")}
+    mariadb.sql("INSERT INTO empty_one VALUES (1)", name)
+    rows: Told = {("tables/empty_one", "modified", "content")}
+    for scope, expected in ((Scope.SCHEMA, view), (Scope.CONTENT, rows), (Scope.ROLES, set())):
+        told, _compared = await _diff(world, parts[scope], is_checksum=True)
+        assert _below(told, name) == expected, scope

@@ -81,8 +81,10 @@ class MariadbContents:
         rows.feed(span.data)
 
     def _define(self, path: str, data: bytes) -> None:
-        data = _VALUE.sub(b"", _COUNTER.sub(rb"\1", data))
-        self._definitions.setdefault(path, hashlib.sha256()).update(data)
+        # What continues a line begins with no newline. Empty lines and comments lie where they do by what else is dumped.
+        rest, *lines = _VALUE.sub(b"", _COUNTER.sub(rb"\1", data)).split(b"\n")
+        kept = [b"\n" + line for line in lines if line and not line.startswith(b"--")]
+        self._definitions.setdefault(path, hashlib.sha256()).update(b"".join((rest, *kept)))
 
 
 class SampleReader:
