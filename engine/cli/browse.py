@@ -309,8 +309,8 @@ def _difference_object(each: Difference) -> dict[str, Any]:
 def _difference_line(each: Difference) -> str:
     words = [each.what] if each.what else []
     if each.rows_before != each.rows_after:
-        rows = [f"{count:,}" if count is not None else "no" for count in (each.rows_before, each.rows_after)]
-        words.append(f"{rows[0]} -> {rows[1]} rows")
+        rows = [f"{number:,}" for number in (each.rows_before, each.rows_after) if number is not None]
+        words.append(f"{' -> '.join(rows)} rows")
     sizes = (each.size_bytes_before, each.size_bytes_after)
     if each.change == "modified" and sizes[0] is not None and sizes[1] is not None and sizes[0] != sizes[1]:
         words.append(f"{text.size(sizes[0])} -> {text.size(sizes[1])}")

@@ -69,7 +69,7 @@ class Coverage:
     def cover_dumps(self, path: str, tables: int, scopes: AbstractSet[str]) -> None:
         """Says that two dumps of a database were compared, as far as both scopes go."""
         parts = ["definitions"] if scopes <= HAS_DEFINITIONS else []
-        parts += [f"all rows of {tables} tables"] if scopes <= HAS_ROWS else []
+        parts += [f"all rows of {counted(tables, 'table')}"] if scopes <= HAS_ROWS else []
         if parts:
             self.compared.append(f"{path}: {', and '.join(parts)}")
         if len(parts) < 2:
@@ -117,6 +117,11 @@ def shown_path(path: bytes) -> tuple[str, str]:
         return "/" + path.decode(), ""
     except UnicodeDecodeError:
         return "/" + path.decode(errors="backslashreplace"), base64.b64encode(path).decode()
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 table`, `2 tables`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def compare_roles(old: Sequence[str], new: Sequence[str], tell: Tell) -> None:

@@ -12,7 +12,7 @@ from engine.events import StepBegan
 from engine.jobs import diff_dumps, diff_live_files
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup, open_backup, open_database_source
-from engine.jobs.diff import HAS_DATABASES, HAS_DEFINITIONS, HAS_ROWS, Coverage, Tell
+from engine.jobs.diff import HAS_DATABASES, HAS_DEFINITIONS, HAS_ROWS, Coverage, Tell, counted
 from engine.jobs.diff_dumps import Meter
 from engine.jobs.diff_facts import (
     compare_contents,
@@ -132,8 +132,8 @@ class _Live:
         found = compare_facts(old, new, has_rows=has_rows, has_values=has_values, only_tables=only_tables)
         for each in found:
             self.tell(each)
-        counted = " and their rows" if has_rows else ""
-        self.coverage.compared.append(f"{path}: tables{counted}, and what else the manifest lists")
+        rows = " and their rows" if has_rows else ""
+        self.coverage.compared.append(f"{path}: tables{rows}, and what else the manifest lists")
         estimated = {table.name for facts in (old, new) for table in facts.tables if table.is_estimated}
         self.coverage.leave_out_tables(
             path, ((name, "their number is an estimate") for name in sorted(estimated))
@@ -199,7 +199,8 @@ class _Live:
         rows = sum(len(each.rows) for each in compared)
         whole = sum(each.whole is not None for each in compared)
         self.coverage.compared.append(
-            f"{path}: {rows} rows of {len(compared)} tables by their hashes, chosen at random (seed {self.seed}); all rows of {whole} tables"
+            f"{path}: {counted(rows, 'row')} of {counted(len(compared), 'table')} by their hashes, chosen at random (seed {self.seed}); "
+            f"all rows of {counted(whole, 'table')}"
         )
         unread |= {
             name: "no row was chosen"

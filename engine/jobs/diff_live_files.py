@@ -14,7 +14,7 @@ from engine.format.tree import Node
 from engine.hosts.base import OpenHost
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import open_copy, open_on_host
-from engine.jobs.diff import Coverage, Tell, shown_path
+from engine.jobs.diff import Coverage, Tell, counted, shown_path
 from engine.jobs.diff_tree import TreeDiff, differing, is_above, is_within
 from engine.model.backup import Backup
 from engine.model.definitions import Source
@@ -133,13 +133,17 @@ class _Comparison:
                 if self.is_checksum
                 else f", {self.sampled_files} of them chosen at random (seed {seed}) among {self.same_looking} that look the same"
             )
-            say.compared.append(f"SHA-256 of {self.hashed_files} files, computed on the host{chosen}")
+            say.compared.append(
+                f"SHA-256 of {counted(self.hashed_files, 'file')}, computed on the host{chosen}"
+            )
         for why, paths in self.left_out.items():
             more = self.left_out_count[why] - len(paths)
             say.leave_out(", ".join(paths) + (f" and {more} more" if more else ""), why)
         unread = self.same_looking - self.sampled_files
         if not self.is_checksum and unread:
-            say.leave_out(f"content of {unread} files of the same size and time", "--checksum reads all")
+            say.leave_out(
+                f"content of {counted(unread, 'file')} of the same size and time", "--checksum reads all"
+            )
         say.leave_out("extended attributes and access control lists", "a listing does not tell them")
 
     async def _live_hashes(self, paths: Sequence[bytes]) -> dict[bytes, str]:

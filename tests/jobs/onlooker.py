@@ -43,7 +43,8 @@ class Onlooker:
             path.chmod(0o700)
             os.chown(path, _UID, _UID)
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", _LOOK, "sh", str(words)],
+            # Nice, for what it looks at must get on where processors are few.
+            ["nice", "-n", "5", "sh", "-c", _LOOK, "sh", str(words)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -227,7 +227,7 @@ class SqliteSource:
         facts = await self._host.facts()
         if "sqlite3" not in facts.tools:
             raise ToolMissingError(
-                f"{self._host.name} has no sqlite3, so nothing can be restored into {self._path}",
+                f"{self._host.name} has no sqlite3, so {self._path} can neither be counted nor restored",
                 hint="install it there (Debian: `apt install sqlite3`)",
             )
         folder, name = posixpath.split(self._path)
