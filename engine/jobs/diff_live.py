@@ -133,7 +133,8 @@ class _Live:
         for each in found:
             self.tell(each)
         rows = " and their rows" if has_rows else ""
-        self.coverage.compared.append(f"{path}: tables{rows}, and what else the manifest lists")
+        others = "" if only_tables else ", and what else the manifest lists"
+        self.coverage.compared.append(f"{path}: tables{rows}{others}")
         estimated = {table.name for facts in (old, new) for table in facts.tables if table.is_estimated}
         self.coverage.leave_out_tables(
             path, ((name, "their number is an estimate") for name in sorted(estimated))

@@ -294,3 +294,8 @@ async def test_a_part_is_compared_as_far_as_it_goes(world: World, mariadb: Maria
     for scope, expected in ((Scope.SCHEMA, view), (Scope.CONTENT, rows), (Scope.ROLES, set())):
         told, _compared = await _diff(world, parts[scope], is_checksum=True)
         assert _below(told, name) == expected, scope
+    await world.engine.edit_source("db", {"table": ("parents", "children")})
+    chosen = await world.one_backup("db")
+    told, compared = await _diff(world, chosen.backup_id)
+    assert told == []
+    assert any("the source takes chosen tables alone" in each for each in compared.not_compared)
