@@ -34,6 +34,7 @@ DUMP_READERS: Mapping[str, str] = {
     "mariadb": "engine.sources.mariadb.contents:MariadbContents",
     "mysql": "engine.sources.mariadb.contents:MariadbContents",
     "postgres": "engine.sources.postgres.contents:PostgresContents",
+    "redis": "engine.sources.redis.contents:RedisContents",
     "sqlite": "engine.sources.sqlite.contents:SqliteContents",
 }
 """Kind to the `base.DumpReader` of its dumps, for those that can be told apart without being loaded."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.errors import IncompleteDumpError
+from engine.model.contents import DumpContents
 from engine.sources.redis.checksum import Checksum
+from engine.sources.redis.contents import RedisContents
 from engine.sources.redis.rdb import RdbCheck
 
 MARK = b"0ec9ab8149a929a90bcb1d069970eb5721863443"
@@ -113,3 +117,63 @@ def test_a_header_of_valkey_is_known() -> None:
     data = b"VALKEY080" + b"x" * 100 + b"\xff"
     whole = data + slow_checksum(data).to_bytes(8, "little")
     assert run(whole, 50) == (whole, True)
+
+
+TEXTS = st.binary(max_size=60)
+KEYS = st.dictionaries(TEXTS, TEXTS | st.sets(TEXTS, max_size=4), max_size=6)
+
+
+def _text(data: bytes) -> bytes:
+    return bytes((len(data),)) + data
+
+
+def _key(name: bytes, value: bytes | set[bytes], *, is_turned: bool) -> bytes:
+    if isinstance(value, bytes):
+        return b"\x00" + _text(name) + _text(value)
+    members = sorted(value, reverse=is_turned)
+    return b"\x02" + _text(name) + bytes((len(members),)) + b"".join(map(_text, members))
+
+
+def _rdb_of(keys: Mapping[bytes, bytes | set[bytes]], *, is_turned: bool = False, aux: bytes = b"") -> bytes:
+    lines = [_key(name, keys[name], is_turned=is_turned) for name in sorted(keys, reverse=is_turned)]
+    return make_rdb(
+        b"\xfa" + _text(b"ctime") + _text(aux) + b"\xfe\x03" + b"".join(lines), has_checksum=False
+    )
+
+
+def _contents(data: bytes, piece_bytes: int = 1 << 20) -> DumpContents:
+    reader = RedisContents({})
+    for begin in range(0, len(data), piece_bytes):
+        reader.feed(data[begin : begin + piece_bytes])
+    return reader.finish()
+
+
+@given(KEYS, st.integers(1, 40))
+def test_keys_are_told_alike_in_any_order_and_however_they_are_cut(
+    keys: dict[bytes, bytes | set[bytes]], piece_bytes: int
+) -> None:
+    """Each dump has its own time in it, and its keys as they lie in memory."""
+    found = _contents(_rdb_of(keys))
+    assert found == _contents(_rdb_of(keys, is_turned=True, aux=b"later"), piece_bytes)
+    assert found.tables["db3"].rows == len(keys)
+
+
+@given(KEYS, TEXTS, TEXTS)
+def test_a_value_that_is_another_makes_another_digest(
+    keys: dict[bytes, bytes | set[bytes]], name: bytes, value: bytes
+) -> None:
+    """One changed value among as many keys is what this is for."""
+    changed = {**keys, name: value}
+    assert (_contents(_rdb_of(keys)) == _contents(_rdb_of(changed))) == (keys == changed)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_bring_the_reader_of_keys_down(data: bytes) -> None:
+    """What is not understood is named, never passed over."""
+    reader = RedisContents({})
+    reader.feed(b"REDIS0011\xfe\x00" + data)
+    try:
+        found = reader.finish()
+    except IncompleteDumpError:
+        return
+    assert found.tables or found.unread
