@@ -24,6 +24,7 @@ from engine.jobs.diff_facts import (
 )
 from engine.jobs.snapshot_tags import SOURCE_KIND_TAG, tag_value
 from engine.model.backup import Backup, Scope
+from engine.model.contents import DumpContents
 from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts
 from engine.model.results import Compared, Difference
@@ -150,6 +151,7 @@ class _Databases:
         self._tell = tell
         self._coverage = coverage
         self._meter = Meter(before.context)
+        self._last: tuple[tuple[str, str], tuple[DumpContents, DumpContents]] | None = None
         self._scopes = {Scope(each.manifest.scope) for each in (before, after)}
 
     async def compare(self) -> None:
@@ -171,7 +173,8 @@ class _Databases:
                 self._tell(whole_database(new[name], "added"))
             else:
                 pairs.append((old[name], new[name]))
-        self._meter.total_bytes = sum([await self._bytes_to_read(*pair) for pair in pairs])
+        dumps = {(pair[0].path, pair[1].path): pair for pair in pairs}
+        self._meter.total_bytes = sum([await self._bytes_to_read(*pair) for pair in dumps.values()])
         for pair in pairs:
             await self._compare_database(*pair)
 
@@ -205,6 +208,16 @@ class _Databases:
             return False
         return await diff_dumps.has_same_dump(self._before, self._after, old.path, new.path)
 
+    async def _read(self, old: DatabaseFacts, new: DatabaseFacts) -> tuple[DumpContents, DumpContents]:
+        """Of two dumps that hold several databases what was read is kept for the next one."""
+        if self._last is None or self._last[0] != (old.path, new.path):
+            found = (
+                await diff_dumps.read_backup(self._before, old, {}, self._meter),
+                await diff_dumps.read_backup(self._after, new, {}, self._meter),
+            )
+            self._last = (old.path, new.path), found
+        return self._last[1]
+
     async def _compare_database(self, old: DatabaseFacts, new: DatabaseFacts) -> None:
         path = database_path(old.name)
         has_rows, has_definitions = self._scopes <= HAS_ROWS, self._scopes <= HAS_DEFINITIONS
@@ -220,10 +233,8 @@ class _Databases:
             return
         self._meter.current = old.name
         try:
-            contents = (
-                await diff_dumps.read_backup(self._before, old, {}, self._meter),
-                await diff_dumps.read_backup(self._after, new, {}, self._meter),
-            )
+            whole = await self._read(old, new)
+            contents = (whole[0].of(old.name), whole[1].of(new.name))
         except IncompleteDumpError as error:
             self._coverage.leave_out(f"{path}: content", error.message)
             return

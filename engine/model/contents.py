@@ -46,6 +46,12 @@ class DumpContents:
     """By the names that the manifest has."""
     unread: Mapping[str, str] = field(default_factory=dict)
     """Tables whose rows could not be told apart, and why."""
+    databases: Mapping[str, DumpContents] = field(default_factory=dict)
+    """Of a dump that holds several databases: what each holds, by its name. All else is empty then."""
+
+    def of(self, database: str) -> DumpContents:
+        """What it holds of that database."""
+        return self.databases.get(database, DumpContents()) if self.databases else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ MEMBERS: Mapping[str, str] = {
 
 DUMP_READERS: Mapping[str, str] = {
     "mariadb": "engine.sources.mariadb.contents:MariadbContents",
+    "mongodb": "engine.sources.mongodb.contents:MongodbContents",
     "mysql": "engine.sources.mariadb.contents:MariadbContents",
     "postgres": "engine.sources.postgres.contents:PostgresContents",
     "redis": "engine.sources.redis.contents:RedisContents",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from engine.events import Progress
 from engine.model.backup import Scope
-from engine.model.definitions import Source
+from engine.model.definitions import Host, Source
 from engine.model.requests import BackupRequest
 from engine.model.results import Compared, Difference
 from tests.families.mariadb import make_shop as make_mariadb_shop
@@ -22,6 +24,8 @@ from tests.servers.postgres import Postgres
 from tests.servers.redis import Redis
 
 pytestmark = pytest.mark.slow
+
+STAND_IN = Path(__file__).parents[1] / "fakes" / "mongodump"
 
 Told = set[tuple[str, str, str]]
 """Path below the database, change, what."""
@@ -323,3 +327,25 @@ async def test_a_part_is_compared_as_far_as_it_goes(world: World, mariadb: Maria
     told, compared = await _diff(world, chosen.backup_id)
     assert told == []
     assert any("the source takes chosen tables alone" in each for each in compared.not_compared)
+
+
+async def test_of_mongodb_the_databases_of_an_archive_are_told_apart(world: World) -> None:
+    """By its stand-in: one archive holds all of them."""
+    tools = world.directory / "tools"
+    tools.mkdir()
+    shutil.copy(STAND_IN, tools / "mongodump")
+    (tools / "behaviour").write_text("well", encoding="ascii")
+    (tools / "secret").write_text("mongodb://db1/", encoding="ascii")
+    await world.engine.add_host(
+        Host("db", "local", "", {"environment": (f"PATH={tools}:{os.environ['PATH']}",)})
+    )
+    await world.add_storages("first")
+    await world.engine.add_source(Source("m", "mongodb", "db", {"uri_from": f"file:{tools}/secret"}))
+    before = await world.one_backup("m")
+    (tools / "mongodump").write_text(STAND_IN.read_text().replace('"x" * 100_000', '"y" * 100_000'))
+    after = await world.one_backup("m")
+    told, compared = await _diff(world, before.backup_id, after.backup_id)
+    changed: Told = {("tables/a to b", "modified", "content"), ("tables/orders", "modified", "content")}
+    assert _below(told, "shop") == changed
+    assert _below(told, "people") == {("tables/names", "modified", "content")}
+    assert compared.not_compared == ()

@@ -39,12 +39,12 @@ def _longest(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(rows_module, "LONGEST_HELD_BYTES", request.param)
 
 
-@given(ROWS, CUTS, st.randoms(use_true_random=False))
+@given(ROWS, CUTS, st.integers(0, 1000))
 def test_rows_are_told_alike_in_any_order_and_however_they_are_cut(
-    rows: list[bytes], cuts: list[int], draw: random.Random
+    rows: list[bytes], cuts: list[int], seed: int
 ) -> None:
     """A table that was restored has its rows in another order, and a repository its pieces."""
-    shuffled = draw.sample(rows, len(rows))
+    shuffled = random.Random(seed).sample(rows, len(rows))
     assert _digest(rows) == _digest(shuffled, cuts) == _digest(rows, cuts)
     assert _digest(rows).rows == len(rows)
 
