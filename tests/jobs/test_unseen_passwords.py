@@ -82,7 +82,7 @@ def of_mongodb(_request: pytest.FixtureRequest, secret: str, folder: Path) -> It
 Kind = Callable[[pytest.FixtureRequest, str, Path], object]
 KINDS: Mapping[str, tuple[str, Kind, str]] = {
     "postgres": ("postgres", of_postgres, "watched_copy"),
-    "container": ("postgres", of_postgres_in_a_container, "watched_copy"),
+    "container": ("postgres", of_postgres_in_a_container, ""),
     "mariadb": ("mariadb", of_mariadb, "watched_copy"),
     "redis": ("redis", of_redis, ""),
     "mongodb": ("mongodb", of_mongodb, ""),
