@@ -95,8 +95,9 @@ async def _listen(host: OpenHost, process: Process, version: str, said: dict[str
         for line in lines:
             name, _equals, value = line.decode(errors="replace").partition("=")
             said[name] = value
-            if name == "version":
-                _require_as_new(host, value, version)
+            if name == "folder":
+                # Not before: what is refused leaves a folder, whose end is waited for by its name.
+                _require_as_new(host, said["version"], version)
 
 
 def _require_as_new(host: OpenHost, has: str, needed: str) -> None:
