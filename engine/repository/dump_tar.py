@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import tarfile
+from collections.abc import Sequence
 from typing import Final
 
 from engine.format.tree import Node, unix_mode
@@ -50,6 +51,45 @@ def padding(size_bytes: int) -> bytes:
 
 def header(path: bytes, node: Node, size_bytes: int) -> bytes:
     """The header blocks of a member. `size_bytes` is what will follow, whatever the node says."""
+    return _written(_info(path, node, size_bytes))
+
+
+def link_header(path: bytes, node: Node, first: bytes) -> bytes:
+    """A further name of a file that the archive holds already, by that path."""
+    info = _info(path, node, 0)
+    info.type, info.linkname = tarfile.LNKTYPE, _text(first)
+    return _written(info)
+
+
+def sparse_header(
+    path: bytes, node: Node, real_bytes: int, extents: Sequence[tuple[int, int]]
+) -> tuple[bytes, bytes]:
+    """Header and map of a file with holes, and what fills its last block; between them comes what the extents (offset, length) hold.
+
+    Source: GNU tar manual, "Storing Sparse Files", PAX format, version 1.0.
+    """
+    # A last extent without length says where the file ends, as GNU tar writes it.
+    listed = extents if extents and sum(extents[-1]) == real_bytes else [*extents, (real_bytes, 0)]
+    numbers = [len(listed), *(number for extent in listed for number in extent)]
+    mapped = b"".join(b"%d\n" % number for number in numbers)
+    mapped += padding(len(mapped))
+    stored = sum(length for _, length in extents)
+    info = _info(path, node, len(mapped) + stored)
+    info.pax_headers = {
+        **info.pax_headers,
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.name": _text(path),
+        "GNU.sparse.realsize": str(real_bytes),
+    }
+    return _written(info) + mapped, padding(stored)
+
+
+def _written(info: tarfile.TarInfo) -> bytes:
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _info(path: bytes, node: Node, size_bytes: int) -> tarfile.TarInfo:
     info = tarfile.TarInfo(_text(path))
     info.type = _TYPES[node.type]
     info.mode = unix_mode(node.mode)
@@ -66,7 +106,7 @@ def header(path: bytes, node: Node, size_bytes: int) -> bytes:
     info.mtime = modified // 1_000_000_000
     if modified % 1_000_000_000 or info.mtime < 0:
         info.pax_headers["mtime"] = _decimal(modified)
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    return info
 
 
 def _text(name: bytes) -> str:
@@ -94,7 +134,9 @@ def _more(node: Node) -> dict[str, str]:
         if acl is not None:
             headers[f"SCHILY.acl.{_text(name).rpartition('_')[2]}"] = acl
         else:
-            headers[f"SCHILY.xattr.{_text(name)}"] = _text(value)
+            # A record's keyword ends at its first `=`: GNU tar writes these two so, and reads them back.
+            keyword = _text(name).replace("%", "%25").replace("=", "%3D")
+            headers[f"SCHILY.xattr.{keyword}"] = _text(value)
     return headers
 
 
