@@ -21,13 +21,14 @@ from engine.catalog.database import (
     to_text,
 )
 from engine.errors import UnknownNameError, UsageError
-from engine.model.backup import Backup, BackupStatus, Copy, Proof, Scope
+from engine.model.backup import SAFETY_TAG, Backup, BackupStatus, Copy, Proof, Scope
 from engine.model.names import is_id_prefix
 
 _STATUSES = {each.value: each for each in BackupStatus}
 _SCOPES = {each.value: each for each in Scope}
 _PROOFS = {each.value: each for each in Proof}
 _LADDER = list(Proof)
+_NOT_TAGGED = "NOT EXISTS (SELECT 1 FROM tags WHERE tags.backup_id = b.backup_id AND tags.tag = :tag)"
 _TABLES = {"b": "backups AS b", "c": "copies AS c", "t": "tags AS t"}
 
 
@@ -121,13 +122,15 @@ class Backups:
         return await self.get(rows[0][0] if rows else text)
 
     async def latest(self, source: str) -> Backup:
-        """The newest backup of a source that can be relied on at all: completed or incomplete, of all that the source has.
+        """The newest backup of a source that can be relied on at all: completed or incomplete, of all that the source has, and no safety backup
+        of what a restore replaced.
 
         Raises: UnknownNameError.
         """
-        conditions = ["b.source = :source", "b.status <> 'failed'"]
-        found = await self._select([*conditions, "b.scope = 'all'"], {"source": source, "limit": 1})
-        if not found and (partial := await self._select(conditions, {"source": source, "limit": 1})):
+        conditions = ["b.source = :source", "b.status <> 'failed'", _NOT_TAGGED]
+        values: dict[str, Value] = {"source": source, "limit": 1, "tag": SAFETY_TAG}
+        found = await self._select([*conditions, "b.scope = 'all'"], values)
+        if not found and (partial := await self._select(conditions, values)):
             raise UnknownNameError(
                 f"there is no backup of all of {source}",
                 hint=f"the newest is of its {partial[0].scope.value} alone: name it as {partial[0].backup_id}",

@@ -8,10 +8,11 @@ from typing import Final
 from engine.catalog.backups import BackupFilter
 from engine.cli import asking, definitions, diagnostics, text, when
 from engine.cli.command import Call, Command, Parser
-from engine.cli.options import add_key, add_limits, add_yes, limits
+from engine.cli.options import add_key, add_limits, add_yes, limits, seconds
 from engine.cli.output import Output, shape
 from engine.errors import UnknownNameError, UsageError
-from engine.model.backup import BackupStatus, Scope
+from engine.model.backup import SAFETY_TAG, BackupStatus, Scope
+from engine.model.definitions import LOCAL_HOST
 from engine.model.requests import RestoreRequest
 from engine.model.results import RestoreResult
 
@@ -36,7 +37,16 @@ def _declare(parser: Parser) -> None:
     where.add_argument(
         "--in-place",
         action="store_true",
-        help="databases: checked first, then swapped with what is live, which is kept until it is discarded",
+        help="databases: checked first, then swapped with what is live, which is kept until it is discarded; "
+        "files: to their own paths on their own host, a safety backup first",
+    )
+    parser.add_argument(
+        "--host", default="", metavar="HOST", help="with --to: a directory of that host, this machine else"
+    )
+    parser.add_argument(
+        "--no-safety-backup",
+        action="store_true",
+        help="files in place: keep nothing of what is replaced",
     )
     parser.add_argument(
         "--on", default="", metavar="SOURCE", help="with --into or --in-place: that source's server"
@@ -75,16 +85,32 @@ def _declare(parser: Parser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
     parser.add_argument("--verify", action="store_true", help="read back what was written, and compare")
     parser.add_argument("--storage", default="", metavar="STORAGE", help="from this storage")
+    _declare_hooks(parser)
     add_yes(parser)
     add_key(parser)
     add_limits(parser)
+
+
+def _declare_hooks(parser: Parser) -> None:
+    group = parser.add_argument_group("hooks", "run by the shell of the host that the restore goes to")
+    group.add_argument(
+        "--before-hook", default="", metavar="COMMAND", help="first; where it fails, nothing is changed"
+    )
+    group.add_argument(
+        "--after-hook",
+        default="",
+        metavar="COMMAND",
+        help="at the end, however it ended: HOLDFAST_OUTCOME is completed, incomplete or failed",
+    )
+    group.add_argument("--hook-timeout", type=seconds, default=300.0, metavar="SECONDS", help="for each; 300")
 
 
 async def _restore(call: Call) -> int:
     arguments = call.arguments
     backup = await _chosen(call, arguments)
     _require_fitting(arguments)
-    target = definitions.absolute(arguments.to) if arguments.to else ""
+    is_here = arguments.host in ("", LOCAL_HOST)
+    target = definitions.absolute(arguments.to) if arguments.to and is_here else arguments.to
     if arguments.in_place and not arguments.dry_run:
         await asking.require_yes(call, f"put backup {backup} in place of what is live?")
     if arguments.delete and not arguments.dry_run:
@@ -105,6 +131,11 @@ async def _restore(call: Call) -> int:
         is_dry_run=arguments.dry_run,
         is_verified=arguments.verify,
         is_with_roles=arguments.roles,
+        host=arguments.host,
+        is_safety_left_out=arguments.no_safety_backup,
+        before_hook=arguments.before_hook,
+        after_hook=arguments.after_hook,
+        hook_timeout_s=arguments.hook_timeout,
         limits=limits(arguments),
     )
     result = await call.engine.restore(request, idempotency_key=arguments.idempotency_key)
@@ -139,8 +170,13 @@ def _require_fitting(arguments: argparse.Namespace) -> None:
         raise UsageError(
             f"{for_databases[0]} goes with --into or --in-place", hint="with --to, choose by --include"
         )
-    if not arguments.to and for_files:
-        raise UsageError(f"{for_files[0]} goes with --to")
+    if arguments.into and for_files:
+        raise UsageError(f"{for_files[0]} goes with --to, and with files in place")
+    if arguments.host and not arguments.to:
+        raise UsageError(
+            "--host goes with --to",
+            hint="files in place go to their own host; a database's server is named by --on",
+        )
 
 
 async def _chosen(call: Call, arguments: argparse.Namespace) -> str:
@@ -159,7 +195,7 @@ async def _chosen(call: Call, arguments: argparse.Namespace) -> str:
         BackupFilter(source=arguments.source, until=at, scope=Scope.ALL), limit=_LOOKED_AT
     )
     for each in found:
-        if each.status is not BackupStatus.FAILED:
+        if each.status is not BackupStatus.FAILED and SAFETY_TAG not in each.tags:
             return each.backup_id
     raise UnknownNameError(
         f"there is no backup of {arguments.source} from before {text.instant(at)}",
@@ -184,6 +220,20 @@ def tell(output: Output, result: RestoreResult) -> None:
         output.line(f"  {result.deleted_files} files {'would be' if result.is_dry_run else 'were'} deleted")
     if result.warnings:
         output.line(f"  {text.counted(len(result.warnings), 'warning')}")
+    if result.safety_backup_id:
+        output.line(f"  what was there is kept as backup {result.safety_backup_id}")
+        output.line(
+            f"  holdfast rollback {result.job_id} brings it back; holdfast discard {result.job_id} lets it go"
+        )
+    _tell_hooks(output, result)
+
+
+def _tell_hooks(output: Output, result: RestoreResult) -> None:
+    for hook in result.hooks:
+        how = f"status {hook.status}" if hook.status is not None else "did not end"
+        output.line(f"  hook {hook.when}: {how} in {text.span(hook.duration_s)}")
+        for line in hook.output.splitlines() if hook.status != 0 else ():
+            output.line(f"    {text.printable(line)}")
 
 
 def _tell_databases(output: Output, result: RestoreResult) -> None:
@@ -203,6 +253,7 @@ def _tell_databases(output: Output, result: RestoreResult) -> None:
         output.line(
             f"  holdfast rollback {result.job_id} swaps it back; holdfast discard {result.job_id} removes it"
         )
+    _tell_hooks(output, result)
 
 
 RESTORE = Command(_declare, _restore, is_job=True)

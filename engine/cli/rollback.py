@@ -29,8 +29,16 @@ async def _run(call: Call, *, is_discarding: bool) -> int:
     await asking.require_yes(call, f"{what} restore {job}?")
     request = RollbackRequest(job, is_discarding, limits(call.arguments))
     result = await call.engine.rollback(request)
-    did = "removed what was put aside of" if is_discarding else "brought back"
-    call.output.line(f"{did} {', '.join(text.printable(each) for each in result.databases)}")
+    if result.databases:
+        did = "removed what was put aside of" if is_discarding else "brought back"
+        call.output.line(f"{did} {', '.join(text.printable(each) for each in result.databases)}")
+    elif is_discarding:
+        call.output.line(f"removed safety backup {result.safety_backup_id}")
+    else:
+        kept = (
+            f"; what was there is kept as backup {result.safety_backup_id}" if result.safety_backup_id else ""
+        )
+        call.output.line(f"brought back {text.counted(result.restored_files, 'file')}{kept}")
     for warning in result.warnings:
         call.output.line(f"  {text.printable(warning)}")
     call.output.result(shape(result))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from engine.catalog.backups import BackupFilter
 from engine.errors import HoldfastError, UsageError
@@ -42,9 +43,14 @@ class _Work:
     """The backup to decide against."""
 
 
-async def run(context: JobContext, request: BackupRequest) -> BackupResult:
-    """Backs up. Raises where nothing at all could be kept; what failed in part is told in the result."""
-    work = [await _find(context, name, request) for name in request.sources]
+async def run(
+    context: JobContext, request: BackupRequest, defined: Mapping[str, Source] = MappingProxyType({})
+) -> BackupResult:
+    """Backs up. Raises where nothing at all could be kept; what failed in part is told in the result.
+
+    A source of `defined` is read as it is there, and not as the catalog has it.
+    """
+    work = [await _find(context, name, request, defined.get(name)) for name in request.sources]
     storages = await chosen_storages(context, request.storages)
     results = []
     errors = []
@@ -91,12 +97,12 @@ async def chosen_storages(context: JobContext, names: Sequence[str]) -> list[def
     return found
 
 
-async def _find(context: JobContext, name: str, request: BackupRequest) -> _Work:
+async def _find(context: JobContext, name: str, request: BackupRequest, defined: Source | None) -> _Work:
     backup_id = new_id(os.urandom)
     if request.stdin_filename:
         source = Source(name, "stdin", LOCAL_HOST, {"filename": request.stdin_filename})
     else:
-        source = await context.catalog.sources.get(name)
+        source = defined or await context.catalog.sources.get(name)
     _require_scope(source, request.scope)
     host = (
         Host(LOCAL_HOST, "local")

@@ -11,12 +11,12 @@ import contextlib
 import datetime
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from engine.errors import HoldfastError, RefusedError, RestoreError, UsageError
 from engine.events import Noted, StepBegan, Warned
-from engine.jobs import restore_roles
+from engine.jobs import hooks, restore_roles
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup, open_backup, open_database_source
 from engine.model.backup import Scope
@@ -24,7 +24,7 @@ from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts, compare
 from engine.model.requests import RestoreRequest
 from engine.model.results import RestoredDatabase, RestoreResult
-from engine.sources.base import Database, Selection
+from engine.sources.base import Database, DatabaseSource, Selection
 
 NAME_LIMIT_BYTES = 63
 """PostgreSQL's; MariaDB's is 64 characters."""
@@ -91,30 +91,42 @@ def _limited(name: str, ending: str) -> str:
 async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
     """Restores, or says what it would do. Raises: UsageError, RefusedError, RestoreError, SourceError, HostError, RepositoryError."""
     began = context.clock.monotonic()
+    _require_no_files(request)
     backup = await context.catalog.backups.find(request.backup)
     async with open_backup(context, backup, request.storage, request.limits) as opened:
         _require_part(request, opened)
         target = await _target(context, request, opened.source)
-        async with open_database_source(context, target) as source, source.database() as database:
+        async with open_database_source(context, target) as source, AsyncExitStack() as stack:
+            _require_loading(target, source)
+            database = await stack.enter_async_context(source.database())
             await _guard(request, opened, database)
             chosen = opened.chosen(request.databases)
             planned = plan(request, chosen, await database.names(), context.clock.now(), secrets.token_hex(4))
             await _require_room(database, planned)
             _tell(context, planned)
             restored: list[RestoredDatabase] = []
-            async with restore_roles.made(context, request, opened, database):
-                if not request.is_dry_run:
+            log = hooks.HookLog()
+            if request.is_dry_run:
+                async with restore_roles.made(context, request, opened, database):
+                    pass
+            else:
+                async with (
+                    hooks.around(context, request, target.host) as log,
+                    restore_roles.made(context, request, opened, database),
+                ):
                     restored = await _restore(context, request, opened, database, planned)
     databases = restored or [RestoredDatabase(each.facts.name, each.final, each.aside, each.facts.size_bytes) for each in planned]  # fmt: skip
     return RestoreResult(
         job_id=context.job_id,
-        status="completed",
+        status="completed" if log.is_well else "incomplete",
         restored_files=len(restored),
         restored_bytes=sum(each.size_bytes for each in databases),
         duration_s=context.clock.monotonic() - began,
         target=f"{target.name}: {', '.join(each.into for each in databases)}",
         is_dry_run=request.is_dry_run,
         databases=tuple(databases),
+        hooks=tuple(log.results),
+        backup_id=backup.backup_id,
     )
 
 
@@ -135,6 +147,14 @@ def _require_part(request: RestoreRequest, opened: DatabaseBackup) -> None:
         )
 
 
+def _require_no_files(request: RestoreRequest) -> None:
+    if request.include or request.exclude or request.is_deleting or request.is_verified:
+        raise UsageError(
+            "--include, --exclude, --delete and --verify are for files",
+            hint="choose by --database and --table",
+        )
+
+
 async def _target(context: JobContext, request: RestoreRequest, origin: Source) -> Source:
     if request.tables and request.is_in_place:
         raise UsageError(
@@ -147,6 +167,15 @@ async def _target(context: JobContext, request: RestoreRequest, origin: Source) 
     if target.kind != origin.kind:
         raise UsageError(f"{target.name} is of kind {target.kind}, and the backup of kind {origin.kind}")
     return target
+
+
+def _require_loading(target: Source, source: DatabaseSource) -> None:
+    """Before anything else is looked at: what cannot be done at all needs no other reason."""
+    if not source.traits.can_load:
+        raise RefusedError(
+            f"nothing can be loaded into the running server of {target.name}: {target.kind} takes a backup only when it starts, and only whole",
+            hint=source.traits.load_hint,
+        )
 
 
 async def _guard(request: RestoreRequest, opened: DatabaseBackup, database: Database) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from engine.errors import UsageError
 from engine.events import StepBegan
-from engine.jobs import values
+from engine.jobs import restore_in_place, values
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import open_database_source
 from engine.jobs.restore_database import aside_name
+from engine.model.definitions import Source
 from engine.model.requests import RestoreRequest, RollbackRequest
 from engine.model.results import RestoredDatabase, RestoreResult, RollbackResult
 from engine.sources.base import Database
@@ -18,17 +19,20 @@ from engine.sources.base import Database
 async def run(context: JobContext, request: RollbackRequest) -> RollbackResult:
     """Does it for every database of the restore. Raises: UsageError where there is nothing aside; SourceError, HostError."""
     job = await context.catalog.jobs.get(request.restore_job)
-    if job.verb != "restore" or not job.result:
+    asked = values.from_object(RestoreRequest, job.request) if job.verb == "restore" else None
+    if asked is not None and asked.is_in_place and job.status.is_final:
+        source = await _source(context, asked)
+        if source.kind == "files":
+            return await restore_in_place.roll_back(context, request, job, asked, source)
+    if asked is None or not job.result:
         raise UsageError(
             f"job {job.job_id} is no restore that was finished", hint="`holdfast jobs` lists all jobs"
         )
     restored = values.from_object(RestoreResult, job.result)
-    asked = values.from_object(RestoreRequest, job.request)
     aside = [each for each in restored.databases if each.aside]
     if not aside:
         raise UsageError(f"job {job.job_id} put nothing aside, so there is nothing to bring back")
-    backup = await context.catalog.backups.find(asked.backup)
-    source = await context.catalog.sources.get(asked.target_source or backup.source)
+    source = await _source(context, asked)
     async with open_database_source(context, source) as opened, opened.database() as database:
         _require_there(await database.names(), aside)
         warnings: list[str] = []
@@ -42,6 +46,11 @@ async def run(context: JobContext, request: RollbackRequest) -> RollbackResult:
     return RollbackResult(
         context.job_id, "completed", job.job_id, tuple(each.into for each in aside), tuple(warnings)
     )
+
+
+async def _source(context: JobContext, asked: RestoreRequest) -> Source:
+    backup = await context.catalog.backups.find(asked.backup)
+    return await context.catalog.sources.get(asked.target_source or backup.source)
 
 
 async def _swap_back(context: JobContext, database: Database, restored: RestoredDatabase) -> list[str]:

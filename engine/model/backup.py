@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+SAFETY_TAG = "safety-backup"
+"""Of a backup that a restore took of what it was about to replace. Nobody means it by `latest`."""
+
 
 class BackupStatus(StrEnum):
     """How a backup ended."""

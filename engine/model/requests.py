@@ -45,10 +45,14 @@ class RestoreRequest:
     """A backup id, an unambiguous beginning of one, or latest:SOURCE."""
     to: str = ""
     """The target directory: absolute paths are laid out below it."""
+    host: str = ""
+    """The host that the target directory lies on; empty: this machine."""
     into: str = ""
     """A database beside the live one: its name. Several databases get it as the beginning of theirs."""
     is_in_place: bool = False
-    """Where it came from; what is live there is kept aside."""
+    """Where it came from; what is live there is kept aside, or in a safety backup."""
+    is_safety_left_out: bool = False
+    """Whether no safety backup is taken of what will be replaced."""
     target_source: str = ""
     """The source whose server takes the databases; empty: the one that they came from."""
     databases: tuple[str, ...] = ()
@@ -66,6 +70,11 @@ class RestoreRequest:
     is_verified: bool = False
     is_with_roles: bool = False
     """Whether roles of the backup that the server lacks are made first."""
+    before_hook: str = ""
+    """A line for the shell of the host that it goes to, run before anything is changed; no secret. Empty: none."""
+    after_hook: str = ""
+    """The same, run when it is over, however it ended."""
+    hook_timeout_s: float = 300.0
     limits: Limits = field(default_factory=Limits)
 
 

@@ -56,6 +56,22 @@ class RestoreResult:
     deleted_files: int = 0
     is_dry_run: bool = False
     databases: Sequence[RestoredDatabase] = ()
+    hooks: Sequence[HookResult] = ()
+    backup_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HookResult:
+    """A command that was run before or after a restore."""
+
+    when: str
+    """before, after."""
+    command: str
+    status: int | None
+    """Exit status; None where it never ended by itself."""
+    output: str
+    """The last lines of what it said, standard error among it."""
+    duration_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +97,9 @@ class RollbackResult:
     restore_job: str
     databases: Sequence[str]
     warnings: Sequence[str] = ()
+    restored_files: int = 0
+    safety_backup_id: str = ""
+    """What was there before the rollback, as a backup; of a discard: the one that was removed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import datetime
 
 from engine.catalog.backups import BackupFilter
 from engine.model import status as judging
-from engine.model.backup import Scope
+from engine.model.backup import SAFETY_TAG, Scope
 from engine.model.definitions import LOCAL_HOST, Source
 from engine.model.health import Health, HealthFacts, ProofAttempt, health
 from engine.model.results import HostReport
@@ -51,9 +51,10 @@ class StatusMethods(Methods):
         ]
 
     async def _source_facts(self, name: str) -> judging.SourceFacts:
-        # A backup of the schema alone keeps nobody's data, however new and well proved it is.
+        # A backup of the schema alone keeps nobody's data, and a safety backup what a restore replaced, however new and well proved they are.
         whole = BackupFilter(source=name, scope=Scope.ALL)
-        backups = await self._parts.catalog.backups.page(whole, limit=_LOOKED_AT)
+        page = await self._parts.catalog.backups.page(whole, limit=_LOOKED_AT)
+        backups = [each for each in page if SAFETY_TAG not in each.tags]
         attempts = [
             ProofAttempt(each.proof, each.proven_at, each.is_passed)
             for each in await self._parts.catalog.backups.source_proofs(name)

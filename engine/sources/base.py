@@ -29,6 +29,8 @@ class Traits:
     shape: Literal["items", "tree"]
     can_load: bool = False
     """Whether it can bring a backup back into the thing it came from."""
+    load_hint: str = ""
+    """Where it cannot: what a person does in its place."""
     is_database: bool = False
     """Whether it is a `DatabaseSource`."""
 

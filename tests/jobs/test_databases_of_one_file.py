@@ -107,10 +107,10 @@ async def test_a_drill_of_redis_starts_a_server_of_its_own(world: World, cache: 
 async def test_redis_is_never_restored_into_a_running_server(
     world: World, cache: Redis, how: dict[str, object]
 ) -> None:
-    """It cannot swap: the way by hand is named, and every key is where it was."""
+    """It cannot swap: the way by hand is named; every key is where it was."""
     cache.cli("SET", "newer", "1")
     request: RestoreRequest = RestoreRequest("latest:cache", **how)  # type: ignore[arg-type]
-    with pytest.raises(errors.SourceError, match="only when it starts") as caught:
+    with pytest.raises(errors.RefusedError, match="only when it starts") as caught:
         await world.engine.restore(request)
     assert "stop the server" in str(caught.value.hint)
     assert cache.cli("DBSIZE") == "301"

@@ -25,10 +25,11 @@ _SAMPLE = (
     "if left == -2 then past = past + 1 elseif redis.call('TYPE', key).ok == 'none' then typeless = typeless + 1 end end "
     "return keys .. ' ' .. typeless .. ' ' .. past"
 )
-_HINT = (
+BY_HAND = (
     "restore into a directory (--to DIR), stop the server, set `appendonly no`, put the file in its `dir` under its `dbfilename`, start it; "
     "or copy single keys from a scratch server by DUMP and RESTORE"
 )
+"""What a person does, for a running server takes no file."""
 
 
 class LiveServer:
@@ -125,7 +126,7 @@ class LiveServer:
     def _no_load(self, what: str) -> SourceError:
         return SourceError(
             f"{what}: {self._client.where} loads an RDB file only when it starts, and only as a whole",
-            hint=_HINT,
+            hint=BY_HAND,
         )
 
     async def _answer(self, *words: str) -> str:

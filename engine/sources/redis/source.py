@@ -19,7 +19,7 @@ from engine.sources.dump import manifest_item
 from engine.sources.redis import parsing, scratch
 from engine.sources.redis.client import Client, Info, read_address
 from engine.sources.redis.rdb import RdbCheck
-from engine.sources.redis.server import NAME, LiveServer
+from engine.sources.redis.server import BY_HAND, NAME, LiveServer
 
 PATH = f"databases/{NAME}.rdb"
 _SUCCESS = b"Transfer finished with success"
@@ -29,7 +29,7 @@ _SIZE = re.compile(rb"writing (\d+) bytes to|success after (\d+) bytes")
 class RedisSource:
     """See `base.DatabaseSource`."""
 
-    traits = Traits(kind="redis", shape="items", can_load=True, is_database=True)
+    traits = Traits(kind="redis", shape="items", is_database=True, load_hint=BY_HAND)
     scopes: AbstractSet[Scope] = frozenset({Scope.CONFIGURATION})
 
     def __init__(self, definition: Source, host: OpenHost, secrets: Secrets) -> None:

@@ -1,0 +1,204 @@
+"""Files that come back to their own paths, here and over SSH, and to a directory of another host: what could go wrong costs nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from engine import errors, events
+from engine.model.backup import SAFETY_TAG
+from engine.model.requests import RestoreRequest, RollbackRequest
+from tests.jobs.world import World
+from tests.servers.nasty_tree import make_nasty_tree
+from tests.servers.sshd import Sshd
+from tests.servers.tree_compare import describe, differences, swollen
+
+pytestmark = pytest.mark.slow
+
+HOSTS = ["localhost", "server"]
+
+
+@pytest.fixture(params=HOSTS)
+async def site(world: World, sshd: Sshd, request: pytest.FixtureRequest) -> Path:
+    """A tree, the source `site` of it on this machine or behind SSH, backed up, and changed since."""
+    root = world.directory / "site"
+    (root / "pages").mkdir(parents=True)
+    for number in range(50):
+        (root / "pages" / f"{number}.html").write_text(f"page {number}\n", encoding="ascii")
+    (root / "index").symlink_to("pages/0.html")
+    await world.add_storages("first")
+    if request.param == "server":
+        await world.add_host(sshd)
+    await world.add_files("site", root, host=request.param)
+    await world.one_backup("site")
+    (root / "pages" / "1.html").write_text("spoiled\n", encoding="ascii")
+    (root / "pages" / "2.html").unlink()
+    (root / "pages" / "new.html").write_text("made since\n", encoding="ascii")
+    return root
+
+
+async def test_files_come_back_in_place_and_the_rollback_brings_back_what_was_there(
+    world: World, site: Path
+) -> None:
+    """The wrong day was chosen: one command, and every byte and time is as it was; what came since is never touched."""
+    before = describe(site)
+    done = await world.engine.restore(RestoreRequest("latest:site", is_in_place=True))
+    assert done.status == "completed"
+    assert (site / "pages/1.html").read_text(encoding="ascii") == "page 1\n"
+    assert (site / "pages/2.html").exists()
+    assert (site / "pages/new.html").exists()
+    kept = await world.engine.show_backup(done.safety_backup_id)
+    assert SAFETY_TAG in kept.tags
+    assert (await world.engine.show_backup("latest:site")).backup_id == done.backup_id
+    back = await world.engine.rollback(RollbackRequest(done.job_id))
+    assert back.status == "completed"
+    assert describe(site) == before
+    await world.engine.rollback(RollbackRequest(done.job_id, is_discarding=True))
+    with pytest.raises(errors.UnknownNameError):
+        await world.engine.show_backup(kept.backup_id)
+
+
+async def test_a_restore_in_place_that_fails_half_way_is_rolled_back_by_itself(
+    world: World, site: Path
+) -> None:
+    """A damaged repository must not leave half of yesterday among today's files. The hook learns of it, and the application is started."""
+    told = world.directory / "told"
+    _damage(world)
+    before = describe(site)
+    with pytest.raises(errors.HoldfastError):
+        await world.engine.restore(
+            RestoreRequest(
+                "latest:site",
+                is_in_place=True,
+                before_hook=f"echo before >{told}",
+                after_hook=f"echo $HOLDFAST_OUTCOME >>{told}",
+            )
+        )
+    assert describe(site) == before
+    assert told.read_text(encoding="ascii") == "before\nfailed\n"
+
+
+def _damage(world: World) -> None:
+    """The pack of the pages, two of which are only in the repository now."""
+    packs = [path for path in (world.place("first") / "data").rglob("*") if path.is_file()]
+    path = min(packs, key=lambda path: path.stat().st_mtime_ns)
+    content = bytearray(path.read_bytes())
+    content[::20] = bytes(len(content[::20]))
+    path.chmod(0o600)
+    path.write_bytes(content)
+
+
+async def test_a_nasty_tree_comes_back_below_a_directory_of_a_host(
+    world: World, sshd: Sshd, tmp_path: Path
+) -> None:
+    """Odd names, times, links, holes, attributes and ACLs cross the wire as they were; a link that lies in the way is replaced, not followed."""
+    tree, outside, target = tmp_path / "tree", tmp_path / "outside", tmp_path / "there"
+    make_nasty_tree(tree)
+    outside.mkdir()
+    (target / str(tmp_path).lstrip("/")).mkdir(parents=True)
+    (target / str(tree).lstrip("/")).symlink_to(outside)
+    await world.add_storages("first")
+    await world.add_host(sshd)
+    await world.add_files("tree", tree)
+    await world.one_backup("tree")
+    done = await world.engine.restore(RestoreRequest("latest:tree", str(target), host="server"))
+    assert (done.status, done.warnings) == ("completed", ())
+    back = target / str(tree).lstrip("/")
+    assert differences(tree, back) == []
+    assert swollen(tree, back) == []
+    assert list(outside.iterdir()) == []
+
+
+async def test_a_connection_that_is_cut_in_mid_restore_fails_it_and_says_what_is_there(
+    world: World, sshd: Sshd, tmp_path: Path
+) -> None:
+    """A restore that stopped must not be taken for one that ended; the first half is worth something all the same."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(12):
+        (tree / f"{number:02}").write_bytes(random.Random(number).randbytes(4 << 20))
+    await world.add_storages("first")
+    await world.add_host(sshd)
+    await world.add_files("tree", tree)
+    await world.one_backup("tree")
+
+    async def cut() -> None:
+        while not any(isinstance(each, events.Progress) and each.step == "restore" for each in world.heard):
+            world.more.clear()
+            await world.more.wait()
+        sshd.drop_connections()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(cut())
+        with pytest.raises(errors.RestoreError, match=r"\d+ files were written to .* may be cut off"):
+            await world.engine.restore(
+                RestoreRequest("latest:tree", str(tmp_path / "there"), host="server", after_hook="exit 3")
+            )
+    assert any("status 3" in each.message for each in world.heard if isinstance(each, events.Noted))
+
+
+async def test_what_cannot_be_done_on_a_host_is_refused_by_name_and_a_hook_that_fails_changes_nothing(
+    world: World, sshd: Sshd, tree: Path
+) -> None:
+    """Nothing begins that would end half-way."""
+    await world.add_host(sshd)
+    there = world.directory / "there"
+
+    def request(**how: object) -> RestoreRequest:
+        return RestoreRequest("latest:tree", str(there), host="server", **how)  # type: ignore[arg-type]
+
+    for how, words in (
+        ({"is_deleting": True}, "--delete cannot be kept"),
+        ({"overwrite": "if-changed"}, "if-changed cannot be kept"),
+    ):
+        with pytest.raises(errors.UsageError, match=words):
+            await world.engine.restore(request(**how))
+    with pytest.raises(errors.RestoreError, match="ended with status 7: no such unit; nothing was changed"):
+        await world.engine.restore(request(before_hook="echo no such unit >&2; exit 7"))
+    with pytest.raises(errors.RestoreError, match="longer than 0"):
+        await world.engine.restore(request(before_hook="sleep 60", hook_timeout_s=0.2))
+    preview = await world.engine.restore(request(is_dry_run=True, include=(f"{tree}/file",)))
+    assert (preview.restored_files, preview.restored_bytes) == (1, 7)
+    assert not there.exists()
+    await world.engine.restore(request(include=(f"{tree}/file",), is_verified=True))
+    assert [each.name for each in there.rglob("*") if each.is_file()] == ["file"]
+    (back,) = [each for each in there.rglob("*") if each.is_file()]
+    back.write_bytes(b"mine")
+    await world.engine.restore(request(overwrite="never"))
+    assert back.read_bytes() == b"mine"
+
+
+@pytest.fixture
+async def tree(world: World) -> Path:
+    """A small tree, source `tree` of this machine, backed up."""
+    root = world.directory / "tree"
+    (root / "empty").mkdir(parents=True)
+    (root / "file").write_bytes(b"content")
+    await world.add_storages("first")
+    await world.add_files("tree", root)
+    await world.one_backup("tree")
+    return root
+
+
+async def test_a_root_that_became_a_link_or_another_machine_is_never_written_in_place(
+    world: World, sshd: Sshd, tree: Path
+) -> None:
+    """What lies behind the link may be anybody's."""
+    moved = tree.rename(tree.with_name("moved"))
+    parent = tree.parent
+    inner = parent / "inner"
+    (inner / "deep").mkdir(parents=True)
+    await world.add_files("inner", inner / "deep")
+    await world.one_backup("inner")
+    inner.rename(parent / "elsewhere")
+    inner.symlink_to(moved)
+    with pytest.raises(errors.RefusedError, match="is a link now"):
+        await world.engine.restore(RestoreRequest("latest:inner", is_in_place=True))
+    done = await world.engine.restore(RestoreRequest("latest:tree", is_in_place=True))
+    assert done.safety_backup_id == ""
+    assert (tree / "file").read_bytes() == b"content"
+    await world.engine.rollback(RollbackRequest(done.job_id))
+    assert not tree.exists()
