@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.catalog.backups import Backups
 from engine.catalog.database import Database
-from engine.catalog.definitions import Hosts, Sources, Storages
+from engine.catalog.definitions import Hosts, Plans, Sources, Storages
 from engine.catalog.jobs import Jobs
 from engine.catalog.opening import Schema
 from engine.catalog.settings import AuditRows, HostKeys, PackProofs, SealedSecrets, Settings
@@ -27,6 +27,7 @@ class Catalog:
         self.hosts = Hosts(database)
         self.sources = Sources(database)
         self.storages = Storages(database)
+        self.plans = Plans(database)
         self.backups = Backups(database)
         self.jobs = Jobs(database)
         self.workers = Workers(database)

@@ -1,4 +1,4 @@
-"""Hosts, sources and storages: what a person defined."""
+"""Hosts, sources, storages and recovery plans: what a person defined."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Generic, TypeVar
 
+import msgspec
+
 from engine.catalog.database import Database, Row, Transaction, Value, to_json, to_object
-from engine.errors import UnknownNameError, UsageError
+from engine.errors import CatalogDamagedError, UnknownNameError, UsageError
 from engine.model.definitions import LOCAL_HOST, Host, Source, Storage
 from engine.model.names import check_name, nearest
+from engine.model.plans import Plan, PlanStep
 
-_T = TypeVar("_T", bound=Host | Source | Storage)
+_T = TypeVar("_T", bound=Host | Source | Storage | Plan)
 
 
 class _Definitions(Generic[_T]):
-    """What the three have in common: rows that are added, listed, replaced and removed by name."""
+    """What they have in common: rows that are added, listed, replaced and removed by name."""
+
+    _change = "edit"
+    """The verb that is named where a name is taken."""
 
     def __init__(
         self,
@@ -45,7 +51,7 @@ class _Definitions(Generic[_T]):
         if await transaction.fetch_one(f"get_{self._noun}", name=definition.name) is not None:
             raise UsageError(
                 f"there is a {self._noun} named {definition.name} already",
-                hint=f"`holdfast {self._noun} edit {definition.name}` changes it",
+                hint=f"`holdfast {self._noun} {self._change} {definition.name}`",
             )
         await transaction.execute(f"add_{self._noun}", **self._to_row(definition))
 
@@ -175,6 +181,41 @@ class Storages(_Definitions[Storage]):
     async def _settle_default(self, transaction: Transaction, storage: Storage) -> None:
         if storage.is_default:
             await transaction.execute("clear_other_defaults", name=storage.name)
+
+
+class Plans(_Definitions[Plan]):
+    """The recovery plans. What they name is looked up when they are run."""
+
+    _change = "remove"
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, "plan", _plan_row, _to_plan)
+
+    async def add(self, plan: Plan) -> None:
+        """Adds a plan. Raises: UsageError where the name is taken or no name."""
+        async with self._database.transaction() as transaction:
+            await self._add(transaction, plan)
+
+    async def remove(self, name: str) -> None:
+        """Forgets a plan. Raises: UnknownNameError."""
+        async with self._database.transaction() as transaction:
+            await self._remove(transaction, name)
+
+
+def _plan_row(plan: Plan) -> Mapping[str, Value]:
+    steps = msgspec.json.encode(plan.steps).decode()
+    return {"name": plan.name, "steps": steps, "budget_s": plan.budget_s, "note": plan.note}
+
+
+def _to_plan(row: Row) -> Plan:
+    """Raises: CatalogDamagedError."""
+    name, steps, budget_s, note = row
+    try:
+        return Plan(name, msgspec.json.decode(steps, type=tuple[PlanStep, ...]), budget_s, note)
+    except msgspec.MsgspecError as error:
+        raise CatalogDamagedError(
+            f"the catalog holds a plan {name} that cannot be understood: {error}"
+        ) from error
 
 
 def _host_row(host: Host) -> Mapping[str, Value]:

@@ -54,6 +54,18 @@ DELETE FROM storages WHERE name = :name;
 -- name: clear_other_defaults
 UPDATE storages SET is_default = 0 WHERE name <> :name AND is_default;
 
+-- name: list_plans
+SELECT name, steps, budget_s, note FROM plans ORDER BY name;
+
+-- name: get_plan
+SELECT name, steps, budget_s, note FROM plans WHERE name = :name;
+
+-- name: add_plan
+INSERT INTO plans (name, steps, budget_s, note) VALUES (:name, :steps, :budget_s, :note);
+
+-- name: remove_plan
+DELETE FROM plans WHERE name = :name;
+
 -- name: add_backup
 INSERT INTO backups (backup_id, source, host, kind, status, created_at, completed_at, size_bytes, added_bytes, files_new,
     files_changed, files_unmodified, warnings, tags, proof, proven_at, is_protected, expires_at, hold_reason, job_id, scope, proven_by)

@@ -26,6 +26,14 @@ CREATE TABLE storages (
     is_default INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- Recovery plans.
+CREATE TABLE plans (
+    name TEXT PRIMARY KEY,
+    steps TEXT NOT NULL,
+    budget_s REAL,
+    note TEXT NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE backups (
     backup_id TEXT NOT NULL UNIQUE,
     source TEXT NOT NULL,

@@ -21,7 +21,8 @@ _LOOKED_AT: Final = 100
 """Backups among which the newest one that did not fail is looked for."""
 
 
-def _declare(parser: Parser) -> None:
+def declare(parser: Parser) -> None:
+    """The options of a restore; a plan's step has them too."""
     parser.add_argument(
         "backup", nargs="?", metavar="BACKUP", help="an id, the beginning of one, or latest:SOURCE"
     )
@@ -108,14 +109,23 @@ def _declare_hooks(parser: Parser) -> None:
 async def _restore(call: Call) -> int:
     arguments = call.arguments
     backup = await _chosen(call, arguments)
-    _require_fitting(arguments)
-    is_here = arguments.host in ("", LOCAL_HOST)
-    target = definitions.absolute(arguments.to) if arguments.to and is_here else arguments.to
+    require_fitting(arguments)
+    request = request_of(arguments, backup)
     if arguments.in_place and not arguments.dry_run:
         await asking.require_yes(call, f"put backup {backup} in place of what is live?")
     if arguments.delete and not arguments.dry_run:
-        await asking.require_yes(call, f"delete what backup {backup} does not hold from {target}?")
-    request = RestoreRequest(
+        await asking.require_yes(call, f"delete what backup {backup} does not hold from {request.to}?")
+    result = await call.engine.restore(request, idempotency_key=arguments.idempotency_key)
+    tell(call.output, result)
+    call.output.result(shape(result))
+    return diagnostics.exit_of(result.status)
+
+
+def request_of(arguments: argparse.Namespace, backup: str) -> RestoreRequest:
+    """The restore that the options ask for."""
+    is_here = arguments.host in ("", LOCAL_HOST)
+    target = definitions.absolute(arguments.to) if arguments.to and is_here else arguments.to
+    return RestoreRequest(
         backup=backup,
         to=target,
         into=arguments.into,
@@ -138,13 +148,9 @@ async def _restore(call: Call) -> int:
         hook_timeout_s=arguments.hook_timeout,
         limits=limits(arguments),
     )
-    result = await call.engine.restore(request, idempotency_key=arguments.idempotency_key)
-    tell(call.output, result)
-    call.output.result(shape(result))
-    return diagnostics.exit_of(result.status)
 
 
-def _require_fitting(arguments: argparse.Namespace) -> None:
+def require_fitting(arguments: argparse.Namespace) -> None:
     """Raises: UsageError for options that mean nothing together."""
     for_files = [
         flag
@@ -256,4 +262,4 @@ def _tell_databases(output: Output, result: RestoreResult) -> None:
     _tell_hooks(output, result)
 
 
-RESTORE = Command(_declare, _restore, is_job=True)
+RESTORE = Command(declare, _restore, is_job=True)

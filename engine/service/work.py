@@ -8,12 +8,13 @@ from importlib import import_module
 from typing import Any, TypeVar, cast
 
 from engine.audit import Outcome
-from engine.errors import HoldfastError, InterruptedJobError, RefusedError
+from engine.errors import HoldfastError, InterruptedJobError, RefusedError, UsageError
 from engine.jobs import values
 from engine.jobs.context import JobContext
 from engine.jobs.runner import Task
 from engine.model.definitions import Storage
 from engine.model.job import Job
+from engine.model.plans import Plan, PlanRequest, PlanResult
 from engine.model.requests import (
     BackupRequest,
     CopyRequest,
@@ -51,6 +52,7 @@ VERBS: Mapping[str, tuple[type[Any], type[Any]]] = {
     "copy": (CopyRequest, CopyResult),
     "rollback": (RollbackRequest, RollbackResult),
     "drill": (DrillRequest, DrillResult),
+    "plan": (PlanRequest, PlanResult),
 }
 """What a job's row names, so that a worker can take it up: request and result."""
 
@@ -76,6 +78,37 @@ class WorkMethods(Methods):
     async def drill(self, request: DrillRequest, *, idempotency_key: str = "") -> DrillResult:
         """Restores into a scratch target, checks, times, and throws it away. What does not come back well is a result, not an error."""
         return await self._run("drill", request, DrillResult, idempotency_key)
+
+    async def run_plan(self, request: PlanRequest, *, idempotency_key: str = "") -> PlanResult:
+        """Runs a recovery plan, or rehearses it: each step a job of its own. What a step could not do is a result, not an error."""
+        return await self._run("plan", request, PlanResult, idempotency_key)
+
+    async def add_plan(self, plan: Plan) -> Plan:
+        """Writes a plan down. Raises: UsageError where the name is taken or it has no step, UnknownNameError for a source or host."""
+        if not plan.steps:
+            raise UsageError(f"plan {plan.name} has no step", hint="--step 'SOURCE OPTIONS OF A RESTORE'")
+        for step in plan.steps:
+            await self._parts.catalog.sources.get(step.source)
+            if step.restore.host:
+                await self._parts.catalog.hosts.get(step.restore.host)
+            if step.restore.target_source:
+                await self._parts.catalog.sources.get(step.restore.target_source)
+        await self._parts.catalog.plans.add(plan)
+        await self._parts.write_down("plan add", plan.name)
+        return plan
+
+    async def plans(self) -> Sequence[Plan]:
+        """All recovery plans."""
+        return await self._parts.catalog.plans.all()
+
+    async def show_plan(self, name: str) -> Plan:
+        """One recovery plan. Raises: UnknownNameError."""
+        return await self._parts.catalog.plans.get(name)
+
+    async def remove_plan(self, name: str) -> None:
+        """Forgets a recovery plan. Raises: UnknownNameError."""
+        await self._parts.catalog.plans.remove(name)
+        await self._parts.write_down("plan remove", name)
 
     async def verify(self, request: VerifyRequest, *, idempotency_key: str = "") -> VerifyResult:
         """Proves what a storage holds. Damage found is a result, not an error."""
@@ -156,18 +189,30 @@ class WorkMethods(Methods):
             verb,
             request,
             result_type,
-            lambda job_id, emit: _work(verb)(self._parts.context(job_id, emit), request),
+            lambda job_id, emit: self._do(verb, self._parts.context(job_id, emit), request),
             slots=slots,
             idempotency_key=idempotency_key,
             timeout_s=limits.timeout_s if limits is not None else None,
         )
+
+    async def _do(self, verb: str, context: JobContext, request: object) -> Any:
+        """A verb's work. A plan's steps come back here, each as a job of its own."""
+        if not isinstance(request, PlanRequest):
+            return await _work(verb)(context, request)
+
+        async def perform(step: str, asked: object) -> object:
+            return await self._run(step, asked, VERBS[step][1], "")
+
+        from engine.jobs import plan  # brings the repository engine
+
+        return await plan.run(context, request, perform)
 
     async def _slots(self, request: object) -> Sequence[str]:
         """What the job takes a place at: its sources, their hosts, its storages. What nobody knows is left for the job to tell.
 
         A restore takes none: whoever needs files back waits for no backup.
         """
-        if isinstance(request, RestoreRequest | RollbackRequest | DrillRequest):
+        if isinstance(request, RestoreRequest | RollbackRequest | DrillRequest | PlanRequest):
             return ()
         names = getattr(request, "sources", ())
         hosts = {each.name: each.host for each in await self._parts.catalog.sources.all()}
@@ -204,7 +249,7 @@ def _work(verb: str) -> Work:
 
 
 def _target(request: Mapping[str, Any]) -> str:
-    for name in ("sources", "backups", "backup", "restore_job", "storage", "source", "from_storage"):
+    for name in ("sources", "backups", "backup", "restore_job", "storage", "source", "from_storage", "plan"):
         value = request.get(name)
         if value:
             return value if isinstance(value, str) else ", ".join(value)
@@ -216,6 +261,10 @@ def _detail(result: object) -> str:
     if isinstance(result, VerifyResult):
         damage = f"; {len(result.damaged)} damaged still" if result.damaged else ""
         return f"{len(result.repaired)} repaired{damage}" if result.repaired else ""
+    if isinstance(result, PlanResult):
+        from engine.jobs.plan import claim_of
+
+        return result.status + claim_of(result)
     if not isinstance(result, DrillResult):
         return ""
     from engine.jobs.drill_keeping import claims_of

@@ -61,7 +61,15 @@ def test_every_query_is_valid_and_used() -> None:
         for verb in ("get", "add", "replace", "remove")
         for noun in ("host", "source", "storage")
     }
-    made |= {"list_hosts", "list_sources", "list_storages"}
+    made |= {
+        "list_hosts",
+        "list_sources",
+        "list_storages",
+        "list_plans",
+        "get_plan",
+        "add_plan",
+        "remove_plan",
+    }
     for name, sql in opening.load_queries().items():
         parameters = dict.fromkeys(
             (
