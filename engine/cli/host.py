@@ -18,7 +18,7 @@ from engine.cli.command import (
 )
 from engine.cli.options import count
 from engine.cli.output import Column, shape
-from engine.errors import HostKeyUnknownError
+from engine.errors import HostKeyUnknownError, UsageError
 from engine.model.definitions import Host, OptionValue
 from engine.model.names import check_name
 
@@ -30,6 +30,7 @@ _OPTIONS: Final = (
     "as_user",
     "nice",
     "environment",
+    "stage",
     "max_channels",
     "compress",
     "passphrase",
@@ -54,9 +55,9 @@ def _declare_options(parser: Parser) -> None:
     )
     parser.add_argument(
         "--environment",
-        metavar="NAME=VALUE",
+        metavar="NAME",
         action="append",
-        help="set for all commands (may be repeated); no secrets",
+        help="what the host is for: staging, where masked columns stay masked; or NAME=VALUE, set for all commands (may be repeated), no secrets",
     )
     parser.add_argument("--max-channels", metavar="N", type=count, help="commands at once")
     parser.add_argument(
@@ -79,12 +80,26 @@ def _declare_add(parser: Parser) -> None:
 async def _add(call: Call) -> int:
     arguments = call.arguments
     check_name("host", arguments.name)
-    host = Host(arguments.name, "ssh", arguments.address, definitions.given(arguments, _OPTIONS))
+    host = Host(arguments.name, "ssh", arguments.address, _staged(definitions.given(arguments, _OPTIONS)))
     host = await _keep_passphrase(call, host)
     accepted = "" if arguments.no_connect else await _accepted_key(call, host)
     added = await call.engine.add_host(host, accepted_key=accepted)
     said = f"host {added.name} is defined; `holdfast host test {added.name}` says what is there"
     return definitions.done(call, said, added)
+
+
+def _staged(options: dict[str, OptionValue]) -> dict[str, OptionValue]:
+    """The options, where an environment without a value is what the host is for. Raises: UsageError for two of them."""
+    given = options.get("environment")
+    if not isinstance(given, tuple):
+        return options
+    names = [each for each in given if "=" not in each]
+    if len(names) > 1:
+        raise UsageError(f"a host has one environment, not {' and '.join(names)}")
+    kept = {name: value for name, value in options.items() if name != "environment"}
+    variables = tuple(each for each in given if "=" in each)
+    kept |= {"environment": variables} if variables else {}
+    return kept | ({"stage": names[0]} if names else {})
 
 
 async def _keep_passphrase(call: Call, host: Host) -> Host:
@@ -189,7 +204,7 @@ def _declare_edit(parser: Parser) -> None:
 
 async def _edit(call: Call) -> int:
     arguments = call.arguments
-    changes = definitions.changes(arguments, _OPTIONS, "host", arguments.address)
+    changes = _staged(definitions.changes(arguments, _OPTIONS, "host", arguments.address))
     if isinstance(arguments.passphrase, StandardInput):
         await call.engine.keep_secret(f"host.{arguments.name}", "-")
         changes["passphrase"] = f"vault:host.{arguments.name}"

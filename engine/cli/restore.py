@@ -69,6 +69,13 @@ def declare(parser: Parser) -> None:
         "stay as they are",
     )
     parser.add_argument(
+        "--mask",
+        action="append",
+        default=[],
+        metavar="TABLE.COLUMN=RULE",
+        help="hash, null or replace:TEXT, before the database gets its name (may be repeated)",
+    )
+    parser.add_argument(
         "--include", action="append", default=[], metavar="PATH", help="this alone (may be repeated)"
     )
     parser.add_argument(
@@ -143,6 +150,7 @@ def request_of(arguments: argparse.Namespace, backup: str) -> RestoreRequest:
         is_with_roles=arguments.roles,
         host=arguments.host,
         is_safety_left_out=arguments.no_safety_backup,
+        masks=tuple(arguments.mask),
         before_hook=arguments.before_hook,
         after_hook=arguments.after_hook,
         hook_timeout_s=arguments.hook_timeout,
@@ -169,6 +177,7 @@ def require_fitting(arguments: argparse.Namespace) -> None:
             ("--table", arguments.table),
             ("--on", arguments.on),
             ("--roles", arguments.roles),
+            ("--mask", arguments.mask),
         )
         if value
     ]
@@ -252,6 +261,8 @@ def _tell_databases(output: Output, result: RestoreResult) -> None:
         )
         if each.checks:
             output.line(f"  {text.counted(len(each.checks), 'check')} against the manifest passed")
+        if each.masked:
+            output.line(f"  masked: {', '.join(text.printable(column) for column in each.masked)}")
         if each.aside:
             kept = "would be kept" if result.is_dry_run else "is kept"
             output.line(f"  what was live {kept} as {text.printable(each.aside)}")

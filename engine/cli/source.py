@@ -25,7 +25,7 @@ _KINDS: Final = ("files", "sqlite", "postgres", "mariadb", "mysql", "redis", "mo
 _OPTIONS: Final = (
     "path", "exclude", "one_file_system", "run", "filename", "database", "all", "table", "schema_only", "physical",
     "user", "secret", "socket", "db_host", "port", "service", "tls", "tls_ca", "uri_from", "oplog", "read_preference",
-    "as_user", "in_container",
+    "as_user", "in_container", "mask",
 )  # fmt: skip
 _TLS: Final = ("disable", "require", "verify-ca", "verify-full")
 
@@ -76,6 +76,12 @@ def _declare_database(parser: Parser) -> None:
     )
     group.add_argument("--read-preference", metavar="MODE", help="mongodb: secondary, for one")
     group.add_argument("--as", dest="as_user", metavar="USER", help="run the client as this user of the host")
+    group.add_argument(
+        "--mask",
+        action="append",
+        metavar="TABLE.COLUMN=RULE",
+        help="hash, null or replace:TEXT, whenever it is restored to a staging environment (may be repeated)",
+    )
     group.add_argument(
         "--in-container", metavar="KIND:NAME", help="docker:NAME, podman:NAME or kubectl:NAMESPACE/POD"
     )

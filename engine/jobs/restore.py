@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from engine.errors import UsageError
+from engine.errors import RefusedError, UsageError
 from engine.events import StepBegan
 from engine.hosts import registry as hosts
 from engine.jobs import hooks, restore_database, restore_in_place, room, safety
@@ -13,8 +13,9 @@ from engine.jobs.database_backup import open_copy
 from engine.jobs.host_tree import HostTree
 from engine.jobs.local_tree import LocalTree
 from engine.jobs.restore_tally import Done, overwrite, preview, result
+from engine.model import masking
 from engine.model.backup import Backup
-from engine.model.definitions import LOCAL_HOST
+from engine.model.definitions import LOCAL_HOST, Host
 from engine.model.requests import RestoreRequest
 from engine.model.results import RestoreResult
 from engine.repository import restore_pool
@@ -65,6 +66,7 @@ async def _to_host(context: JobContext, request: RestoreRequest, backup: Backup)
     began = context.clock.monotonic()
     options = _options(request)
     definition = await context.catalog.hosts.get(request.host)
+    await _refuse_unmasked(context, backup, definition)
     context.emit(StepBegan(f"restore {backup.source} to {request.host}"))
     log = hooks.HookLog()
     async with AsyncExitStack() as stack:
@@ -93,3 +95,16 @@ def _options(request: RestoreRequest) -> RestoreOptions:
         is_deleting=request.is_deleting,
         is_verifying=request.is_verified,
     )
+
+
+async def _refuse_unmasked(context: JobContext, backup: Backup, host: Host) -> None:
+    """A dump as a file holds everything, and nothing in it can be masked. A source that is no longer known has no rules."""
+    if not masking.is_staging(host):
+        return
+    known = {each.name: each for each in await context.catalog.sources.all()}
+    source = known.get(backup.source)
+    if source is not None and masking.stored(source):
+        raise RefusedError(
+            f"{host.name} is for staging, {source.name} has columns to be masked, and a file of its dump cannot be",
+            hint=f"restore it into a database of a source on {host.name}: --into NAME --on SOURCE",
+        )

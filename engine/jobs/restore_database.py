@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.errors import HoldfastError, RefusedError, RestoreError, UsageError
 from engine.events import Noted, StepBegan, Warned
 from engine.jobs import hooks, restore_roles
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup, open_backup, open_database_source
+from engine.model import masking
 from engine.model.backup import Scope
 from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts, compare
+from engine.model.masking import MaskRule
 from engine.model.requests import RestoreRequest
 from engine.model.results import RestoredDatabase, RestoreResult
-from engine.sources.base import Database, DatabaseSource, Selection
+from engine.sources.base import Database, DatabaseSource, MaskingDatabase, Selection
 
 NAME_LIMIT_BYTES = 63
 """PostgreSQL's; MariaDB's is 64 characters."""
@@ -42,6 +45,8 @@ class Planned:
     """The name that it gets in the end; empty where that is the fresh one."""
     aside: str = ""
     """The name that what is live now gets; empty where there is nothing."""
+    rules: Mapping[str, Sequence[MaskRule]] = field(default_factory=dict)
+    """What is masked before it gets its name, by table."""
 
     @property
     def final(self) -> str:
@@ -55,17 +60,19 @@ def plan(
     present: Sequence[str],
     now: datetime.datetime,
     random_word: str,
+    rules: Sequence[MaskRule] = (),
 ) -> list[Planned]:
-    """What would be created, replaced and kept aside. Pure: this is what a person is shown for consent.
+    """What would be created, replaced, masked and kept aside. Pure: this is what a person is shown for consent.
 
     Raises: UsageError where the database that is to be made is there already.
     """
     there = set(present)
     planned = []
     for number, facts in enumerate(chosen):
+        fresh = f"holdfast_restore_{random_word}_{number}"
+        masked = masking.of_tables(rules, _tables(request, facts))
         if request.is_in_place and facts.name in there:
-            fresh = f"holdfast_restore_{random_word}_{number}"
-            planned.append(Planned(facts, fresh, facts.name, aside_name(facts.name, now)))
+            planned.append(Planned(facts, fresh, facts.name, aside_name(facts.name, now), masked))
             continue
         name = facts.name if request.is_in_place else request.into
         if len(chosen) > 1 and not request.is_in_place:
@@ -74,8 +81,13 @@ def plan(
             raise UsageError(
                 f"database {name} is there already", hint="choose another name with --into, or drop it first"
             )
-        planned.append(Planned(facts, name))
+        planned.append(Planned(facts, fresh, name, "", masked) if masked else Planned(facts, name))
     return planned
+
+
+def _tables(request: RestoreRequest, facts: DatabaseFacts) -> list[str]:
+    """Those that will be there."""
+    return [each.name for each in facts.tables if not request.tables or each.name in request.tables]
 
 
 def aside_name(name: str, now: datetime.datetime, word: str = "before") -> str:
@@ -101,8 +113,12 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
             database = await stack.enter_async_context(source.database())
             await _guard(request, opened, database)
             chosen = opened.chosen(request.databases)
-            planned = plan(request, chosen, await database.names(), context.clock.now(), secrets.token_hex(4))
-            await _require_room(database, planned)
+            rules = await _rules(context, request, opened.source, target)
+            masking.require_tables(rules, [each.name for facts in chosen for each in facts.tables])
+            planned = plan(
+                request, chosen, await database.names(), context.clock.now(), secrets.token_hex(4), rules
+            )
+            await _require_room(request, database, planned)
             _tell(context, planned)
             restored: list[RestoredDatabase] = []
             log = hooks.HookLog()
@@ -115,7 +131,7 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
                     restore_roles.made(context, request, opened, database),
                 ):
                     restored = await _restore(context, request, opened, database, planned)
-    databases = restored or [RestoredDatabase(each.facts.name, each.final, each.aside, each.facts.size_bytes) for each in planned]  # fmt: skip
+    databases = restored or [RestoredDatabase(each.facts.name, each.final, each.aside, each.facts.size_bytes, masked=tuple(_masked(each))) for each in planned]  # fmt: skip
     return RestoreResult(
         job_id=context.job_id,
         status="completed" if log.is_well else "incomplete",
@@ -178,6 +194,19 @@ def _require_loading(target: Source, source: DatabaseSource) -> None:
         )
 
 
+async def _rules(
+    context: JobContext, request: RestoreRequest, origin: Source, target: Source
+) -> list[MaskRule]:
+    """Those that were asked for, and, where the target is for staging, those of the source. Raises: UsageError, RefusedError."""
+    is_staging = masking.is_staging(await context.catalog.hosts.get(target.host))
+    if request.masks and request.is_in_place and not is_staging:
+        raise RefusedError(
+            f"{target.host} is not marked as a staging environment, and masking in place would replace real data",
+            hint=f"holdfast host edit {target.host} --environment staging, or restore beside with --into NAME",
+        )
+    return masking.joined(request.masks, masking.stored(origin) if is_staging else ())
+
+
 async def _guard(request: RestoreRequest, opened: DatabaseBackup, database: Database) -> None:
     """In place means: where it came from. Another server that merely has that address must not lose what it holds."""
     if not request.is_in_place or request.target_source:
@@ -191,9 +220,9 @@ async def _guard(request: RestoreRequest, opened: DatabaseBackup, database: Data
         )
 
 
-async def _require_room(database: Database, planned: Sequence[Planned]) -> None:
+async def _require_room(request: RestoreRequest, database: Database, planned: Sequence[Planned]) -> None:
     free = await database.free_bytes()
-    needed = sum(each.facts.size_bytes for each in planned)
+    needed = sum(_size_bytes(request, each.facts) for each in planned)
     if free is not None and free < needed:
         raise RestoreError(
             f"the server has {free} bytes free, and {needed} are needed",
@@ -201,10 +230,21 @@ async def _require_room(database: Database, planned: Sequence[Planned]) -> None:
         )
 
 
+def _size_bytes(request: RestoreRequest, facts: DatabaseFacts) -> int:
+    if not request.tables:
+        return facts.size_bytes
+    return sum(each.size_bytes for each in facts.tables if each.name in request.tables)
+
+
 def _tell(context: JobContext, planned: Sequence[Planned]) -> None:
     for each in planned:
         what = f"create {each.final} from the backup of {each.facts.name}, {each.facts.size_bytes} bytes"
+        what += f"; mask {', '.join(_masked(each))}" if each.rules else ""
         context.emit(Noted(f"{what}; what is live is kept as {each.aside}" if each.aside else what))
+
+
+def _masked(planned: Planned) -> list[str]:
+    return [f"{table}.{rule.column}" for table, rules in planned.rules.items() for rule in rules]
 
 
 async def _restore(
@@ -241,9 +281,16 @@ async def _load(
             f"instead of {first.expected}" + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""),
             hint="nothing that is live was touched; run verify on the backup, and a drill",
         )
+    if planned.rules:
+        context.emit(StepBegan(f"mask {planned.facts.name}"))
+        if not isinstance(database, MaskingDatabase):
+            raise UsageError(f"{planned.facts.name} cannot be masked: its kind of database has no way")
+        key = await context.vault.own("masking")
+        await database.mask(planned.fresh, planned.rules, key.reveal())
     return RestoredDatabase(
         planned.facts.name,
         planned.fresh,
+        masked=tuple(_masked(planned)),
         size_bytes=planned.facts.size_bytes,
         duration_s=context.clock.monotonic() - began,
         checks=tuple(checks),
@@ -253,12 +300,14 @@ async def _load(
 async def _put_in_place(
     context: JobContext, database: Database, planned: Planned, loaded: RestoredDatabase
 ) -> RestoredDatabase:
-    warnings = await database.swap(planned.fresh, planned.live, planned.aside)
+    if planned.aside:
+        warnings = await database.swap(planned.fresh, planned.live, planned.aside)
+    else:
+        assert isinstance(database, MaskingDatabase)
+        warnings = await database.give_name(planned.fresh, planned.live, planned.facts)
     for warning in warnings:
         context.emit(Warned(f"{planned.live}: {warning}"))
-    return RestoredDatabase(
-        loaded.name, planned.live, planned.aside, loaded.size_bytes, loaded.duration_s, loaded.checks
-    )
+    return dataclasses.replace(loaded, into=planned.live, aside=planned.aside)
 
 
 @asynccontextmanager
@@ -287,6 +336,8 @@ async def _undo(
                 if done is not None and done.aside and done.into == each.live:
                     await database.swap(each.aside, each.live, each.fresh)
                     context.emit(Warned(f"{each.live} is again what it was before the restore"))
+                elif done is not None and each.live and done.into == each.live:
+                    await database.drop(each.live)
             try:
                 await database.drop(each.fresh)
             except HoldfastError as error:

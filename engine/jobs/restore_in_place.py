@@ -176,7 +176,7 @@ async def roll_back(
 def _options(request: RestoreRequest, snapshot: Snapshot) -> RestoreOptions:
     """What is restored: never a directory that only leads to the backup's paths."""
     selection = Selection.parse(request.include, request.exclude)
-    if not request.include:
+    if not request.include and all(split(_raw(path)) for path in snapshot.paths):
         roots = tuple(Pattern.parse(escape(_raw(path))) for path in snapshot.paths)
         selection = Selection(roots, selection.excludes)
     return RestoreOptions(

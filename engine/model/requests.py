@@ -70,6 +70,8 @@ class RestoreRequest:
     is_verified: bool = False
     is_with_roles: bool = False
     """Whether roles of the backup that the server lacks are made first."""
+    masks: tuple[str, ...] = ()
+    """Rules for columns, `TABLE.COLUMN=hash|null|replace:TEXT`, besides those of the source, which hold where the target is for staging."""
     before_hook: str = ""
     """A line for the shell of the host that it goes to, run before anything is changed; no secret. Empty: none."""
     after_hook: str = ""

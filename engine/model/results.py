@@ -86,6 +86,8 @@ class RestoredDatabase:
     size_bytes: int = 0
     duration_s: float = 0.0
     checks: Sequence[CheckResult] = ()
+    masked: Sequence[str] = ()
+    """Columns that do not hold what was backed up, as `TABLE.COLUMN`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from engine.errors import UsageError
 from engine.hosts import registry as hosts
 from engine.hosts.base import OpenHost
+from engine.model import masking
 from engine.model.definitions import LOCAL_HOST, Host, OptionValue, Source
 from engine.model.results import HostReport
 from engine.model.secret import Secret
@@ -18,6 +19,7 @@ from engine.service.parts import Methods
 from engine.service.status import remember_uncovered
 from engine.sources import registry as sources
 
+MASKED_KINDS = ("postgres", "mariadb", "mysql", "sqlite")
 THIS_MACHINE = Host(LOCAL_HOST, kind="local")
 
 
@@ -160,6 +162,8 @@ class DefinitionMethods(Methods):
         return hosts.open_host(host, resolve_secret=self._parts.secrets)
 
     async def _check_options(self, source: Source) -> None:
+        if masking.joined(masking.stored(source)) and source.kind not in MASKED_KINDS:
+            raise UsageError(f"columns of a source of kind {source.kind} cannot be masked")
         async with self._open_host(THIS_MACHINE) as here, sources.open_source(source, here):
             pass
 

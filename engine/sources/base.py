@@ -18,6 +18,7 @@ from engine.model.backup import Scope
 from engine.model.contents import DumpContents, Sampled
 from engine.model.entry import Entry, Failure, Fetched
 from engine.model.manifest import CheckResult, DatabaseFacts
+from engine.model.masking import MaskRule
 from engine.model.secret import Secret
 
 
@@ -275,6 +276,23 @@ class RoleKeeper(Protocol):
 
     async def drop_roles(self, names: Sequence[str]) -> None:
         """Removes roles that were made. Raises: SourceError where something belongs to one of them; HostError."""
+        ...
+
+
+@runtime_checkable
+class MaskingDatabase(Database, Protocol):
+    """A server on which columns can be masked before anybody gets to see them."""
+
+    async def mask(self, name: str, rules: Mapping[str, Sequence[MaskRule]], key: bytes) -> None:
+        """Masks columns of a database that nobody uses yet; `rules` are by the manifest's names of tables. All or nothing, and what was there
+        before stays in no file of the database.
+
+        Raises: UnknownNameError for a column that is not there, UsageError for one that cannot be masked so; SourceError, HostError.
+        """
+        ...
+
+    async def give_name(self, fresh: str, name: str, like: DatabaseFacts) -> Sequence[str]:
+        """Gives a database that `create` made the name that it is to have, which is free. Returns warnings. Raises: SourceError."""
         ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
@@ -68,7 +69,9 @@ def open_source(
 
     Raises: UnknownNameError for the kind; ConfigurationError for an option, on entering.
     """
-    return _member(definition.kind).open(definition, host, secrets or {})
+    # What a restore does with it is no concern of the reading.
+    options = {name: value for name, value in definition.options.items() if name != "mask"}
+    return _member(definition.kind).open(replace(definition, options=options), host, secrets or {})
 
 
 def is_database(kind: str) -> bool:

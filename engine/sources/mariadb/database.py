@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -10,9 +11,10 @@ from engine.errors import ConfigurationError, SourceError
 from engine.hosts.base import Command
 from engine.model.contents import Sampled
 from engine.model.manifest import CheckResult, DatabaseFacts
+from engine.model.masking import MaskRule
 from engine.sources.base import LoadStream, Selection
 from engine.sources.mariadb import facts as reading
-from engine.sources.mariadb import sampling, swapping
+from engine.sources.mariadb import masking, sampling, swapping
 from engine.sources.mariadb.answers import Row, texts
 from engine.sources.mariadb.connection import Connection, quote_name, quote_text
 from engine.sources.mariadb.loading import loading
@@ -94,6 +96,22 @@ class MariadbDatabase:
     async def swap(self, fresh: str, live: str, aside: str) -> Sequence[str]:
         """See `base.Database.swap`. Raises: RefusedError, UnknownNameError, SourceError, HostError."""
         return await swapping.swap(self._connection, fresh, live, aside)
+
+    async def mask(self, name: str, rules: Mapping[str, Sequence[MaskRule]], key: bytes) -> None:
+        """See `base.MaskingDatabase.mask`."""
+        await masking.mask(self._connection, name, rules, key)
+
+    async def give_name(self, fresh: str, name: str, like: DatabaseFacts) -> Sequence[str]:
+        """See `base.MaskingDatabase.give_name`: a database has no other name here, so it changes places with an empty one of that name."""
+        empty = f"{fresh}_empty"
+        await self.create(name, like)
+        try:
+            warnings = await self.swap(fresh, name, empty)
+        except BaseException:
+            await asyncio.shield(self.drop(name))
+            raise
+        await self.drop(empty)
+        return warnings
 
     async def drop(self, name: str) -> None:
         """See `base.Database.drop`."""

@@ -15,8 +15,9 @@ from engine.errors import ConnectionLostError, SourceError, UnknownNameError, Us
 from engine.hosts.base import Command, OpenHost
 from engine.model.contents import Sampled
 from engine.model.manifest import CheckResult, DatabaseFacts
+from engine.model.masking import MaskRule
 from engine.sources.base import LoadStream, Selection
-from engine.sources.postgres import facts, loading, quoting, roles, sampling, session, swap, words
+from engine.sources.postgres import facts, loading, masking, quoting, roles, sampling, session, swap, words
 from engine.sources.postgres.connection import Connection
 from engine.sources.postgres.facts import Locale
 from engine.sources.postgres.loading import Loading
@@ -167,6 +168,20 @@ class PostgresDatabase:
                     done.exit, f"{fresh!a} could not take the place of {live!a} on {self._host.name}"
                 )
         return words.warnings(done.exit.stderr)
+
+    async def mask(self, name: str, rules: Mapping[str, Sequence[MaskRule]], key: bytes) -> None:
+        """See `base.MaskingDatabase.mask`."""
+        async with self._asked(name) as asked:
+            await masking.mask(asked, rules, key)
+
+    async def give_name(self, fresh: str, name: str, like: DatabaseFacts) -> Sequence[str]:
+        """See `base.MaskingDatabase.give_name`."""
+        del like
+        async with self._asked() as asked:
+            await asked.run(
+                f"alter database {quoting.identifier(fresh)} rename to {quoting.identifier(name)};"
+            )
+        return ()
 
     async def drop(self, name: str) -> None:
         """See `base.Database.drop`."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from engine.errors import SourceError, ToolMissingError, UnknownNameError
 from engine.hosts.base import Command, Completed, OpenHost, Process
 from engine.model.manifest import CheckResult, DatabaseFacts
+from engine.model.masking import MaskRule
 from engine.sources.base import LoadStream, Selection
+from engine.sources.sqlite import masking
 from engine.sources.sqlite.facts import GENERATE, parse
 
 _SAFE_SINCE = (3, 37)
@@ -43,6 +45,9 @@ _HAND_OVER = (
     + '[ ! -f "./$3" ] || { chown "$(stat -c %u:%g "./$3")" "./$2" && chmod "$(stat -c %a "./$3")" "./$2"; }'
 )
 _DROP = _CD + 'rm -f -- "./$2" "./$2-wal" "./$2-shm" "./$2-journal"'
+_RUN = _CD + f'[ -f "./$2" ] || exit {_ABSENT}; {_SQLITE3} "./$2"'
+# A hard link never takes the place of what is there.
+_RENAME = _CD + f'ln "./$2" "./$3" 2>/dev/null || exit {_PRESENT}; rm -f -- "./$2"'
 _FREE = 'df -Pk "$1"'
 # `$2` takes the place of `$3`, which is kept as `$4`. A log that belongs to the old file must never lie beside the new one, and is either
 # taken into the old file, which fails where a program has it open, or, where the old file is damaged, goes with it.
@@ -197,6 +202,24 @@ class SqliteFolder:
         return (
             f"a program that still has the old {live} open goes on with it, under the name {aside}: restart it",
         )
+
+    async def mask(self, name: str, rules: Mapping[str, Sequence[MaskRule]], key: bytes) -> None:
+        """See `base.MaskingDatabase.mask`."""
+        done = await self._folder.run(_CHECK, _valid(name), masking.QUESTION, timeout_s=_CHECK_TIMEOUT_S)
+        self._require(done, name, "looked at")
+        script = masking.script(done.stdout.splitlines(), rules, key)
+        done = await self._folder.host.run(
+            self._folder.command(_RUN, _valid(name), is_stream=True),
+            input_bytes=script.encode("utf-8", "surrogateescape"),
+            timeout_s=_CHECK_TIMEOUT_S,
+        )
+        self._require(done, name, "masked")
+
+    async def give_name(self, fresh: str, name: str, like: DatabaseFacts) -> Sequence[str]:
+        """See `base.MaskingDatabase.give_name`."""
+        del like
+        self._require(await self._folder.run(_RENAME, _valid(fresh), _valid(name)), name, "named")
+        return ()
 
     async def drop(self, name: str) -> None:
         """See `base.Database.drop`. Raises: SourceError for the live one."""
