@@ -21,6 +21,7 @@ from engine.model.results import RestoreResult
 from engine.repository import restore_pool
 from engine.repository.patterns import Selection
 from engine.repository.restore import RestoreOptions
+from engine.sources import registry as sources
 
 
 async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
@@ -30,6 +31,11 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
         source = await context.catalog.sources.get(backup.source)
         if source.kind == "files" and request.is_in_place:
             return await restore_in_place.run(context, request, backup, source)
+        if not sources.is_database(source.kind):
+            raise UsageError(
+                f"{source.name} is of kind {source.kind}, which is no database server",
+                hint="restore it into a directory with --to",
+            )
         return await restore_database.run(context, request)
     if not request.to:
         raise UsageError("nothing says where to restore to", hint="--to DIR, --into NAME or --in-place")
