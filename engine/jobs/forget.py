@@ -14,7 +14,7 @@ from engine.jobs import adopting, prune
 from engine.jobs.context import JobContext
 from engine.jobs.opening import Opened, open_repositories
 from engine.jobs.snapshot_tags import BACKUP_TAG, SOURCE_TAG, scope_of, tag_value
-from engine.model.backup import Scope
+from engine.model.backup import SAFETY_TAG, Scope
 from engine.model.definitions import Storage
 from engine.model.requests import ForgetRequest, KeepPolicy, PruneRequest
 from engine.model.results import Fate, ForgetResult, PruneResult
@@ -144,20 +144,27 @@ async def decide(context: JobContext, request: ForgetRequest, opened: Opened) ->
 def _reasons(
     group: Sequence[_Held], policy: KeepPolicy, wishes: Mapping[str, _Wishes], now: datetime.datetime
 ) -> list[tuple[bool, Sequence[str]]]:
-    """Whether each of one source's backups is kept, and why. One that expired takes no place of a rule, and goes; never the last one."""
+    """Whether each of one source's backups is kept, and why. One that expired takes no place of a rule, and goes; never the last one.
+
+    A safety backup takes no place of a rule either, else it would drive out a good one: it stays until it expires.
+    """
     none = _Wishes()
     gone = {
         each.snapshot_id: wish.expired
         for each in group
         if (wish := wishes.get(each.backup_id, none)).expired and not wish.keep
     }
-    left = [each for each in group if each.snapshot_id not in gone]
+    safety = {each.snapshot_id for each in group if SAFETY_TAG in each.snapshot.tags}
+    left = [each for each in group if each.snapshot_id not in gone and each.snapshot_id not in safety]
     candidates = [Candidate(each.snapshot_id, each.snapshot.time, each.snapshot.tags) for each in left]
     decided = {each.id: each for each in retention.decide(candidates, policy, now)}
     reasons: list[tuple[bool, Sequence[str]]] = []
     for each in group:
         if each.snapshot_id in gone:
             reasons.append((False, [gone[each.snapshot_id]]))
+            continue
+        if each.snapshot_id in safety:
+            reasons.append((True, wishes.get(each.backup_id, none).keep or ["a safety backup"]))
             continue
         decision = decided[each.snapshot_id]
         why = [*wishes.get(each.backup_id, none).keep, *(decision.reasons if decision.is_kept else ())]

@@ -48,6 +48,11 @@ class _Place:
 
 async def run(context: JobContext, request: RestoreRequest, backup: Backup, source: Source) -> RestoreResult:
     """Restores, or says what it would do. Raises: RefusedError, UsageError, RestoreError, HostError, StorageError, RepositoryError."""
+    if request.databases or request.tables or request.masks or request.target_source:
+        raise UsageError(
+            "--database, --table, --mask and --on are for databases",
+            hint="choose files by --include and --exclude",
+        )
     if request.is_deleting:
         raise UsageError(
             "--delete does not go with --in-place: what came since would be lost", hint="--to DIR --delete"

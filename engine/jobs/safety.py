@@ -7,6 +7,7 @@ can replace, and what the restore brings and it does not hold was not there befo
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Protocol
@@ -29,6 +30,8 @@ from engine.repository.restore_values import RestoreOptions, Tally
 
 _LOOKED_AT = 1000
 _BEFORE = "before-restore-of:"
+_KEPT = datetime.timedelta(days=30)
+"""How long a policy leaves it alone."""
 _HINT = "--no-safety-backup restores without one: then nothing brings back what is replaced"
 
 
@@ -68,7 +71,8 @@ async def take(
         options = {**options, "one_file_system": True}
     defined = dataclasses.replace(source, options=options)
     tags = (SAFETY_TAG, f"{_BEFORE}{why[0]}")
-    request = BackupRequest((source.name,), tags=tags, limits=why[1])
+    expires_at = context.clock.now() + _KEPT
+    request = BackupRequest((source.name,), tags=tags, limits=why[1], expires_at=expires_at)
     done = await backing_up.run(context, request, {source.name: defined})
     (kept,) = done.backups
     if kept.status != "completed":

@@ -10,7 +10,7 @@ import pytest
 
 from engine import errors, events
 from engine.model.backup import SAFETY_TAG
-from engine.model.requests import RestoreRequest, RollbackRequest
+from engine.model.requests import ForgetRequest, KeepPolicy, RestoreRequest, RollbackRequest
 from tests.jobs.world import World
 from tests.servers.nasty_tree import make_nasty_tree
 from tests.servers.sshd import Sshd
@@ -53,6 +53,11 @@ async def test_files_come_back_in_place_and_what_was_there_comes_back_by_rollbac
     kept = await world.engine.show_backup(done.safety_backup_id)
     assert SAFETY_TAG in kept.tags
     assert (await world.engine.show_backup("latest:site")).backup_id == done.backup_id
+    fates = await world.engine.forget(ForgetRequest(KeepPolicy(last=1), is_dry_run=True))
+    assert [(each.backup_id, each.is_kept) for each in fates.fates] == [
+        (kept.backup_id, True),
+        (done.backup_id, True),
+    ]
     back = await world.engine.rollback(RollbackRequest(done.job_id))
     assert back.status == "completed"
     assert describe(site) == before
