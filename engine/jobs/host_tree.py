@@ -169,7 +169,7 @@ class HostTree:
 
     def _cut(self, tally: Tally, error: HoldfastError) -> str:
         """What went wrong, and what of it is on the host."""
-        there = f"{tally.restored_files} files were written to {self._place} on {self._host.name} before"
+        there = f"{tally.restored_files} files were sent to {self._place} on {self._host.name} before"
         return f"{error.message}; {there}, and the last of them may be cut off"
 
     async def _compare(

@@ -128,7 +128,7 @@ async def test_a_connection_that_is_cut_in_mid_restore_fails_it_and_says_what_is
 
     async with asyncio.TaskGroup() as group:
         group.create_task(cut())
-        with pytest.raises(errors.RestoreError, match=r"\d+ files were written to .* may be cut off"):
+        with pytest.raises(errors.RestoreError, match=r"\d+ files were sent to .* may be cut off"):
             await world.engine.restore(
                 RestoreRequest("latest:tree", str(tmp_path / "there"), host="server", after_hook="exit 3")
             )
