@@ -121,14 +121,17 @@ class Backups:
             )
         return await self.get(rows[0][0] if rows else text)
 
-    async def latest(self, source: str) -> Backup:
+    async def latest(self, source: str, until: datetime.datetime | None = None) -> Backup:
         """The newest backup of a source that can be relied on at all: completed or incomplete, of all that the source has, and no safety backup
-        of what a restore replaced.
+        of what a restore replaced. With `until` the newest from before that instant.
 
         Raises: UnknownNameError.
         """
         conditions = ["b.source = :source", "b.status <> 'failed'", _NOT_TAGGED]
         values: dict[str, Value] = {"source": source, "limit": 1, "tag": SAFETY_TAG}
+        if until is not None:
+            conditions.append("b.created_at < :until")
+            values["until"] = to_microseconds(until)
         found = await self._select([*conditions, "b.scope = 'all'"], values)
         if not found and (partial := await self._select(conditions, values)):
             raise UnknownNameError(
@@ -137,7 +140,11 @@ class Backups:
             )
         if not found:
             raise UnknownNameError(
-                f"there is no backup of {source}", hint=f"`holdfast backup {source}` makes one"
+                f"there is no backup of {source}"
+                + (f" from before {until.isoformat(' ', 'seconds')}" if until else ""),
+                hint=f"`holdfast backups --source {source}` lists what there is"
+                if until
+                else f"`holdfast backup {source}` makes one",
             )
         return found[0]
 

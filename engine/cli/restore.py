@@ -5,20 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from engine.catalog.backups import BackupFilter
 from engine.cli import asking, definitions, diagnostics, text, when
 from engine.cli.command import Call, Command, Parser
 from engine.cli.options import add_key, add_limits, add_yes, limits, seconds
 from engine.cli.output import Output, shape
-from engine.errors import UnknownNameError, UsageError
-from engine.model.backup import SAFETY_TAG, BackupStatus, Scope
+from engine.errors import UsageError
 from engine.model.definitions import LOCAL_HOST
 from engine.model.requests import RestoreRequest
 from engine.model.results import RestoreResult
 
 _OVERWRITE: Final = ("always", "if-changed", "never")
-_LOOKED_AT: Final = 100
-"""Backups among which the newest one that did not fail is looked for."""
 
 
 def declare(parser: Parser) -> None:
@@ -202,20 +198,8 @@ async def _chosen(call: Call, arguments: argparse.Namespace) -> str:
         raise UsageError("--at goes with --source S")
     if arguments.backup:
         return (await call.engine.show_backup(arguments.backup)).backup_id
-    newest = await call.engine.show_backup(f"latest:{arguments.source}")
-    if not arguments.at:
-        return newest.backup_id
-    at = when.parse(arguments.at, call.clock.now(), call.clock.local_offset)
-    found = await call.engine.backups(
-        BackupFilter(source=arguments.source, until=at, scope=Scope.ALL), limit=_LOOKED_AT
-    )
-    for each in found:
-        if each.status is not BackupStatus.FAILED and SAFETY_TAG not in each.tags:
-            return each.backup_id
-    raise UnknownNameError(
-        f"there is no backup of {arguments.source} from before {text.instant(at)}",
-        hint=f"holdfast backups --source {arguments.source}",
-    )
+    at = when.parse(arguments.at, call.clock.now(), call.clock.local_offset) if arguments.at else None
+    return (await call.engine.latest_backup(arguments.source, at)).backup_id
 
 
 def tell(output: Output, result: RestoreResult) -> None:

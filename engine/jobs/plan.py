@@ -15,12 +15,11 @@ from typing import Any, cast
 
 import engine
 from engine import signature
-from engine.catalog.backups import BackupFilter
-from engine.errors import HoldfastError, InterruptedJobError, UnknownNameError, UsageError
+from engine.errors import HoldfastError, InterruptedJobError, UsageError
 from engine.events import StepBegan, StepEnded
 from engine.jobs import evidence_files, values
 from engine.jobs.context import JobContext
-from engine.model.backup import SAFETY_TAG, Backup, BackupStatus
+from engine.model.backup import Backup
 from engine.model.plans import Plan, PlanRequest, PlanResult, PlanStep, PlanStepResult
 from engine.model.requests import DrillRequest
 from engine.model.results import DrillResult, RestoreResult
@@ -28,7 +27,6 @@ from engine.model.results import DrillResult, RestoreResult
 Perform = Callable[[str, object], Awaitable[object]]
 """Runs a verb with its request as a job of its own, and gives its result."""
 SCHEMA_VERSION = 1
-_LOOKED_AT = 1000
 
 
 async def run(context: JobContext, request: PlanRequest, perform: Perform) -> PlanResult:
@@ -37,7 +35,7 @@ async def run(context: JobContext, request: PlanRequest, perform: Perform) -> Pl
     if request.is_drill and request.is_dry_run:
         raise UsageError("a drill changes nothing, so there is no dry run of it")
     plan = await context.catalog.plans.get(request.plan)
-    chosen = [await _backup(context, step, request) for step in plan.steps]
+    chosen = [await context.catalog.backups.latest(step.source, request.at) for step in plan.steps]
     steps: list[PlanStepResult] = []
     stopped = ""
     for number, (step, backup) in enumerate(zip(plan.steps, chosen, strict=True), 1):
@@ -115,20 +113,6 @@ async def _step(
     except HoldfastError as error:
         done = dataclasses.replace(done, status="failed", detail=error.message)
     return dataclasses.replace(done, duration_s=context.clock.monotonic() - began)
-
-
-async def _backup(context: JobContext, step: PlanStep, request: PlanRequest) -> Backup:
-    """The newest of the source, or the newest of before the instant. Raises: UnknownNameError."""
-    if request.at is None:
-        return await context.catalog.backups.find(f"latest:{step.source}")
-    chosen = BackupFilter(source=step.source, until=request.at)
-    for each in await context.catalog.backups.page(chosen, limit=_LOOKED_AT):
-        if each.status is not BackupStatus.FAILED and SAFETY_TAG not in each.tags:
-            return each
-    raise UnknownNameError(
-        f"there is no backup of {step.source} from before {request.at.isoformat()}, so the plan was not begun",
-        hint=f"holdfast backups --source {step.source}",
-    )
 
 
 async def _with_evidence(

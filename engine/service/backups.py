@@ -35,6 +35,10 @@ class BackupMethods(Methods):
         """One backup, by id, by the beginning of one, or as latest:SOURCE. Raises: UnknownNameError, UsageError."""
         return await self._parts.catalog.backups.find(backup)
 
+    async def latest_backup(self, source: str, before: datetime.datetime | None = None) -> Backup:
+        """The newest backup of all of a source that did not fail, or the newest from before that instant. Raises: UnknownNameError."""
+        return await self._parts.catalog.backups.latest(source, before)
+
     def ls(self, backup: str, path: str = "", *, is_recursive: bool = False) -> AsyncIterator[FileItem]:
         """What lies at that path of a backup. Raises, on the way: PathMissingError, DamagedError."""
         from engine.service import contents
