@@ -28,6 +28,7 @@ from engine.repository.restore_values import Tally
 
 SAMPLE: Final = 200
 """So many files at the least are compared behind a restore; all, where there are fewer."""
+_WRITE_BYTES: Final = 256 << 10
 _PAGE_BYTES: Final = 64 << 10
 """A hole is so long at the least."""
 _HOLE_RATIO: Final = 200
@@ -61,18 +62,28 @@ class TarRestore:
     async def send(self, write: Write) -> None:
         """Writes the whole archive. The index must be loaded. Raises: DamagedError; what `write` raises."""
         self._draw.seed(self.seed)
-        sent = 0
+        waiting = bytearray()
 
-        async def count(piece: bytes) -> None:
-            nonlocal sent
+        async def flush() -> None:
+            # Small files come in small pieces, and each would be a packet of its own.
+            piece = bytes(waiting)
+            waiting.clear()
             await write(piece)
-            sent += len(piece)
-            self.tally.done_bytes = sent
-            while self._ends and self._ends[0][0] <= sent:
-                self._ends.popleft()
-                self.tally.restored_files += 1
+            self._count(len(piece))
 
-        await dump.pump(self.trees.repository, self._parts(), count)
+        async def gather(piece: bytes) -> None:
+            waiting.extend(piece)
+            if len(waiting) >= _WRITE_BYTES:
+                await flush()
+
+        await dump.pump(self.trees.repository, self._parts(), gather)
+        await flush()
+
+    def _count(self, sent_bytes: int) -> None:
+        self.tally.done_bytes += sent_bytes
+        while self._ends and self._ends[0][0] <= self.tally.done_bytes:
+            self._ends.popleft()
+            self.tally.restored_files += 1
 
     async def selected_files(self) -> AsyncIterator[Visited]:
         """Every regular file that is meant, walked anew. Raises: DamagedError."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from engine import errors, events
 from engine.model.backup import SAFETY_TAG
+from engine.model.job import JobStatus
 from engine.model.requests import ForgetRequest, KeepPolicy, RestoreRequest, RollbackRequest
 from tests.jobs.world import World
 from tests.servers.nasty_tree import make_nasty_tree
@@ -76,6 +78,13 @@ async def test_files_come_back_in_place_and_what_was_there_comes_back_by_rollbac
     assert told.read_text(encoding="ascii") == "before\nfailed\n"
 
 
+async def _wait(world: World, is_it: Callable[[events.Event], bool]) -> None:
+    """Until the engine tells such a thing."""
+    while not any(map(is_it, world.heard)):
+        world.more.clear()
+        await world.more.wait()
+
+
 def _damage(world: World) -> None:
     """The pack of the pages, two of which are only in the repository now."""
     packs = [path for path in (world.place("first") / "data").rglob("*") if path.is_file()]
@@ -121,9 +130,7 @@ async def test_a_connection_that_is_cut_in_mid_restore_fails_it_and_says_what_is
     await world.one_backup("tree")
 
     async def cut() -> None:
-        while not any(isinstance(each, events.Progress) and each.step == "restore" for each in world.heard):
-            world.more.clear()
-            await world.more.wait()
+        await _wait(world, lambda each: isinstance(each, events.Progress) and each.step == "restore")
         sshd.drop_connections()
 
     async with asyncio.TaskGroup() as group:
@@ -193,3 +200,26 @@ async def test_a_root_that_became_a_link_or_another_machine_is_never_written_in_
     assert (tree / "file").read_bytes() == b"content"
     await world.engine.rollback(RollbackRequest(done.job_id))
     assert not tree.exists()
+
+
+async def test_a_restore_in_place_that_is_cancelled_leaves_the_files_as_they_were(
+    world: World, tmp_path: Path
+) -> None:
+    """Somebody saw that it was the wrong one, and pressed Ctrl-C."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(20):
+        (tree / f"{number}").write_bytes(random.Random(number).randbytes(2 << 20))
+    await world.add_storages("first")
+    await world.add_files("tree", tree)
+    await world.one_backup("tree")
+    for path in tree.iterdir():
+        path.write_bytes(b"changed since")
+    before = describe(tree)
+    async with asyncio.TaskGroup() as group:
+        restore = group.create_task(world.engine.restore(RestoreRequest("latest:tree", is_in_place=True)))
+        await _wait(world, lambda each: isinstance(each, events.Progress) and each.step == "restore")
+        restore.cancel()
+    assert describe(tree) == before
+    (job,) = await world.engine.jobs(verb="restore")
+    assert job.status is JobStatus.CANCELLED
