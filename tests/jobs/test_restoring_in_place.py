@@ -13,6 +13,7 @@ from engine import errors, events
 from engine.model.backup import SAFETY_TAG
 from engine.model.job import JobStatus
 from engine.model.requests import ForgetRequest, KeepPolicy, RestoreRequest, RollbackRequest
+from engine.model.results import RestoreResult
 from tests.jobs.world import World
 from tests.servers.nasty_tree import make_nasty_tree
 from tests.servers.sshd import Sshd
@@ -55,17 +56,9 @@ async def test_files_come_back_in_place_and_what_was_there_comes_back_by_rollbac
     kept = await world.engine.show_backup(done.safety_backup_id)
     assert SAFETY_TAG in kept.tags
     assert (await world.engine.show_backup("latest:site")).backup_id == done.backup_id
-    fates = await world.engine.forget(ForgetRequest(KeepPolicy(last=1), is_dry_run=True))
-    assert [(each.backup_id, each.is_kept) for each in fates.fates] == [
-        (kept.backup_id, True),
-        (done.backup_id, True),
-    ]
     back = await world.engine.rollback(RollbackRequest(done.job_id))
     assert back.status == "completed"
     assert describe(site) == before
-    await world.engine.rollback(RollbackRequest(done.job_id, is_discarding=True))
-    with pytest.raises(errors.UnknownNameError):
-        await world.engine.show_backup(kept.backup_id)
     # Now one that fails half-way: it is rolled back by itself, and the hooks learn of it.
     told = world.directory / "told"
     before_hook, after_hook = f"echo before >{told}", f"echo $HOLDFAST_OUTCOME >>{told}"
@@ -76,6 +69,21 @@ async def test_files_come_back_in_place_and_what_was_there_comes_back_by_rollbac
         )
     assert describe(site) == before
     assert told.read_text(encoding="ascii") == "before\nfailed\n"
+
+
+async def test_a_policy_lets_a_safety_backup_alone_and_a_person_discards_it(world: World, tree: Path) -> None:
+    """The newest of a source is not what somebody wanted to be rid of."""
+    good = await world.engine.show_backup("latest:tree")
+    (tree / "file").write_bytes(b"spoiled")
+    done = await world.engine.restore(RestoreRequest("latest:tree", is_in_place=True))
+    fates = await world.engine.forget(ForgetRequest(KeepPolicy(last=1), is_dry_run=True))
+    kept = [done.safety_backup_id, good.backup_id]
+    assert [(each.backup_id, each.is_kept) for each in fates.fates] == [(each, True) for each in kept]
+    await world.engine.rollback(RollbackRequest(done.job_id, is_discarding=True))
+    with pytest.raises(errors.UnknownNameError):
+        await world.engine.show_backup(done.safety_backup_id)
+    with pytest.raises(errors.UsageError, match="kept no safety backup"):
+        await world.engine.rollback(RollbackRequest(done.job_id, is_discarding=True))
 
 
 async def _wait(world: World, is_it: Callable[[events.Event], bool]) -> None:
@@ -142,31 +150,41 @@ async def test_a_connection_that_is_cut_in_mid_restore_fails_it_and_says_what_is
     assert any("status 3" in each.message for each in world.heard if isinstance(each, events.Noted))
 
 
-async def test_what_cannot_be_done_on_a_host_is_refused_by_name_and_a_hook_that_fails_changes_nothing(
-    world: World, sshd: Sshd, tree: Path
-) -> None:
-    """Nothing begins that would end half-way."""
-    await world.add_host(sshd)
+async def test_a_hook_that_fails_or_never_ends_changes_nothing(world: World, tree: Path) -> None:
+    """An application that could not be stopped would write into what is restored."""
     there = world.directory / "there"
 
-    def request(**how: object) -> RestoreRequest:
-        return RestoreRequest("latest:tree", str(there), host="server", **how)  # type: ignore[arg-type]
+    async def restore(hook: str, timeout_s: float = 60.0) -> None:
+        request = RestoreRequest("latest:tree", str(there), before_hook=hook, hook_timeout_s=timeout_s)
+        await world.engine.restore(request)
 
-    with pytest.raises(errors.UsageError, match="--delete cannot be kept"):
-        await world.engine.restore(request(is_deleting=True))
     with pytest.raises(errors.RestoreError, match="ended with status 7: no such unit; nothing was changed"):
-        await world.engine.restore(request(before_hook="echo no such unit >&2; exit 7"))
+        await restore("echo no such unit >&2; exit 7")
     with pytest.raises(errors.RestoreError, match="longer than 0"):
-        await world.engine.restore(request(before_hook="sleep 60", hook_timeout_s=0.2))
-    preview = await world.engine.restore(request(is_dry_run=True, include=(f"{tree}/file",)))
-    assert (preview.restored_files, preview.restored_bytes) == (1, 7)
+        await restore("sleep 60", 0.1)
+    assert tree.exists()
     assert not there.exists()
-    await world.engine.restore(request(include=(f"{tree}/file",), is_verified=True))
-    assert [each.name for each in there.rglob("*") if each.is_file()] == ["file"]
-    (back,) = [each for each in there.rglob("*") if each.is_file()]
+
+
+async def test_a_part_comes_to_a_host_and_what_is_there_can_be_left_alone(
+    world: World, sshd: Sshd, tree: Path
+) -> None:
+    """One file, seen first, compared behind it, and never written over where nobody asked for that."""
+    await world.add_host(sshd)
+    there = world.directory / "there"
+    back = there / str(tree).lstrip("/") / "file"
+
+    async def restore(**how: object) -> RestoreResult:
+        request: RestoreRequest = RestoreRequest("latest:tree", str(there), host="server", **how)  # type: ignore[arg-type]
+        return await world.engine.restore(request)
+
+    preview = await restore(is_dry_run=True, include=(f"{tree}/file",))
+    assert (preview.restored_files, preview.restored_bytes, there.exists()) == (1, 7, False)
+    await restore(include=(f"{tree}/file",), is_verified=True)
+    assert [each for each in there.rglob("*") if each.is_file()] == [back]
     back.write_bytes(b"mine")
-    await world.engine.restore(request(overwrite="never"))
-    assert back.read_bytes() == b"mine"
+    await restore(overwrite="never")
+    assert (back.read_bytes(), (back.parent / "empty").is_dir()) == (b"mine", True)
 
 
 @pytest.fixture

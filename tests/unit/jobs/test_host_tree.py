@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine import events
-from engine.errors import RestoreError
+from engine.errors import RestoreError, UsageError
 from engine.hosts import registry
 from engine.hosts.base import OpenHost
 from engine.jobs.host_tree import HostTree
@@ -94,3 +94,19 @@ async def test_a_target_that_cannot_be_made_fails_the_restore(
     target = str(tmp_path / "file" / "below")
     with pytest.raises(RestoreError, match="Not a directory"):
         await HostTree(host, target).restore(held, RestoreOptions(target), events.ignore)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [({"is_deleting": True}, "--delete"), ({"overwrite": "if-changed"}, "if-changed")],
+    ids=["delete", "if-changed"],
+)
+async def test_what_tar_cannot_keep_is_refused_by_name(
+    host: OpenHost, tmp_path: Path, how: dict[str, object], said: str
+) -> None:
+    """Nothing that was asked for is left out in silence."""
+    options: RestoreOptions = RestoreOptions(str(tmp_path), **how)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=said):
+        await HostTree(host, str(tmp_path)).require_possible(options)
+    with pytest.raises(UsageError, match="absolute path"):
+        HostTree(host, "relative")
