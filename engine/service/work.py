@@ -37,7 +37,7 @@ from engine.model.results import (
     VerifyResult,
 )
 from engine.service.parts import Methods
-from engine.worker import ensure_worker, run_until_idle
+from engine.worker import end_dead_jobs, ensure_worker, run_until_idle
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -73,6 +73,7 @@ class WorkMethods(Methods):
 
     async def rollback(self, request: RollbackRequest) -> RollbackResult:
         """Brings back, or removes, what a restore in place put aside. Raises: UsageError where there is nothing; SourceError, HostError."""
+        await end_dead_jobs(self._parts.catalog)
         return await self._run("rollback", request, RollbackResult, "")
 
     async def drill(self, request: DrillRequest, *, idempotency_key: str = "") -> DrillResult:

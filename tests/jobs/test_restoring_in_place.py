@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from engine.model.backup import SAFETY_TAG
 from engine.model.job import JobStatus
 from engine.model.requests import ForgetRequest, KeepPolicy, RestoreRequest, RollbackRequest
 from engine.model.results import RestoreResult
+from tests.families.hosts import wait_until
+from tests.jobs.command_line import CommandLine
 from tests.jobs.world import World
 from tests.servers.nasty_tree import make_nasty_tree
 from tests.servers.sshd import Sshd
@@ -84,6 +87,33 @@ async def test_a_policy_lets_a_safety_backup_alone_and_a_person_discards_it(worl
         await world.engine.show_backup(done.safety_backup_id)
     with pytest.raises(errors.UsageError, match="kept no safety backup"):
         await world.engine.rollback(RollbackRequest(done.job_id, is_discarding=True))
+
+
+async def test_a_restore_in_place_that_was_killed_is_rolled_back_by_its_job(
+    world: World, tmp_path: Path
+) -> None:
+    """The machine that restored lost its power: whatever it had written by then, one command brings back what was there."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(8):
+        (tree / f"{number}").write_bytes(random.Random(number).randbytes(1 << 20))
+    await world.add_storages("first")
+    await world.add_files("tree", tree)
+    await world.one_backup("tree")
+    (tree / "0").unlink()
+    for number in range(1, 8):
+        (tree / f"{number}").write_bytes(b"changed since")
+    before = describe(tree)
+    words = ("restore", "latest:tree", "--in-place", "--yes", "--limit-download", "4000")
+    line = CommandLine(world.directory)
+    with line.start(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+        # A first file may be back at the instant that it is killed, or none: both must be undone.
+        await wait_until(lambda: (tree / "0").exists() or child.poll() is not None, 60.0)
+        child.kill()
+    (job,) = await world.engine.jobs(verb="restore")
+    assert (tree / "0").exists()
+    await world.engine.rollback(RollbackRequest(job.job_id))
+    assert describe(tree) == before
 
 
 async def _wait(world: World, is_it: Callable[[events.Event], bool]) -> None:
