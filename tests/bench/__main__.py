@@ -10,19 +10,19 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import engine
-from tests.bench import report
+from tests.bench import postgres, report
 from tests.bench.inputs import Inputs
 from tests.bench.measure import RunFailedError, adopt_orphans
 from tests.bench.pairs import Results, run_workload
 from tests.bench.programs import Program
 from tests.bench.single import ONLY_BY_NAME, SINGLES
 from tests.bench.workloads import WORKLOADS, Workload, chosen, local_programs, remote_programs
-from tests.servers.sshd import Sshd, running_sshd
+from tests.servers.sshd import running_sshd
 
 _MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 -- a tmpfs is what the figures are defined on
 
@@ -78,9 +78,20 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _programs(workload: Workload, server: Sshd | None, beginnings: list[str]) -> list[Program]:
-    programs = remote_programs(workload, server) if workload.is_remote and server else local_programs()
-    return [program for program in programs if not beginnings or program.name.startswith(tuple(beginnings))]
+@contextlib.contextmanager
+def _programs(workload: Workload, scale: float, beginnings: list[str]) -> Iterator[list[Program]]:
+    """What does the workload, with the servers that it needs running."""
+    with contextlib.ExitStack() as stack:
+        if not workload.is_remote:
+            programs = local_programs()
+        elif workload.kind == "pgbench":
+            database = stack.enter_context(postgres.running(scale))
+            programs = postgres.programs(database, stack.enter_context(running_sshd(extra=postgres.LOGIN)))
+        else:
+            programs = remote_programs(workload, stack.enter_context(running_sshd()))
+        yield [
+            program for program in programs if not beginnings or program.name.startswith(tuple(beginnings))
+        ]
 
 
 def _run_all(options: argparse.Namespace, results: Results) -> list[report.Figure]:
@@ -89,16 +100,9 @@ def _run_all(options: argparse.Namespace, results: Results) -> list[report.Figur
     workloads = chosen(names) if not names or set(names) & {workload.name for workload in WORKLOADS} else []
     try:
         for place, workload in enumerate(workloads):
-            with running_sshd() if workload.is_remote else contextlib.nullcontext() as server:
+            with _programs(workload, options.scale, beginnings) as programs:
                 data = workload.data(inputs)
-                run_workload(
-                    workload,
-                    _programs(workload, server, beginnings),
-                    options.place,
-                    data,
-                    options.pairs,
-                    results,
-                )
+                run_workload(workload, programs, options.place, data, options.pairs, results)
             if not options.keep_inputs and all(
                 later.kind != workload.kind for later in workloads[place + 1 :]
             ):

@@ -189,3 +189,12 @@ def run_quietly(
         said = (done.stdout + done.stderr).decode(errors="replace")
         raise RunFailedError(f"{words} ended with {done.returncode}: {said[-4000:]}")
     return done.stdout
+
+
+def size_bytes(folder: Path | None) -> int | None:
+    """The sum of the sizes of the files below a folder."""
+    if folder is None:
+        return None
+    return sum(
+        (Path(root) / name).stat().st_size for root, _folders, names in os.walk(folder) for name in names
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import statistics
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench.measure import Measured, RunFailedError, measure
+from tests.bench.measure import Measured, RunFailedError, measure, size_bytes
 from tests.bench.programs import Program, Task
 from tests.bench.workloads import Step, Workload
 
@@ -61,15 +60,6 @@ class Results:
         """Their time over ours, round by round."""
         mine, other = self.samples[row].get(ours, []), self.samples[row].get(theirs, [])
         return [their.measured.wall_s / our.measured.wall_s for our, their in zip(mine, other, strict=False)]
-
-
-def size_bytes(folder: Path | None) -> int | None:
-    """The sum of the sizes of the files below a folder."""
-    if folder is None:
-        return None
-    return sum(
-        (Path(root) / name).stat().st_size for root, _folders, names in os.walk(folder) for name in names
-    )
 
 
 def _tell(text: str) -> None:

@@ -61,36 +61,41 @@ class Holdfast:
     server: Sshd | None = None
     name: str = "holdfast"
 
-    def _words(self, room: Path, *words: str) -> tuple[str, ...]:
+    def words(self, room: Path, *words: str) -> tuple[str, ...]:
+        """A command line of it."""
         return (str(HOLDFAST), "--home", str(room / "home"), *words)
 
-    def prepare(self, room: Path, task: Task) -> None:
-        """A home with the storage, the source, and the host where there is one."""
+    def prepare_home(self, room: Path) -> tuple[str, ...]:
+        """A home with the storage, and the host where there is one; gives the words that name it."""
         secret = room / "password"
         secret.write_text(PASSWORD, encoding="utf-8")
         secret.chmod(0o600)
         place = ("--path", str(room / "repository"), "--password", f"file:{secret}")
-        run_quietly(*self._words(room, "storage", "add", "bench", "--kind", "local", *place))
-        where: tuple[str, ...] = ()
-        if self.server is not None:
-            login = f"{self.server.user}@{self.server.address}:{self.server.port}"
-            keys = ("--identity", str(self.server.client_key), "--known-hosts", str(self.server.known_hosts))
-            run_quietly(*self._words(room, "host", "add", "there", "--address", login, *keys))
-            where = ("--host", "there")
+        run_quietly(*self.words(room, "storage", "add", "bench", "--kind", "local", *place))
+        if self.server is None:
+            return ()
+        login = f"{self.server.user}@{self.server.address}:{self.server.port}"
+        keys = ("--identity", str(self.server.client_key), "--known-hosts", str(self.server.known_hosts))
+        run_quietly(*self.words(room, "host", "add", "there", "--address", login, *keys))
+        return ("--host", "there")
+
+    def prepare(self, room: Path, task: Task) -> None:
+        """A home with the storage, the source, and the host where there is one."""
+        where = self.prepare_home(room)
         if task.data.is_dir():
             run_quietly(
-                *self._words(
+                *self.words(
                     room, "source", "add", "data", "--kind", "files", "--path", str(task.data), *where
                 )
             )
         elif where:
             command = ("--run", f"cat {task.data}", "--filename", "stream.sql")
-            run_quietly(*self._words(room, "source", "add", "data", "--kind", "command", *where, *command))
+            run_quietly(*self.words(room, "source", "add", "data", "--kind", "command", *where, *command))
 
     def run(self, room: Path, task: Task) -> Run | None:
         """The verbs of a step."""
         if task.step == "backup-stream" and self.server is None:
-            words = self._words(
+            words = self.words(
                 room, "backup", "--stdin", "stream.sql", "--as-source", "data", "--to", "bench"
             )
             return Run((_cat(task.data), words), feeders=1)
@@ -101,7 +106,7 @@ class Holdfast:
             "restore": ("restore", "latest:data", "--to", str(task.target)),
             "check": ("verify", "--storage", "bench", "--read-data"),
         }
-        return Run((self._words(room, *verbs[task.step]),)) if task.step in verbs else None
+        return Run((self.words(room, *verbs[task.step]),)) if task.step in verbs else None
 
     def repository(self, room: Path) -> Path | None:
         """The storage's folder."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import catalog_scale, index_scale
+from tests.bench import catalog_scale, index_scale, postgres
 from tests.bench.measure import Run, measure
 from tests.bench.programs import HOLDFAST, Holdfast, Pass, Task
 from tests.bench.report import Figure
@@ -80,6 +80,7 @@ SINGLES: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "start-up": start_up,
     "index": index_of_millions,
     "backups-list": long_list,
+    "postgres-growth": postgres.growth,
     "huge-stream": huge_stream,
 }
 ONLY_BY_NAME = {"huge-stream"}

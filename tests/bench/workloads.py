@@ -43,6 +43,8 @@ FLOORS = {
     "ssh-small": Floor({"rsync": 1.0}, 250),
     "ssh-many": Floor({}, 250),
     "ssh-many-unchanged": Floor({"find": 0.25}, 250),
+    "postgres-dump": Floor({"plain": 0.8}, 250),
+    "postgres-load": Floor({"plain": 0.9}, 250),
 }
 
 
@@ -60,12 +62,14 @@ class Workload:
 
     name: str
     kind: str
-    """The input: `sql` or `random` stream, `small`, `mib` or `many` tree."""
+    """The input: `sql` or `random` stream, `small`, `mib` or `many` tree; `pgbench` for a database."""
     steps: tuple[Step, ...]
     is_remote: bool = False
 
     def data(self, inputs: Inputs) -> Path:
-        """The input, made if it is not there."""
+        """The input, made if it is not there; a database has none, but a server."""
+        if self.kind == "pgbench":
+            return inputs.directory
         return inputs.stream(self.kind) if self.kind in ("sql", "random") else inputs.tree(self.kind)
 
 
@@ -102,6 +106,12 @@ WORKLOADS = (
         "ssh-many",
         "many",
         (Step("ssh-many", "backup-tree"), Step("ssh-many-unchanged", "backup-tree")),
+        is_remote=True,
+    ),
+    Workload(
+        "postgres",
+        "pgbench",
+        (Step("postgres-dump", "backup-database"), Step("postgres-load", "load-database")),
         is_remote=True,
     ),
 )
