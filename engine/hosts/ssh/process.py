@@ -14,7 +14,7 @@ import asyncssh
 from engine.errors import ConnectionLostError
 from engine.hosts.base import READ_BYTES, Exit
 from engine.hosts.script import KILL_AFTER_S
-from engine.hosts.ssh import receiving
+from engine.hosts.ssh import receiving, sending
 from engine.hosts.ssh.unread import Unread
 from engine.hosts.stderr import StandardError
 
@@ -45,6 +45,7 @@ class Session(asyncssh.SSHClientSession[bytes]):
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         """The channel is open."""
         self.channel = chan
+        sending.shorten(chan)
 
     def data_received(self, data: bytes | memoryview, datatype: int | None) -> None:
         """Takes bytes of standard output or standard error, and keeps none of `data` itself."""
