@@ -32,8 +32,8 @@ insert into pgbench_accounts select aid, 1, 0, '' from generate_series({ACCOUNTS
 
 @contextlib.contextmanager
 def running(scale: float = 1.0) -> Iterator[Postgres]:
-    """A server with pgbench's database."""
-    with running_postgres() as server:
+    """A server with pgbench's database, which writes as it comes from its maker: what it may lose is part of no figure."""
+    with running_postgres(is_durable=True) as server:
         server.psql(f"create database {_DATABASE}")
         initialise = ("-i", "-q", "-s", str(max(1, round(SCALE * scale))))
         run_quietly(require_tool("pgbench"), *initialise, *_where(server), _DATABASE)

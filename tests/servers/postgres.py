@@ -38,13 +38,15 @@ local replication all trust
 host all postgres 127.0.0.1/32 trust
 host all all 127.0.0.1/32 scram-sha-256
 """
-_SETTINGS = """\
-listen_addresses = '127.0.0.1'
+_QUICK = """\
 fsync = off
 full_page_writes = off
 synchronous_commit = off
 shared_buffers = 32MB
 max_wal_size = 256MB
+"""
+_SETTINGS = """\
+listen_addresses = '127.0.0.1'
 autovacuum = off
 log_min_messages = warning
 wal_level = replica
@@ -175,7 +177,7 @@ def _make_certificate(directory: Path) -> None:
     shutil.copy(directory / "server.crt", directory / "data/server.crt")
 
 
-def _initialise(directory: Path, folder: Path, account: struct_passwd) -> None:
+def _initialise(directory: Path, folder: Path, account: struct_passwd, settings_text: str) -> None:
     words = ["-D", str(directory / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
     locale = ["--locale=C.UTF-8", "--no-sync", "--no-instructions"]
     subprocess.run(
@@ -184,7 +186,7 @@ def _initialise(directory: Path, folder: Path, account: struct_passwd) -> None:
     _make_certificate(directory)
     (directory / "data/pg_hba.conf").write_text(_ACCESS, encoding="utf-8")
     with (directory / "data/postgresql.conf").open("a", encoding="utf-8") as settings:
-        settings.write(_SETTINGS)
+        settings.write(settings_text)
     if os.geteuid() == 0:
         for name in ("server.key", "server.crt"):
             os.chown(directory / "data" / name, account.pw_uid, account.pw_gid)
@@ -224,8 +226,11 @@ def _start(directory: Path, folder: Path, account: struct_passwd) -> tuple[subpr
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[Postgres]:
-    """Starts a server with the roles `backup` (reads all) and `owner` (makes databases). Stopped, with its folder removed, at the end."""
+def running_postgres(*, is_durable: bool = False) -> Iterator[Postgres]:
+    """Starts a server with the roles `backup` (reads all) and `owner` (makes databases). Stopped, with its folder removed, at the end.
+
+    `is_durable`: it writes as a server does that people rely on; else it is as quick as can be.
+    """
     folder, account = binaries(), _account()
     # The socket's path must be short, and the account must be able to go there.
     directory = Path(tempfile.mkdtemp(prefix="hf-pg-", dir="/tmp"))
@@ -233,7 +238,7 @@ def running_postgres() -> Iterator[Postgres]:
     if os.geteuid() == 0:
         os.chown(directory, account.pw_uid, account.pw_gid)
     try:
-        _initialise(directory, folder, account)
+        _initialise(directory, folder, account, _SETTINGS + ("" if is_durable else _QUICK))
         process, port = _start(directory, folder, account)
         server = Postgres(directory, port, process.pid, folder, account.pw_name)
         try:

@@ -70,11 +70,11 @@ class ArchiveReader:
         self._tail = b""
         self._data_bytes = 0
 
-    def feed(self, data: bytes) -> None:
-        """The next bytes. Raises: IncompleteDumpError where this is no archive."""
+    def feed(self, data: bytes | memoryview) -> None:
+        """The next bytes, of which none is kept where it lies. Raises: IncompleteDumpError where this is no archive."""
         if self.is_contents_read:
             self._data_bytes += len(data)
-            self._tail = (self._tail + data[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+            self._tail = (self._tail + bytes(data[-_TAIL_BYTES:]))[-_TAIL_BYTES:]
             self._take_data(data)
             return
         self._pending += data
@@ -99,7 +99,7 @@ class ArchiveReader:
         if has_data != bool(self._data_bytes) or (has_data and not self._tail.endswith(closing)):
             raise IncompleteDumpError("the dump ends in the middle of its data")
 
-    def _take_data(self, data: bytes) -> None:
+    def _take_data(self, data: bytes | memoryview) -> None:
         """What follows the table of contents; for those who look into it."""
 
     def _read_on(self) -> None:

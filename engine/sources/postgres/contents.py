@@ -131,9 +131,10 @@ class PostgresContents(ArchiveReader):
                 )
         return found
 
-    def _take_data(self, data: bytes) -> None:
+    def _take_data(self, data: bytes | memoryview) -> None:
         if not self.is_known or self.head is None or self.head.is_compressed:
             return
+        data = bytes(data)
         buffer = self._unread_bytes + data if self._unread_bytes else data
         position = 0
         while (after := self._step(buffer, position)) is not None:

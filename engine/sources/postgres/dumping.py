@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from engine.errors import ConnectionLostError, HoldfastError, IncompleteDumpError, SourceError
 from engine.format.layout import encode_name
-from engine.hosts.base import Command, Exit, OpenHost, Process, require_started
+from engine.hosts.base import Command, DirectProcess, Exit, OpenHost, Process, require_started
 from engine.model.backup import Scope
 from engine.model.manifest import DatabaseFacts, Manifest, SequenceFacts
 from engine.model.secret import Secret
@@ -30,7 +30,8 @@ LOCK_TIMEOUT = "60s"
 START_TIMEOUT_S = 300.0
 _SNAPSHOT_NAME = "HOLDFAST_SNAPSHOT"
 _WITH_SNAPSHOT = f'exec "$0" "--snapshot=${_SNAPSHOT_NAME}" "$@"'
-_SNAPSHOT = "begin isolation level repeatable read, read only;"
+_SNAPSHOT = "begin isolation level repeatable read, read only; set local max_parallel_workers_per_gather = 0;"
+"""What counts beside the dump must not take the cores that the dump and everybody else need."""
 _END_OF_GLOBALS = b"PostgreSQL database cluster dump complete"
 _TAIL_BYTES = 4096
 _SCOPE_WORDS = {Scope.SCHEMA: ("--schema-only",), Scope.CONTENT: ("--data-only",)}
@@ -121,7 +122,8 @@ class DumpItem:
             server = await facts.server(asked)
             command = dump_command(wanted, self.database, snapshot, tables)
             async with _started(wanted.host, command) as process:
-                stream = _DumpStream(self, command, process, server)
+                made = _DirectStream if isinstance(process, DirectProcess) else _DumpStream
+                stream = made(self, command, process, server)
                 async with task_scope() as tasks:
                     counting = tasks.create_task(stream.gather(asked, tables))
                     try:
@@ -156,6 +158,10 @@ class _DumpStream:
     async def read(self) -> bytes:
         """See `base.ItemStream.read`. Raises: IncompleteDumpError where it is no archive."""
         piece = await self._process.read()
+        await self._take(piece)
+        return piece
+
+    async def _take(self, piece: bytes | memoryview) -> None:
         self._is_at_end = not piece
         if piece:
             try:
@@ -163,7 +169,6 @@ class _DumpStream:
             except IncompleteDumpError:
                 await self._require_success()
                 raise
-        return piece
 
     async def judge(self) -> Sequence[str]:
         """See `base.ItemStream.judge`."""
@@ -195,6 +200,16 @@ class _DumpStream:
                 raise self._failure  # the session ended first, and its snapshot with it
             raise words.failure(ended, _could_not(self._item.database, host), IncompleteDumpError)
         return ended
+
+
+class _DirectStream(_DumpStream):
+    """See `base.DirectStream`."""
+
+    async def read_into(self, room: memoryview) -> int:
+        assert isinstance(self._process, DirectProcess)
+        count = await self._process.read_into(room)
+        await self._take(room[:count])
+        return count
 
 
 @asynccontextmanager
