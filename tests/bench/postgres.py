@@ -63,15 +63,18 @@ class HoldfastDatabase:
         program = Holdfast(self.host)
         program.prepare_home(room)
         options = ("--socket", str(self.server.directory), "--port", str(self.server.port))
-        source = ("--kind", "postgres", "--host", "there", "--database", _DATABASE, "--user", "postgres")
-        run_quietly(*program.words(room, "source", "add", "data", *source, *options))
+        source = ("--kind", "postgres", "--database", _DATABASE, "--user", "postgres", *options)
+        run_quietly(*program.words(room, "source", "add", "data", "--host", "there", *source))
+        run_quietly(*program.words(room, "source", "add", "here", *source))
 
     def run(self, room: Path, task: Task) -> Run | None:
         """The verbs of a step."""
-        words = ("backup", "data", "--to", "bench")
-        if task.step == "load-database":
+        words: tuple[str, ...] = ("backup", "data", "--to", "bench")
+        if task.step.startswith("load-database"):
             _forget_loaded(self.server)
             words = ("restore", "latest:data", "--into", _LOADED)
+            if task.step == "load-database":
+                words = (*words, "--on", "here")
         return Run((Holdfast(self.host).words(room, *words),))
 
     def repository(self, room: Path) -> Path | None:
@@ -81,7 +84,7 @@ class HoldfastDatabase:
 
 @dataclass(frozen=True, slots=True)
 class PlainTools:
-    """`ssh host pg_dump -Fc -Z0`, thrown away, and pg_restore of such an archive from a file on the server's own machine."""
+    """`ssh host pg_dump -Fc -Z0`, thrown away, and pg_restore of such an archive: from a file on the server's own machine, and through ssh."""
 
     server: Postgres
     host: Sshd
@@ -94,11 +97,13 @@ class PlainTools:
 
     def run(self, room: Path, task: Task) -> Run | None:
         """One command each."""
-        if task.step == "load-database":
+        if task.step.startswith("load-database"):
             _forget_loaded(self.server)
             self.server.psql(f"create database {_LOADED}")
-            words = ("pg_restore", *_where(self.server), "-d", _LOADED, str(room / "archive"))
-            return Run((words,))
+            words: tuple[str, ...] = ("pg_restore", *_where(self.server), "-d", _LOADED)
+            if task.step == "load-database":
+                return Run(((*words, str(room / "archive")),))
+            return Run((("cat", str(room / "archive")), tuple(self.host.ssh(*words))))
         return Run((tuple(self.host.ssh("pg_dump", *_where(self.server), "-Fc", "-Z0", _DATABASE)),))
 
     def repository(self, room: Path) -> Path | None:

@@ -45,6 +45,7 @@ FLOORS = {
     "ssh-many-unchanged": Floor({"find": 0.25}, 250),
     "postgres-dump": Floor({"plain": 0.8}, 250),
     "postgres-load": Floor({"plain": 0.9}, 250),
+    "postgres-load-ssh": Floor({"plain": 0.9}, 250),
 }
 
 
@@ -111,7 +112,11 @@ WORKLOADS = (
     Workload(
         "postgres",
         "pgbench",
-        (Step("postgres-dump", "backup-database"), Step("postgres-load", "load-database")),
+        (
+            Step("postgres-dump", "backup-database"),
+            Step("postgres-load", "load-database"),
+            Step("postgres-load-ssh", "load-database-ssh"),
+        ),
         is_remote=True,
     ),
 )
