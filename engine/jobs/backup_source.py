@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -40,7 +40,14 @@ from engine.repository.repository import Repository
 from engine.repository.tree_parts import FileKey, StreamResult, TreeCounts, TreeResult
 from engine.repository.writer import Committed, Parent, WriteSession
 from engine.sources import registry as sources
-from engine.sources.base import DirectStream, Item, ItemStream, OpenSource, PartialSource
+from engine.sources.base import (
+    DirectStream,
+    FolderStream,
+    Item,
+    ItemStream,
+    OpenSource,
+    PartialSource,
+)
 
 _READINGS = 5
 """So often a tree is read once more for the sake of files that came spoiled."""
@@ -208,7 +215,7 @@ async def _read_items(job: Capture, items: Sequence[Item], session: WriteSession
         if failed and len(failed) == len(items) - 1 and not stored:
             break  # what describes the others, and there are none
         try:
-            stored.append(await _read_item(job, item, root + item.path, session, warnings))
+            stored += await _read_item(job, item, root + item.path, session, warnings)
         except (SourceError, HostError) as error:
             # Its bytes are in the repository and nothing names them: a half dump is no item.
             failed.append(error)
@@ -216,28 +223,28 @@ async def _read_items(job: Capture, items: Sequence[Item], session: WriteSession
     if failed and not stored:
         raise failed[0]
     tree_id = await item_tree.save(session, stored, job.started_at)
-    counts = TreeCounts(files_new=len(stored), total_bytes=sum(each.size_bytes for each in stored))
+    files = [each for each in stored if not each.is_folder]
+    counts = TreeCounts(files_new=len(files), total_bytes=sum(each.size_bytes for each in files))
     paths = [f"/{stored[0].path}"] if not root else [f"/{root.rstrip('/')}"]
     return _Read(tree_id, counts, paths, warnings, is_partial=bool(failed))
 
 
 async def _read_item(
     job: Capture, item: Item, path: str, session: WriteSession, warnings: list[str]
-) -> StoredItem:
+) -> list[StoredItem]:
     async with item.open() as stream:
-        result = await _save(job, session, stream, path)
+        if isinstance(stream, FolderStream):
+            stored = await item_tree.read_folder(session, stream, path, _teller(job, path))
+        else:
+            result = await _save(job, session, stream, path)
+            stored = [StoredItem(path, result.content, result.size_bytes)]
         warnings += await stream.judge()
-    return StoredItem(path, result.content, result.size_bytes)
+    return stored
 
 
 async def _save(job: Capture, session: WriteSession, stream: ItemStream, path: str) -> StreamResult:
     """Stores a stream, and tells how far it is."""
-    done_bytes = 0
-
-    def tell(count: int) -> None:
-        nonlocal done_bytes
-        done_bytes += count
-        job.context.emit(Progress("read", done_bytes, _expected_bytes(job), current=path))
+    tell = _teller(job, path)
 
     async def read_into(direct: DirectStream, room: memoryview) -> int:
         if count := await direct.read_into(room):
@@ -252,6 +259,18 @@ async def _save(job: Capture, session: WriteSession, stream: ItemStream, path: s
     if isinstance(stream, DirectStream):
         return await session.save_read(functools.partial(read_into, stream))
     return await session.save_stream(pieces())
+
+
+def _teller(job: Capture, path: str) -> Callable[[int], None]:
+    """Takes how many bytes more were read of an item, and tells how far it is."""
+    done_bytes = 0
+
+    def tell(count: int) -> None:
+        nonlocal done_bytes
+        done_bytes += count
+        job.context.emit(Progress("read", done_bytes, _expected_bytes(job), current=path))
+
+    return tell
 
 
 def _expected_bytes(job: Capture) -> int | None:

@@ -69,8 +69,13 @@ class DatabaseBackup:
         """Of one of the backup's items in its snapshot."""
         return f"/{self.source.kind}/{self.source.name}/{path}".encode()
 
+    @property
+    def depth(self) -> int:
+        """So many parts of the names in an archive of `manifest.folder` are above what is in the folder."""
+        return self.place(self.manifest.folder).count(b"/")
+
     async def read(self, path: str, write: Callable[[bytes], Awaitable[None]]) -> int:
-        """Writes out one of the backup's items, every blob checked. Returns its length. Raises: DamagedError, PathMissingError."""
+        """Writes out one of the backup's items, every blob checked; a folder as a tar archive. Returns its length. Raises: DamagedError, PathMissingError."""
         return await repository_dump.dump(self.repository, self.snapshot, self.place(path), write)
 
     async def load(self, database: Database, facts: DatabaseFacts, name: str, selection: Selection) -> int:

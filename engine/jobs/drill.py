@@ -15,7 +15,15 @@ from contextlib import AsyncExitStack
 
 from engine.catalog.backups import ProofRecord
 from engine.errors import CatalogDamagedError, UsageError
-from engine.jobs import drill_database, drill_files, drill_parse, drill_scenarios, evidence, values
+from engine.jobs import (
+    drill_cluster,
+    drill_database,
+    drill_files,
+    drill_parse,
+    drill_scenarios,
+    evidence,
+    values,
+)
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import OpenCopy, open_backup, open_copy
 from engine.jobs.drill_database import Hold
@@ -118,7 +126,9 @@ async def _drilled(stage: Stage, seed: int, record: DrillRecord, hold: Hold) -> 
                 opened = await stack.enter_async_context(
                     open_backup(context, backup, request.storage, request.limits)
                 )
-            if request.level == "parse":
+            if opened.manifest.folder:
+                await drill_cluster.drill(context, request, opened, record, hold)
+            elif request.level == "parse":
                 await drill_parse.drill(context, opened, record)
             else:
                 await drill_database.drill(context, request, opened, record, hold)

@@ -1,14 +1,17 @@
-"""The trees above a source's items: plain folders and files, owned by root, readable by nobody else."""
+"""The trees above a source's items: plain folders and files, owned by root, readable by nobody else, where the source says nothing else of them."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+import functools
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from engine.format.tree import encode_tree, node_prefix, node_suffix
 from engine.model.entry import Entry
+from engine.repository.tree_parts import StreamResult
 from engine.repository.writer import WriteSession
+from engine.sources.base import FolderStream, Member
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,39 @@ class StoredItem:
     """In the snapshot, without a leading slash; no part is empty, `.` or `..`."""
     content: tuple[bytes, ...]
     size_bytes: int
+    member: Member | None = None
+    """What is known of it, where it is one of many."""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder, which may be empty."""
+        return self.member is not None and self.member.type == "d"
+
+
+async def read_folder(
+    session: WriteSession, stream: FolderStream, path: str, tell: Callable[[int], None]
+) -> list[StoredItem]:
+    """Stores what a stream of many files brings; `path` is their folder's. Raises: what the stream raises."""
+    stored: list[StoredItem] = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        while piece := await stream.read():
+            tell(len(piece))
+            yield piece
+
+    def whole(member: Member, result: StreamResult) -> None:
+        name = f"{path}/{member.path}" if member.path else path
+        stored.append(StoredItem(name, result.content, result.size_bytes, member))
+
+    count = 0
+    while (member := await stream.next_member()) is not None:
+        count += 1
+        if member.type == "d":
+            whole(member, StreamResult((), 0))
+        else:
+            await session.put_stream(pieces(), functools.partial(whole, member))
+    await session.wait_until(lambda: len(stored) == count)
+    return stored
 
 
 async def save(session: WriteSession, items: Sequence[StoredItem], instant: datetime.datetime) -> bytes:
@@ -30,24 +66,35 @@ async def _save_folder(
     session: WriteSession, inside: Sequence[tuple[list[str], StoredItem]], instant: datetime.datetime
 ) -> bytes:
     folders: dict[str, list[tuple[list[str], StoredItem]]] = {}
+    known: dict[str, StoredItem] = {}
     nodes: dict[bytes, bytes] = {}
     for parts, item in inside:
-        if len(parts) == 1:
-            entry = _entry(parts[0], "f", item.size_bytes, instant)
-            nodes[entry.path] = node_prefix(entry) + node_suffix((), 0, item.content, None)
+        if len(parts) > 1 or item.is_folder:
+            below = folders.setdefault(parts[0], [])
+            if len(parts) > 1:
+                below.append((parts[1:], item))
+            else:
+                known[parts[0]] = item
         else:
-            folders.setdefault(parts[0], []).append((parts[1:], item))
+            entry = _entry(parts[0], item, instant)
+            nodes[entry.path] = node_prefix(entry) + node_suffix((), 0, item.content, None)
     for name, below in folders.items():
-        entry = _entry(name, "d", 0, instant)
+        entry = _entry(name, known.get(name), instant, letter="d")
         nodes[entry.path] = node_prefix(entry) + node_suffix(
             (), 0, None, await _save_folder(session, below, instant)
         )
     return await session.save_tree_blob(encode_tree(nodes[name] for name in sorted(nodes)))
 
 
-def _entry(name: str, letter: str, size_bytes: int, instant: datetime.datetime) -> Entry:
-    mode = 0o700 if letter == "d" else 0o600
-    seconds = b"%d.%06d" % (int(instant.timestamp()), instant.microsecond)
-    return Entry(
-        name.encode(), letter, mode, 0, 0, b"root", b"root", size_bytes, seconds, seconds, 0, 0, 0, b""
-    )
+def _entry(name: str, item: StoredItem | None, instant: datetime.datetime, letter: str = "f") -> Entry:
+    raw = name.encode("utf-8", "surrogateescape")
+    size_bytes = item.size_bytes if item is not None else 0
+    if item is None or item.member is None:
+        mode = 0o700 if letter == "d" else 0o600
+        seconds = b"%d.%06d" % (int(instant.timestamp()), instant.microsecond)
+        return Entry(raw, letter, mode, 0, 0, b"root", b"root", size_bytes, seconds, seconds, 0, 0, 0, b"")
+    member = item.member
+    seconds = b"%d.0" % member.modified_s
+    user, group = member.user.encode(), member.group.encode()
+    owners = (member.uid, member.gid, user, group)
+    return Entry(raw, letter, member.mode, *owners, size_bytes, seconds, seconds, 0, 0, 0, b"")

@@ -147,8 +147,14 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
 
 
 def _require_part(request: RestoreRequest, opened: DatabaseBackup) -> None:
-    """A part of a database must not take the place of all of it. Raises: UsageError."""
-    scope, backup_id = opened.manifest.scope, opened.backup.backup_id
+    """Files of a server cannot be loaded, and a part of a database must not take the place of all of it. Raises: UsageError."""
+    manifest, backup_id = opened.manifest, opened.backup.backup_id
+    scope = manifest.scope
+    if manifest.folder:
+        raise UsageError(
+            f"backup {backup_id} holds the files of a whole server, which no running server can load",
+            hint=f"restore it with --to DIR, and start a server of version {manifest.server_version.split()[0]} on {manifest.folder} there",
+        )
     if scope == Scope.ALL:
         return
     if scope != Scope.SCHEMA:

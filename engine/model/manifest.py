@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SCHEMA_VERSION = 1
 EXACT_ROWS_LIMIT = 10_000_000
@@ -74,6 +74,9 @@ class Manifest:
     roles: Sequence[str] = ()
     position: str = ""
     """Of the log at the instant of the dump, in the database's own form; empty where it keeps none."""
+    folder: str = ""
+    """Where the server's own files lie, relative to the manifest: the backup has no dumps then. Its databases are as the server had them at the
+    end of the copy, without rows and values of sequences, which went on meanwhile."""
     scope: str = "all"
     """all, schema, content, roles, configuration: what was asked for."""
     schema_version: int = SCHEMA_VERSION
@@ -87,6 +90,15 @@ class CheckResult:
     expected: str
     actual: str
     passed: bool
+
+
+def without_content(facts: DatabaseFacts) -> DatabaseFacts:
+    """The same, but for how many rows there are and what sequences are at."""
+    return replace(
+        facts,
+        tables=[replace(each, rows=0, is_estimated=True) for each in facts.tables],
+        sequences=[SequenceFacts(each.name, None) for each in facts.sequences],
+    )
 
 
 def compare(expected: DatabaseFacts, actual: DatabaseFacts, tables: Iterable[str] = ()) -> list[CheckResult]:

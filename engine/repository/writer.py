@@ -130,6 +130,10 @@ class WriteSession:
         """
         await self._streams.put(stream, receiver)
 
+    async def wait_until(self, is_done: Callable[[], bool]) -> None:
+        """Waits for what receivers are to be told. Raises: what storing raises."""
+        await self._workers.wait_until(is_done)
+
     def put_small(self, data: bytes, token: Any, receiver: pool.Receiver) -> Awaitable[None] | None:
         """Stores what is one blob: not empty, at most 512 KiB. `receiver` is told tokens and ids on the event loop, in batches, soon.
 

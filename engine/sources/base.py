@@ -17,7 +17,7 @@ from engine.hosts.grants import Grant
 from engine.model.backup import Scope
 from engine.model.contents import DumpContents, Sampled
 from engine.model.entry import Entry, Failure, Fetched
-from engine.model.manifest import CheckResult, DatabaseFacts
+from engine.model.manifest import CheckResult, DatabaseFacts, Manifest
 from engine.model.masking import MaskRule
 from engine.model.secret import Secret
 
@@ -57,6 +57,32 @@ class DirectStream(ItemStream, Protocol):
 
     async def read_into(self, room: memoryview) -> int:
         """As `read`, to the beginning of `room`; returns how many bytes came, 0 at the end. Raises: as `read`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file or folder of those that a stream brings."""
+
+    path: str
+    """Below the item's own, which is a folder then; empty for that folder itself. Safe: no part is empty, `.` or `..`; other bytes than UTF-8 as surrogates."""
+    type: Literal["f", "d"]
+    mode: int
+    """Permissions, set-user, set-group, sticky."""
+    uid: int
+    gid: int
+    user: str
+    group: str
+    modified_s: int
+    size_bytes: int = 0
+
+
+@runtime_checkable
+class FolderStream(ItemStream, Protocol):
+    """Many files, one after the other; `read` gives the content of the one that was asked for last, and is empty at its end."""
+
+    async def next_member(self) -> Member | None:
+        """The next one, once all of the last is read; None after the last. A folder comes before what is in it. Raises: as `read`."""
         ...
 
 
@@ -276,6 +302,28 @@ class RoleKeeper(Protocol):
 
     async def drop_roles(self, names: Sequence[str]) -> None:
         """Removes roles that were made. Raises: SourceError where something belongs to one of them; HostError."""
+        ...
+
+
+class Revival(Protocol):
+    """A throwaway server on its way: its files are coming."""
+
+    async def write(self, data: bytes) -> None:
+        """The next bytes of its data folder, as a tar archive whose members' names begin with the folder's. Raises: SourceError, HostError."""
+        ...
+
+    async def start(self) -> Database:
+        """Called once, after the archive's end: starts the server, and waits until it has recovered. Raises: SourceError, HostError."""
+        ...
+
+
+@runtime_checkable
+class PhysicalSource(Protocol):
+    """A source that can take a server's own files for its backup (`Manifest.folder`)."""
+
+    def revive(self, manifest: Manifest, depth: int) -> AbstractAsyncContextManager[Revival]:
+        """A throwaway server, as `DatabaseSource.scratch` makes one, but of the files of a backup. So many parts of the archive's names are
+        above the data folder's own entries. Raises on entering: ToolMissingError, SourceError."""
         ...
 
 

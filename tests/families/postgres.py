@@ -14,7 +14,7 @@ from engine.hosts.base import OpenHost
 from engine.model.definitions import OptionValue, Source
 from engine.model.manifest import CheckResult, DatabaseFacts, Manifest
 from engine.model.secret import Secret
-from engine.sources.base import Database, DatabaseSource, Selection
+from engine.sources.base import Database, DatabaseSource, FolderStream, Member, Selection
 from engine.sources.postgres.source import PostgresSource
 from tests.families.sources import drain
 from tests.servers.postgres import Postgres
@@ -72,6 +72,8 @@ class Read:
 
     data: dict[str, bytes] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    members: dict[str, Member] = field(default_factory=dict)
+    """Of items that are folders; the contents of their files are in `data` under the same paths."""
     errors: dict[str, HoldfastError] = field(default_factory=dict)
     """By the path of the item that failed."""
 
@@ -107,13 +109,24 @@ async def read_backup(source: DatabaseSource) -> Read:
     for item in await source.items():
         try:
             async with item.open() as stream:
-                data = await drain(stream)
+                if isinstance(stream, FolderStream):
+                    await _read_folder(stream, item.path, read)
+                else:
+                    data = await drain(stream)
                 read.warnings += await stream.judge()
+                if not isinstance(stream, FolderStream):
+                    read.data[item.path] = data
         except HoldfastError as error:
             read.errors[item.path] = error
-        else:
-            read.data[item.path] = data
     return read
+
+
+async def _read_folder(stream: FolderStream, path: str, read: Read) -> None:
+    while (member := await stream.next_member()) is not None:
+        name = f"{path}/{member.path}" if member.path else path
+        read.members[name] = member
+        if member.type == "f":
+            read.data[name] = await drain(stream)
 
 
 async def back_up(host: OpenHost, server: Postgres, *names: str) -> Read:

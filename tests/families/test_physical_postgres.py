@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import shutil
 import subprocess
 import tarfile
 from collections.abc import AsyncIterator
@@ -16,8 +18,11 @@ from hypothesis import strategies as st
 from engine.errors import HoldfastError, IncompleteDumpError
 from engine.hosts.base import OpenHost
 from engine.model.definitions import Host
-from engine.sources.base import ItemStream
+from engine.sources.base import FolderStream, Member
+from engine.sources.postgres import physical
 from engine.sources.postgres.base_backup import BaseReader
+from engine.sources.postgres.connection import Connection
+from engine.sources.postgres.dumping import Wanted
 from tests.families.hosts import opened
 from tests.families.postgres import Read, make_shop, opened_postgres, read_backup
 from tests.families.sources import drain
@@ -40,26 +45,56 @@ async def _copied(host: OpenHost, server: Postgres) -> Read:
     return read
 
 
+def _lay_out(read: Read, target: Path) -> None:
+    """The files below `data`, as a restore makes them."""
+    for name, member in read.members.items():
+        path = target / name
+        if member.type == "d":
+            path.mkdir()
+        else:
+            path.write_bytes(read.data[name])
+            assert path.stat().st_size == member.size_bytes
+
+
 async def test_a_physical_copy_passes_the_servers_own_verifier(
     here: OpenHost, other_postgres: Postgres, tmp_path: Path
 ) -> None:
-    """What is unpacked is a cluster, with the log that makes it consistent."""
-    make_shop(other_postgres)
+    """What is laid out is a cluster, empty folders and all, with the log that makes it consistent; its manifest says what is in it."""
+    name = make_shop(other_postgres)
     read = await _copied(here, other_postgres)
-    assert list(read.data) == ["base.tar", "manifest.json"]
     assert read.manifest.identity.endswith(str(other_postgres.data))
-    with tarfile.open(fileobj=io.BytesIO(read.data["base.tar"])) as archive:
-        archive.extractall(tmp_path, filter="data")
+    assert read.manifest.folder == "data"
+    assert read.manifest.roles[0] == "postgres"
+    facts = read.facts(name)
+    assert "public.customers" in {each.name for each in facts.tables if each.is_estimated}
+    assert {each.last_value for each in facts.sequences} == {None}
+    assert {each.mode for each in read.members.values() if each.type == "d"} == {0o700}
+    assert {each.uid for each in read.members.values()} == {other_postgres.data.stat().st_uid}
+    assert read.members["data"].type == read.members["data/pg_notify"].type == "d"
+    _lay_out(read, tmp_path)
     verifier = other_postgres.binaries / "pg_verifybackup"
-    done = subprocess.run([str(verifier), str(tmp_path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(verifier), str(tmp_path / "data")], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def _tar_of(here: OpenHost, server: Postgres) -> bytes:
+    """The stream as the server's own program makes it."""
+    connection = Connection(socket=str(server.directory), port=server.port, user="postgres")
+    command = physical.command(Wanted(here, connection))
+    words = [str(server.binaries / "pg_basebackup"), *map(str, command.words[1:])]
+    return subprocess.run(
+        words, env={**os.environ, **command.settings}, check=True, capture_output=True
+    ).stdout
+
+
 async def test_any_damage_to_a_physical_copy_is_seen(here: OpenHost, other_postgres: Postgres) -> None:
-    """A flipped bit, a missing end, a file that is left out: each as the stream goes by."""
-    data = (await _copied(here, other_postgres)).data["base.tar"]
+    """A flipped bit, a missing end, a file that is left out or comes twice, a link, a name that leads elsewhere: each as the stream goes by."""
+    data = _tar_of(here, other_postgres)
     _judge(data)
     page = data.index(b"PG_VERSION\0") + 512
+    label = data.index(b"backup_label\0")
     for damaged in (
         data[:page] + bytes([data[page] ^ 1]) + data[page + 1 :],
         data[:-1024],
@@ -67,9 +102,19 @@ async def test_any_damage_to_a_physical_copy_is_seen(here: OpenHost, other_postg
         data[: page - 512] + data[page + 512 :],
         data.replace(b'"Last-Modified"', b'"Last-modified"', 1),
         data[: data.rindex(b"backup_manifest\0")] + bytes(1024),
+        data[: page + 512] + data[page - 512 :],
+        data[:label] + _header("pg_wal/link", b"2") + data[label:],
+        data[:label] + _header("base/../../outside", b"0") + data[label:],
+        data[:label] + _header("/outside", b"5") + data[label:],
     ):
         with pytest.raises(IncompleteDumpError):
             _judge(damaged)
+
+
+def _header(name: str, kind: bytes) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    return info.tobuf(tarfile.USTAR_FORMAT)
 
 
 def _judge(data: bytes, size: int = 1 << 18) -> BaseReader:
@@ -80,12 +125,31 @@ def _judge(data: bytes, size: int = 1 << 18) -> BaseReader:
     return reader
 
 
+async def test_a_cluster_with_tablespaces_is_refused_by_name(
+    here: OpenHost, other_postgres: Postgres
+) -> None:
+    """Its copy would lack what lies there; a dump does not."""
+    place = other_postgres.directory / "space"
+    place.mkdir(exist_ok=True)
+    shutil.chown(place, other_postgres.account)
+    other_postgres.psql(f"create tablespace \"far away\" location '{place}'")
+    try:
+        async with opened_postgres(here, other_postgres.options(physical=True)) as source:
+            read = await read_backup(source)
+    finally:
+        other_postgres.psql('drop tablespace "far away"')
+    error = read.errors["data"]
+    assert "'far away'" in error.message
+    assert "--all" in str(error.hint)
+    assert read.data == {}
+
+
 async def test_an_account_that_may_not_replicate_is_told(here: OpenHost, postgres: Postgres) -> None:
     """Not a copy without an end."""
     async with opened_postgres(here, postgres.options(physical=True) | {"user": "backup"}) as source:
         read = await read_backup(source)
-    assert re.search("replication role|WAL sender", str(read.errors["base.tar"]))
-    assert set(read.errors) == {"base.tar", "manifest.json"}
+    assert re.search("replication role|WAL sender", str(read.errors["data"]))
+    assert set(read.errors) == {"data", "manifest.json"}
 
 
 async def test_a_copy_whose_server_ends_it_is_not_whole(here: OpenHost, other_postgres: Postgres) -> None:
@@ -93,7 +157,8 @@ async def test_a_copy_whose_server_ends_it_is_not_whole(here: OpenHost, other_po
     async with opened_postgres(here, other_postgres.options(physical=True)) as source:
         item = (await source.items())[0]
         async with item.open() as stream:
-            await stream.read()
+            assert isinstance(stream, FolderStream)
+            await stream.next_member()
             other_postgres.psql(
                 "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'walsender'"
             )
@@ -101,9 +166,10 @@ async def test_a_copy_whose_server_ends_it_is_not_whole(here: OpenHost, other_po
                 await _end(stream)
 
 
-async def _end(stream: ItemStream) -> None:
+async def _end(stream: FolderStream) -> None:
     """Reads on to the end, and asks for the verdict."""
-    await drain(stream)
+    while await stream.next_member() is not None:
+        await drain(stream)
     await stream.judge()
 
 
@@ -119,8 +185,15 @@ def test_a_tar_stream_is_read_however_it_is_cut(contents: list[bytes], size: int
             archive.addfile(info, io.BytesIO(content))
     reader = BaseReader()
     data = buffer.getvalue()
+    found: list[tuple[str, bytes]] = []
     for begin in range(0, len(data), size):
-        reader.feed(data[begin : begin + size])
-    assert reader.files == len(contents)
+        for event in reader.feed(data[begin : begin + size]):
+            if isinstance(event, Member):
+                found.append((event.path, b""))
+            else:
+                found[-1] = (found[-1][0], found[-1][1] + event)
+    assert [each for each in found if each[0]] == [
+        (f"folder/{number}", content) for number, content in enumerate(contents)
+    ]
     with pytest.raises(IncompleteDumpError, match="without its manifest"):
         reader.require_whole()

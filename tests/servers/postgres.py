@@ -239,20 +239,30 @@ def running_postgres(*, is_durable: bool = False) -> Iterator[Postgres]:
         os.chown(directory, account.pw_uid, account.pw_gid)
     try:
         _initialise(directory, folder, account, _SETTINGS + ("" if is_durable else _QUICK))
-        process, port = _start(directory, folder, account)
-        server = Postgres(directory, port, process.pid, folder, account.pw_name)
-        try:
+        with started_postgres(directory) as server:
             password = PASSWORD.replace("'", "''").replace("\\", "\\\\")
             server.psql(
                 f"create role backup login password E'{password}'; grant pg_read_all_data to backup;"
                 f"create role owner login createdb password E'{password}'"
             )
             yield server
-        finally:
-            process.send_signal(signal.SIGQUIT)
-            process.wait(10)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def started_postgres(directory: Path) -> Iterator[Postgres]:
+    """Starts a server on the folder `data` that lies there, whose access rules trust everybody on the socket; stopped at the end."""
+    folder, account = binaries(), _account()
+    directory.chmod(0o755)
+    if os.geteuid() == 0:
+        os.chown(directory, account.pw_uid, account.pw_gid)
+    process, port = _start(directory, folder, account)
+    try:
+        yield Postgres(directory, port, process.pid, folder, account.pw_name)
+    finally:
+        process.send_signal(signal.SIGQUIT)
+        process.wait(10)
 
 
 @pytest.fixture(scope="session")

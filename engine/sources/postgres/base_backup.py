@@ -1,4 +1,4 @@
-"""The tar stream of pg_basebackup, checked against its own manifest as it goes by.
+"""The tar stream of pg_basebackup, taken apart into its files, and checked against its own manifest as it goes by.
 
 The server writes `backup_manifest` last: each file's size and SHA-256, and one of the manifest itself. WAL is not in it; what comes of it
 was fetched after the copy, whole segments each. Source: PostgreSQL's documentation, "Backup Manifest Format", and src/port/tar.c.
@@ -9,24 +9,29 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.errors import IncompleteDumpError
+from engine.sources.base import Member
 
 _BLOCK = 512
 _MANIFEST = "backup_manifest"
 _LABEL = "backup_label"
 _MOST_MANIFEST_BYTES = 512 << 20
+_FOLDER_MODE = 0o700
 _CHECKSUM_KEY = b'"Manifest-Checksum"'
+
+
+Event = Member | memoryview
+"""A file or folder begins, or more of the last file's content comes."""
 
 
 @dataclass(slots=True)
 class _File:
     """The file whose content is coming."""
 
-    name: str
-    size: int
+    member: Member
     left: int
     padding: int
     hasher: Any
@@ -38,6 +43,9 @@ class BaseReader:
     """Takes the stream in pieces of any length; what it holds grows with the number of files, not with the data."""
 
     def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._folder: Member | None = None
+        self._folders: set[str] = set()
         self._pending = bytearray()
         self._file: _File | None = None
         self._found: dict[str, tuple[int, str]] = {}
@@ -49,8 +57,8 @@ class BaseReader:
         """How many files came so far."""
         return len(self._found)
 
-    def feed(self, data: bytes) -> None:
-        """The next bytes. Raises: IncompleteDumpError where this is no tar stream."""
+    def feed(self, data: bytes) -> list[Event]:
+        """The next bytes, and what they bring. Raises: IncompleteDumpError where this is no tar stream, or one of other things than files and folders."""
         view = memoryview(data)
         while view:
             if self._file is not None and self._file.left and not self._pending:
@@ -62,6 +70,8 @@ class BaseReader:
             if len(self._pending) == self._needed():
                 block, self._pending = bytes(self._pending), bytearray()
                 self._block(block)
+        events, self._events = self._events, []
+        return events
 
     def require_whole(self) -> None:
         """Raises: IncompleteDumpError where the stream ended early, or a file is not as the server's manifest says."""
@@ -87,6 +97,7 @@ class BaseReader:
     def _take(self, file: _File, view: memoryview) -> int:
         piece = view[: file.left]
         file.hasher.update(piece)
+        self._events.append(piece)
         if file.kept is not None:
             file.kept += piece
         file.left -= len(piece)
@@ -105,16 +116,29 @@ class BaseReader:
     def _begin(self, header: bytes) -> None:
         if header[257:262] != b"ustar" or not _is_header(header):
             raise IncompleteDumpError("what pg_basebackup sent is no tar stream")
-        if header[156:157] not in (b"0", b"\0"):
-            return
         name, prefix = _text(header[0:100]), _text(header[345:500])
-        size = _number(header[124:136])
-        path = f"{prefix}/{name}" if prefix else name
+        member = _member(header, f"{prefix}/{name}" if prefix else name)
+        path = member.path
+        if path in self._found or path in self._folders or not path:
+            raise IncompleteDumpError(f"the base backup brought {path!a} twice")
+        if self._folder is None:
+            # The server sends no entry for the data folder itself; it belongs to whom its content does.
+            self._folder = replace(member, path="", type="d", mode=_FOLDER_MODE, size_bytes=0)
+            self._events.append(self._folder)
+        if path == _MANIFEST:
+            # The program adds it, and knows no owner.
+            folder = self._folder
+            member = replace(member, uid=folder.uid, gid=folder.gid, user=folder.user, group=folder.group)
+        self._events.append(member)
+        if member.type == "d":
+            self._folders.add(path)
+            return
         is_manifest = path == _MANIFEST
-        if is_manifest and size > _MOST_MANIFEST_BYTES:
+        if is_manifest and member.size_bytes > _MOST_MANIFEST_BYTES:
             raise IncompleteDumpError("the manifest of the base backup has no end")
         kept = bytearray() if is_manifest else None
-        file = _File(path.removeprefix("./"), size, size, -size % _BLOCK, hashlib.sha256(), kept)
+        size = member.size_bytes
+        file = _File(member, size, -size % _BLOCK, hashlib.sha256(), kept)
         if size:
             self._file = file
         else:
@@ -125,7 +149,26 @@ class BaseReader:
         if file.kept is not None:
             self._manifest = bytes(file.kept)
         else:
-            self._found[file.name] = (file.size, file.hasher.hexdigest())
+            self._found[file.member.path] = (file.member.size_bytes, file.hasher.hexdigest())
+
+
+def _member(header: bytes, path: str) -> Member:
+    """Raises: IncompleteDumpError for what is neither file nor folder, and for a name that leads elsewhere."""
+    letter = {b"0": "f", b"\0": "f", b"5": "d"}.get(header[156:157])
+    parts = path.removeprefix("./").removesuffix("/").split("/")
+    if letter is None or any(part in ("", ".", "..") for part in parts):
+        raise IncompleteDumpError(f"the base backup holds {path!a}, which is no file of a data folder")
+    return Member(
+        path="/".join(parts),
+        type="d" if letter == "d" else "f",
+        mode=_number(header[100:108]) & 0o7777,
+        uid=_number(header[108:116]),
+        gid=_number(header[116:124]),
+        user=_text(header[265:297]).encode("ascii", "ignore").decode(),
+        group=_text(header[297:329]).encode("ascii", "ignore").decode(),
+        modified_s=_number(header[136:148]),
+        size_bytes=0 if letter == "d" else _number(header[124:136]),
+    )
 
 
 def _listed(manifest: bytes) -> Mapping[str, tuple[int, str]]:

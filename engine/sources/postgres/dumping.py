@@ -60,6 +60,8 @@ class Gathered:
     databases: list[DatabaseFacts] = field(default_factory=list)
     roles: Sequence[str] = ()
     tool_version: str = ""
+    folder: str = ""
+    """Of the server's own files, where they are what is backed up."""
 
 
 def dump_command(wanted: Wanted, database: str, snapshot: str, tables: Sequence[TableName] = ()) -> Command:
@@ -318,6 +320,7 @@ def manifest_item(wanted: Wanted, gathered: Gathered) -> MadeItem:
             databases=gathered.databases,
             roles=gathered.roles,
             position=gathered.server.position,
+            folder=gathered.folder,
             scope=wanted.scope.value,
         )
 

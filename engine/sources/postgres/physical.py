@@ -1,21 +1,33 @@
-"""A copy of the whole cluster by pg_basebackup, as one tar: for clusters that are too large to be dumped, and as a base for recovery.
+"""A copy of the whole cluster by pg_basebackup, file by file: for clusters that are too large to be dumped, and as a base for recovery.
 
-The repository cuts by content, so files that did not change are found again inside of the tar. What is in it starts as a server of the
-same major version; the write-ahead log that makes it consistent comes with it.
+Files that did not change are found again in the repository whole. What is restored starts as a server of the same major version; the
+write-ahead log that makes it consistent comes with it.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 
-from engine.errors import ConnectionLostError, IncompleteDumpError
+from engine.errors import ConnectionLostError, IncompleteDumpError, SourceError
 from engine.hosts.base import Command, Exit, Process, require_started
-from engine.sources.base import ItemStream
+from engine.model.manifest import DatabaseFacts, without_content
+from engine.sources.base import ItemStream, Member
 from engine.sources.postgres import facts, session, words
-from engine.sources.postgres.base_backup import BaseReader
+from engine.sources.postgres.base_backup import BaseReader, Event
 from engine.sources.postgres.dumping import Gathered, Wanted
+
+FOLDER = "data"
+_TABLESPACES = (
+    "select spcname as name from pg_tablespace where spcname not in ('pg_default', 'pg_global') order by 1"
+)
+_DATABASES = """
+select datname as name from pg_database
+where datallowconn and not datistemplate and has_database_privilege(oid, 'connect') order by 1"""
+_ROLES = "select rolname as name from pg_roles where rolname !~ '^pg_' order by oid"
+"""The cluster's first superuser comes first: a throwaway server is entered as that one."""
 
 
 def command(wanted: Wanted) -> Command:
@@ -36,10 +48,10 @@ class BaseItem:
     database: str
     """Where the server is asked what it is."""
     gathered: Gathered
-    path: str = "base.tar"
+    path: str = FOLDER
 
     def open(self) -> AbstractAsyncContextManager[ItemStream]:
-        """See `base.Item.open`."""
+        """See `base.Item.open`. Raises on entering: SourceError where there are tablespaces, of which no single stream can be made."""
         return self._open()
 
     @asynccontextmanager
@@ -47,37 +59,85 @@ class BaseItem:
         wanted = self.wanted
         async with session.opened(wanted.host, wanted.connection, self.database) as asked:
             server = await facts.server(asked)
+            spaces = [row["name"] for row in await asked.rows(_TABLESPACES)]
+        if spaces:
+            raise SourceError(
+                f"the cluster of {wanted.host.name} has the tablespace {spaces[0]!a}: pg_basebackup cannot send it and the data folder as one stream",
+                hint="back its databases up as dumps, by --all instead of --physical; or move what lies there: ALTER DATABASE … SET TABLESPACE pg_default",
+            )
         async with wanted.host.start(command(wanted)) as process:
             yield _BaseStream(self, process, server)
 
 
 class _BaseStream:
-    """See `base.ItemStream`."""
+    """See `base.FolderStream`."""
 
     def __init__(self, item: BaseItem, process: Process, server: facts.ServerFacts) -> None:
         self._item = item
         self._process = process
         self._server = server
         self._reader = BaseReader()
+        self._events: deque[Event] = deque()
         self._is_at_end = False
 
+    async def next_member(self) -> Member | None:
+        """See `base.FolderStream.next_member`. Raises: IncompleteDumpError where it is no base backup."""
+        while await self._has_event():
+            event = self._events.popleft()
+            if isinstance(event, Member):
+                return event
+        return None
+
     async def read(self) -> bytes:
-        piece = await self._process.read()
-        self._is_at_end = not piece
-        if piece:
-            self._reader.feed(piece)
-        return piece
+        """See `base.ItemStream.read`."""
+        if await self._has_event() and not isinstance(piece := self._events[0], Member):
+            self._events.popleft()
+            return bytes(piece)
+        return b""
 
     async def judge(self) -> Sequence[str]:
+        """See `base.ItemStream.judge`."""
         if not self._is_at_end:
             raise IncompleteDumpError(f"{self._item.path} was not read to its end")
-        ended = self._successful(await self._process.wait())
+        ended = await self._require_success()
         self._reader.require_whole()
-        self._item.gathered.server = self._server
-        return words.warnings(ended.stderr)
+        said = await self._gather()
+        return [*words.warnings(ended.stderr), *said]
 
-    def _successful(self, ended: Exit) -> Exit:
+    async def _has_event(self) -> bool:
+        """Whether more is coming; one event lies ready then."""
+        while not self._events and not self._is_at_end:
+            piece = await self._process.read()
+            self._is_at_end = not piece
+            self._events.extend(self._reader.feed(piece))
+        return bool(self._events)
+
+    async def _gather(self) -> list[str]:
+        """What the server holds now, for the manifest; says which databases it could not look into."""
+        wanted, gathered = self._item.wanted, self._item.gathered
+        said = []
+        async with session.opened(wanted.host, wanted.connection, self._item.database) as asked:
+            gathered.roles = [row["name"] for row in await asked.rows(_ROLES)]
+            names = [row["name"] for row in await asked.rows(_DATABASES)]
+        for name in names:
+            try:
+                gathered.databases.append(await self._facts(name))
+            except SourceError as error:
+                said.append(f"{name} is in the backup, but not in its manifest: {error.message}")
+        gathered.server = self._server
+        gathered.folder = FOLDER
+        return said
+
+    async def _facts(self, name: str) -> DatabaseFacts:
+        wanted = self._item.wanted
+        async with session.opened(wanted.host, wanted.connection, name) as asked:
+            await asked.run("begin isolation level repeatable read, read only;")
+            found = await facts.gather(asked, name, has_rows=False)
+        return replace(without_content(found), path=FOLDER)
+
+    async def _require_success(self) -> Exit:
         host = self._item.wanted.host
+        ended = await self._process.wait()
         if ended.status is None and ended.signal is None:
             raise ConnectionLostError(f"{host.name} never said how pg_basebackup ended")
         require_started(host.name, command(self._item.wanted), ended)

@@ -1,4 +1,4 @@
-"""A throwaway server from the host's own binaries, whose life is one channel's.
+"""A throwaway server from the host's own binaries, whose life is one channel's: an empty one, or one of a backup's own files.
 
 One shell on the host makes the folder, runs the server in it and waits for the end of its standard input. That comes when we close it,
 are killed, or lose the connection; then it stops the server and removes the folder. It waits for no signal, so nobody needs to be there
@@ -12,10 +12,13 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import NoReturn
 
 from engine.errors import SourceError, ToolMissingError
 from engine.hosts.base import Command, OpenHost, Process, require_started
-from engine.sources.base import Database
+from engine.model.manifest import Manifest
+from engine.sources.base import Database, Revival
 from engine.sources.postgres import words
 from engine.sources.postgres.connection import Connection
 from engine.sources.postgres.database import PostgresDatabase
@@ -25,8 +28,8 @@ STOP_TIMEOUT_S = 60.0
 _NO_BINARIES = 69
 """EX_UNAVAILABLE of sysexits.h, which no program of PostgreSQL ends with."""
 
-SCRIPT = r"""
-version=$1
+_SCRIPT = r"""
+version=$1 depth=$2
 umask 077
 for bin in "/usr/lib/postgresql/$version/bin" "/usr/pgsql-$version/bin" "/usr/lib/postgresql$version/bin" "/usr/libexec/postgresql$version" \
   "/opt/homebrew/opt/postgresql@$version/bin" "$(pg_config --bindir 2>/dev/null </dev/null)" "$(dirname "$(command -v postgres)" 2>/dev/null)"; do
@@ -57,36 +60,89 @@ if [ "$(id -u)" = 0 ]; then
   fi
 fi
 cd "$folder" || exit 73
-[ "$(printf %s "$folder/.s.PGSQL.5432" | wc -c)" -lt 107 ] || { echo "$folder is too long for the path of a socket" >&2; exit 73; }
-(as "$found/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C --no-sync --no-instructions </dev/null >&2) || exit 1
+[ "$(printf %%s "$folder/.s.PGSQL.5432" | wc -c)" -lt 107 ] || { echo "$folder is too long for the path of a socket" >&2; exit 73; }
+%(make)s
 as "$found/postgres" -D "$folder/data" -k "$folder" -p 5432 -c listen_addresses= -c fsync=off -c full_page_writes=off \
   -c synchronous_commit=off -c wal_level=minimal -c max_wal_senders=0 -c max_wal_size=4GB -c autovacuum=off -c archive_mode=off \
   -c logging_collector=off -c log_destination=stderr -c log_min_error_statement=panic -c log_error_verbosity=terse \
-  -c max_locks_per_transaction=256 </dev/null >"$folder/log" 2>&1 3<&- &
+  -c max_locks_per_transaction=256 %(more)s </dev/null >"$folder/log" 2>&1 3<&- &
 server=$!
 while ! "$found/pg_isready" -q -h "$folder" -p 5432 -U postgres -t 3 </dev/null; do
   kill -0 "$server" 2>/dev/null || { tail -n 5 "$folder/log" >&2; server=; exit 1; }
   sleep 0.1
 done
-printf 'ready\n%s\n%s\n' "$folder" "$found"
+printf 'ready\n%%s\n%%s\n' "$folder" "$found"
 cat >/dev/null
 """
+_EMPTY = '(as "$found/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C --no-sync --no-instructions </dev/null >&2) || exit 1'
+_OF_FILES = r"""
+(as mkdir data) || exit 73
+printf 'taking\n\n\n'
+(as tar -x -o -f - -C "$folder/data" --strip-components="$depth") || exit 73
+(as sh -c 'rm -f data/recovery.signal data/standby.signal && : >data/postgresql.auto.conf && : >postgresql.conf && : >ident &&
+  echo "local all all trust" >access') </dev/null || exit 73
+prepared=$("$found/pg_controldata" -D "$folder/data" </dev/null | sed -n 's/^max_prepared_xacts setting: *//p')
+"""
+"""tar reads whole records, and nothing behind the one with the archive's end. The server has no settings but ours: its own may name files that
+are not here, and what is archived or followed. Of the log it needs room for as many prepared transactions as the old one had."""
+_THEIR_OWN = '-c config_file="$folder/postgresql.conf" -c hba_file="$folder/access" -c ident_file="$folder/ident" -c max_prepared_transactions="${prepared:-0}"'
+SCRIPT = _SCRIPT % {"make": _EMPTY, "more": ""}
+REVIVAL = _SCRIPT % {"make": _OF_FILES, "more": _THEIR_OWN}
+_RECORD_BYTES = 10240
+"""Of tar."""
+RECOVERY_TIMEOUT_S = 6 * 3600.0
+"""How long a server may replay its log."""
 
 
 @asynccontextmanager
 async def started(host: OpenHost, as_user: str | None, version: str) -> AsyncIterator[Database]:
     """See `base.DatabaseSource.scratch`."""
     major = major_version(version)
-    command = Command(("sh", "-c", SCRIPT, "sh", major), as_user=as_user, input="stream")
+    command = Command(("sh", "-c", SCRIPT, "sh", major, "0"), as_user=as_user, input="stream")
     async with host.start(command) as process:
         try:
-            folder, binaries = await _ready(host, command, process, major)
-            connection = Connection(
-                user="postgres", socket=folder, port=5432, as_user=as_user, folder=binaries
-            )
-            yield PostgresDatabase(host, connection, "postgres")
+            yield await _Starting(host, command, process, major).database("postgres", START_TIMEOUT_S)
         finally:
             await _stop(process)
+
+
+@asynccontextmanager
+async def revived(
+    host: OpenHost, as_user: str | None, manifest: Manifest, depth: int
+) -> AsyncIterator[Revival]:
+    """See `base.PhysicalSource.revive`."""
+    major = major_version(manifest.server_version)
+    command = Command(("sh", "-c", REVIVAL, "sh", major, str(depth)), as_user=as_user, input="stream")
+    async with host.start(command) as process:
+        try:
+            starting = _Starting(host, command, process, major)
+            await starting.said("taking", START_TIMEOUT_S)
+            yield _Revival(starting, process, manifest.roles[0] if manifest.roles else "postgres")
+        finally:
+            await _stop(process)
+
+
+class _Revival:
+    """See `base.Revival`."""
+
+    def __init__(self, starting: _Starting, process: Process, superuser: str) -> None:
+        self._starting = starting
+        self._process = process
+        self._superuser = superuser
+        self._taken_bytes = 0
+
+    async def write(self, data: bytes) -> None:
+        """See `base.Revival.write`."""
+        self._taken_bytes += len(data)
+        try:
+            await self._process.write(data)
+        except BrokenPipeError:
+            await self._starting.fail()
+
+    async def start(self) -> Database:
+        """See `base.Revival.start`."""
+        await self.write(bytes(-self._taken_bytes % _RECORD_BYTES))
+        return await self._starting.database(self._superuser, RECOVERY_TIMEOUT_S)
 
 
 def major_version(version: str) -> str:
@@ -97,31 +153,48 @@ def major_version(version: str) -> str:
     return found[1]
 
 
-async def _ready(host: OpenHost, command: Command, process: Process, major: str) -> tuple[str, str]:
-    """The socket's folder and that of the binaries. Raises: ToolMissingError, SourceError, HostError."""
-    said = b""
-    try:
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while said.count(b"\n") < 3:
-                piece = await process.read()
-                if not piece:
-                    break
-                said += piece
-    except TimeoutError:
-        raise SourceError(
-            f"a server for a drill did not start on {host.name} within {START_TIMEOUT_S:g} seconds"
-        ) from None
-    lines = said.decode(errors="surrogateescape").splitlines()
-    if len(lines) >= 3 and lines[0] == "ready":
+@dataclass(frozen=True, slots=True)
+class _Starting:
+    """The script that makes a server, as far as it is."""
+
+    host: OpenHost
+    command: Command
+    process: Process
+    major: str
+
+    async def database(self, superuser: str, timeout_s: float) -> Database:
+        """The server, once it is ready. Raises: ToolMissingError, SourceError, HostError."""
+        folder, binaries = await self.said("ready", timeout_s)
+        as_user = self.command.as_user
+        connection = Connection(user=superuser, socket=folder, port=5432, as_user=as_user, folder=binaries)
+        return PostgresDatabase(self.host, connection, "postgres")
+
+    async def said(self, word: str, timeout_s: float) -> tuple[str, str]:
+        """The two lines after that word's. Raises: as `database`."""
+        answer = b""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while answer.count(b"\n") < 3 and (piece := await self.process.read()):
+                    answer += piece
+        except TimeoutError:
+            raise SourceError(
+                f"a server for a drill did not start on {self.host.name} within {timeout_s:g} seconds"
+            ) from None
+        lines = answer.decode(errors="surrogateescape").split("\n")
+        if len(lines) < 4 or lines[0] != word:
+            await self.fail()
         return lines[1], lines[2]
-    ended = await process.wait()
-    if ended.status == _NO_BINARIES:
-        raise ToolMissingError(
-            f"{host.name} has no server of PostgreSQL {major}, of which the backup is",
-            hint=f"install it there (Debian: `apt install --no-install-recommends postgresql-{major}`); it need not run",
-        )
-    require_started(host.name, command, ended)
-    raise words.failure(ended, f"a server for a drill did not start on {host.name}")
+
+    async def fail(self) -> NoReturn:
+        """Raises: why the script ended."""
+        host, ended = self.host, await self.process.wait()
+        if ended.status == _NO_BINARIES:
+            raise ToolMissingError(
+                f"{host.name} has no server of PostgreSQL {self.major}, of which the backup is",
+                hint=f"install it there (Debian: `apt install --no-install-recommends postgresql-{self.major}`); it need not run",
+            )
+        require_started(host.name, self.command, ended)
+        raise words.failure(ended, f"a server for a drill did not start on {host.name}")
 
 
 async def _stop(process: Process) -> None:

@@ -11,10 +11,10 @@ from engine.hosts.base import Command, OpenHost
 from engine.hosts.grants import Grant
 from engine.model.backup import Scope
 from engine.model.definitions import Source
-from engine.model.manifest import DatabaseFacts
+from engine.model.manifest import DatabaseFacts, Manifest
 from engine.model.secret import Secret
 from engine.sources import container
-from engine.sources.base import Database, Item, ParseStream, Secrets, Traits, TreeFeed
+from engine.sources.base import Database, Item, ParseStream, Revival, Secrets, Traits, TreeFeed
 from engine.sources.options import Reader
 from engine.sources.postgres import (
     connection,
@@ -192,6 +192,10 @@ class PostgresSource:
     def parsing(self, facts: DatabaseFacts) -> AbstractAsyncContextManager[ParseStream]:
         """See `base.ParsingSource.parsing`."""
         return parsing.parsing(self._host, self._connection.as_user, facts)
+
+    def revive(self, manifest: Manifest, depth: int) -> AbstractAsyncContextManager[Revival]:
+        """See `base.PhysicalSource.revive`."""
+        return scratch.revived(self._host, self._connection.as_user, manifest, depth)
 
     @property
     def _version(self) -> Command:
