@@ -26,7 +26,7 @@ from engine.jobs.snapshot_tags import SOURCE_KIND_TAG, tag_value
 from engine.model.backup import Backup, Scope
 from engine.model.contents import DumpContents
 from engine.model.definitions import Source
-from engine.model.manifest import DatabaseFacts
+from engine.model.manifest import DatabaseFacts, Manifest
 from engine.model.results import Compared, Difference
 from engine.repository import diff as repository_diff
 from engine.repository.diff import Change
@@ -125,6 +125,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def knows_content(manifest: Manifest) -> bool:
+    """Whether it counted rows, and looked what sequences are at, where its scope has them."""
+    return not manifest.folder
+
+
 def compare_roles(old: Sequence[str], new: Sequence[str], tell: Tell) -> None:
     """Who is there on one side alone."""
     for name in sorted(set(old) ^ set(new)):
@@ -197,11 +202,15 @@ class _Databases:
             )
 
     async def _bytes_to_read(self, old: DatabaseFacts, new: DatabaseFacts) -> int:
-        if not diff_dumps.can_read(self._before.source.kind) or await self._is_same(old, new):
+        if not self._can_read(old, new) or await self._is_same(old, new):
             return 0
         return await diff_dumps.size_of(self._before, old.path) + await diff_dumps.size_of(
             self._after, new.path
         )
+
+    def _can_read(self, old: DatabaseFacts, new: DatabaseFacts) -> bool:
+        """Whether there are dumps of both, of a kind that is read; a physical copy has none."""
+        return diff_dumps.can_read(self._before.source.kind) and bool(old.path and new.path)
 
     async def _is_same(self, old: DatabaseFacts, new: DatabaseFacts) -> bool:
         if not old.path or not new.path:
@@ -221,13 +230,16 @@ class _Databases:
     async def _compare_database(self, old: DatabaseFacts, new: DatabaseFacts) -> None:
         path = database_path(old.name)
         has_rows, has_definitions = self._scopes <= HAS_ROWS, self._scopes <= HAS_DEFINITIONS
-        found = compare_facts(old, new, has_rows=has_rows, has_values=has_definitions)
+        is_known = all(knows_content(each.manifest) for each in (self._before, self._after))
+        found = compare_facts(
+            old, new, has_rows=has_rows and is_known, has_values=has_definitions and is_known
+        )
         for each in found:
             self._tell(each)
         if await self._is_same(old, new):
             self._coverage.compared.append(f"{path}: the dumps are the same, byte by byte")
             return
-        if not diff_dumps.can_read(self._before.source.kind):
+        if not self._can_read(old, new):
             self._coverage.compared.append(f"{path}: what the manifests list")
             self._coverage.leave_out(f"{path}: content", "dumps of this kind are not told apart")
             return

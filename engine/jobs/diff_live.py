@@ -12,7 +12,15 @@ from engine.events import StepBegan
 from engine.jobs import diff_dumps, diff_live_files
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup, open_backup, open_database_source
-from engine.jobs.diff import HAS_DATABASES, HAS_DEFINITIONS, HAS_ROWS, Coverage, Tell, counted
+from engine.jobs.diff import (
+    HAS_DATABASES,
+    HAS_DEFINITIONS,
+    HAS_ROWS,
+    Coverage,
+    Tell,
+    counted,
+    knows_content,
+)
 from engine.jobs.diff_dumps import Meter
 from engine.jobs.diff_facts import (
     compare_contents,
@@ -129,8 +137,9 @@ class _Live:
             self.coverage.leave_out(
                 f"{path}: indexes, constraints and other objects", "the source takes chosen tables alone"
             )
-        has_rows = self.backup.manifest.scope in HAS_ROWS
-        has_values = self.backup.manifest.scope == Scope.ALL
+        is_known = knows_content(self.backup.manifest)
+        has_rows = is_known and self.backup.manifest.scope in HAS_ROWS
+        has_values = is_known and self.backup.manifest.scope == Scope.ALL
         found = compare_facts(old, new, has_rows=has_rows, has_values=has_values, only_tables=only_tables)
         for each in found:
             self.tell(each)
@@ -151,6 +160,9 @@ class _Live:
     ) -> None:
         path = database_path(old.name)
         kind = self.backup.source.kind
+        if self.backup.manifest.folder:
+            self.coverage.leave_out(f"{path}: content", "the files of a whole server are no dump")
+            return
         if not diff_dumps.can_read(kind):
             self.coverage.leave_out(f"{path}: content", f"of kind {kind} no more than this can be asked")
             return

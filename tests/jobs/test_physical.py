@@ -56,7 +56,7 @@ async def test_a_cluster_copied_under_load_starts_again_and_its_damage_is_found(
     await world.add_storages("first")
     await world.engine.add_source(Source("shop", "postgres", options=cluster.options(physical=True)))
     with _written_to(cluster):
-        await world.one_backup("shop")
+        first = await world.one_backup("shop")
     with pytest.raises(UsageError, match="files of a whole server"):
         await world.engine.restore(RestoreRequest("latest:shop", into="elsewhere"))
     await _start_again(world)
@@ -65,12 +65,19 @@ async def test_a_cluster_copied_under_load_starts_again_and_its_damage_is_found(
     assert (drilled.status, drilled.level) == ("passed", "server"), (drilled.steps, drilled.checks)
     assert {"bank: indexes", "bank: damage that pg_amcheck finds"} <= {each.check for each in drilled.checks}
 
-    table = cluster.psql("checkpoint; select pg_relation_filepath('pgbench_accounts')", "bank")
+    table = cluster.psql(
+        "create table fresh (); checkpoint; select pg_relation_filepath('pgbench_accounts')", "bank"
+    )
     with (cluster.data / table).open("r+b") as file:
         file.seek(3 * 8192 + 4096)
         file.write(b"spoiled " * 512)
     second = await world.backup("shop")
     assert second.backups[0].added_bytes < second.backups[0].size_bytes / 10
+    found: list[str] = []
+    await world.engine.diff(
+        first.backup_id, second.backups[0].backup_id, lambda each: found.append(each.path)
+    )
+    assert [each for each in found if each.startswith("databases/")] == ["databases/bank/tables/public.fresh"]
     drilled = await world.engine.drill(request)
     assert drilled.status == "failed", (drilled.steps, drilled.checks)
 

@@ -133,7 +133,7 @@ class _BaseStream:
         async with session.opened(wanted.host, wanted.connection, name) as asked:
             await asked.run("begin isolation level repeatable read, read only;")
             found = await facts.gather(asked, name, has_rows=False)
-        return replace(without_content(found), path=FOLDER)
+        return without_content(found)
 
     async def _require_success(self) -> Exit:
         host = self._item.wanted.host
