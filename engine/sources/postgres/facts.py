@@ -63,6 +63,9 @@ case when has_function_privilege('pg_control_system()', 'execute') then (select 
 case when (select rolsuper from pg_roles where rolname = current_user) or pg_has_role(current_user, 'pg_read_all_settings', 'member')
 then (select setting from pg_settings where name = 'data_directory') end as folder, current_setting('port') as port,
 has_table_privilege('pg_authid', 'select') as passwords, coalesce(inet_server_addr()::text, '') as address"""
+DATABASES = """
+select datname as name, pg_database_size(oid) as size from pg_database
+where datallowconn and not datistemplate and has_database_privilege(oid, 'connect') order by datname"""
 DATA_FOLDER = "select setting as folder from pg_settings where name = 'data_directory'"
 """Hidden from accounts without pg_read_all_settings: then there is no row."""
 

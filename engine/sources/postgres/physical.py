@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 
-from engine.errors import ConnectionLostError, IncompleteDumpError, SourceError
+from engine.errors import ConnectionLostError, HoldfastError, IncompleteDumpError, SourceError
 from engine.hosts.base import Command, Exit, Process, require_started
 from engine.model.manifest import DatabaseFacts, without_content
 from engine.sources.base import ItemStream, Member
@@ -23,9 +23,6 @@ FOLDER = "data"
 _TABLESPACES = (
     "select spcname as name from pg_tablespace where spcname not in ('pg_default', 'pg_global') order by 1"
 )
-_DATABASES = """
-select datname as name from pg_database
-where datallowconn and not datistemplate and has_database_privilege(oid, 'connect') order by 1"""
 _ROLES = "select rolname as name from pg_roles where rolname !~ '^pg_' order by oid"
 """The cluster's first superuser comes first: a throwaway server is entered as that one."""
 
@@ -59,6 +56,8 @@ class BaseItem:
         wanted = self.wanted
         async with session.opened(wanted.host, wanted.connection, self.database) as asked:
             server = await facts.server(asked)
+            self.gathered.roles = [row["name"] for row in await asked.rows(_ROLES)]
+            names = [row["name"] for row in await asked.rows(facts.DATABASES)]
             spaces = [row["name"] for row in await asked.rows(_TABLESPACES)]
         if spaces:
             raise SourceError(
@@ -66,14 +65,17 @@ class BaseItem:
                 hint="back its databases up as dumps, by --all instead of --physical; or move what lies there: ALTER DATABASE … SET TABLESPACE pg_default",
             )
         async with wanted.host.start(command(wanted)) as process:
-            yield _BaseStream(self, process, server)
+            yield _BaseStream(self, process, server, names)
 
 
 class _BaseStream:
     """See `base.FolderStream`."""
 
-    def __init__(self, item: BaseItem, process: Process, server: facts.ServerFacts) -> None:
+    def __init__(
+        self, item: BaseItem, process: Process, server: facts.ServerFacts, names: Sequence[str]
+    ) -> None:
         self._item = item
+        self._names = names
         self._process = process
         self._server = server
         self._reader = BaseReader()
@@ -113,19 +115,15 @@ class _BaseStream:
         return bool(self._events)
 
     async def _gather(self) -> list[str]:
-        """What the server holds now, for the manifest; says which databases it could not look into."""
-        wanted, gathered = self._item.wanted, self._item.gathered
+        """What the databases hold now, for the manifest; says which it could not look into. What was copied is whole without it."""
+        gathered = self._item.gathered
+        gathered.server, gathered.folder = self._server, FOLDER
         said = []
-        async with session.opened(wanted.host, wanted.connection, self._item.database) as asked:
-            gathered.roles = [row["name"] for row in await asked.rows(_ROLES)]
-            names = [row["name"] for row in await asked.rows(_DATABASES)]
-        for name in names:
+        for name in self._names:
             try:
                 gathered.databases.append(await self._facts(name))
-            except SourceError as error:
-                said.append(f"{name} is in the backup, but not in its manifest: {error.message}")
-        gathered.server = self._server
-        gathered.folder = FOLDER
+            except HoldfastError as error:
+                said.append(f"{name} is not in the manifest, so a drill will not look at it: {error.message}")
         return said
 
     async def _facts(self, name: str) -> DatabaseFacts:

@@ -29,7 +29,7 @@ _NO_BINARIES = 69
 """EX_UNAVAILABLE of sysexits.h, which no program of PostgreSQL ends with."""
 
 _SCRIPT = r"""
-version=$1 depth=$2
+version=$1 depth=$2 needed=$3
 umask 077
 for bin in "/usr/lib/postgresql/$version/bin" "/usr/pgsql-$version/bin" "/usr/lib/postgresql$version/bin" "/usr/libexec/postgresql$version" \
   "/opt/homebrew/opt/postgresql@$version/bin" "$(pg_config --bindir 2>/dev/null </dev/null)" "$(dirname "$(command -v postgres)" 2>/dev/null)"; do
@@ -76,6 +76,8 @@ cat >/dev/null
 """
 _EMPTY = '(as "$found/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C --no-sync --no-instructions </dev/null >&2) || exit 1'
 _OF_FILES = r"""
+set -- $(df -P -k "$folder" 2>/dev/null </dev/null | tail -n 1)
+[ "${4:-$needed}" -ge "$needed" ] || { echo "where $folder is $4 KiB are free, and $needed are needed" >&2; exit 73; }
 (as mkdir data) || exit 73
 printf 'taking\n\n\n'
 (as tar -x -o -f - -C "$folder/data" --strip-components="$depth") || exit 73
@@ -98,7 +100,7 @@ RECOVERY_TIMEOUT_S = 6 * 3600.0
 async def started(host: OpenHost, as_user: str | None, version: str) -> AsyncIterator[Database]:
     """See `base.DatabaseSource.scratch`."""
     major = major_version(version)
-    command = Command(("sh", "-c", SCRIPT, "sh", major, "0"), as_user=as_user, input="stream")
+    command = Command(("sh", "-c", SCRIPT, "sh", major, "0", "0"), as_user=as_user, input="stream")
     async with host.start(command) as process:
         try:
             yield await _Starting(host, command, process, major).database("postgres", START_TIMEOUT_S)
@@ -112,7 +114,9 @@ async def revived(
 ) -> AsyncIterator[Revival]:
     """See `base.PhysicalSource.revive`."""
     major = major_version(manifest.server_version)
-    command = Command(("sh", "-c", REVIVAL, "sh", major, str(depth)), as_user=as_user, input="stream")
+    needed_kib = sum(each.size_bytes for each in manifest.databases) >> 10
+    shell = ("sh", "-c", REVIVAL, "sh", major, str(depth), str(needed_kib))
+    command = Command(shell, as_user=as_user, input="stream")
     async with host.start(command) as process:
         try:
             starting = _Starting(host, command, process, major)

@@ -36,9 +36,6 @@ MAINTENANCE = "postgres"
 """The database that every server has for questions that concern none."""
 DEFAULT_ROLE = "holdfast"
 """For grants, where the source names no user."""
-_DATABASES = """
-select datname as name, pg_database_size(oid) as size from pg_database
-where datallowconn and not datistemplate and has_database_privilege(oid, 'connect') order by datname"""
 _CLOSED = """
 select datname as name from pg_database
 where not datistemplate and not (datallowconn and has_database_privilege(oid, 'connect')) order by datname"""
@@ -93,7 +90,7 @@ class PostgresSource:
         tool = await self._host.run(self._version)
         async with self._asked() as asked:
             server = await facts.server(asked)
-            sizes = {row["name"]: row["size"] for row in await asked.rows(_DATABASES)}
+            sizes = {row["name"]: row["size"] for row in await asked.rows(facts.DATABASES)}
             closed = [row["name"] for row in await asked.rows(_CLOSED)]
         chosen = self._databases or tuple(sizes)
         missing = [name for name in chosen if name not in sizes]
@@ -112,18 +109,17 @@ class PostgresSource:
         return {**found, **({"closed": ", ".join(closed)} if closed and not self._databases else {})}
 
     async def commands(self) -> Sequence[Command]:
-        """See `base.OpenSource.commands`. For `--all` those of the databases that are there; where nobody may ask yet, of the first alone."""
-        if self._is_physical:
-            asks = session.command(self._connection, MAINTENANCE)
-            return container.as_started(self._host, [self._version, asks, physical.command(self._wanted)])
+        """See `base.OpenSource.commands`. For all databases those that are there; where nobody may ask yet, of the first alone."""
         try:
             names = await self._names()
         except HoldfastError:
             names = (MAINTENANCE,)
         commands = [
             self._version,
-            *(session.command(self._connection, each) for each in (MAINTENANCE, *names)),
+            *(session.command(self._connection, each) for each in dict.fromkeys((MAINTENANCE, *names))),
         ]
+        if self._is_physical:
+            return container.as_started(self._host, [*commands, physical.command(self._wanted)])
         commands += [
             dumping.globals_command(self._wanted, MAINTENANCE, has_passwords=may) for may in (True, False)
         ]
@@ -148,7 +144,7 @@ class PostgresSource:
         async with self._asked() as asked:
             server = await facts.server(asked)
             gathered.roles = [row["name"] for row in await asked.rows(_ROLES)]
-            names = self._databases or [row["name"] for row in await asked.rows(_DATABASES)]
+            names = self._databases or [row["name"] for row in await asked.rows(facts.DATABASES)]
         return [
             GlobalsItem(self._wanted, MAINTENANCE, server.has_passwords),
             *(DumpItem(self._wanted, name, gathered) for name in names),
@@ -168,7 +164,7 @@ class PostgresSource:
             gathered.roles = [row["name"] for row in await asked.rows(_ROLES)]
             if scope is Scope.CONFIGURATION:
                 return await partial.configuration_items(asked, self._wanted, gathered)
-            names = self._databases or [row["name"] for row in await asked.rows(_DATABASES)]
+            names = self._databases or [row["name"] for row in await asked.rows(facts.DATABASES)]
         return partial.items(scope, self._wanted, names, gathered, MAINTENANCE)
 
     def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
@@ -205,7 +201,7 @@ class PostgresSource:
         if self._databases:
             return self._databases
         async with self._asked() as asked:
-            return [row["name"] for row in await asked.rows(_DATABASES)]
+            return [row["name"] for row in await asked.rows(facts.DATABASES)]
 
     def _asked(self) -> AbstractAsyncContextManager[session.Session]:
         return session.opened(self._host, self._connection, MAINTENANCE)
