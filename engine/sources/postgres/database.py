@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import re
 import shlex
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from engine.errors import ConnectionLostError, SourceError, UnknownNameError, UsageError
 from engine.hosts.base import Command, OpenHost
@@ -53,10 +54,19 @@ join pg_namespace n on n.oid = c.relnamespace where not (x.indisvalid and x.indi
 class PostgresDatabase:
     """See `base.Database`."""
 
-    def __init__(self, host: OpenHost, connection: Connection, maintenance: str) -> None:
+    def __init__(
+        self,
+        host: OpenHost,
+        connection: Connection,
+        maintenance: str,
+        tasks: asyncio.TaskGroup | None = None,
+    ) -> None:
+        """`tasks`: statistics of what was loaded are gathered in it, beside what follows; without it loading waits for them."""
         self._host = host
         self._connection = connection
         self._maintenance = maintenance
+        self._tasks = tasks
+        self._analysing: dict[str, asyncio.Task[None]] = {}
 
     async def identity(self) -> str:
         """See `base.Database.identity`."""
@@ -70,8 +80,7 @@ class PostgresDatabase:
 
     async def facts(self, name: str) -> DatabaseFacts:
         """See `base.Database.facts`."""
-        await self._require(name)
-        async with self._asked(name) as asked:
+        async with self._known(name) as asked:
             await asked.run("begin isolation level repeatable read, read only;")
             return await facts.gather(asked, name)
 
@@ -109,15 +118,16 @@ class PostgresDatabase:
                     await asked.run(f"create schema if not exists {quoting.identifier(schema)};")
 
         async def analyse() -> None:
-            async with self._asked(name) as asked:
-                await asked.run("set client_min_messages = error; analyze;")
+            if self._tasks is None:
+                await self._analyse(name)
+            else:
+                self._analysing[name] = self._tasks.create_task(self._analyse(name))
 
         return loading.loading(Loading(self._host, self._connection, name, selection, make_schemas, analyse))
 
     async def inspect(self, name: str) -> Sequence[CheckResult]:
         """See `base.Database.inspect`. pg_amcheck is run where the host has it and the server the extension; it leaves nothing behind."""
-        await self._require(name)
-        async with self._asked(name) as asked:
+        async with self._known(name) as asked:
             invalid = [row["name"] for row in await asked.rows(_INVALID_INDEXES)]
             available = "select count(*) as count from pg_available_extensions where name = 'amcheck'"
             can_check = (await asked.row(available))["count"] > 0
@@ -149,6 +159,8 @@ class PostgresDatabase:
         names = swap.Names(fresh, live, aside)
         if len({fresh, live, aside}) < 3 or self._maintenance in (fresh, live, aside):
             raise SourceError(f"databases {fresh!a}, {live!a} and {aside!a} cannot be swapped")
+        if analysing := self._analysing.pop(fresh, None):
+            await analysing
         async with self._asked() as asked:
             kept = await _properties(asked, live)
             live_oid, fresh_oid = await _oid(asked, live), await _oid(asked, fresh)
@@ -187,6 +199,8 @@ class PostgresDatabase:
         """See `base.Database.drop`."""
         if name == self._maintenance:
             raise SourceError(f"database {name!a} is the server's own")
+        if analysing := self._analysing.pop(name, None):
+            analysing.cancel()
         async with self._asked() as asked:
             number = await _oid(asked, name)
             if number is None:
@@ -268,6 +282,21 @@ class PostgresDatabase:
         command = self._connection.command("pg_amcheck", "--heapallindexed", "--on-error-stop")
         target = quoting.connection_string(name)
         return dataclasses.replace(command, words=("sh", "-c", _FIND_AMCHECK, *command.words, target))
+
+    async def _analyse(self, name: str) -> None:
+        async with self._asked(name) as asked:
+            await asked.run("set client_min_messages = error; analyze;")
+
+    @asynccontextmanager
+    async def _known(self, name: str) -> AsyncIterator[Session]:
+        """A session with that database. Raises: UnknownNameError where there is none; SourceError, HostError."""
+        async with AsyncExitStack() as stack:
+            try:
+                asked = await stack.enter_async_context(self._asked(name))
+            except SourceError:
+                await self._require(name)
+                raise
+            yield asked
 
     async def _require(self, name: str) -> None:
         async with self._asked() as asked:

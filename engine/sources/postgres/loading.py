@@ -87,11 +87,12 @@ class _RestoreStream:
             await self._start()
 
     async def finish(self) -> Sequence[str]:
-        """See `base.LoadStream.finish`: the server's statistics are fresh then, too."""
+        """See `base.LoadStream.finish`: the server's statistics are made fresh, too."""
         if self._process is None:
             raise IncompleteDumpError("the dump ends in its table of contents")
         await self._process.close_input()
         said = await self._end()
+        await self._stack.aclose()  # for the sake of a host with one channel
         await self._what.analyse()
         return [*self._warnings, *said]
 

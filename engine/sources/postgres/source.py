@@ -13,6 +13,7 @@ from engine.model.backup import Scope
 from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts, Manifest
 from engine.model.secret import Secret
+from engine.scope import task_scope
 from engine.sources import container
 from engine.sources.base import Database, Item, ParseStream, Revival, Secrets, Traits, TreeFeed
 from engine.sources.options import Reader
@@ -177,9 +178,10 @@ class PostgresSource:
 
     @asynccontextmanager
     async def _database(self) -> AsyncIterator[Database]:
-        live = PostgresDatabase(self._host, self._connection, MAINTENANCE)
-        await live.identity()
-        yield live
+        async with task_scope() as tasks:
+            live = PostgresDatabase(self._host, self._connection, MAINTENANCE, tasks)
+            await live.identity()
+            yield live
 
     def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
         """See `base.DatabaseSource.scratch`."""
