@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,8 @@ from hypothesis import strategies as st
 from engine.errors import HoldfastError, IncompleteDumpError
 from engine.hosts.base import OpenHost
 from engine.model.definitions import Host
-from engine.sources.base import FolderStream, Member
+from engine.model.manifest import DatabaseFacts, Manifest
+from engine.sources.base import FolderStream, Member, PhysicalSource
 from engine.sources.postgres import physical
 from engine.sources.postgres.base_backup import BaseReader
 from engine.sources.postgres.connection import Connection
@@ -142,6 +145,28 @@ async def test_a_cluster_with_tablespaces_is_refused_by_name(
     assert "'far away'" in error.message
     assert "--all" in str(error.hint)
     assert read.data == {}
+
+
+async def test_a_server_of_files_is_not_begun_where_it_cannot_be(
+    here: OpenHost, other_postgres: Postgres
+) -> None:
+    """A drill must not fill the disk of a host; nor does another version take the files."""
+    manifest = Manifest(
+        "postgres",
+        datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+        server_version=other_postgres.version,
+        tool_version="",
+        identity="",
+        databases=[DatabaseFacts("shop", size_bytes=1 << 60)],
+        folder="data",
+    )
+    old = replace(manifest, server_version="9.6.24", databases=[])
+    async with opened_postgres(here, other_postgres.options(physical=True)) as source:
+        assert isinstance(source, PhysicalSource)
+        for given, said in ((manifest, f"{1 << 50} are needed"), (old, "no server of PostgreSQL 9.6")):
+            with pytest.raises(HoldfastError, match=said):
+                async with source.revive(given, 1):
+                    pass
 
 
 async def test_an_account_that_may_not_replicate_is_told(here: OpenHost, postgres: Postgres) -> None:
