@@ -31,4 +31,5 @@ async def test_what_a_command_is_given_arrives_whole(start_sshd: Callable[..., S
         assert (await process.read()).split()[0].decode() == SHA256
         assert (await process.wait()).is_success
         sealer = process._session.channel._flush_send_buf.args[2]  # type: ignore[attr-defined]
-    assert (sealer.sent_bytes > 20 * MIB) == (limit != SLOW_CIPHER)
+    # While keys are exchanged asyncssh sends by itself, the more the slower the machine.
+    assert (sealer.sent_bytes > MIB // 2) == (limit != SLOW_CIPHER)
