@@ -46,7 +46,7 @@ check: lint
 	$(BIN)/pytest -q -n $(WORKERS) -m "not slow" tests/unit tests/properties tests/families tests/test_architecture.py
 
 test: lint
-	$(BIN)/pytest -n $(WORKERS) tests
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests
 
 bench: setup
 	$(BIN)/python -m tests.bench --pairs $(PAIRS) $(if $(ONLY),--only $(ONLY)) $(ARGS)

@@ -27,6 +27,10 @@ asyncio.set_event_loop(None)
 # A handler and not SIG_IGN, which the programs that tests start would inherit.
 signal.signal(signal.SIGHUP, lambda _signal, _frame: None)
 
+# What runs in a shell's background ignores SIGINT, and so would the programs whose answer to it is tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # A shared machine is slow at times, and a deadline would then fail a property that holds.
 hypothesis.settings.register_profile(
     "holdfast", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

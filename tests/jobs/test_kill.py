@@ -32,6 +32,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 SEED = int(os.environ.get("HOLDFAST_KILL_SEED", "20261121"))
 KILLS = int(os.environ.get("HOLDFAST_KILLS", "100"))
+PARTS = 4
+"""Repositories among which the kills are shared out, for as many processes of the test run."""
 ANYWHERE = 10
 """One in so many kills falls at any moment at all."""
 WHOLE = 20
@@ -157,12 +159,14 @@ class _Ledger:
         return len(self._before)
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 async def test_a_backup_killed_at_any_moment_loses_nothing(
-    tmp_path: Path, restic_newest: ResticProgram
+    tmp_path: Path, restic_newest: ResticProgram, part: int
 ) -> None:
     """Machines lose power, and kernels out of memory kill what they like."""
     print(f"HOLDFAST_KILL_SEED={SEED}")  # noqa: T201 -- shown where it fails
-    random_ = random.Random(SEED)
+    random_ = random.Random(SEED + part)
+    kills = -(-KILLS // PARTS)
     storage = LocalStorage(tmp_path / "repository", SystemClock())
     await make(storage, SystemClock())
     ledger = _Ledger(tmp_path, restic_newest, storage)
@@ -173,7 +177,7 @@ async def test_a_backup_killed_at_any_moment_loses_nothing(
         await ledger.judge(number)
     between = killed = 0
     number = 10
-    while killed < KILLS:
+    while killed < kills:
         number += 1
         has_processes = number % 4 == 0
         is_whole = number % WHOLE == 0
@@ -189,5 +193,5 @@ async def test_a_backup_killed_at_any_moment_loses_nothing(
         f"{killed} kills, {between} of them between the first write and the commit; {ledger.count} snapshots"
     )
     print(told)  # noqa: T201 -- shown with -s
-    assert between >= KILLS * 8 // 10, told
+    assert between >= kills * 8 // 10, told
     ledger.restic.restore("latest", tmp_path / "restored")

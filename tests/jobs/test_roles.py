@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +17,6 @@ from tests.families.postgres import make_shop, new_name, quoted
 from tests.jobs.test_databases import _damage
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres
-from tests.servers.redis import Redis
 
 pytestmark = pytest.mark.slow
 
@@ -72,10 +74,12 @@ async def test_missing_roles_come_with_a_restore_and_others_stay(
     assert other_postgres.psql(roles) == "1"
 
 
-async def test_a_kind_without_roles_says_so(world: World, other_redis: Redis) -> None:
+async def test_a_kind_without_roles_says_so(world: World, tmp_path: Path) -> None:
     """Rather than to restore without what was asked for."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "app.db")) as database:
+        database.execute("create table items (name text)")
     await world.add_storages("first")
-    await world.engine.add_source(Source("cache", "redis", options={"socket": str(other_redis.socket)}))
-    await world.one_backup("cache")
-    with pytest.raises(errors.UsageError, match="roles of kind redis"):
-        await world.engine.restore(RestoreRequest("latest:cache", into="copy", is_with_roles=True))
+    await world.engine.add_source(Source("app", "sqlite", options={"path": str(tmp_path / "app.db")}))
+    await world.one_backup("app")
+    with pytest.raises(errors.UsageError, match="roles of kind sqlite"):
+        await world.engine.restore(RestoreRequest("latest:app", into="copy.db", is_with_roles=True))
