@@ -78,7 +78,7 @@ class Watcher:
         self._thread = threading.Thread(target=self._watch)
         self.command_lines: set[bytes] = set()
         self.environments: set[bytes] = set()
-        """Command lines of the processes that have the secret in their environment."""
+        """Command lines of the processes that had the secret in their environment."""
         self.rounds = 0
 
     def __enter__(self) -> Watcher:
@@ -97,7 +97,10 @@ class Watcher:
                     if self._secret in line:
                         self.command_lines.add(line)
                     if self._secret in (directory / "environ").read_bytes():
-                        self.environments.add(line)
+                        # Read again: what was looked at first may have been the program that this process was before.
+                        now = (directory / "cmdline").read_bytes()
+                        if now:  # else it has ended since
+                            self.environments.add(now)
             self.rounds += 1
 
 
