@@ -16,6 +16,7 @@ from engine.clock import Clock
 from engine.errors import HoldfastError, LockLostError
 from engine.format import index as index_format
 from engine.format import pack
+from engine.format.allocator import give_back
 from engine.format.snapshot import Snapshot, encode
 from engine.repository import wholeness
 from engine.repository.folder_memory import FolderMemory
@@ -153,6 +154,8 @@ class Lane:
                 await self.repository.storage.put(key, parts)
                 self._sealed_index = None
                 self._index_ids.append(bytes.fromhex(key.name))
+                # Fifty thousand blobs' text and its frames lie scattered about the heap by now.
+                give_back()
 
     async def _seal_index(self) -> tuple[Key, Sequence[Buffer]]:
         count = len(self._unindexed)

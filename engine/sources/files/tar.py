@@ -24,9 +24,9 @@ WORDS = (
 COMMAND = Command(WORDS, input="stream", window_bytes=4 << 20)
 """The list of paths comes on standard input. The window is twice that of OpenSSH's own client: small files come no faster with more."""
 
-WINDOW = 8_192
+WINDOW = 4_096
 """So many paths may be under way: asked for, and not come yet."""
-_MARKER_EVERY = 2_048
+_MARKER_EVERY = 1_024
 _MARKER = b""
 _MARKERS = 32
 """A record of tar's is 32 blocks (--blocking-factor), and a member has at least one."""
@@ -38,10 +38,10 @@ class TarFetcher:
 
     Why it cannot lock up: `want` waits while more than WINDOW paths are under way. tar writes whole records only, so the last 32
     members may lie in its buffer, and names that fail give no member at all; neither would ever open the window again. Hence after
-    every 2,048 names come 32 times the root directory `./`, which is always there: they push out all that is ahead of them, and they
+    every 1,024 names come 32 times the root directory `./`, which is always there: they push out all that is ahead of them, and they
     show which of the names ahead failed. As WINDOW is several times that distance, a full window always holds such markers with all
     of their names already sent, and when those have come fewer than WINDOW paths are left. A caller with a limit of its own on what is
-    under way must make it larger than 2,048, or end its wants.
+    under way must make it larger than 1,024, or end its wants.
     """
 
     def __init__(self, host: OpenHost, journal: Journal, group: asyncio.TaskGroup) -> None:
