@@ -22,7 +22,7 @@ from engine.catalog.database import (
 )
 from engine.errors import UnknownNameError, UsageError
 from engine.model.backup import SAFETY_TAG, Backup, BackupStatus, Copy, Proof, Scope
-from engine.model.names import is_id_prefix
+from engine.model.names import is_id_prefix, nearest
 
 _STATUSES = {each.value: each for each in BackupStatus}
 _SCOPES = {each.value: each for each in Scope}
@@ -137,6 +137,12 @@ class Backups:
             raise UnknownNameError(
                 f"there is no backup of all of {source}",
                 hint=f"the newest is of its {partial[0].scope.value} alone: name it as {partial[0].backup_id}",
+            )
+        if not found and await self._database.fetch_one("get_source", name=source) is None:
+            near = nearest(source, [row[0] for row in await self._database.fetch_all("list_sources")])
+            raise UnknownNameError(
+                f"there is no source named {source}, nor a backup of one",
+                hint=f"did you mean {near}?" if near else "`holdfast source list` names them all",
             )
         if not found:
             raise UnknownNameError(

@@ -13,6 +13,7 @@ from engine.errors import UsageError
 from engine.model.backup import Scope
 from engine.model.requests import BackupRequest
 from engine.model.results import SourceResult
+from engine.model.spans import span
 
 _KINDS: Final = ("full", "incremental", "differential")
 
@@ -106,7 +107,7 @@ def tell_backup(output: Output, backup: SourceResult) -> None:
         output.line(f"{backup.source}: {status}: {text.printable(backup.error)}")
         return
     output.line(
-        f"{backup.source}: {status} in {text.span(backup.duration_s)}, {text.size(backup.size_bytes)}, "
+        f"{backup.source}: {status} in {span(backup.duration_s)}, {text.size(backup.size_bytes)}, "
         f"{text.size(backup.added_bytes)} added "
         f"({backup.files_new} new, {backup.files_changed} changed, {backup.files_unmodified} unmodified)"
     )

@@ -25,12 +25,12 @@ _HEADS: Final = (
     Column("CREATED"),
     Column("SOURCE", is_flexible=True),
     Column("SIZE", is_right=True),
-    Column("ADDED", is_right=True),
-    Column("TYPE"),
+    Column("ADDED", is_right=True, is_optional=True),
+    Column("TYPE", is_optional=True),
     Column("STATUS"),
     Column("PROOF"),
-    Column("PROVEN"),
-    Column("BY"),
+    Column("PROVEN", is_optional=True),
+    Column("BY", is_optional=True),
 )
 _SIGNS: Final[Mapping[str, str]] = {"added": "+", "removed": "-", "modified": "M", "metadata": "U"}
 """restic's letters for what became of a path."""

@@ -12,6 +12,7 @@ from engine.cli.output import Output, shape
 from engine.errors import UsageError
 from engine.model.requests import DrillRequest
 from engine.model.results import DrillResult, PreviousDrill
+from engine.model.spans import span
 
 _SHOWN_CHECKS = 20
 _COLOURS = {"passed": "32", "ok": "32", "failed": "31", "skipped": "33", "inconclusive": "33"}
@@ -107,9 +108,9 @@ def tell(output: Output, result: DrillResult) -> None:
     before = last.before(result.steps) if last is not None else [None] * len(result.steps)
     for step, earlier in zip(result.steps, before, strict=True):
         status = output.styled(f"{step.status:<8}", _COLOURS[step.status])
-        was = output.styled(f"  (last time {text.span(earlier.duration_s)})", "2") if earlier else ""
+        was = output.styled(f"  (last time {span(earlier.duration_s)})", "2") if earlier else ""
         output.line(
-            f"  {status} {text.span(step.duration_s):>8}  {text.printable(step.step)}  {text.printable(step.detail)}".rstrip()
+            f"  {status} {span(step.duration_s):>8}  {text.printable(step.step)}  {text.printable(step.detail)}".rstrip()
             + was
         )
     wrong = [each for each in result.checks if not each.passed]
@@ -120,10 +121,10 @@ def tell(output: Output, result: DrillResult) -> None:
     if len(wrong) > _SHOWN_CHECKS:
         output.line(f"  and {len(wrong) - _SHOWN_CHECKS} more")
     right = len(result.checks) - len(wrong)
-    budget = f" of {text.span(result.budget_s)}" if result.budget_s is not None else ""
+    budget = f" of {span(result.budget_s)}" if result.budget_s is not None else ""
     output.line(
         f"{output.styled(result.status, _COLOURS[result.status])}: backup {result.backup_id} of {result.source}, level {result.level or 'none'}: "
-        f"{right} of {text.counted(len(result.checks), 'check')} passed in {text.span(result.rto_s)}{budget}; it is {text.span(result.rpo_s)} old"
+        f"{right} of {text.counted(len(result.checks), 'check')} passed in {span(result.rto_s)}{budget}; it is {span(result.rpo_s)} old"
     )
     if last is not None:
         output.line(f"  last time, {text.instant(last.at)}: {compared(result, last)}")
@@ -134,8 +135,8 @@ def compared(result: DrillResult, last: PreviousDrill) -> str:
     """How the last drill ended, and what became of the two figures since."""
     took, old = result.rto_s - last.rto_s, result.rpo_s - last.rpo_s
     return (
-        f"{last.status} in {text.span(last.rto_s)}{_difference(took, 'slower', 'faster')}; "
-        f"it was {text.span(last.rpo_s)} old{_difference(old, 'older', 'newer')}"
+        f"{last.status} in {span(last.rto_s)}{_difference(took, 'slower', 'faster')}; "
+        f"it was {span(last.rpo_s)} old{_difference(old, 'older', 'newer')}"
         + ("" if last.level == result.level else f"; level {last.level or 'none'}")
     )
 
@@ -143,7 +144,7 @@ def compared(result: DrillResult, last: PreviousDrill) -> str:
 def _difference(seconds: float, more: str, less: str) -> str:
     if round(abs(seconds), 1) == 0:
         return ""
-    return f" (now {text.span(abs(seconds))} {more if seconds > 0 else less})"
+    return f" (now {span(abs(seconds))} {more if seconds > 0 else less})"
 
 
 DRILL = Command(_declare, _drill, is_job=True)

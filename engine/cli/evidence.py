@@ -11,6 +11,7 @@ from engine.cli import diagnostics, text
 from engine.cli.command import Call, Command, Parser, declare_nothing
 from engine.cli.output import Column, Output, shape
 from engine.model.results import EvidenceItem
+from engine.model.spans import span
 
 _HEADS: Final = (
     Column("AT"),
@@ -44,7 +45,7 @@ def _row(item: EvidenceItem) -> list[str]:
         item.source,
         item.status,
         item.level,
-        text.span(item.rto_s),
+        span(item.rto_s),
         signed,
     ]
 
@@ -61,7 +62,7 @@ async def _show(call: Call) -> int:
     out.line(f"drill {item.job_id} of {item.source}: {item.status}, level {item.level or 'none'}")
     out.line(f"  backup     {item.backup_id}")
     out.line(f"  written    {item.written_at} on {text.printable(str(document.get('machine', '')))}")
-    out.line(f"  took       {text.span(item.rto_s)}")
+    out.line(f"  took       {span(item.rto_s)}")
     if item.by:
         out.line(f"  took part  {text.printable(', '.join(item.by))}")
     if item.note:

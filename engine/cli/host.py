@@ -21,6 +21,7 @@ from engine.cli.output import Column, shape
 from engine.errors import HostKeyUnknownError, UsageError
 from engine.model.definitions import Host, OptionValue
 from engine.model.names import check_name
+from engine.model.spans import span
 
 _OPTIONS: Final = (
     "identity",
@@ -146,9 +147,7 @@ async def _accepted_key(call: Call, host: Host) -> str:
 async def _test(call: Call) -> int:
     report = await call.engine.test_host(call.arguments.name)
     out = call.output
-    out.line(
-        f"{report.name}: connected as {report.user} to {report.hostname} in {text.span(report.duration_s)}"
-    )
+    out.line(f"{report.name}: connected as {report.user} to {report.hostname} in {span(report.duration_s)}")
     for tool, version in report.tools:
         out.line(f"  {tool:<12} {text.printable(version) or 'missing'}")
     if report.proposals:

@@ -12,6 +12,7 @@ from engine.cli.output import Column, Output, shape
 from engine.errors import UsageError
 from engine.events import Progress
 from engine.model.job import Job, JobStatus
+from engine.model.spans import span
 
 _SHOWN: Final = 50
 _LOOK_INTERVAL_S: Final = 0.5
@@ -144,7 +145,7 @@ async def _jobs(call: Call) -> int:
 
 def _row(call: Call, job: Job) -> list[str]:
     end = job.completed_at or call.clock.now()
-    took = text.span((end - job.started_at).total_seconds()) if job.started_at else "-"
+    took = span((end - job.started_at).total_seconds()) if job.started_at else "-"
     return [job.job_id, job.verb, job.status.value, text.instant(job.started_at), took, _about(job)]
 
 

@@ -30,6 +30,8 @@ class Column(NamedTuple):
     is_right: bool = False
     is_flexible: bool = False
     """Whether it may be shortened where the terminal is narrow."""
+    is_optional: bool = False
+    """Whether it may be left out there: the last of these goes first."""
 
 
 class Output:
@@ -158,6 +160,9 @@ class Output:
             for number, head in enumerate(heads)
         ]
         if self._width is not None:
+            kept = _kept(widths, heads, self._width)
+            heads, widths = [heads[number] for number in kept], [widths[number] for number in kept]
+            clean = [[row[number] for number in kept] for row in clean]
             _fit(widths, heads, self._width)
         self.line(self.styled(_row([head.title for head in heads], widths, heads), "1"))
         for row in clean:
@@ -195,6 +200,17 @@ def _row(cells: Sequence[str], widths: Sequence[int], heads: Sequence[Column]) -
         for cell, width, head in zip(cells, widths, heads, strict=True)
     ]
     return _GAP.join(parts).rstrip()
+
+
+def _kept(widths: Sequence[int], heads: Sequence[Column], width: int) -> list[int]:
+    """The columns that are shown: all, or without as many optional ones as it takes."""
+    kept = list(range(len(heads)))
+    for number in reversed(range(len(heads))):
+        if sum(widths[each] for each in kept) + len(_GAP) * (len(kept) - 1) <= width:
+            break
+        if heads[number].is_optional:
+            kept.remove(number)
+    return kept
 
 
 def _fit(widths: list[int], heads: Sequence[Column], width: int) -> None:

@@ -15,6 +15,7 @@ from engine.model.names import check_name
 from engine.model.plans import Plan, PlanRequest, PlanResult, PlanStep
 from engine.model.requests import RestoreRequest
 from engine.model.results import RestoreResult
+from engine.model.spans import span
 
 _COLOURS: Final = {"ok": "32", "completed": "32", "passed": "32", "failed": "31"}
 _NOT_OF_A_STEP: Final = ("source", "at", "dry_run", "yes", "idempotency_key", "home", "json")
@@ -106,7 +107,7 @@ def _where(request: RestoreRequest) -> str:
 
 
 def _span(span_s: float | None) -> str:
-    return text.span(span_s) if span_s is not None else ""
+    return span(span_s) if span_s is not None else ""
 
 
 def _declare_run(parser: Parser) -> None:
@@ -181,16 +182,16 @@ def _tell(output: Output, result: PlanResult) -> None:
     for number, step in enumerate(result.steps, 1):
         status = output.styled(f"{step.status:<8}", _COLOURS.get(step.status, "33"))
         output.line(
-            f"  {status} {text.span(step.duration_s):>8}  {number}. {step.source}  {text.printable(step.detail)}".rstrip()
+            f"  {status} {span(step.duration_s):>8}  {number}. {step.source}  {text.printable(step.detail)}".rstrip()
         )
         if step.restore is not None and not result.is_dry_run and _can_be_undone(step.restore):
             output.line(f"{'':>21}holdfast rollback {step.restore.job_id} undoes it")
-    budget = f" of {text.span(result.budget_s)}" if result.budget_s is not None else ""
+    budget = f" of {span(result.budget_s)}" if result.budget_s is not None else ""
     late = "" if result.is_within_budget else ", which is too long"
     done = sum(1 for each in result.steps if each.status == "ok")
     output.line(
         f"{output.styled(result.status, _COLOURS.get(result.status, '33'))}: plan {result.plan}: "
-        f"{done} of {text.counted(len(result.steps), 'step')} in {text.span(result.rto_s)}{budget}{late}"
+        f"{done} of {text.counted(len(result.steps), 'step')} in {span(result.rto_s)}{budget}{late}"
     )
     if result.report:
         output.line(f"  evidence: {text.printable(result.report)}")

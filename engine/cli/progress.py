@@ -13,6 +13,7 @@ from engine.cli import text
 from engine.cli.diagnostics import tell
 from engine.cli.output import Output, shape, wants_colour
 from engine.events import Event, Kept, Progress, StepBegan, Warned
+from engine.model.spans import span
 
 BAR_INTERVAL_S: Final = 0.1
 JSON_INTERVAL_S: Final = 0.5
@@ -65,7 +66,7 @@ def bar_line(progress: Progress, bytes_s: float, files_s: float, *, width: int) 
     if bytes_s > 0:
         parts.append(f"{text.size(bytes_s)}/s")
     if left is not None:
-        parts.append(f"{text.span(max(0.0, left))} left")
+        parts.append(f"{span(max(0.0, left))} left")
     if progress.current:
         parts.append(text.printable(progress.current))
     return text.shortened("  ".join(parts), width - 1)

@@ -13,6 +13,7 @@ from engine.errors import UsageError
 from engine.model.definitions import LOCAL_HOST
 from engine.model.requests import RestoreRequest
 from engine.model.results import RestoreResult
+from engine.model.spans import span
 
 _OVERWRITE: Final = ("always", "if-changed", "never")
 
@@ -211,7 +212,7 @@ def tell(output: Output, result: RestoreResult) -> None:
     output.line(
         f"{output.styled(result.status, '32' if result.status == 'completed' else '33')}: {would} "
         f"{text.counted(result.restored_files, 'file')}, {text.size(result.restored_bytes)}, to {text.printable(result.target)} "
-        f"in {text.span(result.duration_s)}"
+        f"in {span(result.duration_s)}"
     )
     if result.skipped_files:
         output.line(f"  {text.counted(result.skipped_files, 'file')} left as they are")
@@ -230,7 +231,7 @@ def tell(output: Output, result: RestoreResult) -> None:
 def _tell_hooks(output: Output, result: RestoreResult) -> None:
     for hook in result.hooks:
         how = f"status {hook.status}" if hook.status is not None else "did not end"
-        output.line(f"  hook {hook.when}: {how} in {text.span(hook.duration_s)}")
+        output.line(f"  hook {hook.when}: {how} in {span(hook.duration_s)}")
         for line in hook.output.splitlines() if hook.status != 0 else ():
             output.line(f"    {text.printable(line)}")
 
@@ -241,7 +242,7 @@ def _tell_databases(output: Output, result: RestoreResult) -> None:
         name, into = text.printable(each.name), text.printable(each.into)
         output.line(
             f"{output.styled(result.status, '32')}: {would} {name}, {text.size(each.size_bytes)}, as {into}"
-            + (f" in {text.span(each.duration_s)}" if each.duration_s else "")
+            + (f" in {span(each.duration_s)}" if each.duration_s else "")
         )
         if each.checks:
             output.line(f"  {text.counted(len(each.checks), 'check')} against the manifest passed")

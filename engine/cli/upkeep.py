@@ -12,6 +12,7 @@ from engine.cli.output import Column, Output, shape
 from engine.errors import UsageError
 from engine.model.requests import CopyRequest, ForgetRequest, KeepPolicy, PruneRequest, VerifyRequest
 from engine.model.results import Damage, ForgetResult, PruneResult, VerifyResult
+from engine.model.spans import span
 
 _PERIODS: Final = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 _UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
@@ -137,7 +138,7 @@ def _tell_verify(output: Output, result: VerifyResult) -> None:
     colour = "32" if result.status == "passed" else "31"
     output.line(
         f"{output.styled(result.status, colour)}: storage {result.storage}, {result.packs_read} packs read, "
-        f"{text.size(result.bytes_read)}, in {text.span(result.duration_s)}"
+        f"{text.size(result.bytes_read)}, in {span(result.duration_s)}"
     )
     if result.packs_unproved:
         output.line(f"  {text.counted(result.packs_unproved, 'pack')} left for another time")
@@ -303,7 +304,7 @@ def _tell_prune(output: Output, result: PruneResult) -> None:
     output.line(
         f"storage {result.storage}: {would} {text.size(result.freed_bytes)}; {result.packs_deleted} packs deleted, "
         f"{result.packs_rewritten} rewritten; unused {text.size(result.unused_bytes_before)} before, "
-        f"{text.size(result.unused_bytes_after)} after; {text.span(result.duration_s)}"
+        f"{text.size(result.unused_bytes_after)} after; {span(result.duration_s)}"
     )
 
 
@@ -329,7 +330,7 @@ async def _copy(call: Call) -> int:
     result = await call.engine.copy(request, idempotency_key=arguments.idempotency_key)
     call.output.line(
         f"{result.status}: {text.counted(len(result.copied), 'backup')} copied, {result.skipped} were there already, "
-        f"{text.size(result.copied_bytes)} in {text.span(result.duration_s)}"
+        f"{text.size(result.copied_bytes)} in {span(result.duration_s)}"
     )
     call.output.result(shape(result))
     return diagnostics.exit_of(result.status)

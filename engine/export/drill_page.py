@@ -11,6 +11,7 @@ from engine.export.page import BOLD, FIXED, GREY, MARGIN, PALE, WIDTH, Page, Sty
 from engine.model.backup import Backup
 from engine.model.manifest import CheckResult
 from engine.model.results import DrillResult, DrillStep
+from engine.model.spans import span
 
 Row = TypeVar("Row")
 
@@ -105,10 +106,10 @@ def sentence(content: DrillPage) -> str:
 def _figures(page: Page, result: DrillResult) -> None:
     last = result.previous
     right = sum(1 for each in result.checks if each.passed)
-    budget = f"budget {_span(result.budget_s)}" if result.budget_s is not None else "no budget was set"
+    budget = f"budget {span(result.budget_s)}" if result.budget_s is not None else "no budget was set"
     boxes = [
-        ("RECOVERY TIME", _span(result.rto_s), budget, f"last time {_span(last.rto_s)}" if last else ""),
-        ("RECOVERY POINT", _span(result.rpo_s), "age of what was restored", f"last time {_span(last.rpo_s)}" if last else ""),
+        ("RECOVERY TIME", span(result.rto_s), budget, f"last time {span(last.rto_s)}" if last else ""),
+        ("RECOVERY POINT", span(result.rpo_s), "age of what was restored", f"last time {span(last.rpo_s)}" if last else ""),
         ("CHECKS PASSED", f"{right} of {len(result.checks)}", "listed below", ""),
         ("LEVEL", result.level or "none", "how far it went", f"last time {last.level or 'none'}, {last.status}" if last else ""),
     ]  # fmt: skip
@@ -170,8 +171,8 @@ def _steps(page: Page, result: DrillResult, rows: int, y: float) -> float:
 def _step(page: Page, step: DrillStep, earlier: DrillStep | None, y: float) -> None:
     page.text(MARGIN, y, step.status, Style(7, BOLD, _COLOURS[step.status]))
     page.text(MARGIN + 42, y, step.step, _BODY, 150)
-    page.text_to(MARGIN + 238, y, _span(step.duration_s), _BODY)
-    page.text_to(MARGIN + 296, y, _span(earlier.duration_s) if earlier else "", _LABEL)
+    page.text_to(MARGIN + 238, y, span(step.duration_s), _BODY)
+    page.text_to(MARGIN + 296, y, span(earlier.duration_s) if earlier else "", _LABEL)
     page.text(MARGIN + 310, y, step.detail, _SMALL, INNER - 310)
 
 
@@ -235,17 +236,3 @@ def _foot(page: Page, content: DrillPage) -> None:
 
 def _instant(when: datetime.datetime) -> str:
     return when.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _span(seconds: float) -> str:
-    """`0.4 s`, `3 min 05 s`, `2 h 10 min`, `3 d 4 h`."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.model.backup import BackupStatus, Proof
+from engine.model.spans import days
 
 NEVER_DRILLED_LIMIT = 50
 FAILED_LIMIT = 25
@@ -84,7 +85,7 @@ def _age(facts: HealthFacts, now: datetime.datetime) -> HealthPart:
         return HealthPart("age", 0, 30, "there is no backup")
     age_s = (now - facts.newest_at).total_seconds()
     points = round(30 * _freshness(age_s, _FRESH_S, _STALE_S))
-    return HealthPart("age", points, 30, f"the newest backup is {_days(age_s)} old")
+    return HealthPart("age", points, 30, f"the newest backup is {days(age_s)} old")
 
 
 def _completeness(facts: HealthFacts) -> HealthPart:
@@ -114,14 +115,9 @@ def _proof(facts: HealthFacts, now: datetime.datetime) -> HealthPart:
         age_s = (now - attempt.at).total_seconds()
         points = round(_PROOF_POINTS[attempt.proof] * _freshness(age_s, _PROOF_FRESH_S, _PROOF_STALE_S))
         if points > best.points:
-            best = HealthPart("proof", points, 50, f"{attempt.proof.value} {_days(age_s)} ago")
+            best = HealthPart("proof", points, 50, f"{attempt.proof.value} {days(age_s)} ago")
     return best
 
 
 def _freshness(age_s: float, fresh_s: float, stale_s: float) -> float:
     return min(1.0, max(0.0, (stale_s - max(age_s, 0.0)) / (stale_s - fresh_s)))
-
-
-def _days(age_s: float) -> str:
-    days = max(age_s, 0.0) / _DAY_S
-    return f"{days:.1f} days" if days >= 1 else f"{days * 24:.0f} hours"

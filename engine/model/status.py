@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from engine.model.backup import Backup, BackupStatus, Proof
 from engine.model.health import Health, ProofAttempt
+from engine.model.spans import days
 
 LEAST_BACKUPS = 4
 """From so many on a source has a rhythm."""
@@ -103,13 +104,13 @@ def concerns(facts: SourceFacts, now: datetime.datetime) -> list[Concern]:
     subject, back_up = f"source {facts.name}", f"holdfast backup {facts.name}"
     restorable = newest(facts.backups)
     if restorable is None:
-        said = "every backup failed" if facts.backups else "it was never backed up"
+        said = f"every backup failed{_why(facts.backups[0])}" if facts.backups else "it was never backed up"
         return [Concern(subject, is_risk=True, reason=said, remedy=back_up)]
     found = []
     last = facts.backups[0]
     if last.status is not BackupStatus.COMPLETED:
-        why = f": {last.warnings[0]}" if last.warnings else ""
-        found.append(Concern(subject, True, f"the last backup was {last.status.value}{why}", back_up))
+        ended = "failed" if last.status is BackupStatus.FAILED else f"is {last.status.value}"
+        found.append(Concern(subject, True, f"the last backup {ended}{_why(last)}", back_up))
     if late := _lateness(facts.backups, now):
         found.append(Concern(subject, True, late, back_up))
     found += [
@@ -151,16 +152,20 @@ def usual_gap_s(backups: Sequence[Backup]) -> float | None:
     return statistics.median((later - earlier).total_seconds() for later, earlier in pairwise(times))
 
 
+def _why(backup: Backup) -> str:
+    return f": {backup.warnings[0]}" if backup.warnings else ""
+
+
 def _lateness(backups: Sequence[Backup], now: datetime.datetime) -> str:
     restorable = newest(backups)
     assert restorable is not None
     age_s = (now - restorable.created_at).total_seconds()
     gap_s = usual_gap_s(backups)
     if gap_s is None:
-        return f"the newest backup is {_days(age_s)} old" if age_s > _STALE_S else ""
+        return f"the newest backup is {days(age_s)} old" if age_s > _STALE_S else ""
     if age_s <= max(_MISSED * gap_s, _PATIENCE_S):
         return ""
-    return f"the newest backup is {_days(age_s)} old, where one usually came every {_days(gap_s)}"
+    return f"the newest backup is {days(age_s)} old, where one usually came every {days(gap_s)}"
 
 
 def _of_proof(subject: str, facts: SourceFacts, restorable: Backup) -> list[Concern]:
@@ -177,8 +182,3 @@ def _of_proof(subject: str, facts: SourceFacts, restorable: Backup) -> list[Conc
 
 def _holder(backup: Backup) -> str:
     return next((copy.storage for copy in backup.copies if copy.snapshot_id), "STORAGE")
-
-
-def _days(seconds: float) -> str:
-    hours = max(seconds, 0.0) / 3600
-    return f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.0f} hours"

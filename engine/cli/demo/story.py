@@ -19,6 +19,7 @@ from engine.errors import HoldfastError, ProofFailedError
 from engine.model.definitions import Host, Source, Storage
 from engine.model.requests import BackupRequest, RestoreRequest, VerifyRequest
 from engine.model.results import BackupResult, SourceResult
+from engine.model.spans import span
 from engine.service import Engine, open_engine
 
 STORAGES: Final = ("first", "second")
@@ -177,7 +178,7 @@ class Story:
                     is_default=name == STORAGES[0],
                 )
             step.details.append(
-                f"its key was checked; it answered as {report.user} in {text.span(report.duration_s)}"
+                f"its key was checked; it answered as {report.user} in {span(report.duration_s)}"
             )
 
     async def _back_up(self, engine: Engine, name: str, title: str) -> BackupResult:
@@ -277,7 +278,7 @@ def _sentence(done: SourceResult) -> str:
     )
     counted = ", ".join(each for each in files if not each.startswith("0 "))
     of_tree = f"{counted}, " if done.source == _TREE else ""
-    return f"{done.source}: {text.size(done.size_bytes)}, {of_tree}{text.size(done.added_bytes)} added, {text.span(done.duration_s)}"
+    return f"{done.source}: {text.size(done.size_bytes)}, {of_tree}{text.size(done.added_bytes)} added, {span(done.duration_s)}"
 
 
 def _many(count: int, what: str) -> str:

@@ -133,7 +133,7 @@ async def test_the_latest_of_a_source_is_its_newest_that_did_not_fail(catalog: C
         [_backup(1), _backup(2), replace(_backup(3), status=BackupStatus.FAILED), _backup(4, "db")]
     )
     assert (await catalog.backups.find("latest:files")).backup_id == "00000002"
-    with pytest.raises(UnknownNameError, match="there is no backup of nothing"):
+    with pytest.raises(UnknownNameError, match="there is no source named nothing, nor a backup of one"):
         await catalog.backups.find("latest:nothing")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli.output import Column, Output, encode, shape
+from engine.cli.output import Column, Output, _kept, encode, shape
 from engine.errors import DamagedError, HoldfastError
 from engine.model.backup import BackupStatus
 from engine.model.results import Fate
@@ -105,6 +105,18 @@ def test_a_pipe_gets_plain_text_that_is_not_shortened(written: io.BytesIO) -> No
         "x" * 40 + "   7",
         "a\\x1b" + " " * 37 + "12",
     ]
+
+
+@pytest.mark.parametrize(
+    ("width", "kept"),
+    [(26, [0, 1, 2, 3]), (25, [0, 1, 2]), (21, [0, 1, 2]), (20, [0, 2]), (5, [0, 2])],
+)
+def test_a_narrow_terminal_is_shown_fewer_columns_and_never_without_the_rest(
+    width: int, kept: list[int]
+) -> None:
+    """Lines that wrap at 80 columns are no table; the last of what can be done without goes first."""
+    heads = [Column("A"), Column("B", is_optional=True), Column("C"), Column("D", is_optional=True)]
+    assert _kept([5, 5, 7, 3], heads, width) == kept
 
 
 def test_a_full_disk_is_an_error_and_a_closed_pipe_is_none(tmp_path: Path) -> None:

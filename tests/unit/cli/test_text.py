@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.cli import text
+from engine.model.spans import span
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_no_size_is_wider_than_its_column(count: int) -> None:
 )
 def test_a_span_has_two_units_at_most(seconds: float, expected: str) -> None:
     """How long is still to wait is read at a glance."""
-    assert text.span(seconds) == expected
+    assert span(seconds) == expected
 
 
 def test_an_age_never_lies_in_the_future() -> None:

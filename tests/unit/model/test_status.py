@@ -45,8 +45,8 @@ def test_a_source_that_is_looked_after_gives_no_concern() -> None:
     [
         ([], "it was never backed up"),
         ([_backup(HOUR, BackupStatus.FAILED)], "every backup failed"),
-        ([_backup(HOUR, BackupStatus.FAILED), *_daily(5)], "the last backup was failed"),
-        ([_backup(HOUR, BackupStatus.INCOMPLETE), *_daily(5)], "the last backup was incomplete"),
+        ([_backup(HOUR, BackupStatus.FAILED), *_daily(5)], "the last backup failed"),
+        ([_backup(HOUR, BackupStatus.INCOMPLETE), *_daily(5)], "the last backup is incomplete"),
         (
             _daily(10, 100 * HOUR),
             "the newest backup is 4.2 days old, where one usually came every 24 hours",
@@ -62,7 +62,7 @@ def test_what_cannot_be_relied_on_is_a_risk(backups: list[Backup], reason: str) 
 def test_a_warning_says_why_a_backup_is_incomplete() -> None:
     """Whoever reads it at night must not have to look further."""
     warned = dataclasses.replace(_backup(HOUR, BackupStatus.INCOMPLETE), warnings=("a table vanished",))
-    assert _risks([warned, *_daily(5)], DRILLED) == ["the last backup was incomplete: a table vanished"]
+    assert _risks([warned, *_daily(5)], DRILLED) == ["the last backup is incomplete: a table vanished"]
 
 
 def test_a_burst_of_backups_by_hand_is_no_rhythm_to_be_late_by() -> None:
