@@ -1,6 +1,7 @@
 """A table of ids in 40 bytes each, where a Python set takes more than 100: a run that adds a million blobs must not grow by that.
 
-Ids lie end to end in one buffer, in the order in which they came; a table of their numbers is probed from where an id's first bytes point.
+Ids lie end to end in blocks, in the order in which they came: one buffer would be copied, and held twice, each time that it must grow. A table
+of their numbers is probed from where an id's first bytes point.
 An id is compared whole, never by its beginning alone.
 """
 
@@ -12,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from engine.format.ids import ID_BYTES
 
 _FIRST_SLOTS = 1024
+_BLOCK_BITS = 14
+_IN_BLOCK = (1 << _BLOCK_BITS) - 1
 _NEWEST = 1 << 15
 """A set of so many ids takes 4 MiB."""
 
@@ -19,10 +22,10 @@ _NEWEST = 1 << 15
 class IdTable:
     """Numbers ids from 0 on. Look-ups take about a microsecond and may come from any thread; `add` from one at a time."""
 
-    __slots__ = ("_count", "_ids", "_slots")
+    __slots__ = ("_blocks", "_count", "_slots")
 
     def __init__(self) -> None:
-        self._ids = bytearray()
+        self._blocks: list[bytearray] = []
         self._slots = array("I", bytes(4 * _FIRST_SLOTS))
         """Number + 1 of the id; 0 where there is none. A power of two long, at most half full."""
         self._count = 0
@@ -35,17 +38,19 @@ class IdTable:
 
     def id(self, number: int) -> bytes:
         """The id of that number."""
-        return bytes(self._ids[number * ID_BYTES : number * ID_BYTES + ID_BYTES])
+        begin = (number & _IN_BLOCK) * ID_BYTES
+        return bytes(self._blocks[number >> _BLOCK_BITS][begin : begin + ID_BYTES])
 
     def find(self, blob_id: bytes) -> int:
         """The id's number, or -1."""
-        ids, slots = self._ids, self._slots
+        blocks, slots = self._blocks, self._slots
         mask = len(slots) - 1
         at = int.from_bytes(blob_id[:8], "little") & mask
         while number := slots[at]:
-            end = number * ID_BYTES
-            if ids[end - ID_BYTES : end] == blob_id:
-                return number - 1
+            number -= 1
+            begin = (number & _IN_BLOCK) * ID_BYTES
+            if blocks[number >> _BLOCK_BITS][begin : begin + ID_BYTES] == blob_id:
+                return number
             at = (at + 1) & mask
         return -1
 
@@ -56,7 +61,9 @@ class IdTable:
             return found
         if 2 * (self._count + 1) > len(self._slots):
             self._grow()
-        self._ids += blob_id
+        if not self._count & _IN_BLOCK:
+            self._blocks.append(bytearray())
+        self._blocks[-1] += blob_id
         self._count += 1
         _enter(self._slots, blob_id, self._count)
         return self._count - 1
@@ -64,7 +71,7 @@ class IdTable:
     def _grow(self) -> None:
         slots = array("I", bytes(8 * len(self._slots)))
         for number in range(self._count):
-            _enter(slots, self._ids[number * ID_BYTES : number * ID_BYTES + 8], number + 1)
+            _enter(slots, self.id(number), number + 1)
         self._slots = slots
 
 

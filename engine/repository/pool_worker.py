@@ -189,7 +189,9 @@ class _Packer:
     def _begin(self) -> PackBuffer:
         self._slot = self._outlet.slots.take()
         memory = self._outlet.slots.view(self._slot)
-        return PackBuffer(self._sealer, self._type, self._outlet.options.pack_bytes, memory)
+        # Each worker has a pack of trees open all the time, and it fills slowly.
+        pack_bytes = self._outlet.options.pack_bytes // (2 if self._type == "tree" else 1)
+        return PackBuffer(self._sealer, self._type, pack_bytes, memory)
 
     def _send_long(self, blob: Prepared) -> None:
         sealed = blob_format.seal(self._sealer, blob.payload, is_verified=self._outlet.options.is_verified)
