@@ -45,8 +45,9 @@ def changes(arguments: Namespace, names: Sequence[str], noun: str, *others: str)
     found = given(arguments, names)
     for option in arguments.unset:
         name = option.removeprefix("--").replace("-", "_")
+        name = f"{name}_ref" if f"{name}_ref" in names else name
         if name not in names:
-            known = ", ".join(each.replace("_", "-") for each in names)
+            known = ", ".join(each.removesuffix("_ref").replace("_", "-") for each in names)
             raise UsageError(f"there is no option {option!r} to unset", hint=f"there are: {known}")
         found[name] = None
     if not found and not any(others):
@@ -58,7 +59,7 @@ def shown(options: Mapping[str, OptionValue]) -> str:
     """Options on one line, as they would be typed."""
     words = []
     for name, value in options.items():
-        flag = "--" + name.replace("_", "-")
+        flag = "--" + name.removesuffix("_ref").replace("_", "-")
         if value is True:
             words.append(flag)
         elif isinstance(value, str | int):

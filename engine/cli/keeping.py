@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.cli import asking, diagnostics, storage, text
+from engine.cli import asking, diagnostics, storage_options, text
 from engine.cli.browse import backup_item
 from engine.cli.command import Call, Command, Parser, StandardInput, reference
 from engine.cli.options import add_yes
@@ -70,8 +70,10 @@ async def _delete(call: Call) -> int:
 
 
 def _declare_recover(parser: Parser) -> None:
-    parser.add_argument("--storage-kind", required=True, metavar="KIND", help="local")
-    storage.declare_options(parser)
+    parser.add_argument(
+        "--storage-kind", required=True, metavar="KIND", help=f"one of {', '.join(storage_options.KINDS)}"
+    )
+    storage_options.declare(parser)
     parser.add_argument("--password", required=True, type=reference, metavar="REF", help="of the repository")
     parser.add_argument(
         "--name", default="recovered", metavar="NAME", help="what the storage is called from now on"
@@ -80,13 +82,12 @@ def _declare_recover(parser: Parser) -> None:
 
 async def _recover(call: Call) -> int:
     arguments = call.arguments
+    options = await storage_options.read(call, arguments.name, arguments.storage_kind)
     password = str(arguments.password)
     if isinstance(arguments.password, StandardInput):
         await call.engine.keep_secret(f"storage.{arguments.name}", "-")
         password = f"vault:storage.{arguments.name}"
-    definition = Storage(
-        arguments.name, arguments.storage_kind, storage.read_options(call), password, is_default=True
-    )
+    definition = Storage(arguments.name, arguments.storage_kind, options, password, is_default=True)
     result = await call.engine.recover(definition)
     call.output.line(f"storage {result.storage}: {len(result.backups)} backups found again")
     if result.sources:

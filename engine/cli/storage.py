@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from engine.cli import asking, definitions, diagnostics, text
+from engine.cli import asking, definitions, diagnostics, storage_options, text
 from engine.cli.command import (
     Call,
     Command,
@@ -16,39 +16,21 @@ from engine.cli.command import (
     declare_nothing,
     reference,
 )
-from engine.cli.options import add_yes, count
+from engine.cli.options import add_yes
 from engine.cli.output import Column, shape
 from engine.errors import HoldfastError
-from engine.model.definitions import OptionValue, Storage
+from engine.model.definitions import Storage
 
 if TYPE_CHECKING:
     from engine.repository.lock_verdicts import LockInfo
 
-_OPTIONS: Final = ("path", "connections", "limit_upload", "limit_download")
-
-
-def declare_options(parser: Parser) -> None:
-    """Where a storage lies, by its kind, and what holds for all that is done there."""
-    parser.add_argument("--path", metavar="DIR", help="local: the directory of the repository")
-    parser.add_argument("--connections", type=count, metavar="N", help="calls at once")
-    parser.add_argument("--limit-upload", type=count, metavar="KIB", help="KiB a second, always")
-    parser.add_argument("--limit-download", type=count, metavar="KIB", help="KiB a second, always")
-
-
-def read_options(call: Call) -> dict[str, OptionValue]:
-    """What `declare_options` understood."""
-    return _absolute(definitions.given(call.arguments, _OPTIONS))
-
-
-def _absolute(options: dict[str, OptionValue]) -> dict[str, OptionValue]:
-    path = options.get("path")
-    return {**options, "path": definitions.absolute(path)} if isinstance(path, str) else options
-
 
 def _declare_add(parser: Parser) -> None:
     add_name(parser, "storage")
-    parser.add_argument("--kind", required=True, metavar="KIND", help="local")
-    declare_options(parser)
+    parser.add_argument(
+        "--kind", required=True, metavar="KIND", help=f"one of {', '.join(storage_options.KINDS)}"
+    )
+    storage_options.declare(parser)
     parser.add_argument(
         "--password", type=reference, metavar="REF", help="left out: a strong one is made and shown once"
     )
@@ -59,7 +41,8 @@ def _declare_add(parser: Parser) -> None:
 
 async def _add(call: Call) -> int:
     arguments = call.arguments
-    storage = Storage(arguments.name, arguments.kind, read_options(call), arguments.password or "")
+    options = await storage_options.read(call, arguments.name, arguments.kind)
+    storage = Storage(arguments.name, arguments.kind, options, arguments.password or "")
     is_first = not any(each.is_default for each in await call.engine.storages())
     created = await call.engine.add_storage(storage, is_default=arguments.default or is_first)
     fields: dict[str, Any] = shape(created)
@@ -261,7 +244,7 @@ async def _show(call: Call) -> int:
 
 def _declare_edit(parser: Parser) -> None:
     add_name(parser, "storage")
-    declare_options(parser)
+    storage_options.declare(parser)
     parser.add_argument(
         "--password", type=reference, metavar="REF", help="where the password is kept now; it is not changed"
     )
@@ -271,8 +254,10 @@ def _declare_edit(parser: Parser) -> None:
 async def _edit(call: Call) -> int:
     arguments = call.arguments
     password = arguments.password or ""
-    changes = _absolute(definitions.changes(arguments, _OPTIONS, "storage", password))
-    await call.engine.show_storage(arguments.name)
+    changes = definitions.changes(arguments, storage_options.KEPT, "storage", password)
+    old = await call.engine.show_storage(arguments.name)
+    storage_options.check(old.kind, changes)
+    changes = await storage_options.shaped(call, old.name, old.kind, changes)
     if isinstance(password, StandardInput):
         password = f"vault:storage.{arguments.name}"
         await call.engine.keep_secret(f"storage.{arguments.name}", "-")

@@ -28,7 +28,7 @@ from engine.errors import RestoreError, UnknownNameError, UsageError
 from engine.jobs import recover, recovery_kit
 from engine.jobs.context import JobContext
 from engine.jobs.drill_steps import DrillRecord, StepFailedError
-from engine.jobs.opening import open_unlocked
+from engine.jobs.opening import open_unlocked, storage_secrets
 from engine.model.backup import Backup, BackupStatus, Copy
 from engine.model.definitions import LOCAL_HOST, OptionValue, Source, Storage
 from engine.model.manifest import CheckResult
@@ -190,12 +190,16 @@ async def _from_kit(context: JobContext, scratch: JobContext, definition: Storag
     async with AsyncExitStack() as stack:
         repository = await open_unlocked(context, definition, Limits(), stack)
         password = await context.secrets(definition.password)
-        text = recovery_kit.text(definition, repository, password, context.clock.now())
+        secrets = await storage_secrets(context, definition.options)
+        text = recovery_kit.text(
+            definition, recovery_kit.place_of(repository), password, secrets, context.clock.now()
+        )
     kit = recovery_kit.read(text)
-    if kit.kind != "local":
-        raise UsageError(f"the kit of a storage of kind {kit.kind} cannot be drilled")
+    options: dict[str, OptionValue] = dict(kit.options)
+    for name, secret in kit.secrets.items():
+        options[f"{name}_ref"] = await _laid_down(scratch, name, secret)
     reference = await _laid_down(scratch, "password", kit.password)
-    return Storage("kit", kit.kind, {"path": kit.location}, reference, kit.repository_id, is_default=True)
+    return Storage("kit", kit.kind, options, reference, kit.repository_id, is_default=True)
 
 
 async def _from_password(context: JobContext, scratch: JobContext, definition: Storage) -> Storage:

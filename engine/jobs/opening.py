@@ -17,6 +17,7 @@ from engine.repository.lock import HeldLock
 from engine.repository.repository import Repository, open_repository
 from engine.scope import task_scope
 from engine.storages import registry
+from engine.storages.base import OpenStorage
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +89,24 @@ async def open_unlocked(
     context: JobContext, definition: definitions.Storage, limits: Limits, stack: AsyncExitStack
 ) -> Repository:
     """Opens one storage and its repository, without lock or index; closed with the stack. Raises: StorageError, RepositoryError, VaultError."""
+    storage = await open_storage(context, definition, limits, stack)
+    password = await context.secrets(definition.password)
+    return await open_repository(storage, password, cache_directory=context.home.cache, clock=context.clock)
+
+
+async def open_storage(
+    context: JobContext, definition: definitions.Storage, limits: Limits, stack: AsyncExitStack
+) -> OpenStorage:
+    """Opens one storage as it is defined, whatever lies there; closed with the stack. Raises: StorageError, VaultError, ConfigurationError."""
     options = {**definition.options, **_limit_options(limits)}
     opening = registry.open_storage(
         definition.kind,
         options,
         clock=context.clock,
-        secrets=await _secrets(context, options),
+        secrets=await storage_secrets(context, options),
         emit=context.emit,
     )
-    storage = await stack.enter_async_context(opening)
-    password = await context.secrets(definition.password)
-    return await open_repository(storage, password, cache_directory=context.home.cache, clock=context.clock)
+    return await stack.enter_async_context(opening)
 
 
 def _lock(
@@ -128,7 +136,7 @@ def _limit_options(limits: Limits) -> Mapping[str, OptionValue]:
     return options
 
 
-async def _secrets(context: JobContext, options: Mapping[str, OptionValue]) -> Mapping[str, Secret]:
+async def storage_secrets(context: JobContext, options: Mapping[str, OptionValue]) -> Mapping[str, Secret]:
     """The secrets of those options that are REFs; a kind of storage names them by the ending `_ref`."""
     found = {}
     for name, value in options.items():

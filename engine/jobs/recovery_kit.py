@@ -5,55 +5,154 @@ from __future__ import annotations
 import datetime
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.errors import UsageError
-from engine.model.definitions import Storage
+from engine.model.definitions import OptionValue, Storage
 from engine.model.secret import Secret
 from engine.repository.repository import Repository
+from engine.storages.base import StockRestic
 
-_WHERE = re.compile(r"^where {7}(.+)  \(kind ([a-z0-9-]+)\)$", re.MULTILINE)
+_KIND = re.compile(r"^where {7}.+  \(kind ([a-z0-9-]+)\)$", re.MULTILINE)
 _REPOSITORY = re.compile(r"^repository  ([0-9a-f]{64})$", re.MULTILINE)
 _PASSWORD = re.compile(r"^password    (.+)$", re.MULTILINE)
+_EXPORT = re.compile(r"^  export ([A-Z0-9_]+)=(.+)$", re.MULTILINE)
+_RECOVER = re.compile(r"^  holdfast recover (.+) --password -$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Kit:
     """What a kit's text says."""
 
-    location: str
     kind: str
+    options: Mapping[str, OptionValue]
+    """How the storage is defined, without what is secret."""
+    secrets: Mapping[str, Secret] = field(repr=False)
+    """By the option's name."""
     repository_id: str
     password: Secret = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the repository of a kit is."""
+
+    location: str
+    repository_id: str
+    restic: StockRestic
+
+
+def place_of(repository: Repository) -> Place:
+    """That of a repository that is open."""
+    return Place(repository.location, repository.id, repository.storage.traits.restic)
+
+
 def read(kit: str) -> Kit:
     """What a person reads off the page. Raises: UsageError where it is no kit."""
-    where, repository, password = (each.search(kit) for each in (_WHERE, _REPOSITORY, _PASSWORD))
-    if where is None or repository is None or password is None:
+    kind, repository, password, recover = (
+        each.search(kit) for each in (_KIND, _REPOSITORY, _PASSWORD, _RECOVER)
+    )
+    if kind is None or repository is None or password is None or recover is None:
         raise UsageError("that is no recovery kit", hint="`holdfast storage recovery-kit NAME` prints one")
-    return Kit(where[1], where[2], repository[1], Secret(password[1]))
+    exported = {name: "".join(shlex.split(value)) for name, value in _EXPORT.findall(kit)}
+    options: dict[str, OptionValue] = {}
+    secrets = {}
+    words = shlex.split(recover[1])[2:]
+    while words:
+        name = words.pop(0).removeprefix("--").replace("-", "_")
+        if not words or words[0].startswith("--"):
+            options[name] = True
+            continue
+        value = words.pop(0)
+        if value.startswith("env:"):
+            variable = value.removeprefix("env:")
+            if variable not in exported:
+                raise UsageError(f"the kit exports no {variable}", hint="it was cut: print it again")
+            secrets[name] = Secret(exported[variable])
+        else:
+            options[name] = value
+    return Kit(kind[1], options, secrets, repository[1], Secret(password[1]))
 
 
-def text(storage: Storage, repository: Repository, password: Secret, now: datetime.datetime) -> str:
-    """The kit as plain text, made to be printed and locked away."""
-    place = shlex.quote(repository.location)
+def text(
+    storage: Storage,
+    place: Place,
+    password: Secret,
+    secrets: Mapping[str, Secret],
+    now: datetime.datetime,
+) -> str:
+    """The kit as plain text, made to be printed and locked away. `secrets` are those of the storage's options, by the option's name."""
+    variables = _variables(place.restic, secrets)
     return f"""\
 RECOVERY KIT of the holdfast storage {storage.name}, made {now:%Y-%m-%d %H:%M} UTC
 Whoever holds this page can read every backup of this storage. Keep it where the storage is not.
 
-where       {repository.location}  (kind {storage.kind})
-repository  {repository.id}
-password    {password.reveal().decode(errors="backslashreplace")}
+where       {place.location}  (kind {storage.kind})
+repository  {place.repository_id}
+password    {_revealed(password)}
 
-To restore without holdfast, install restic 0.14 or newer and type, giving the password when it asks:
-
-  restic -r {place} snapshots
-  restic -r {place} restore latest --target /some/empty/folder
-  restic -r {place} check --read-data
-
+{_without_us(place, _exports(place.restic, storage.options, secrets, variables))}
 A snapshot's tag holdfast:source=NAME says what it is of; a database lies in it as /KIND/NAME/databases/*.
 To bring holdfast's own catalog back:
 
-  holdfast recover --storage-kind {storage.kind} --path {place} --password -
+  holdfast recover --storage-kind {storage.kind}{_typed(storage.options, variables)} --password -
 """
+
+
+def _without_us(place: Place, exports: Sequence[str]) -> str:
+    """How stock restic gets at it."""
+    restic = place.restic
+    lines = [restic.note] if restic.note else []
+    if restic.can_open:
+        lines.append(
+            "To restore without holdfast, install restic 0.14 or newer and type, giving the password when it asks:"
+        )
+    elif exports:
+        lines.append("What holdfast needs:")
+    lines += ["", *(f"  {each}" for each in exports)]
+    if restic.can_open:
+        begin = shlex.join(["restic", *restic.flags, "-r", place.location])
+        lines += [
+            f"  {begin} {verb}"
+            for verb in ("snapshots", "restore latest --target /some/empty/folder", "check --read-data")
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _variables(restic: StockRestic, secrets: Mapping[str, Secret]) -> dict[str, str]:
+    """The variable that each secret option's value is exported in: restic's own, where it has one."""
+    by_option = {option: variable for variable, option in restic.environment.items()}
+    return {name: by_option.get(name, f"HOLDFAST_{name.upper()}") for name in secrets}
+
+
+def _exports(
+    restic: StockRestic,
+    options: Mapping[str, OptionValue],
+    secrets: Mapping[str, Secret],
+    variables: Mapping[str, str],
+) -> list[str]:
+    values = {variable: _revealed(secrets[name]) for name, variable in variables.items()}
+    for variable, option in restic.environment.items():
+        if option in options:
+            values[variable] = str(options[option])
+    return [f"export {variable}={shlex.quote(value)}" for variable, value in values.items()]
+
+
+def _typed(options: Mapping[str, OptionValue], variables: Mapping[str, str]) -> str:
+    """The options as they are typed, each behind a blank."""
+    words = []
+    for name, value in options.items():
+        if value in (None, False):
+            continue
+        option = name.removesuffix("_ref")
+        words.append("--" + option.replace("_", "-"))
+        if option in variables and name != option:
+            words.append(f"env:{variables[option]}")
+        elif value is not True:
+            words.append(str(value))
+    return "".join(f" {shlex.quote(each)}" for each in words)
+
+
+def _revealed(secret: Secret) -> str:
+    return secret.reveal().decode(errors="backslashreplace")

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 
 from engine.errors import HoldfastError, NoRepositoryError, RefusedError, UsageError
 from engine.jobs import recovery_kit, storage_report
-from engine.jobs.opening import open_unlocked
+from engine.jobs.opening import open_storage, open_unlocked, storage_secrets
 from engine.model import definitions
 from engine.model.names import check_name
 from engine.model.requests import Limits
@@ -21,7 +21,6 @@ from engine.repository.keys import Kdf
 from engine.repository.lock_verdicts import LockInfo
 from engine.repository.repository import Repository
 from engine.service.parts import Parts
-from engine.storages import registry
 from engine.storages.base import Kind
 
 _PASSWORD_LETTERS = string.ascii_letters + string.digits
@@ -43,8 +42,7 @@ async def add(parts: Parts, storage: definitions.Storage, *, is_default: bool = 
     if not password.reveal():
         raise UsageError("the password is empty", hint="leave --password out and a strong one is made")
     async with AsyncExitStack() as stack:
-        opening = registry.open_storage(storage.kind, storage.options, clock=parts.clock, emit=parts.emit)
-        opened = await stack.enter_async_context(opening)
+        opened = await open_storage(parts.context(), storage, Limits(), stack)
         is_new, found = False, None
         try:
             found = await repository.open_repository(
@@ -77,8 +75,7 @@ async def test(parts: Parts, name: str) -> StorageTest:
     """See `Engine.test_storage`."""
     definition = await parts.catalog.storages.get(name)
     async with AsyncExitStack() as stack:
-        opening = registry.open_storage(definition.kind, definition.options, clock=parts.clock)
-        opened = await stack.enter_async_context(opening)
+        opened = await open_storage(parts.context(), definition, Limits(), stack)
         return await storage_report.test(name, opened, parts.clock)
 
 
@@ -142,7 +139,13 @@ async def kit(parts: Parts, name: str) -> str:
     password = await parts.secrets(definition.password)
     async with AsyncExitStack() as stack:
         found = await _open(parts, name, stack)
-        text = recovery_kit.text(definition, found, password, parts.clock.now())
+        text = recovery_kit.text(
+            definition,
+            recovery_kit.place_of(found),
+            password,
+            await storage_secrets(parts.context(), definition.options),
+            parts.clock.now(),
+        )
     await parts.write_down("storage recovery-kit", name)
     return text
 

@@ -87,6 +87,19 @@ class Listed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class StockRestic:
+    """What stock restic needs to open the same repository, beside the location behind its `-r`; the recovery kit prints it."""
+
+    can_open: bool = True
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variable -> the option whose value it takes: `AWS_SECRET_ACCESS_KEY: secret_key`."""
+    flags: Sequence[str] = ()
+    """Words that stand before restic's verb: `-o`, `s3.bucket-lookup=path`."""
+    note: str = ""
+    """A sentence on what must be done first, or instead where restic cannot open it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Traits:
     """What a storage can do; asked instead of its class."""
 
@@ -98,6 +111,8 @@ class Traits:
     """Whether deleting is refused by the storage itself."""
     local_path: str | None = None
     """The directory, where the objects are plain files on this machine; else None."""
+    restic: StockRestic = field(default_factory=StockRestic)
+    """How stock restic gets at it."""
 
 
 @dataclass(frozen=True, slots=True)

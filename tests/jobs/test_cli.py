@@ -64,7 +64,7 @@ def everything_in(value: Any) -> list[tuple[str, Any]]:
         (["source", "add", "x", "--kind", "files"], 2, "ConfigurationError"),
         (["source", "add", "1x", "--kind", "files", "--path", "/x"], 2, "UsageError"),
         (["source", "add", "x", "--kind", "floppy", "--path", "/x"], 2, "UnknownNameError"),
-        (["storage", "add", "x", "--kind", "local"], 2, "ConfigurationError"),
+        (["storage", "add", "x", "--kind", "local"], 2, "UsageError"),
         (["storage", "remove", "main"], 5, "RefusedError"),
         (["delete", "latest:data"], 5, "RefusedError"),
         (["forget", "--source", "data"], 2, "UsageError"),
