@@ -263,7 +263,7 @@ def tell_forget(output: Output, result: ForgetResult) -> None:
     would = "would be " if result.is_dry_run else ""
     output.line(f"{kept} {would}kept, {len(result.fates) - kept} {would}forgotten")
     for each in result.prunes:
-        _tell_prune(output, each)
+        tell_prune(output, each)
 
 
 def _declare_prune(parser: Parser) -> None:
@@ -294,12 +294,13 @@ async def _prune(call: Call) -> int:
     arguments = call.arguments
     request = PruneRequest(arguments.storage, arguments.dry_run, arguments.max_unused, limits(arguments))
     result = await call.engine.prune(request, idempotency_key=arguments.idempotency_key)
-    _tell_prune(call.output, result)
+    tell_prune(call.output, result)
     call.output.result(shape(result))
     return diagnostics.exit_of(result.status)
 
 
-def _tell_prune(output: Output, result: PruneResult) -> None:
+def tell_prune(output: Output, result: PruneResult) -> None:
+    """What a prune freed, or would, for people."""
     would = "would free" if result.is_dry_run else "freed"
     output.line(
         f"storage {result.storage}: {would} {text.size(result.freed_bytes)}; {result.packs_deleted} packs deleted, "

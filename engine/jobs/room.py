@@ -58,7 +58,7 @@ async def needed_bytes(repository: Repository, snapshot: Snapshot, selection: Se
 def _content_bytes(repository: Repository, node: Node) -> int:
     """Each blob once: the blobs of a hole are all the same."""
     found = (repository.index.lookup("data", blob_id) for blob_id in set(node.content or ()))
-    return sum(location.uncompressed_length or location.length for location in found if location is not None)
+    return sum(location.plain_length for location in found if location is not None)
 
 
 def _there_bytes(place: str, path: bytes) -> int:

@@ -180,6 +180,19 @@ class PruneRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class EraseRequest:
+    """Erase one path from all backups of a source, in every storage that is enabled."""
+
+    path: str
+    """As `ls` has it, from the root."""
+    source: str
+    reason: str = ""
+    is_dry_run: bool = False
+    is_pruning: bool = True
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
 class CopyRequest:
     """Copy backups from one storage to another."""
 

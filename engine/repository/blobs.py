@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from engine.errors import DamagedError
 from engine.format import blob as blob_format
 from engine.format.compression import Decompressor
-from engine.format.crypto import OVERHEAD_BYTES, SCRATCH_FROM_BYTES, MasterKey, Sealer
+from engine.format.crypto import SCRATCH_FROM_BYTES, MasterKey, Sealer
 from engine.format.ids import BlobType
 from engine.repository.packed_index import Location
 
@@ -31,7 +31,7 @@ class Wanted(NamedTuple):
     @property
     def plain_bytes(self) -> int:
         """Length of the plaintext, as the index has it."""
-        return self.location.uncompressed_length or self.location.length - OVERHEAD_BYTES
+        return self.location.plain_length
 
 
 class Read(NamedTuple):
@@ -62,7 +62,7 @@ def plan_ordered_reads(
     for blob in wanted:
         place = blob.location
         offset = place.offset
-        size_bytes = place.uncompressed_length or place.length - OVERHEAD_BYTES
+        size_bytes = place.plain_length
         plain_bytes += size_bytes
         if group and not (
             0 <= offset - end <= gap_bytes

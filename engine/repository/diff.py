@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.errors import DamagedError
-from engine.format.crypto import OVERHEAD_BYTES
 from engine.format.snapshot import Snapshot
 from engine.format.tree import Node
 from engine.repository.reader import OnDamaged, Trees, find_node
@@ -152,7 +151,7 @@ async def _has_same_content(repository: Repository, before: Node, after: Node) -
 
 def _length(repository: Repository, content: Sequence[bytes]) -> int:
     places = [repository.wanted("data", blob_id).location for blob_id in content]
-    return sum(place.uncompressed_length or place.length - OVERHEAD_BYTES for place in places)
+    return sum(place.plain_length for place in places)
 
 
 async def _is_equal(repository: Repository, first: Sequence[bytes], second: Sequence[bytes]) -> bool:

@@ -18,7 +18,6 @@ from typing import Final
 
 from engine.errors import DamagedError, HoldfastError, ObjectMissingError, RestoreError, ShortReadError
 from engine.format.allocator import tune_allocator
-from engine.format.crypto import OVERHEAD_BYTES
 from engine.format.snapshot import Snapshot
 from engine.format.tree import Node
 from engine.repository import dump_tar
@@ -81,7 +80,7 @@ class _Group:
 
 def plain_bytes(blob: Wanted) -> int:
     """Length of a blob's content, by the index; decoding proves it."""
-    return blob.location.uncompressed_length or blob.location.length - OVERHEAD_BYTES
+    return blob.location.plain_length
 
 
 async def dump(repository: Repository, snapshot: Snapshot, path: bytes, write: Write) -> int:

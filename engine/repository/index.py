@@ -113,7 +113,7 @@ class Index:
                 _, _, length, uncompressed = table.place(row)
                 return uncompressed or length - OVERHEAD_BYTES
         location = self.lookup(type_, blob_id)
-        return None if location is None else location.uncompressed_length or location.length - OVERHEAD_BYTES
+        return None if location is None else location.plain_length
 
     def lookup_all(self, type_: BlobType, blob_id: bytes) -> list[Location]:
         """Every place of that blob, each once."""

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, Self
 
 from engine.errors import DamagedError
+from engine.format.crypto import OVERHEAD_BYTES
 from engine.format.ids import BlobType
 
 MAGIC: Final = b"HFINDEX1"
@@ -61,6 +62,11 @@ class Location(NamedTuple):
     """Of the sealed blob, in bytes."""
     uncompressed_length: int | None
     """None where the blob is stored raw."""
+
+    @property
+    def plain_length(self) -> int:
+        """Of the blob as it was given, in bytes."""
+        return self.uncompressed_length or self.length - OVERHEAD_BYTES
 
 
 class PackInfo(NamedTuple):

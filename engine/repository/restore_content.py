@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from engine.errors import DamagedError
-from engine.format.crypto import OVERHEAD_BYTES
 from engine.format.ids import digest
 from engine.repository import blobs
 from engine.repository.blobs import BlobDecoder, Read, Wanted
@@ -45,7 +44,7 @@ def pieces(index: Index, content: Sequence[bytes], places: dict[bytes, Wanted] |
             raise DamagedError(f"the blob {blob_id.hex()} is in no index file")
         if places is not None:
             places[blob_id] = Wanted("data", blob_id, location)
-        length = location.uncompressed_length or location.length - OVERHEAD_BYTES
+        length = location.plain_length
         found.append(Piece(blob_id, offset, length))
         offset += length
     return found

@@ -19,6 +19,7 @@ from engine.model.requests import (
     BackupRequest,
     CopyRequest,
     DrillRequest,
+    EraseRequest,
     ForgetRequest,
     PruneRequest,
     RestoreRequest,
@@ -29,6 +30,7 @@ from engine.model.results import (
     BackupResult,
     CopyResult,
     DrillResult,
+    EraseResult,
     ForgetResult,
     PruneResult,
     Recovered,
@@ -50,6 +52,7 @@ VERBS: Mapping[str, tuple[type[Any], type[Any]]] = {
     "forget": (ForgetRequest, ForgetResult),
     "prune": (PruneRequest, PruneResult),
     "copy": (CopyRequest, CopyResult),
+    "erase": (EraseRequest, EraseResult),
     "rollback": (RollbackRequest, RollbackResult),
     "drill": (DrillRequest, DrillResult),
     "plan": (PlanRequest, PlanResult),
@@ -126,6 +129,10 @@ class WorkMethods(Methods):
     async def copy(self, request: CopyRequest, *, idempotency_key: str = "") -> CopyResult:
         """Copies backups between storages."""
         return await self._run("copy", request, CopyResult, idempotency_key)
+
+    async def erase(self, request: EraseRequest, *, idempotency_key: str = "") -> EraseResult:
+        """Erases one path from all backups of a source. Raises: PathMissingError where none holds it; RefusedError where one is held."""
+        return await self._run("erase", request, EraseResult, idempotency_key)
 
     async def delete_backups(self, backups: tuple[str, ...]) -> ForgetResult:
         """Forgets these backups in every storage. Raises: RefusedError where one is protected or held: then none is deleted."""
@@ -262,6 +269,12 @@ def _detail(result: object) -> str:
     if isinstance(result, VerifyResult):
         damage = f"; {len(result.damaged)} damaged still" if result.damaged else ""
         return f"{len(result.repaired)} repaired{damage}" if result.repaired else ""
+    if isinstance(result, EraseResult):
+        rewritten = sum(each.snapshots for each in result.storages)
+        would = "would be " if result.is_dry_run else ""
+        where = ", ".join(each.storage for each in result.storages)
+        why = f": {result.reason}" if result.reason else ""
+        return f"{result.path} {would}erased from {rewritten} snapshots in {where}{why}"
     if isinstance(result, PlanResult):
         from engine.jobs.plan import claim_of
 
