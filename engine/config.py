@@ -127,12 +127,21 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CatalogSettings:
+    """[catalog]: what is done that it is never lost."""
+
+    copies: bool = True
+    """Whether a backup seals a copy of it into its storages, when something was defined or changed since the last one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """config.toml."""
 
     limits: LimitSettings = field(default_factory=LimitSettings)
     vault: VaultSettings = field(default_factory=VaultSettings)
     logs: LogSettings = field(default_factory=LogSettings)
+    catalog: CatalogSettings = field(default_factory=CatalogSettings)
 
 
 _LEAST: Mapping[str, int] = {"upload_kib_s": 0, "download_kib_s": 0, "file_bytes": 10_000}
@@ -169,6 +178,7 @@ class _Reader:
             "limits": LimitSettings,
             "vault": VaultSettings,
             "logs": LogSettings,
+            "catalog": CatalogSettings,
         }
         for name, kind in kinds.items():
             table = document.get(name, {})
@@ -187,6 +197,10 @@ class _Reader:
             if not isinstance(value, dict):
                 raise self._mistake(table, key, "is a table of names and whole numbers")
             return {name: self._value(f"{table}.{key}", name, each, 1) for name, each in value.items()}
+        if isinstance(default, bool):
+            if not isinstance(value, bool):
+                raise self._mistake(table, key, "is true or false")
+            return value
         if isinstance(default, str):
             if not isinstance(value, str):
                 raise self._mistake(table, key, "is a text")

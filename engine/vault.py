@@ -181,6 +181,11 @@ def seal(key: bytes, name: str, plaintext: bytes) -> bytes:
     return _VERSION + key_id(key) + nonce + AESGCM(key).encrypt(nonce, plaintext, name.encode())
 
 
+def is_sealed_under(key: bytes, sealed: bytes) -> bool:
+    """Whether a sealed secret names that key as its own."""
+    return sealed[len(_VERSION) : len(_VERSION) + _ID_BYTES] == key_id(key)
+
+
 def unseal(keys: Sequence[bytes], name: str, sealed: bytes) -> bytes:
     """Opens what `seal` made. Raises: VaultError where no key is its own, or it was changed."""
     from cryptography.exceptions import InvalidTag
@@ -256,6 +261,25 @@ class Vault:
             is_there = await rows.remove(name)
         if not is_there:
             raise await self._unknown(name)
+
+    async def newest_key(self) -> Secret | None:
+        """The key that secrets are sealed under, in base64; None as long as there is none. Raises: VaultError."""
+        keys = await self._keys.read()
+        return Secret(base64.b64encode(keys[0])) if keys else None
+
+    async def add_key(self, key: Secret) -> None:
+        """Opens also what was sealed under this key, in base64, from now on. Idempotent. Raises: VaultError."""
+        (found,) = parse_keys(key.reveal(), "what was given")[:1]
+        async with self._store.transaction():
+            keys = await self._keys.read()
+            if found in keys:
+                return
+            if not self._keys.is_writable:
+                raise VaultError(
+                    "the vault's key comes from outside, and is another one than the kit's",
+                    hint="put the kit's key on a line below the one that is there, where it comes from",
+                )
+            self._keys.write([*keys, found])
 
     async def rotate(self) -> int:
         """Seals every secret anew under a new key, and drops the older ones; how many secrets.

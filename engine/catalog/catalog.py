@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -66,6 +66,14 @@ class Catalog:
         """A number that changes whenever another connection changed something: cheap to ask several times a second."""
         row = await self._database.fetch_one("data_version")
         return row[0] if row else 0
+
+    async def copy_to(self, path: Path) -> None:
+        """Writes a whole copy, as it is at one instant, to a path where nothing is; sealed secrets stay sealed. Raises: CatalogError."""
+        await self._database.copy_to(path)
+
+    async def take_over(self, path: Path, tables: Sequence[str]) -> int:
+        """Adds what the copy at `path`, of this version, knows in these tables and this catalog does not; how many rows. Raises: CatalogError."""
+        return await self._database.take_over(path, tables)
 
     async def check(self) -> list[str]:
         """What SQLite finds wrong with the file; nothing where it is whole. Reads all of it."""

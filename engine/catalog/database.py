@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import aiosqlite
 
-from engine.catalog import opening
+from engine.catalog import opening, takeover
 from engine.clock import Clock
 from engine.errors import CatalogError
 
@@ -173,6 +173,18 @@ class Database:
         async with self._turn:
             with opening.translated(self.path):
                 return cast("list[Row]", await self._connection.execute_fetchall(sql, parameters))
+
+    async def copy_to(self, path: Path) -> None:
+        """Writes a whole copy of the file, as it is at one instant, to a path where nothing is. Raises: CatalogError."""
+        async with self._turn:
+            with opening.translated(self.path):
+                await self._connection.execute("VACUUM INTO ?", (str(path),))
+
+    async def take_over(self, path: Path, tables: Sequence[str]) -> int:
+        """See `takeover.take_over`. Raises: CatalogError."""
+        async with self._turn:
+            with opening.translated(path):
+                return await takeover.take_over(self._connection, path, tables)
 
     def query(self, name: str) -> str:
         """The text of a query, for putting together."""

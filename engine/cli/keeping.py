@@ -76,6 +76,13 @@ def _declare_recover(parser: Parser) -> None:
     storage_options.declare(parser)
     parser.add_argument("--password", required=True, type=reference, metavar="REF", help="of the repository")
     parser.add_argument(
+        "--vault-key",
+        default="",
+        type=reference,
+        metavar="REF",
+        help="of the lost home, from its recovery kit; without it no secret comes back",
+    )
+    parser.add_argument(
         "--name", default="recovered", metavar="NAME", help="what the storage is called from now on"
     )
 
@@ -88,8 +95,16 @@ async def _recover(call: Call) -> int:
         await call.engine.keep_secret(f"storage.{arguments.name}", "-")
         password = f"vault:storage.{arguments.name}"
     definition = Storage(arguments.name, arguments.storage_kind, options, password, is_default=True)
-    result = await call.engine.recover(definition)
-    call.output.line(f"storage {result.storage}: {len(result.backups)} backups found again")
+    result = await call.engine.recover(definition, str(arguments.vault_key))
+    call.output.line(f"storage {result.storage}: {text.counted(len(result.backups), 'backup')} found again")
+    if result.catalog_at is not None:
+        call.output.line(
+            f"the catalog is that of {text.instant(result.catalog_at)}, with all that was defined then"
+        )
+        if not result.has_secrets:
+            call.output.line(
+                "its secrets did not come back: say --vault-key, or set them anew by `holdfast vault set`"
+            )
     if result.sources:
         call.output.line(
             f"sources that must be defined anew to be backed up again: {', '.join(result.sources)}"

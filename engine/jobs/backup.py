@@ -14,7 +14,7 @@ from engine.errors import HoldfastError, UsageError
 from engine.events import StepBegan, Warned
 from engine.hosts import registry as hosts
 from engine.hosts.registry import HostPool
-from engine.jobs import adopting, backup_source
+from engine.jobs import adopting, backup_source, catalog_copies
 from engine.jobs.backup_source import Capture
 from engine.jobs.context import JobContext
 from engine.jobs.opening import OpenedSet, open_repositories
@@ -74,6 +74,8 @@ async def run(
             except HoldfastError as error:
                 errors.append(error)
                 results.append(await _failed(context, request, each, error))
+        if context.copies_catalog:
+            await catalog_copies.keep(context, opened.opened)
     if errors and len(errors) == len(work):
         raise errors[0]
     return BackupResult(context.job_id, _overall(results), tuple(results))

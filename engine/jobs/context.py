@@ -26,3 +26,5 @@ class JobContext:
     """Who started it."""
     emit: Emit
     job_id: str
+    copies_catalog: bool = False
+    """Whether a backup seals a copy of the catalog into its storages."""

@@ -25,7 +25,7 @@ from engine.catalog.backups import BackupFilter
 from engine.catalog.catalog import Catalog
 from engine.config import Home
 from engine.errors import RestoreError, UnknownNameError, UsageError
-from engine.jobs import recover, recovery_kit
+from engine.jobs import catalog_copies, recover, recovery_kit
 from engine.jobs.context import JobContext
 from engine.jobs.drill_steps import DrillRecord, StepFailedError
 from engine.jobs.opening import open_unlocked, storage_secrets
@@ -170,8 +170,9 @@ async def _rebuilt(
     else:
         storage = await _from_password(context, scratch, definition)
     with record.step("rebuild the catalog from the repository") as detail:
-        found = await recover.run(scratch, storage)
+        found = await recover.run(scratch, storage, takes_copy=False)
         detail.append(f"{len(found.backups)} backups found again")
+        detail.extend(await _copy_opened(scratch, storage))
         record.checks += await _found_again(context, scratch, definition, storage)
         copies = (Copy(storage.name, held.snapshot_id),)
         again = dataclasses.replace(await scratch.catalog.backups.get(backup.backup_id), copies=copies)
@@ -242,6 +243,20 @@ async def _found_again(
 
 def _is_on(backup: Backup, storage: str) -> bool:
     return any(each.storage == storage and each.snapshot_id for each in backup.copies)
+
+
+async def _copy_opened(scratch: JobContext, storage: Storage) -> list[str]:
+    """What the newest copy of the catalog holds, where one is there. Raises: DamagedError, CatalogError."""
+    async with AsyncExitStack() as stack:
+        repository = await open_unlocked(scratch, storage, Limits(), stack)
+        copies = catalog_copies.copies_in(await repository.snapshots())
+        if not copies:
+            return []
+        await repository.load_index()
+        async with catalog_copies.opened(scratch, repository, copies[0]) as catalog:
+            hosts, sources = await catalog.hosts.all(), await catalog.sources.all()
+    when = f"{copies[0].snapshot.time:%Y-%m-%d %H:%M}"
+    return [f"copy of the catalog of {when}: {len(hosts)} hosts, {len(sources)} sources"]
 
 
 async def _define(context: JobContext, scratch: JobContext, source: Source, *, is_here: bool) -> None:

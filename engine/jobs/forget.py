@@ -10,7 +10,7 @@ from engine import retention
 from engine.errors import HoldfastError, RefusedError, UsageError
 from engine.events import StepBegan, Warned
 from engine.format.snapshot import Snapshot
-from engine.jobs import adopting, prune
+from engine.jobs import adopting, catalog_copies, prune
 from engine.jobs.context import JobContext
 from engine.jobs.opening import Opened, open_repositories
 from engine.jobs.snapshot_tags import BACKUP_TAG, SOURCE_TAG, scope_of, tag_value
@@ -96,6 +96,9 @@ async def _forget_in(context: JobContext, request: ForgetRequest, storage: Stora
         doomed = [fate for fate in fates if not fate.is_kept]
         if doomed and not request.is_dry_run:
             await remove(context, found, doomed)
+        if not request.is_dry_run:
+            copies = await catalog_copies.superseded(context, found.repository)
+            await forgetting.forget(found.repository, copies, found.lock, emit=context.emit)
     return fates
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from engine.errors import UsageError
 from engine.events import Warned
 from engine.format.snapshot import Snapshot
+from engine.jobs import catalog_copies
+from engine.jobs.catalog_copies import Taken
 from engine.jobs.context import JobContext
 from engine.jobs.opening import open_unlocked
 from engine.jobs.snapshot_tags import (
@@ -23,13 +26,18 @@ from engine.model.definitions import LOCAL_HOST, Source, Storage
 from engine.model.names import is_id_prefix
 from engine.model.requests import Limits
 from engine.model.results import Recovered
+from engine.model.secret import Secret
 
 
-async def run(context: JobContext, storage: Storage) -> Recovered:
-    """Defines the storage where it is not, and takes up every backup that it holds and the catalog does not know.
+async def run(
+    context: JobContext, storage: Storage, vault_key: Secret | None = None, *, takes_copy: bool = True
+) -> Recovered:
+    """Takes over the newest copy of the lost catalog that the storage holds, then every backup that it holds and the catalog does not know.
 
-    Backups that the catalog knows gain the copy. Raises: StorageError, RepositoryError.
+    The storage is defined where it is not. Backups that the catalog knows gain the copy. With the vault's key the secrets come back, too.
+    Without `takes_copy` only what the backups themselves tell. Raises: StorageError, RepositoryError; VaultError where the key is another one.
     """
+    taken: Taken | None = None
     async with AsyncExitStack() as stack:
         repository = await open_unlocked(context, storage, Limits(), stack)
         snapshots = await repository.snapshots(
@@ -37,31 +45,48 @@ async def run(context: JobContext, storage: Storage) -> Recovered:
                 Warned(f"snapshot {name[:8]} is passed over: {error.message}")
             )
         )
-    known_storages = {each.name for each in await context.catalog.storages.all()}
-    if storage.name not in known_storages:
+        found = [(name, each) for name, each in snapshots if tag_value(each, SOURCE_TAG)]
+        ids = [tag_value(each, BACKUP_TAG) for _, each in found]
+        before = {each.backup_id for each in await context.catalog.backups.get_many(ids)}
+        if takes_copy:
+            copies = catalog_copies.copies_in(snapshots)
+            taken = await catalog_copies.take_over(context, repository, copies, storage, vault_key)
+    if taken is not None:
+        storage = dataclasses.replace(storage, name=taken.storage)
+    if storage.name not in {each.name for each in await context.catalog.storages.all()}:
         await context.catalog.storages.add(dataclasses.replace(storage, repository_id=repository.id))
-    found = [(name, each) for name, each in snapshots if tag_value(each, SOURCE_TAG)]
-    if not found:
+    if not found and taken is None:
         raise UsageError(
             f"the repository at {repository.location} holds no backup that holdfast made",
             hint="what restic wrote can be restored with restic",
         )
+    await _take_up(context, storage.name, found)
+    sources = await _sources(context, [snapshot for _, snapshot in found])
+    new = [each for each in await context.catalog.backups.get_many(ids) if each.backup_id not in before]
+    return Recovered(
+        storage=storage.name,
+        backups=tuple(new),
+        sources=sources,
+        catalog_at=None if taken is None else taken.copied_at,
+        has_secrets=taken is not None and vault_key is not None,
+    )
+
+
+async def _take_up(context: JobContext, storage: str, found: Sequence[tuple[str, Snapshot]]) -> None:
     known = {
-        each.backup_id: each
-        for each in await context.catalog.backups.get_many([tag_value(s, BACKUP_TAG) for _, s in found])
+        each.backup_id
+        for each in await context.catalog.backups.get_many([tag_value(each, BACKUP_TAG) for _, each in found])
     }
     new = []
     for name, snapshot in found:
-        backup = backup_of(snapshot, [Copy(storage.name, name)])
+        backup = backup_of(snapshot, [Copy(storage, name)])
         if not is_id_prefix(backup.backup_id):
             context.emit(Warned(f"snapshot {name[:8]} has no backup id of ours and is passed over"))
         elif backup.backup_id in known:
-            await context.catalog.backups.add_copy(backup.backup_id, Copy(storage.name, name))
+            await context.catalog.backups.add_copy(backup.backup_id, Copy(storage, name))
         else:
             new.append(backup)
     await context.catalog.backups.add_many(new)
-    sources = await _sources(context, [snapshot for _, snapshot in found])
-    return Recovered(storage.name, tuple(new), sources)
 
 
 async def _sources(context: JobContext, snapshots: list[Snapshot]) -> tuple[str, ...]:

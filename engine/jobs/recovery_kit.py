@@ -18,7 +18,11 @@ _KIND = re.compile(r"^where {7}.+  \(kind ([a-z0-9-]+)\)$", re.MULTILINE)
 _REPOSITORY = re.compile(r"^repository  ([0-9a-f]{64})$", re.MULTILINE)
 _PASSWORD = re.compile(r"^password    (.+)$", re.MULTILINE)
 _EXPORT = re.compile(r"^  export ([A-Z0-9_]+)=(.+)$", re.MULTILINE)
-_RECOVER = re.compile(r"^  holdfast recover (.+) --password -$", re.MULTILINE)
+_RECOVER = re.compile(r"^  holdfast recover (.+) --password -(?: --vault-key -)?$", re.MULTILINE)
+_VAULT_KEY = re.compile(r"^vault key   (\S+)$", re.MULTILINE)
+
+_SHOWN = 20
+"""Sources that a line is printed for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class Kit:
     """By the option's name."""
     repository_id: str
     password: Secret = field(repr=False)
+    vault_key: Secret | None = field(default=None, repr=False)
+    """Opens the secrets in the storage's copy of the catalog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +47,15 @@ class Place:
     location: str
     repository_id: str
     restic: StockRestic
+    vault_key: Secret | None = None
+    """Of the home that the storage belongs to."""
+    sources: Sequence[str] = ()
+    """Of which it holds backups."""
 
 
-def place_of(repository: Repository) -> Place:
+def place_of(repository: Repository, vault_key: Secret | None = None, sources: Sequence[str] = ()) -> Place:
     """That of a repository that is open."""
-    return Place(repository.location, repository.id, repository.storage.traits.restic)
+    return Place(repository.location, repository.id, repository.storage.traits.restic, vault_key, sources)
 
 
 def read(kit: str) -> Kit:
@@ -72,7 +82,10 @@ def read(kit: str) -> Kit:
             secrets[name] = Secret(exported[variable])
         else:
             options[name] = value
-    return Kit(kind[1], options, secrets, repository[1], Secret(password[1]))
+    key = _VAULT_KEY.search(kit)
+    return Kit(
+        kind[1], options, secrets, repository[1], Secret(password[1]), None if key is None else Secret(key[1])
+    )
 
 
 def text(
@@ -86,18 +99,22 @@ def text(
     variables = _variables(place.restic, secrets)
     return f"""\
 RECOVERY KIT of the holdfast storage {storage.name}, made {now:%Y-%m-%d %H:%M} UTC
-Whoever holds this page can read every backup of this storage. Keep it where the storage is not.
+Whoever holds this page can read every backup of this storage, and what the vault keeps. Keep it where the storage is not.
 
 where       {place.location}  (kind {storage.kind})
 repository  {place.repository_id}
 password    {_revealed(password)}
-
+{_key_line(place)}
 {_without_us(place, _exports(place.restic, storage.options, secrets, variables))}
 A snapshot's tag holdfast:source=NAME says what it is of; a database lies in it as /KIND/NAME/databases/*.
-To bring holdfast's own catalog back:
+To bring holdfast's own catalog back, with all that was defined, into an empty home:
 
-  holdfast recover --storage-kind {storage.kind}{_typed(storage.options, variables)} --password -
+  holdfast recover --storage-kind {storage.kind}{_typed(storage.options, variables)} --password -{" --vault-key -" if place.vault_key else ""}
 """
+
+
+def _key_line(place: Place) -> str:
+    return f"vault key   {_revealed(place.vault_key)}\n" if place.vault_key else ""
 
 
 def _without_us(place: Place, exports: Sequence[str]) -> str:
@@ -113,10 +130,11 @@ def _without_us(place: Place, exports: Sequence[str]) -> str:
     lines += ["", *(f"  {each}" for each in exports)]
     if restic.can_open:
         begin = shlex.join(["restic", *restic.flags, "-r", place.location])
-        lines += [
-            f"  {begin} {verb}"
-            for verb in ("snapshots", "restore latest --target /some/empty/folder", "check --read-data")
+        restores = [
+            f"restore latest --tag {shlex.quote(f'holdfast:source={name}')} --target /some/empty/folder"
+            for name in place.sources[:_SHOWN] or ("NAME",)
         ]
+        lines += [f"  {begin} {verb}" for verb in ("snapshots", *restores, "check --read-data")]
     return "\n".join(lines) + "\n"
 
 

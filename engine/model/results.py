@@ -453,4 +453,10 @@ class Recovered:
 
     storage: str
     backups: Sequence[Backup]
+    """Those of the storage that the catalog did not know before."""
     sources: Sequence[str]
+    """Those that are named in the backups and are in no copy of the catalog: of files of this machine they are defined again."""
+    catalog_at: datetime.datetime | None = None
+    """When the copy of the catalog was made that was taken over; None where there is none."""
+    has_secrets: bool = False
+    """Whether the vault's secrets came back."""

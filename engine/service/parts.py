@@ -43,6 +43,7 @@ class Parts:
             self.actor,
             emit or self.emit,
             job_id,
+            self.settings.catalog.copies,
         )
 
     async def write_down(self, verb: str, target: str, outcome: Outcome = "done", detail: str = "") -> None:

@@ -141,13 +141,23 @@ async def kit(parts: Parts, name: str) -> str:
         found = await _open(parts, name, stack)
         text = recovery_kit.text(
             definition,
-            recovery_kit.place_of(found),
+            recovery_kit.place_of(found, await parts.vault.newest_key(), await _sources_in(parts, name)),
             password,
             await storage_secrets(parts.context(), definition.options),
             parts.clock.now(),
         )
     await parts.write_down("storage recovery-kit", name)
     return text
+
+
+async def _sources_in(parts: Parts, storage: str) -> list[str]:
+    """The sources whose newest backup the storage holds."""
+    newest = await parts.catalog.backups.newest_of_each_source()
+    return sorted(
+        each.source
+        for each in newest
+        if any(copy.storage == storage and copy.snapshot_id for copy in each.copies)
+    )
 
 
 async def _open(parts: Parts, name: str, stack: AsyncExitStack) -> Repository:

@@ -151,14 +151,20 @@ class WorkMethods(Methods):
             )
         )
 
-    async def recover(self, storage: Storage) -> Recovered:
-        """Defines a storage that was lost from the catalog, and rebuilds from its snapshots what the catalog knew."""
+    async def recover(self, storage: Storage, vault_key: str = "") -> Recovered:
+        """Brings a lost catalog back from a storage: from the copy of it that lies there, and from the backups' own snapshots.
+
+        `vault_key` is the REF of the vault's key, as the recovery kit has it; without it no secret comes back. Raises: VaultError.
+        """
+        key = await self._parts.secrets(vault_key) if vault_key else None
         return await self._job(
             Task(
                 "recover",
                 {"storage": storage.name},
                 Recovered,
-                lambda job_id, emit: _work("recover")(self._parts.context(job_id, emit), storage),
+                lambda job_id, emit: cast("Any", _work("recover"))(
+                    self._parts.context(job_id, emit), storage, key
+                ),
             )
         )
 

@@ -95,10 +95,18 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(directory: Path, clock: Clock | None = None) -> AsyncIterator[World]:
-    """Opens the Engine on a home below `directory`, which is new the first time and the same one later."""
+async def open_world(
+    directory: Path, clock: Clock | None = None, *, copies_catalog: bool = False
+) -> AsyncIterator[World]:
+    """Opens the Engine on a home below `directory`, which is new the first time and the same one later.
+
+    Without `copies_catalog` a storage holds the backups' snapshots alone, for a test to count.
+    """
     heard: list[events.Event] = []
     directory.mkdir(exist_ok=True)
+    if not copies_catalog:
+        (directory / "home").mkdir(mode=0o700, exist_ok=True)
+        (directory / "home" / "config.toml").write_text("[catalog]\ncopies = false\n", encoding="ascii")
     more = asyncio.Event()
 
     def hear(event: events.Event) -> None:

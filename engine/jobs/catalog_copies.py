@@ -1,0 +1,272 @@
+"""Copies of the catalog in the storages: what no snapshot tells of hosts, sources, storages, plans and proofs outlives this machine with them.
+
+A copy is a snapshot tagged `holdfast:own`, with `/holdfast/catalog.db` and, where there is one, `/holdfast/config.toml`. The vault's secrets lie
+in it as they lie in the catalog: sealed under the vault's key, which is on the recovery kit and in no repository.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime
+import getpass
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import engine
+from engine.catalog.catalog import Catalog
+from engine.catalog.takeover import DEFINED, KNOWN, SEALED
+from engine.errors import CatalogError, DamagedError, HoldfastError, PathMissingError, VaultError
+from engine.events import Warned
+from engine.format.snapshot import Snapshot
+from engine.format.tree import Node
+from engine.jobs import item_tree
+from engine.jobs.context import JobContext
+from engine.jobs.item_tree import StoredItem
+from engine.jobs.opening import Opened
+from engine.model.definitions import Storage
+from engine.model.secret import Secret
+from engine.process import ProcessIdentity
+from engine.repository import dump, reader, writer
+from engine.repository.reader import Named
+from engine.repository.repository import Repository
+from engine.vault import is_sealed_under, parse_keys
+
+OWN_TAG: Final = "holdfast:own"
+LOG_TAG: Final = "holdfast:log="
+"""Tells the copies of this home from those of others that share the storage."""
+KEPT: Final = 8
+"""Copies that a forget leaves."""
+_FOLDER: Final = "holdfast"
+_NAME: Final = "catalog.db"
+_CONFIG: Final = "config.toml"
+_OLDEST: Final = datetime.timedelta(days=1)
+"""So old a copy may be although nothing was defined since: proofs and holds are in it, too."""
+_PIECE_BYTES: Final = 1 << 20
+_SETTING: Final = "catalog-copy."
+
+
+async def keep(context: JobContext, opened: Sequence[Opened]) -> None:
+    """Seals a copy into those of the locked storages whose last one is another, or a day old. What goes wrong is told, and stops nothing."""
+    try:
+        fingerprint = await _fingerprint(context)
+        due = [each for each in opened if await _is_due(context, each.definition.name, fingerprint)]
+        if due:
+            await _keep(context, due, fingerprint)
+    except HoldfastError as error:
+        context.emit(Warned(f"the catalog was not copied into the storages: {error.message}"))
+
+
+async def _fingerprint(context: JobContext) -> str:
+    """Changes with every definition. Not with backups: their snapshots tell of them."""
+    catalog = context.catalog
+    config = ""
+    with contextlib.suppress(OSError):
+        config = await asyncio.to_thread(context.home.settings.read_text, errors="replace")
+    everything = [
+        await catalog.hosts.all(),
+        await catalog.sources.all(),
+        await catalog.storages.all(),
+        await catalog.plans.all(),
+        await catalog.host_keys.all(),
+        await context.vault.names(),
+        config,
+    ]
+    return hashlib.sha256(repr(everything).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+async def _is_due(context: JobContext, storage: str, fingerprint: str) -> bool:
+    last = await context.catalog.settings.get(_SETTING + storage)
+    if not isinstance(last, dict) or last.get("fingerprint") != fingerprint:
+        return True
+    age = context.clock.now() - datetime.datetime.fromisoformat(str(last.get("at")))
+    return not datetime.timedelta() <= age < _OLDEST
+
+
+async def _keep(context: JobContext, due: Sequence[Opened], fingerprint: str) -> None:
+    now = context.clock.now()
+    async with _room(context) as room:
+        await context.catalog.copy_to(room / _NAME)
+        files = [room / _NAME]
+        if context.home.settings.is_file():
+            files.append(context.home.settings)
+        async with writer.open_session(
+            [(each.repository, each.lock) for each in due], clock=context.clock, emit=context.emit
+        ) as session:
+            stored = []
+            for path in files:
+                result = await session.save_stream(_pieces(path))
+                stored.append(StoredItem(f"{_FOLDER}/{path.name}", result.content, result.size_bytes))
+            tree_id = await item_tree.save(session, stored, now)
+            committed = await session.commit(await _snapshot(context, tree_id, now))
+    for each, done in zip(due, committed, strict=True):
+        if done.snapshot_id is not None:
+            kept = {"fingerprint": fingerprint, "at": now.isoformat(), "snapshot": done.snapshot_id}
+            await context.catalog.settings.put(_SETTING + each.definition.name, kept)
+
+
+async def _snapshot(context: JobContext, tree_id: bytes, now: datetime.datetime) -> Snapshot:
+    return Snapshot(
+        time=now.astimezone(context.clock.local_offset(now)),
+        tree=tree_id,
+        paths=[f"/{_FOLDER}"],
+        hostname=ProcessIdentity.current().host,
+        username=getpass.getuser(),
+        tags=[OWN_TAG, LOG_TAG + await context.audit.identity()],
+        program_version=f"holdfast {engine.__version__}",
+    )
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
+            yield piece
+
+
+@asynccontextmanager
+async def _room(context: JobContext) -> AsyncIterator[Path]:
+    """A folder that only this account reads, gone afterwards."""
+    room = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="catalog-", dir=context.home.cache))
+    try:
+        yield room
+    finally:
+        await asyncio.to_thread(shutil.rmtree, room, ignore_errors=True)
+
+
+async def superseded(context: JobContext, repository: Repository) -> list[str]:
+    """The snapshots of this home's copies that newer ones stand for."""
+    own = LOG_TAG + await context.audit.identity()
+    copies = [
+        name for name, each in await repository.snapshots() if OWN_TAG in each.tags and own in each.tags
+    ]
+    return copies[:-KEPT]
+
+
+def copies_in(snapshots: Sequence[tuple[str, Snapshot]]) -> list[Named]:
+    """The copies among them, newest first."""
+    return [Named(*each) for each in reversed(snapshots) if OWN_TAG in each[1].tags]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a copy gave back."""
+
+    copied_at: datetime.datetime
+    storage: str
+    """The name that the storage had, and has again."""
+
+
+async def take_over(
+    context: JobContext,
+    repository: Repository,
+    copies: Sequence[Named],
+    storage: Storage,
+    vault_key: Secret | None,
+) -> Taken | None:
+    """Takes over what the newest of these copies knows that can be read; None where there is none.
+
+    The storage lies where it is said to lie now, under the name that it had. Without the vault's key no secret comes, and no audit log.
+    Raises: VaultError where copies can be read and the key is none of theirs; then nothing was changed.
+    """
+    await repository.load_index()
+    refusal: VaultError | None = None
+    for copy in copies:
+        try:
+            async with _room(context) as room:
+                await _fetch(repository, copy, room)
+                async with Catalog.open(room / _NAME, context.clock) as found:
+                    await _require_key(found, vault_key)
+                    known = [
+                        each for each in await found.storages.all() if each.repository_id == repository.id
+                    ]
+                return await _take(context, copy, room, known[0] if known else None, storage, vault_key)
+        except VaultError as error:
+            refusal = error
+        except (DamagedError, PathMissingError, CatalogError) as error:
+            when = f"{copy.snapshot.time:%Y-%m-%d %H:%M}"
+            context.emit(Warned(f"the copy of the catalog of {when} is passed over: {error.message}"))
+    if refusal is not None:
+        raise refusal
+    return None
+
+
+@asynccontextmanager
+async def opened(context: JobContext, repository: Repository, copy: Named) -> AsyncIterator[Catalog]:
+    """The catalog as that copy has it; the index is loaded. Raises: DamagedError, PathMissingError, CatalogError."""
+    async with _room(context) as room:
+        await _fetch(repository, copy, room)
+        async with Catalog.open(room / _NAME, context.clock) as catalog:
+            yield catalog
+
+
+async def _require_key(found: Catalog, vault_key: Secret | None) -> None:
+    """Raises: VaultError where the copy's secrets were sealed under another key."""
+    if vault_key is None:
+        return
+    (key,) = parse_keys(vault_key.reveal(), "what was given as the vault's key")[:1]
+    for _, sealed, _ in await found.secrets.all():
+        if not is_sealed_under(key, sealed):
+            raise VaultError(
+                "the secrets of the lost catalog were sealed under another key than the one that was given",
+                hint="take it from the newest recovery kit; without --vault-key all but the secrets comes back",
+            )
+
+
+async def _take(
+    context: JobContext,
+    copy: Named,
+    room: Path,
+    known: Storage | None,
+    given: Storage,
+    vault_key: Secret | None,
+) -> Taken:
+    tables = [*DEFINED, *KNOWN]
+    if vault_key is not None:
+        await context.vault.add_key(vault_key)
+        tables += [*SEALED, "audit"]
+    await context.catalog.take_over(room / _NAME, tables)
+    if known is None:
+        name = given.name
+    else:
+        name = known.name
+        is_kept = vault_key is not None and known.password.startswith("vault:")
+        password = known.password if is_kept else given.password
+        here = dataclasses.replace(
+            known, options={**known.options, **given.options}, password=password, is_enabled=True
+        )
+        await context.catalog.storages.replace(here)
+    if (room / _CONFIG).exists() and not context.home.settings.exists():
+        await asyncio.to_thread(shutil.move, room / _CONFIG, context.home.settings)
+    return Taken(copy.snapshot.time, name)
+
+
+async def _fetch(repository: Repository, copy: Named, room: Path) -> None:
+    """Lays the copy's files down. Raises: DamagedError, PathMissingError where it is no copy of ours."""
+    trees = reader.Trees(repository)
+    await _lay_down(repository, await reader.find_node(trees, copy.snapshot, _path(_NAME)), room / _NAME)
+    with contextlib.suppress(PathMissingError):
+        await _lay_down(
+            repository, await reader.find_node(trees, copy.snapshot, _path(_CONFIG)), room / _CONFIG
+        )
+
+
+def _path(name: str) -> bytes:
+    return f"{_FOLDER}/{name}".encode()
+
+
+async def _lay_down(repository: Repository, node: Node, path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+
+        async def write(data: bytes) -> None:
+            await asyncio.to_thread(file.write, data)
+
+        await dump.dump_node(repository, node, write)
