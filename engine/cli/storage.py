@@ -99,9 +99,25 @@ async def _usage(call: Call) -> int:
     return diagnostics.DONE
 
 
+def _declare_recovery_kit(parser: Parser) -> None:
+    add_name(parser, "storage")
+    parser.add_argument(
+        "--qr",
+        action="store_true",
+        help="and a QR code of its place, password and keys, for a telephone to keep",
+    )
+
+
 async def _recovery_kit(call: Call) -> int:
     kit = await call.engine.recovery_kit(call.arguments.name)
     call.output.line(kit.rstrip("\n"))
+    if call.arguments.qr:
+        from engine.export import qr
+        from engine.jobs.recovery_kit import essentials
+
+        call.output.line()
+        for each in qr.lines(essentials(kit)):
+            call.output.line(call.output.styled(each, "97;40"))
     call.output.result({"storage": call.arguments.name, "recovery_kit": kit})
     return diagnostics.DONE
 
@@ -268,7 +284,7 @@ async def _edit(call: Call) -> int:
 ADD = Command(_declare_add, _add)
 TEST = Command(declare_name("storage"), _test)
 USAGE = Command(declare_name("storage"), _usage)
-RECOVERY_KIT = Command(declare_name("storage"), _recovery_kit)
+RECOVERY_KIT = Command(_declare_recovery_kit, _recovery_kit)
 UNLOCK = Command(_declare_unlock, _unlock)
 ROTATE_PASSWORD = Command(_declare_rotate_password, _rotate_password)
 ENABLE = Command(declare_name("storage"), _enable)

@@ -113,6 +113,17 @@ To bring holdfast's own catalog back, with all that was defined, into an empty h
 """
 
 
+def essentials(kit: str) -> str:
+    """What of a kit's text cannot be found out again, in few enough letters for a code that a telephone reads off a terminal."""
+    kept = [
+        each
+        for each in kit.splitlines()
+        if each.startswith(("where ", "repository ", "password ", "vault key "))
+    ]
+    exports = [each.strip() for each in kit.splitlines() if each.startswith("  export ")]
+    return "\n".join([*kept, *exports]) + "\n"
+
+
 def _key_line(place: Place) -> str:
     return f"vault key   {_revealed(place.vault_key)}\n" if place.vault_key else ""
 
