@@ -237,6 +237,14 @@ class Backups:
         """How many backups each storage holds."""
         return {row[0]: row[1] for row in await self._database.fetch_all("count_backups_by_storage")}
 
+    async def growth(self, storage: str, since: datetime.datetime) -> tuple[int, datetime.datetime | None]:
+        """What the storage's backups since then added, in bytes, and when the first of them was taken."""
+        row = await self._database.fetch_one(
+            "growth_of_storage", storage=storage, since=to_microseconds(since)
+        )
+        added, first = row if row is not None else (0, None)
+        return int(added or 0), to_optional_instant(first)
+
     async def count(self) -> int:
         """How many backups are known."""
         row = await self._database.fetch_one("count_backups")

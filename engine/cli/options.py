@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from typing import Final
 
 from engine.cli.command import Parser
 from engine.model.requests import Limits
 
 _SPANS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
+_UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+"""restic's endings of sizes, and how far to shift."""
+_HOURS: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 
 
 def add_limits(parser: Parser) -> None:
@@ -75,6 +79,21 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return int(text)
+
+
+def size(text: str) -> int:
+    """Bytes, at least 1: `500G`, with restic's endings."""
+    digits, unit = (text[:-1], text[-1:].upper()) if text[-1:].isalpha() else (text, "")
+    if not (digits.isascii() and digits.isdigit() and int(digits) and unit in _UNITS):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: say 500M or 2T")
+    return int(digits) << _UNITS[unit]
+
+
+def hours(text: str) -> str:
+    """Hours of the day: `08:00-18:00`."""
+    if _HOURS.fullmatch(text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} are no hours of the day: say 08:00-18:00")
+    return text
 
 
 def number(text: str) -> int:

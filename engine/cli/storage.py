@@ -22,6 +22,7 @@ from engine.errors import HoldfastError
 from engine.model.definitions import Storage
 
 if TYPE_CHECKING:
+    from engine.model.results import StorageUsage
     from engine.repository.lock_verdicts import LockInfo
 
 
@@ -93,10 +94,20 @@ async def _usage(call: Call) -> int:
             ("holds", f"{text.size(usage.raw_bytes)} ({usage.ratio:.1f} times what is used)"),
             ("free", text.size(usage.free_bytes)),
             ("backups", str(usage.backups)),
+            *_growth(usage),
         ],
     )
     call.output.result(shape(usage))
     return diagnostics.DONE
+
+
+def _growth(usage: StorageUsage) -> list[tuple[str, str]]:
+    pairs = []
+    if usage.growth_bytes_per_day is not None:
+        pairs.append(("grows by", f"{text.size(int(usage.growth_bytes_per_day))} a day"))
+    if usage.days_until_full is not None:
+        pairs.append(("full in", f"{usage.days_until_full:.0f} days"))
+    return pairs
 
 
 def _declare_recovery_kit(parser: Parser) -> None:

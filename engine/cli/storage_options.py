@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from engine.cli import definitions
 from engine.cli.command import Call, Parser, StandardInput, reference
-from engine.cli.options import count
+from engine.cli.options import count, hours, size
 from engine.errors import UsageError
 from engine.model.definitions import OptionValue
 
@@ -42,8 +42,10 @@ OPTIONS: Final = (
     Option("connections", "calls at once", "N", count),
     Option("limit_upload", "KiB a second, always", "KIB", count),
     Option("limit_download", "KiB a second, always", "KIB", count),
+    Option("limit_hours", "the local hours in which these limits hold: 08:00-18:00", "HOURS", hours),
+    Option("max_size", "packs beyond this are refused: 500G", "SIZE", size),
 )
-_OF_EVERY_KIND: Final = ("connections", "limit_upload", "limit_download")
+_OF_EVERY_KIND: Final = ("connections", "limit_upload", "limit_download", "limit_hours", "max_size")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Final
 
 from engine.cli import asking, diagnostics, text
 from engine.cli.command import Call, Command, Parser
-from engine.cli.options import add_key, add_limits, add_yes, duration, limits, number
+from engine.cli.options import add_key, add_limits, add_yes, duration, limits, number, size
 from engine.cli.output import Column, Output, shape
 from engine.errors import UsageError
 from engine.model.requests import CopyRequest, ForgetRequest, KeepPolicy, PruneRequest, VerifyRequest
@@ -15,8 +15,6 @@ from engine.model.results import Damage, ForgetResult, PruneResult, VerifyResult
 from engine.model.spans import span
 
 _PERIODS: Final = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
-_UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
-"""restic's endings of sizes, and how far to shift."""
 _SHOWN: Final = 5
 """Paths and backups that are named for each damage."""
 
@@ -68,7 +66,12 @@ def _subset(written: str) -> tuple[int, int] | float | int:
             raise argparse.ArgumentTypeError("0% reads nothing")
         return percent
     if "/" not in written:
-        return _bytes(written)
+        try:
+            return size(written)
+        except argparse.ArgumentTypeError:
+            raise argparse.ArgumentTypeError(
+                f"{written!r} is no part of the packs: say 1/7, 10% or 5G"
+            ) from None
     part, _, parts = written.partition("/")
     if not (
         part.isascii()
@@ -79,15 +82,6 @@ def _subset(written: str) -> tuple[int, int] | float | int:
     ):
         raise argparse.ArgumentTypeError(f"{written!r} is no part of a whole: say 1/7")
     return int(part), int(parts)
-
-
-def _bytes(written: str) -> int:
-    number, unit = written[:-1], written[-1:].upper()
-    if unit.isdigit():
-        number, unit = written, ""
-    if not (number.isascii() and number.isdigit() and int(number) and unit in _UNITS):
-        raise argparse.ArgumentTypeError(f"{written!r} is no part of the packs: say 1/7, 10% or 5G")
-    return int(number) << _UNITS[unit]
 
 
 def _days(written: str) -> float:

@@ -99,6 +99,8 @@ async def open_storage(
 ) -> OpenStorage:
     """Opens one storage as it is defined, whatever lies there; closed with the stack. Raises: StorageError, VaultError, ConfigurationError."""
     options = {**definition.options, **_limit_options(limits)}
+    if _limit_options(limits):
+        options.pop("limit_hours", None)  # what is asked of one job holds all the time
     opening = registry.open_storage(
         definition.kind,
         options,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import os
 
 from engine.clock import Clock
@@ -11,6 +13,9 @@ from engine.repository.repository import Repository
 from engine.storages.base import Key, Kind, OpenStorage
 
 _TEST_BYTES = 16 << 20
+GROWTH_WINDOW = datetime.timedelta(days=30)
+_LEAST_SPAN = datetime.timedelta(days=2)
+"""Of a first backup alone nobody can tell how a storage grows."""
 
 
 async def test(name: str, storage: OpenStorage, clock: Clock) -> StorageTest:
@@ -39,6 +44,15 @@ async def test(name: str, storage: OpenStorage, clock: Clock) -> StorageTest:
     space = await storage.space()
     upload_s, download_s = max(written - began, 1e-9), max(read - written, 1e-9)
     return StorageTest(name, latency_s, _TEST_BYTES / upload_s, _TEST_BYTES / download_s, space.free_bytes)
+
+
+def with_growth(usage: StorageUsage, added_bytes: int, span: datetime.timedelta | None) -> StorageUsage:
+    """The same with what backups of that span added, and how long the room lasts at that pace."""
+    if span is None or span < _LEAST_SPAN:
+        return usage
+    per_day = added_bytes / (span / datetime.timedelta(days=1))
+    days = usage.free_bytes / per_day if per_day > 0 and usage.free_bytes is not None else None
+    return dataclasses.replace(usage, growth_bytes_per_day=per_day, days_until_full=days)
 
 
 async def usage(name: str, repository: Repository, backups: int) -> StorageUsage:

@@ -429,7 +429,12 @@ class StorageUsage:
     raw_bytes: int
     ratio: float
     free_bytes: int | None
+    """What the storage has left, or its --max-size, where it tells."""
     backups: int
+    growth_bytes_per_day: float | None = None
+    """What backups added a day, over the last 30 days; None as long as there are less than two days of them."""
+    days_until_full: float | None = None
+    """At that growth; None where nothing grows, or the room is not known."""
 
 
 @dataclass(frozen=True, slots=True)

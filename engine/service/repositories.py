@@ -84,7 +84,10 @@ async def usage(parts: Parts, name: str) -> StorageUsage:
     async with AsyncExitStack() as stack:
         found = await _open(parts, name, stack)
         counted = await parts.catalog.backups.count_by_storage()
-        return await storage_report.usage(name, found, counted.get(name, 0))
+        measured = await storage_report.usage(name, found, counted.get(name, 0))
+    now = parts.clock.now()
+    added, first = await parts.catalog.backups.growth(name, now - storage_report.GROWTH_WINDOW)
+    return storage_report.with_growth(measured, added, None if first is None else now - first)
 
 
 async def locks(parts: Parts, name: str) -> Sequence[LockInfo]:

@@ -13,9 +13,10 @@ from engine import errors, events
 from engine.clock import Clock
 from engine.model.definitions import OptionValue
 from engine.model.secret import Secret
-from engine.storages.base import Member, Opening, OpenStorage, count_option
+from engine.storages.base import Member, Opening, OpenStorage, count_option, text_option
+from engine.storages.quota import QuotaStorage
 from engine.storages.retry import Patience, RetryingStorage
-from engine.storages.throttle import LimitedStorage, ThrottledStorage
+from engine.storages.throttle import Hours, LimitedStorage, ThrottledStorage
 
 MEMBERS: Mapping[str, str] = {
     "local": "engine.storages.local:open_local",
@@ -67,13 +68,15 @@ async def open_storage(
     """Opens a storage, with its wrappers on; leaving the context closes it. `emit` hears of each retry; `sleep` is how retries and limits wait.
 
     Options of every kind: `connections` (calls at once), `limit_upload` and `limit_download` (KiB/s, as restic's flags of that name),
-    `retry_limit` (seconds that one call is retried, default 900). `secrets` holds the values of those options that are REFs.
+    `limit_hours` (HH:MM-HH:MM, the local hours in which those limits hold), `max_size` (bytes of packs that it may hold), `retry_limit` (seconds that one call is retried, default 900). `secrets` holds the values of those options that are REFs.
 
     Raises: UnknownNameError for the kind; ConfigurationError for an option; what the member raises.
     """
     member = load(kind)
     upload = count_option(options, "limit_upload")
     download = count_option(options, "limit_download")
+    max_bytes = count_option(options, "max_size")
+    hours = Hours.parse(text_option(options, "limit_hours")) if options.get("limit_hours") else None
     patience = Patience(limit_s=float(count_option(options, "retry_limit") or Patience().limit_s))
     async with member(Opening(options=options, clock=clock, secrets=secrets or {})) as opened:
         storage: OpenStorage = LimitedStorage(
@@ -81,6 +84,7 @@ async def open_storage(
         )
         if upload is not None or download is not None:
             storage = ThrottledStorage(
-                storage, upload_kib_s=upload, download_kib_s=download, clock=clock, sleep=sleep
+                storage, upload_kib_s=upload, download_kib_s=download, clock=clock, sleep=sleep, hours=hours
             )
-        yield RetryingStorage(storage, patience, clock=clock, sleep=sleep, draw=random.random, emit=emit)
+        storage = RetryingStorage(storage, patience, clock=clock, sleep=sleep, draw=random.random, emit=emit)
+        yield storage if max_bytes is None else QuotaStorage(storage, max_bytes)

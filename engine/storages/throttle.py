@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import datetime
+import re
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from engine.clock import Clock
+from engine.errors import ConfigurationError
 from engine.storages.base import Buffer, Key, OpenStorage, Space, Traits, Wrapper, count_bytes
 
 KIB = 1024
+_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
 
 
 class LimitedStorage(Wrapper):
@@ -85,11 +91,37 @@ class Bucket:
             self.owe(count_bytes)
 
 
-class ThrottledStorage(Wrapper):
-    """Keeps the mean of the bytes a second below a limit, each way for itself. An object travels whole and at full speed; the pause
-    comes after it, so limits hold over a minute, not over a second."""
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """A part of each day, by the local clock: from `begin` to `end`, in minutes since midnight; over midnight where the end comes first."""
 
-    __slots__ = ("_download", "_upload")
+    begin: int
+    end: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Of `08:00-18:00`. Raises: ConfigurationError."""
+        found = _HOURS.fullmatch(text)
+        if found is None:
+            raise ConfigurationError(
+                f"{text!r} are no hours of the day", hint="say 08:00-18:00, or 22:00-06:00"
+            )
+        hour, minute, last_hour, last_minute = map(int, found.groups())
+        return cls(hour * 60 + minute, last_hour * 60 + last_minute)
+
+    def include(self, instant: datetime.datetime) -> bool:
+        """Whether the instant, in local time, is within them. The end is not."""
+        minute = instant.hour * 60 + instant.minute
+        if self.begin <= self.end:
+            return self.begin <= minute < self.end
+        return minute >= self.begin or minute < self.end
+
+
+class ThrottledStorage(Wrapper):
+    """Keeps the mean of the bytes a second below a limit, each way for itself, in its hours. An object travels whole and at full speed; the
+    pause comes after it, so limits hold over a minute, not over a second."""
+
+    __slots__ = ("_clock", "_download", "_hours", "_upload")
 
     def __init__(
         self,
@@ -99,8 +131,11 @@ class ThrottledStorage(Wrapper):
         download_kib_s: float | None,
         clock: Clock,
         sleep: Callable[[float], Awaitable[object]],
+        hours: Hours | None = None,
     ) -> None:
         super().__init__(inner)
+        self._clock = clock
+        self._hours = hours
         self._upload = None if upload_kib_s is None else Bucket(upload_kib_s * KIB, clock, sleep)
         self._download = None if download_kib_s is None else Bucket(download_kib_s * KIB, clock, sleep)
 
@@ -112,16 +147,22 @@ class ThrottledStorage(Wrapper):
 
     async def put(self, key: Key, parts: Sequence[Buffer]) -> None:
         """Writes when what was written before is paid for."""
-        if self._upload is not None:
+        if self._upload is not None and self._holds():
             await self._upload.take(count_bytes(parts))
         await self._inner.put(key, parts)
 
     async def get(self, key: Key, offset: int = 0, length: int | None = None) -> bytes:
         """Reads when what was read before is paid for."""
-        if self._download is None:
+        if self._download is None or not self._holds():
             return await self._inner.get(key, offset, length)
         await self._download.take(length or 0)
         found = await self._inner.get(key, offset, length)
         if length is None:
             self._download.owe(len(found))
         return found
+
+    def _holds(self) -> bool:
+        if self._hours is None:
+            return True
+        now = self._clock.now()
+        return self._hours.include(now.astimezone(self._clock.local_offset(now)))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 
 import pytest
 
+from engine.errors import ConfigurationError
 from engine.storages.base import Key, Kind, Traits
-from engine.storages.throttle import LimitedStorage, ThrottledStorage
+from engine.storages.throttle import Hours, LimitedStorage, ThrottledStorage
 from tests.fakes.faulty_storage import Fault, FaultyStorage
 from tests.fakes.memory_storage import MemoryStorage
 from tests.fakes.waiting_clock import WaitingClock
@@ -43,6 +45,51 @@ async def test_downloads_keep_to_their_limit(length: int | None) -> None:
     for _ in range(11):
         await storage.get(PACK, 0, length)
     assert clock.monotonic() == pytest.approx(10)
+
+
+@pytest.mark.parametrize(
+    ("hours", "times"),
+    [
+        ("08:00-18:00", {"07:59": False, "08:00": True, "17:59": True, "18:00": False}),
+        ("22:00-06:30", {"21:59": False, "22:00": True, "00:00": True, "06:29": True, "06:30": False}),
+        ("00:00-00:00", {"00:00": False, "12:00": False}),
+    ],
+)
+def test_hours_of_a_day_may_lead_over_midnight(hours: str, times: dict[str, bool]) -> None:
+    """The night shift begins on the day before."""
+    for time, expected in times.items():
+        instant = datetime.datetime.fromisoformat(f"2026-03-01T{time}")
+        assert Hours.parse(hours).include(instant) is expected
+
+
+@pytest.mark.parametrize(
+    "text", ["8-18", "08:00", "24:00-06:00", "08:60-09:00", "08:00-18:00 ", "٠٨:00-18:00"]
+)
+def test_what_are_no_hours_is_refused(text: str) -> None:
+    """A limit that nobody understood must not be taken for one that holds."""
+    with pytest.raises(ConfigurationError):
+        Hours.parse(text)
+
+
+async def test_outside_its_hours_a_limit_does_not_hold() -> None:
+    """The line is free at night."""
+    clock = WaitingClock()
+    now = clock.now().astimezone(clock.local_offset(clock.now()))
+    minute = now.hour * 60 + now.minute
+    within, outside = Hours(minute, (minute + 60) % 1440), Hours((minute + 120) % 1440, (minute + 180) % 1440)
+    for hours, expected_s in ((outside, 0), (within, 10)):
+        storage = ThrottledStorage(
+            MemoryStorage(),
+            upload_kib_s=1024,
+            download_kib_s=1024,
+            clock=clock,
+            sleep=clock.sleep,
+            hours=hours,
+        )
+        began = clock.monotonic()
+        for _ in range(11):
+            await storage.put(PACK, [bytes(MIB)])
+        assert clock.monotonic() - began == pytest.approx(expected_s)
 
 
 async def test_many_at_once_share_one_limit() -> None:
