@@ -135,6 +135,18 @@ class CatalogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SpillSettings:
+    """[spill]: the buffer on disk of backups to several storages, for those that are slower than the others."""
+
+    folder: str = ""
+    """A folder that is there, on a disk with room; empty for the home's cache."""
+    limit_bytes: int = 10 << 30
+    """At most so much, and at most half of what is free there; 0 for no buffer: then a slow storage slows the others down."""
+    wait_s: int = 3600
+    """How long a job goes on, in all, for storages that are behind when the others are done. Who would need longer is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """config.toml."""
 
@@ -142,9 +154,16 @@ class Settings:
     vault: VaultSettings = field(default_factory=VaultSettings)
     logs: LogSettings = field(default_factory=LogSettings)
     catalog: CatalogSettings = field(default_factory=CatalogSettings)
+    spill: SpillSettings = field(default_factory=SpillSettings)
 
 
-_LEAST: Mapping[str, int] = {"upload_kib_s": 0, "download_kib_s": 0, "file_bytes": 10_000}
+_LEAST: Mapping[str, int] = {
+    "upload_kib_s": 0,
+    "download_kib_s": 0,
+    "file_bytes": 10_000,
+    "limit_bytes": 0,
+    "wait_s": 0,
+}
 """The least value of a number; 1 where none is named."""
 
 
@@ -179,6 +198,7 @@ class _Reader:
             "vault": VaultSettings,
             "logs": LogSettings,
             "catalog": CatalogSettings,
+            "spill": SpillSettings,
         }
         for name, kind in kinds.items():
             table = document.get(name, {})

@@ -28,6 +28,7 @@ The tree (exit codes are those of the command line's contract; a class without o
         StorageDeniedError             1
         StorageFullError               1
         StorageReadOnlyError           1
+        StorageBehindError             1
         ObjectMissingError             1
         ShortReadError                 1  retryable
       RepositoryError                  1
@@ -190,6 +191,10 @@ class StorageFullError(StorageError):
 
 class StorageReadOnlyError(StorageError):
     """the storage is read-only"""
+
+
+class StorageBehindError(StorageError):
+    """the storage was too slow to keep up with the others"""
 
 
 class ObjectMissingError(StorageError):

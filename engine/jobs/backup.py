@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from engine.catalog.backups import BackupFilter
@@ -15,7 +16,7 @@ from engine.events import StepBegan, Warned
 from engine.hosts import registry as hosts
 from engine.hosts.registry import HostPool
 from engine.jobs import adopting, backup_source, catalog_copies
-from engine.jobs.backup_source import Capture
+from engine.jobs.backup_source import Capture, Kept
 from engine.jobs.context import JobContext
 from engine.jobs.opening import OpenedSet, open_repositories
 from engine.model import definitions
@@ -24,7 +25,9 @@ from engine.model.definitions import LOCAL_HOST, Host, Source
 from engine.model.names import new_id
 from engine.model.requests import BackupRequest
 from engine.model.results import BackupResult, SourceResult
+from engine.repository import spill
 from engine.repository.pool import Processes
+from engine.repository.spill import Allowance, SpillOptions
 from engine.scope import task_scope
 from engine.sources import registry as sources
 
@@ -67,18 +70,33 @@ async def run(
         for name, error in opened.failed:
             context.emit(Warned(f"storage {name} takes no part: {error.message}"))
         work = [await _with_lost(context, request, each, opened) for each in work]
+        means = _Means(opened, pool, processes, spill_options(context))
         for each in work:
             context.emit(StepBegan(f"back up {each.source.name}"))
             try:
-                results.append(await _one(context, request, each, opened, pool, processes))
+                results.append(await _one(context, request, each, means))
             except HoldfastError as error:
                 errors.append(error)
                 results.append(await _failed(context, request, each, error))
-        if context.copies_catalog:
-            await catalog_copies.keep(context, opened.opened)
+        if context.settings.catalog.copies:
+            # To those that answered to the end: one that failed would be asked again for a quarter of an hour.
+            having = {copy.storage for each in results for copy in each.storages if copy.snapshot_id}
+            await catalog_copies.keep(
+                context, [each for each in opened.opened if each.definition.name in having]
+            )
     if errors and len(errors) == len(work):
         raise errors[0]
     return BackupResult(context.job_id, _overall(results), tuple(results))
+
+
+def spill_options(context: JobContext) -> SpillOptions | None:
+    """Where packs of slow storages wait, as the administrator says; what killed jobs left there is removed."""
+    settings = context.settings.spill
+    folder = Path(settings.folder) if settings.folder else context.home.cache
+    spill.remove_leftovers(folder)
+    if not settings.limit_bytes:
+        return None
+    return SpillOptions(folder, settings.limit_bytes, allowance=Allowance(settings.wait_s))
 
 
 async def chosen_storages(context: JobContext, names: Sequence[str]) -> list[definitions.Storage]:
@@ -127,33 +145,46 @@ def _require_scope(source: Source, scope: Scope) -> None:
     )
 
 
-async def _one(
-    context: JobContext,
-    request: BackupRequest,
-    work: _Work,
-    opened: OpenedSet,
-    pool: HostPool,
-    processes: Processes,
-) -> SourceResult:
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """What the sources of a job share."""
+
+    opened: OpenedSet
+    pool: HostPool
+    processes: Processes
+    spill: SpillOptions | None
+
+
+async def _one(context: JobContext, request: BackupRequest, work: _Work, means: _Means) -> SourceResult:
     began = context.clock.monotonic()
     started_at = context.clock.now()
-    host = await pool.host(work.host)
-    capture = Capture(context, request, work.source, host, work.backup_id, started_at, work.last)
-    kept = await backup_source.capture(capture, opened.opened, processes)
-    copies = (
-        *kept.copies,
-        *(Copy(name, "", BackupStatus.FAILED, error.message) for name, error in opened.failed),
-    )
+    host = await means.pool.host(work.host)
+    capture = Capture(context, request, work.source, host, work.backup_id, started_at, work.last, means.spill)
+    failed = [Copy(name, "", BackupStatus.FAILED, error.message) for name, error in means.opened.failed]
+
+    async def keep(kept: Kept) -> None:
+        """What is whole in one storage can be restored from then on, however long another takes."""
+        await context.catalog.backups.add(_backup(capture, kept, failed))
+
+    kept = await backup_source.capture(capture, means.opened.opened, means.processes, keep)
+    backup = _backup(capture, kept, failed)
+    await context.catalog.backups.add(backup)
+    return _result(backup, context.clock.monotonic() - began)
+
+
+def _backup(capture: Capture, kept: Kept, failed: Sequence[Copy]) -> Backup:
+    """`failed` are those that took no part at all."""
+    context, request = capture.context, capture.request
+    copies = (*kept.copies, *failed)
     is_whole = kept.is_whole and all(copy.status is BackupStatus.COMPLETED for copy in copies)
-    status = BackupStatus.COMPLETED if is_whole else BackupStatus.INCOMPLETE
-    backup = Backup(
-        backup_id=work.backup_id,
-        source=work.source.name,
-        host=work.source.host,
+    return Backup(
+        backup_id=capture.backup_id,
+        source=capture.source.name,
+        host=capture.source.host,
         kind=request.kind,
         scope=request.scope,
-        status=status,
-        created_at=started_at,
+        status=BackupStatus.COMPLETED if is_whole else BackupStatus.INCOMPLETE,
+        created_at=capture.started_at,
         completed_at=context.clock.now(),
         size_bytes=kept.size_bytes,
         added_bytes=kept.added_bytes,
@@ -166,8 +197,6 @@ async def _one(
         expires_at=request.expires_at,
         job_id=context.job_id,
     )
-    await context.catalog.backups.add(backup)
-    return _result(backup, context.clock.monotonic() - began)
 
 
 async def _with_lost(context: JobContext, request: BackupRequest, work: _Work, opened: OpenedSet) -> _Work:

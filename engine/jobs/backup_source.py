@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -35,10 +35,13 @@ from engine.model.definitions import Source
 from engine.model.entry import Failure
 from engine.model.requests import BackupRequest
 from engine.repository import wholeness, writer
+from engine.repository.finishing import Committed
+from engine.repository.lanes import LaneStatistics
 from engine.repository.pool import Processes
 from engine.repository.repository import Repository
+from engine.repository.spill import SpillOptions
 from engine.repository.tree_parts import FileKey, StreamResult, TreeCounts, TreeResult
-from engine.repository.writer import Committed, Parent, WriteSession
+from engine.repository.writer import Parent, WriteOptions, WriteSession
 from engine.sources import registry as sources
 from engine.sources.base import (
     DirectStream,
@@ -67,6 +70,8 @@ class Capture:
     started_at: datetime.datetime
     last: Backup | None
     """The backup to decide against."""
+    spill: SpillOptions | None = None
+    """Where packs of slow storages wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +101,13 @@ class _Read:
     """Whether an item of several could not be read."""
 
 
-async def capture(job: Capture, opened: Sequence[Opened], processes: Processes) -> Kept:
-    """Reads the source once and commits it to each repository. Raises: SourceError, HostError; RepositoryError where none took it."""
+async def capture(
+    job: Capture, opened: Sequence[Opened], processes: Processes, keep: Callable[[Kept], Awaitable[None]]
+) -> Kept:
+    """Reads the source once and commits it to each repository. `keep` hears what there is when some have it and others have not yet.
+
+    Raises: SourceError, HostError; RepositoryError where none took it.
+    """
     context = job.context
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(
@@ -109,17 +119,30 @@ async def capture(job: Capture, opened: Sequence[Opened], processes: Processes) 
                 [(each.repository, each.lock) for each in opened],
                 clock=context.clock,
                 processes=processes,
+                options=WriteOptions(spill=job.spill),
                 emit=context.emit,
             )
         )
         read = await _read(job, source, session, opened, parents)
-        snapshot = await _snapshot(job, read, session)
+        warnings = _warnings(read)
+        for warning in warnings:
+            context.emit(Warned(warning))
+
+        async def tell(committed: Sequence[Committed]) -> None:
+            await keep(_kept(read, warnings, opened, committed))
+
         committed = await session.commit(
-            snapshot, {key: bytes.fromhex(found[0]) for key, found in parents.items()}
+            await _snapshot(job, read),
+            {key: bytes.fromhex(found[0]) for key, found in parents.items()},
+            complete=functools.partial(_completed, read.counts),
+            tell=tell,
         )
-    warnings = _warnings(read)
-    for warning in warnings:
-        context.emit(Warned(warning))
+    return _kept(read, warnings, opened, committed)
+
+
+def _kept(
+    read: _Read, warnings: Sequence[str], opened: Sequence[Opened], committed: Sequence[Committed]
+) -> Kept:
     return Kept(
         copies=[_copy(each, done) for each, done in zip(opened, committed, strict=True)],
         size_bytes=read.counts.total_bytes,
@@ -175,7 +198,7 @@ async def _read_tree(
         left_out |= result.spoiled.keys() - doubted
         await session.flush()
         async with source.tree() as feed:
-            last = Parent(opened[0].repository, result.tree_id)
+            last = Parent(session.whole_repository, result.tree_id)
             result = await session.save_tree(feed, last, left_out, doubted)
             warnings += [warning for warning in feed.warnings() if warning not in warnings]
         failures += result.failures
@@ -311,16 +334,31 @@ async def _newest_alike(job: Capture, repository: Repository) -> tuple[str, Snap
     return alike[-1] if alike else None
 
 
-async def _snapshot(job: Capture, read: _Read, session: WriteSession) -> Snapshot:
+async def _snapshot(job: Capture, read: _Read) -> Snapshot:
+    """But for what was added, which each repository has a figure of its own for."""
     clock = job.context.clock
     facts = await job.host.facts()
-    await session.flush()
-    added = max(session.statistics, key=lambda each: each.stored_bytes)
-    counts = read.counts
     local = job.started_at.astimezone(clock.local_offset(job.started_at))
     summary = {
         "backup_start": local.isoformat(),
         "backup_end": clock.now().astimezone(local.tzinfo).isoformat(),
+    }
+    return Snapshot(
+        time=local,
+        tree=read.tree_id,
+        paths=list(read.paths),
+        hostname=facts.hostname,
+        username=facts.user,
+        excludes=list(read.excludes),
+        tags=[*_tags(job, read), await anchors.tag(job.context.audit)],
+        program_version=f"holdfast {engine.__version__}",
+        summary=summary,
+    )
+
+
+def _completed(counts: TreeCounts, snapshot: Snapshot, added: LaneStatistics) -> Snapshot:
+    """With the summary of a repository to which so much was added."""
+    summary = {
         "files_new": counts.files_new,
         "files_changed": counts.files_changed,
         "files_unmodified": counts.files_unmodified,
@@ -334,17 +372,7 @@ async def _snapshot(job: Capture, read: _Read, session: WriteSession) -> Snapsho
         "total_files_processed": counts.files,
         "total_bytes_processed": counts.total_bytes,
     }
-    return Snapshot(
-        time=local,
-        tree=read.tree_id,
-        paths=list(read.paths),
-        hostname=facts.hostname,
-        username=facts.user,
-        excludes=list(read.excludes),
-        tags=[*_tags(job, read), await anchors.tag(job.context.audit)],
-        program_version=f"holdfast {engine.__version__}",
-        summary=summary,
-    )
+    return dataclasses.replace(snapshot, summary={**(snapshot.summary or {}), **summary})
 
 
 def _tags(job: Capture, read: _Read) -> list[str]:
@@ -377,7 +405,8 @@ def _copy(opened: Opened, done: Committed) -> Copy:
     if done.snapshot_id is not None:
         return Copy(opened.definition.name, done.snapshot_id)
     error: HoldfastError | None = done.error
-    return Copy(opened.definition.name, "", BackupStatus.FAILED, error.message if error else "")
+    said = error.message if error else "it was still behind when the others were done"
+    return Copy(opened.definition.name, "", BackupStatus.FAILED, said)
 
 
 def _warnings(read: _Read) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from engine.audit import Actor, AuditLog
 from engine.catalog.catalog import Catalog
 from engine.clock import Clock
-from engine.config import Home
+from engine.config import Home, Settings
 from engine.events import Emit
 from engine.vault import SecretResolver, Vault
 
@@ -26,5 +26,5 @@ class JobContext:
     """Who started it."""
     emit: Emit
     job_id: str
-    copies_catalog: bool = False
-    """Whether a backup seals a copy of the catalog into its storages."""
+    settings: Settings
+    """What the machine's administrator decided."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
-from engine.errors import HoldfastError
+from engine.errors import HoldfastError, StorageUnreachableError
 from engine.jobs.context import JobContext
 from engine.model import definitions
 from engine.model.definitions import OptionValue
@@ -18,6 +20,9 @@ from engine.repository.repository import Repository, open_repository
 from engine.scope import task_scope
 from engine.storages import registry
 from engine.storages.base import OpenStorage
+
+LATE_S: Final = 60.0
+"""So long the others wait for a storage that does not answer, and that is asked again and again for a quarter of an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,39 +55,100 @@ async def open_repositories(
     """Opens all of them at once, each with its lock held, and its index loaded unless the body does that itself.
 
     With `is_reading` the body writes nothing, so that a read-only storage will do.
-    Raises: the first error, where none could be opened. A lock that is lost later ends the body with LockLostError.
+    Raises: the first error, where none could be opened. A lock that is lost later ends the body with LockLostError; but where several
+    storages are written to side by side, only what is asked of that lock then raises, and one that answers much later than the others
+    has failed.
     """
     found = OpenedSet()
+    # Exclusive work is one storage's after the other; what is read is read from one.
+    is_any_enough = len(storages) > 1 and not is_exclusive and not is_reading
     async with AsyncExitStack() as stack:
-        repositories: dict[str, Repository] = {}
-
-        async def open_one(definition: definitions.Storage) -> None:
-            try:
-                repositories[definition.name] = await open_unlocked(context, definition, limits, stack)
-            except HoldfastError as error:
-                found.failed.append((definition.name, error))
-
-        async with task_scope() as group:
-            for definition in storages:
-                group.create_task(open_one(definition))
+        repositories = await _open_all(context, storages, limits, stack, found, is_hurried=is_any_enough)
         for definition in storages:
             repository = repositories.get(definition.name)
             if repository is None:
                 continue
+            holding = _lock(
+                context,
+                repository,
+                is_exclusive=is_exclusive,
+                is_reading=is_reading,
+                limits=limits,
+                is_beside=is_any_enough,
+            )
             try:
-                holding = _lock(
-                    context, repository, is_exclusive=is_exclusive, is_reading=is_reading, limits=limits
-                )
-                held = await stack.enter_async_context(holding)
-                if is_loading_index:
-                    await repository.load_index()
+                async with asyncio.timeout(LATE_S + limits.wait_lock_s if is_any_enough else None):
+                    held = await stack.enter_async_context(holding)
             except HoldfastError as error:
                 found.failed.append((definition.name, error))
+            except TimeoutError:
+                found.failed.append((definition.name, _late(definition)))
             else:
                 found.opened.append(Opened(definition, repository, held))
+        if is_loading_index:
+            await _load_indexes(found)
         if not found.opened:
             raise found.failed[0][1]
         yield found
+
+
+async def _open_all(
+    context: JobContext,
+    storages: Sequence[definitions.Storage],
+    limits: Limits,
+    stack: AsyncExitStack,
+    found: OpenedSet,
+    *,
+    is_hurried: bool,
+) -> Mapping[str, Repository]:
+    """The repositories that could be opened, by storage. With `is_hurried` one that is open is not kept waiting for the others for long."""
+    repositories: dict[str, Repository] = {}
+    is_one_open = asyncio.Event()
+
+    async def open_one(definition: definitions.Storage) -> None:
+        try:
+            repositories[definition.name] = await open_unlocked(context, definition, limits, stack)
+            is_one_open.set()
+        except HoldfastError as error:
+            found.failed.append((definition.name, error))
+
+    async def hurry(opening: Mapping[str, asyncio.Task[None]]) -> None:
+        await is_one_open.wait()
+        await asyncio.sleep(LATE_S)
+        for definition in storages:
+            if not opening[definition.name].done():
+                opening[definition.name].cancel()
+                found.failed.append((definition.name, _late(definition)))
+
+    async with task_scope() as waiting:
+        async with task_scope() as group:
+            opening = {each.name: group.create_task(open_one(each)) for each in storages}
+            hurrying = waiting.create_task(hurry(opening)) if is_hurried else None
+        if hurrying is not None:
+            hurrying.cancel()
+    return repositories
+
+
+async def _load_indexes(found: OpenedSet) -> None:
+    """Of all at once; whose cannot be read has failed."""
+
+    async def load(opened: Opened) -> None:
+        try:
+            await opened.repository.load_index()
+        except HoldfastError as error:
+            found.failed.append((opened.definition.name, error))
+
+    async with task_scope() as group:
+        for each in found.opened:
+            group.create_task(load(each))
+    failed = {name for name, _ in found.failed}
+    found.opened = [each for each in found.opened if each.definition.name not in failed]
+
+
+def _late(definition: definitions.Storage) -> StorageUnreachableError:
+    return StorageUnreachableError(
+        f"storage {definition.name} did not answer within {LATE_S:.0f} s of the others"
+    )
 
 
 async def open_unlocked(
@@ -112,13 +178,21 @@ async def open_storage(
 
 
 def _lock(
-    context: JobContext, repository: Repository, *, is_exclusive: bool, is_reading: bool, limits: Limits
+    context: JobContext,
+    repository: Repository,
+    *,
+    is_exclusive: bool,
+    is_reading: bool,
+    limits: Limits,
+    is_beside: bool,
 ) -> AbstractAsyncContextManager[HeldLock]:
     """A shared lock is confirmed while the index is read; an exclusive one before anything."""
     if is_reading:
         return lock.hold_for_reading(
             repository, clock=context.clock, wait_s=limits.wait_lock_s, emit=context.emit
         )
+    if is_beside:
+        return lock.hold_beside(repository, clock=context.clock, wait_s=limits.wait_lock_s, emit=context.emit)
     return lock.hold(
         repository,
         exclusive=is_exclusive,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
@@ -22,6 +22,7 @@ from engine import events
 from engine.clock import Clock
 from engine.errors import (
     DamagedError,
+    HoldfastError,
     LockLostError,
     ObjectMissingError,
     RepositoryLockedError,
@@ -65,7 +66,7 @@ class HeldLock:
         self._written_monotonic = clock.monotonic()
         self._changing = asyncio.Lock()
         self._is_confirmed = asyncio.Event()
-        self._loss: LockLostError | None = None
+        self._loss: HoldfastError | None = None
 
     @property
     def name(self) -> str:
@@ -80,9 +81,11 @@ class HeldLock:
     async def confirmed(self) -> None:
         """Waits until the second look found no other lock in the way. To be awaited before the first write to the repository.
 
-        A lock in the way ends the `hold` around it with RepositoryLockedError.
+        A lock in the way ends the `hold` around it with RepositoryLockedError, or is raised here where a loss is not to end the body.
         """
         await self._is_confirmed.wait()
+        if self._loss is not None:
+            raise self._loss
 
     async def assert_held(self) -> None:
         """Looks whether the own lock file is still there. To be awaited before each index, snapshot or removal.
@@ -111,6 +114,14 @@ class HeldLock:
                 await self._tick()
             if self._loss is not None:
                 raise self._loss
+
+    async def keep_quietly(self) -> None:
+        """As `keep`, but whatever it would raise is raised to whoever asks for the lock next."""
+        try:
+            await self.keep()
+        except HoldfastError as error:
+            self._loss = error
+            self._is_confirmed.set()
 
     async def write(self) -> None:
         """Writes a lock file, which then is the one that counts."""
@@ -236,17 +247,42 @@ async def hold(
     """
     held = HeldLock(repository, clock, exclusive=exclusive)
     waiting = _Waiting(repository, clock, wait_s, emit)
+    async with _holding(held, waiting, held.keep, is_confirmed_first=is_confirmed_first):
+        yield held
+
+
+@asynccontextmanager
+async def hold_beside(
+    repository: Repository, *, clock: Clock, wait_s: float = 0.0, emit: events.Emit = events.ignore
+) -> AsyncIterator[HeldLock]:
+    """A shared lock for a body that writes to several repositories, each under its own: `hold` with `is_confirmed_first` False, but a lock
+    that is lost does not end the body: `confirmed` and `assert_held` raise from then on. Raises: as `hold`, but LockLostError.
+    """
+    held = HeldLock(repository, clock, exclusive=False)
+    waiting = _Waiting(repository, clock, wait_s, emit)
+    async with _holding(held, waiting, held.keep_quietly, is_confirmed_first=False):
+        yield held
+
+
+@asynccontextmanager
+async def _holding(
+    held: HeldLock,
+    waiting: _Waiting,
+    keep: Callable[[], Coroutine[None, None, None]],
+    *,
+    is_confirmed_first: bool,
+) -> AsyncIterator[None]:
     with surviving_probes():
         try:
             await _acquire(held, waiting, is_confirmed_first=is_confirmed_first)
             async with task_scope() as group:
-                keeper = group.create_task(held.keep())
+                keeper = group.create_task(keep())
                 try:
-                    yield held
+                    yield
                 finally:
                     keeper.cancel()
         finally:
-            await _release(held, repository, emit)
+            await _release(held, waiting.repository, waiting.emit)
 
 
 @asynccontextmanager
@@ -301,7 +337,7 @@ class _Waiting:
     def __init__(self, repository: Repository, clock: Clock, wait_s: float, emit: events.Emit) -> None:
         self.repository = repository
         self.clock = clock
-        self._emit = emit
+        self.emit = emit
         self._ends = clock.monotonic() + wait_s
         self._backoff_s = FIRST_BACKOFF_S
         self._is_told = False
@@ -312,7 +348,7 @@ class _Waiting:
         if left_s <= 0:
             raise locked_error(self.repository, found)
         if not self._is_told:
-            self._emit(events.Warned(f"waiting, because {_who(self.repository, found)}"))
+            self.emit(events.Warned(f"waiting, because {_who(self.repository, found)}"))
             self._is_told = True
         await asyncio.sleep(min(self._backoff_s, left_s))
         self._backoff_s = min(2 * self._backoff_s, LONGEST_BACKOFF_S)

@@ -1,8 +1,9 @@
 """Writing: a session feeds one or several repositories from one reading, and commits with the snapshot as its last act.
 
 What is cut by the chunker is cut with the secret of the first repository: any cutting is valid to read, and one cutting serves all. Blobs
-are hashed and compressed once, sealed for each repository that lacks them, and packed there. Until `commit` nothing points at what was
-stored; after an interruption the index does, so that the next backup finds it.
+are hashed and compressed once, sealed for each repository that lacks them, and packed there. A repository whose storage is slow takes its
+packs from a buffer on disk, and gets its snapshot later than the others, or none (lanes.py, finishing.py). Until `commit` nothing points at
+what was stored; after an interruption the index does, so that the next backup finds it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ from engine.format.ids import BlobType, digest
 from engine.format.snapshot import Snapshot
 from engine.model.entry import Entry
 from engine.repository import chunk_workers, pool, wholeness
+from engine.repository.finishing import Committed, Finish, Tell
 from engine.repository.folder_memory import FolderMemory
 from engine.repository.frames import Channel
 from engine.repository.index import TYPES
@@ -33,6 +36,7 @@ from engine.repository.packing import Loose, PackingOptions
 from engine.repository.parents import ParentTrees
 from engine.repository.read_long import LongFiles
 from engine.repository.repository import Repository
+from engine.repository.spill import Allowance, Spill, SpillOptions
 from engine.repository.streams import ReadInto, Streams
 from engine.repository.tree_parts import Feed, FileKey, StreamResult, TreeResult
 from engine.repository.tree_writer import TreeWriter
@@ -50,6 +54,8 @@ class WriteOptions:
     """How a session writes."""
 
     packing: PackingOptions = field(default_factory=PackingOptions)
+    spill: SpillOptions | None = None
+    """Where packs of a slow storage may wait; None: it slows all others down, and all are waited for at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +70,6 @@ class Parent:
     """Its id there, to remember its directories by."""
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What became of one repository in a session."""
-
-    repository_id: str
-    snapshot_id: str | None
-    """None where the repository was dropped."""
-    error: HoldfastError | None
-    statistics: LaneStatistics
-
-
 class WriteSession:
     """An open session. Made by `open_session`; used by one task at a time, but for what it starts itself."""
 
@@ -84,8 +79,10 @@ class WriteSession:
         workers: chunk_workers.ChunkWorkers,
         start_pool: Callable[[], Awaitable[pool.Pool]] | None,
         emit: Emit,
+        allowance: Allowance | None = None,
     ) -> None:
         self._lanes = lanes
+        self._allowance = allowance or Allowance(math.inf)
         self._workers = workers
         self._start_pool = start_pool
         self._pool: pool.Pool | None = None
@@ -216,9 +213,9 @@ class WriteSession:
         """Stores a tree of files, as far as it differs from the parent's. See TreeWriter.run for the rest, and for what it raises."""
         parents, memory = None, FolderMemory()
         if parent is not None:
-            asked = (
-                [] if parent.is_whole else [lane.repository.index for lane in self._lanes if lane.is_alive]
-            )
+            # What one that is behind lacks it was given before, by this session.
+            asking = [lane for lane in self._lanes if lane.is_alive and lane.is_settled]
+            asked = [] if parent.is_whole else [lane.repository.index for lane in asking]
             parents = ParentTrees(parent.repository, asked)
             self._damaged_trees = parents.damaged
             if parent.is_whole:
@@ -232,34 +229,65 @@ class WriteSession:
         if self._pool is not None:
             await self._pool.nudge()
 
+    @property
+    def whole_repository(self) -> Repository:
+        """One that holds all that was given before the last `flush`: to read from."""
+        return next(lane.repository for lane in self._lanes if lane.is_alive and lane.is_settled)
+
     async def flush(self) -> None:
-        """Waits until all that was given is stored and indexed. A repository whose storage fails is dropped; raises when none is left."""
+        """Waits until all that was given is stored and indexed, but for what lies in the buffer as long as one repository has everything.
+
+        A repository whose storage fails is dropped; raises when none is left.
+        """
+        loose = await self._loose()
+        async with task_scope() as group:
+            for lane, left in zip(self._lanes, loose, strict=True):
+                group.create_task(lane.settle(left))
+        self._release()
+        while not any(lane.is_alive and lane.is_settled for lane in self._lanes):
+            self.raise_if_all_dropped()
+            alive = [lane for lane in self._lanes if lane.is_alive]
+            await min(alive, key=lambda lane: lane.waiting_bytes).finish([])
+
+    async def commit(
+        self,
+        snapshot: Snapshot,
+        parents: Mapping[str, bytes] | None = None,
+        *,
+        complete: Callable[[Snapshot, LaneStatistics], Snapshot] | None = None,
+        tell: Tell | None = None,
+    ) -> list[Committed]:
+        """Waits until all that was given is stored and indexed, and writes the snapshot, in each repository by itself: none waits for
+        another. Those that are late when the first has its snapshot may take what the options allow, and are dropped then.
+
+        `parents` gives the parent snapshot's id by repository id; `complete` adds to a repository's snapshot what was added there; `tell`
+        hears how far it is each time that one has its snapshot and others have not. Raises: the first error, when none took the snapshot.
+        """
+
+        def snapshot_for(lane: Lane) -> Snapshot:
+            parent = (parents or {}).get(lane.repository.id)
+            completed = snapshot if complete is None else complete(snapshot, lane.statistics)
+            return dataclasses.replace(completed, parent=parent)
+
+        loose = await self._loose()
+        ending = Finish(self._lanes, snapshot_for, self._memory, self._emit)
+        committed = await ending.run(loose, self._allowance, tell)
+        self._release()
+        self.raise_if_all_dropped()
+        return committed
+
+    async def _loose(self) -> list[list[Loose]]:
+        """Waits until all is hashed and packed; gives what filled no pack, by repository. It is to be read until `_release`."""
         loose: list[list[Loose]] = await self._workers.drain()
         if self._pool is not None:
             for number, blobs in enumerate(await self._pool.drain(len(self._lanes))):
                 loose[number].extend(blobs)
-        async with task_scope() as group:
-            for lane, left in zip(self._lanes, loose, strict=True):
-                group.create_task(lane.finish(left))
+        return loose
+
+    def _release(self) -> None:
         if self._pool is not None:
             self._pool.release()
         self._is_flushed = True
-        self.raise_if_all_dropped()
-
-    async def commit(self, snapshot: Snapshot, parents: Mapping[str, bytes] | None = None) -> list[Committed]:
-        """Flushes, then writes the snapshot into each repository. `parents` gives the parent snapshot's id by repository id.
-
-        Raises: the first error, when no repository took the snapshot.
-        """
-        await self.flush()
-        committed = []
-        for lane in self._lanes:
-            repository_id = lane.repository.id
-            parent = (parents or {}).get(repository_id)
-            snapshot_id = await lane.commit(dataclasses.replace(snapshot, parent=parent), self._memory)
-            committed.append(Committed(repository_id, snapshot_id, lane.error, lane.statistics))
-        self.raise_if_all_dropped()
-        return committed
 
     def raise_if_all_dropped(self) -> None:
         """Raises the first lane's error when none is alive."""
@@ -307,14 +335,24 @@ async def open_session(
     """
     tune_allocator()
     packing = (options or WriteOptions()).packing
+    spilling = (options or WriteOptions()).spill
+    spill = Spill(spilling) if spilling is not None and len(repositories) > 1 else None
     lanes = [Lane(repository, lock, clock, packing.pack_bytes) for repository, lock in repositories]
-    async with task_scope() as group, AsyncExitStack() as stack:
+    async with AsyncExitStack() as outer, task_scope() as group, AsyncExitStack() as stack:
+        if spill is not None:
+            outer.callback(spill.close)
         for lane in lanes:
-            for _ in range(lane.uploads):
-                group.create_task(lane.upload())
+            lane.join(lanes, spill, emit)
+            lane.start(group)
         workers = await stack.enter_async_context(chunk_workers.start(lanes, packing))
         starter = _PoolStarter(lanes, processes, packing, group, workers) if processes is not None else None
-        session = WriteSession(lanes, workers, starter.start if starter is not None else None, emit)
+        session = WriteSession(
+            lanes,
+            workers,
+            starter.start if starter is not None else None,
+            emit,
+            spilling.allowance if spilling is not None else None,
+        )
         helping = group.create_task(session.help())
         try:
             yield session

@@ -43,7 +43,7 @@ class Parts:
             self.actor,
             emit or self.emit,
             job_id,
-            self.settings.catalog.copies,
+            self.settings,
         )
 
     async def write_down(self, verb: str, target: str, outcome: Outcome = "done", detail: str = "") -> None:

@@ -16,6 +16,7 @@ from engine.repository import dump, lock, pool, reader, repository, wholeness, w
 from engine.repository.keys import Kdf
 from engine.repository.packing import PackingOptions
 from engine.repository.repository import Repository
+from engine.repository.spill import SpillOptions
 from engine.repository.writer import Parent, WriteOptions, WriteSession
 from engine.storages.base import Kind, OpenStorage
 from tests.fakes.clock import FakeClock
@@ -52,6 +53,7 @@ async def session(
     *repositories: Repository,
     packing: PackingOptions | None = None,
     processes: pool.Processes | None = None,
+    spill: SpillOptions | None = None,
 ) -> AsyncIterator[WriteSession]:
     """A session under a lock on each."""
     async with AsyncExitStack() as stack:
@@ -64,7 +66,7 @@ async def session(
                 held,
                 clock=repositories[0].clock,
                 processes=processes,
-                options=WriteOptions(packing or PackingOptions()),
+                options=WriteOptions(packing or PackingOptions(), spill),
             )
         )
 

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from engine.errors import HoldfastError
 from engine.repository import lock
 from engine.storages.base import Key, Kind
+from tests.fakes.disturbing import Steps, attempt, counting
 from tests.fakes.faulty_storage import Call, Fault, FaultyStorage, Mode
 from tests.fakes.invariant import Judge
 from tests.fakes.memory_storage import MemoryStorage
@@ -98,21 +95,6 @@ def _is_lock_call(call: Call) -> bool:
     return call.key is not None and call.key.kind is Kind.LOCK
 
 
-async def _attempt(run: Callable[[], Coroutine[Any, Any, object]]) -> BaseException | None:
-    """Runs it as a task of its own; gives what it ended with."""
-    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-        task = group.create_task(_caught(run))
-    return None if task.cancelled() else task.result()
-
-
-async def _caught(run: Callable[[], Awaitable[object]]) -> BaseException | None:
-    try:
-        await run()
-    except (HoldfastError, asyncio.CancelledError) as error:
-        return error
-    return None
-
-
 def _points(calls: tuple[Call, ...], mode: Mode) -> list[int]:
     """The numbers of the calls that this can happen to: what leaves half an object is a pack at most, by the storages' contract."""
     kinds = (Kind.PACK,) if mode is Mode.TRUNCATED else tuple(Kind)
@@ -140,7 +122,7 @@ async def test_a_backup_disturbed_at_any_storage_call_loses_nothing(
             storages.append(storage)  # noqa: B023 -- used in this turn only
             await night.second.run(storage)
 
-        await _attempt(disturbed)
+        await attempt(disturbed)
         if lock_count(inner):
             assert mode is Mode.BEFORE
             call = storages[0].calls[number - 1]
@@ -157,68 +139,9 @@ async def test_a_power_cut_at_any_storage_call_loses_nothing(
     for number in _points(night.calls, Mode.POWER_LOSS):
         inner = copy_of(night.storage)
         storage = FaultyStorage(inner, Fault(at=number, mode=Mode.POWER_LOSS))
-        await _attempt(lambda storage=storage: night.second.run(storage))  # type: ignore[misc]
+        await attempt(lambda storage=storage: night.second.run(storage))  # type: ignore[misc]
         await storage.restore_power(brings_back_deleted=brings_back_deleted)
         await _check_and_go_on(night, inner, judge)
-
-
-class _Steps:
-    """Counts the steps of all tasks that a job is made of, and cancels the job at one of them."""
-
-    def __init__(self, at: int) -> None:
-        self.count = 0
-        self.at = at
-        self.victim: asyncio.Task[object] | None = None
-
-    def step(self) -> None:
-        """One task is about to go on to its next await."""
-        if self.victim is None or self.victim.done():
-            return
-        self.count += 1
-        if self.count == self.at:
-            self.victim.cancel()
-
-
-class _Stepped(Awaitable[Any]):
-    """A coroutine that counts its steps."""
-
-    def __init__(self, inner: Coroutine[Any, Any, Any], steps: _Steps) -> None:
-        self._inner = inner
-        self._steps = steps
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        self._steps.step()
-        thrown: BaseException | None = None
-        while True:
-            try:
-                yielded = self._inner.send(None) if thrown is None else self._inner.throw(thrown)
-            except StopIteration as end:
-                return end.value
-            thrown = None
-            try:
-                yield yielded
-            except BaseException as error:  # noqa: BLE001 -- it is thrown on into the coroutine
-                thrown = error
-            self._steps.step()
-
-
-@asynccontextmanager
-async def _counting(steps: _Steps) -> AsyncIterator[None]:
-    loop = asyncio.get_running_loop()
-
-    async def wrapped(inner: Coroutine[Any, Any, Any]) -> Any:
-        return await _Stepped(inner, steps)
-
-    def make_task(
-        loop: asyncio.AbstractEventLoop, inner: Coroutine[Any, Any, Any], **named: Any
-    ) -> asyncio.Task[Any]:
-        return asyncio.Task(wrapped(inner), loop=loop, **named)
-
-    loop.set_task_factory(make_task)  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        loop.set_task_factory(None)
 
 
 @pytest.mark.timeout(300)
@@ -227,14 +150,14 @@ async def test_a_backup_cancelled_at_any_await_loses_nothing(night: Night, judge
     for at in itertools.count(1):
         inner = copy_of(night.storage)
         storage = FaultyStorage(inner)
-        steps = _Steps(at)
+        steps = Steps(at)
 
-        async def cancelled(steps: _Steps = steps, storage: FaultyStorage = storage) -> None:
+        async def cancelled(steps: Steps = steps, storage: FaultyStorage = storage) -> None:
             steps.victim = asyncio.current_task()
             await night.second.run(storage)
 
-        async with _counting(steps):
-            await _attempt(cancelled)
+        async with counting(steps):
+            await attempt(cancelled)
         if steps.count < at:
             break
         assert lock_count(inner) == 0
@@ -250,7 +173,7 @@ async def test_what_a_cancelled_backup_stored_is_indexed(night: Night) -> None:
         fault = Fault(at=3, mode=Mode.CANCELLED, methods={"put"}, kinds={Kind.PACK})
         await night.second.run(FaultyStorage(inner, fault, victim=asyncio.current_task()))
 
-    await _attempt(disturbed)
+    await attempt(disturbed)
     assert await night.second.run(inner) < night.added_bytes
     packs = [key for key in inner.objects if key.kind is Kind.PACK]
     assert Key(Kind.CONFIG) in inner.objects

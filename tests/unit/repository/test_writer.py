@@ -16,10 +16,11 @@ from engine.format.crypto import Sealer
 from engine.format.ids import digest
 from engine.format.tree import Node, encode_node, encode_tree, go_mode
 from engine.repository import chunk_workers, lock
+from engine.repository.finishing import Committed
 from engine.repository.packing import Compression, PackingOptions
 from engine.repository.repository import Repository
 from engine.repository.tree_parts import StreamResult
-from engine.repository.writer import Committed, WriteSession
+from engine.repository.writer import WriteSession
 from engine.storages.base import Buffer, Kind
 from tests.fakes.faulty_storage import Fault, FaultyStorage, FullStorage
 from tests.fakes.memory_storage import MemoryStorage
