@@ -36,7 +36,7 @@ def declare(parser: Parser) -> None:
         "--in-place",
         action="store_true",
         help="databases: checked first, then swapped with what is live, which is kept until it is discarded; "
-        "files: to their own paths on their own host, a safety backup first",
+        "files: to their own paths on their own host, a safety backup first; redis: emptied and filled again, a safety backup first",
     )
     parser.add_argument(
         "--host", default="", metavar="HOST", help="with --to: a directory of that host, this machine else"
@@ -44,7 +44,7 @@ def declare(parser: Parser) -> None:
     parser.add_argument(
         "--no-safety-backup",
         action="store_true",
-        help="files in place: keep nothing of what is replaced",
+        help="files and redis in place: keep nothing of what is replaced",
     )
     parser.add_argument(
         "--on", default="", metavar="SOURCE", help="with --into or --in-place: that source's server"
@@ -220,12 +220,16 @@ def tell(output: Output, result: RestoreResult) -> None:
         output.line(f"  {result.deleted_files} files {'would be' if result.is_dry_run else 'were'} deleted")
     if result.warnings:
         output.line(f"  {text.counted(len(result.warnings), 'warning')}")
+    _tell_safety(output, result)
+    _tell_hooks(output, result)
+
+
+def _tell_safety(output: Output, result: RestoreResult) -> None:
     if result.safety_backup_id:
         output.line(f"  what was there is kept as backup {result.safety_backup_id}")
         output.line(
             f"  holdfast rollback {result.job_id} brings it back; holdfast discard {result.job_id} lets it go"
         )
-    _tell_hooks(output, result)
 
 
 def _tell_hooks(output: Output, result: RestoreResult) -> None:
@@ -255,6 +259,7 @@ def _tell_databases(output: Output, result: RestoreResult) -> None:
         output.line(
             f"  holdfast rollback {result.job_id} swaps it back; holdfast discard {result.job_id} removes it"
         )
+    _tell_safety(output, result)
     _tell_hooks(output, result)
 
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from engine.errors import RefusedError, UsageError
 from engine.events import StepBegan
 from engine.hosts import registry as hosts
-from engine.jobs import hooks, restore_database, restore_in_place, room, safety
+from engine.jobs import hooks, restore_database, restore_in_place, restore_refill, room, safety
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import open_copy
 from engine.jobs.host_tree import HostTree
@@ -36,6 +36,8 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
                 f"{source.name} is of kind {source.kind}, which is no database server",
                 hint="restore it into a directory with --to",
             )
+        if request.is_in_place and sources.is_refillable(source.kind):
+            return await restore_refill.run(context, request, backup)
         return await restore_database.run(context, request)
     if not request.to:
         raise UsageError("nothing says where to restore to", hint="--to DIR, --into NAME or --in-place")

@@ -195,7 +195,7 @@ def _require_loading(target: Source, source: DatabaseSource) -> None:
     """Before anything else is looked at: what cannot be done at all needs no other reason."""
     if not source.traits.can_load:
         raise RefusedError(
-            f"nothing can be loaded into the running server of {target.name}: {target.kind} takes a backup only when it starts, and only whole",
+            f"nothing can be loaded beside what the running server of {target.name} holds: {target.kind} loads a file only when it starts, and only whole",
             hint=source.traits.load_hint,
         )
 

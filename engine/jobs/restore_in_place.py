@@ -17,7 +17,7 @@ from engine.events import StepBegan, Warned
 from engine.format.snapshot import Snapshot
 from engine.hosts import registry as hosts
 from engine.hosts.base import Command, OpenHost, require_success
-from engine.jobs import delete, hooks, room, safety
+from engine.jobs import hooks, room, safety
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import OpenCopy, open_copy
 from engine.jobs.host_tree import HostTree
@@ -141,15 +141,9 @@ async def roll_back(
     """
     kept = await safety.find(context, job.job_id, source.name)
     if kept is None and (job.status is not JobStatus.COMPLETED or asked.is_safety_left_out or request.is_discarding):  # fmt: skip
-        raise UsageError(
-            f"job {job.job_id} kept no safety backup, so there is nothing to bring back",
-            hint="it was left out, was discarded already, or the job ended before it changed anything",
-        )
+        safety.require(kept, job)
     if request.is_discarding:
-        assert kept is not None
-        context.emit(StepBegan(f"remove safety backup {kept.backup_id}"))
-        await delete.run(context, [kept])
-        return RollbackResult(context.job_id, "completed", job.job_id, (), safety_backup_id=kept.backup_id)
+        return await safety.discard(context, safety.require(kept, job), job)
     restored = await context.catalog.backups.find(safety.restored_id(kept, job))
     async with AsyncExitStack() as stack:
         opened = await open_copy(context, restored, "", request.limits, stack)

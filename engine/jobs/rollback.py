@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from engine.errors import UsageError
 from engine.events import StepBegan
-from engine.jobs import restore_in_place, values
+from engine.jobs import restore_in_place, restore_refill, values
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import open_database_source
 from engine.jobs.restore_database import aside_name
 from engine.model.definitions import Source
 from engine.model.requests import RestoreRequest, RollbackRequest
 from engine.model.results import RestoredDatabase, RestoreResult, RollbackResult
+from engine.sources import registry as sources
 from engine.sources.base import Database
 
 
@@ -24,6 +25,8 @@ async def run(context: JobContext, request: RollbackRequest) -> RollbackResult:
         source = await _source(context, asked)
         if source.kind == "files":
             return await restore_in_place.roll_back(context, request, job, asked, source)
+        if sources.is_refillable(source.kind):
+            return await restore_refill.roll_back(context, request, job, asked, source)
     if asked is None or not job.result:
         raise UsageError(
             f"job {job.job_id} is no restore that was finished", hint="`holdfast jobs` lists all jobs"

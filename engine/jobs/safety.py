@@ -1,7 +1,7 @@
 """The safety backup of a restore in place: what is about to be replaced, kept as a backup of the source itself, and how it is brought back.
 
-It is read with the paths and excludes of the backup that is to be restored, whatever the source says today: so it holds all that the restore
-can replace, and what the restore brings and it does not hold was not there before.
+Of files it is read with the paths and excludes of the backup that is to be restored, whatever the source says today: so it holds all that the
+restore can replace, and what the restore brings and it does not hold was not there before.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from contextlib import AsyncExitStack
 from typing import Protocol
 
 from engine.catalog.backups import BackupFilter
-from engine.errors import RestoreError
+from engine.errors import RestoreError, UsageError
 from engine.events import Emit, Noted, StepBegan
 from engine.format.snapshot import Snapshot
 from engine.jobs import backup as backing_up
-from engine.jobs import values
+from engine.jobs import delete, values
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import OpenCopy, open_copy
 from engine.model.backup import SAFETY_TAG, Backup
 from engine.model.definitions import OptionValue, Source
 from engine.model.job import Job
 from engine.model.requests import BackupRequest, Limits
-from engine.model.results import RestoreResult
+from engine.model.results import RestoreResult, RollbackResult
 from engine.repository.added import Held, added
 from engine.repository.restore_values import RestoreOptions, Tally
 
@@ -65,15 +65,19 @@ async def take(
     if not roots:
         context.emit(Noted("nothing lies where the backup goes, so there is nothing to be kept"))
         return ""
-    context.emit(StepBegan(f"back up what will be replaced of {source.name}"))
     options: Mapping[str, OptionValue] = {"path": roots, "exclude": tuple(snapshot.excludes)}
     if source.options.get("one_file_system"):
         options = {**options, "one_file_system": True}
-    defined = dataclasses.replace(source, options=options)
+    return await take_whole(context, dataclasses.replace(source, options=options), why)
+
+
+async def take_whole(context: JobContext, source: Source, why: tuple[str, Limits]) -> str:
+    """Backs up the source as it is now; gives the backup's id. `why` and what is raised as for `take`."""
+    context.emit(StepBegan(f"back up what will be replaced of {source.name}"))
     tags = (SAFETY_TAG, f"{_BEFORE}{why[0]}")
     expires_at = context.clock.now() + _KEPT
     request = BackupRequest((source.name,), tags=tags, limits=why[1], expires_at=expires_at)
-    done = await backing_up.run(context, request, {source.name: defined})
+    done = await backing_up.run(context, request, {source.name: source})
     (kept,) = done.backups
     if kept.status != "completed":
         reason = kept.error or next(iter(kept.warnings), "it is incomplete")
@@ -113,6 +117,23 @@ async def find(context: JobContext, job_id: str, source: str) -> Backup | None:
     """The safety backup that the job took, if it did."""
     page = await context.catalog.backups.page(BackupFilter(source=source, tag=SAFETY_TAG), limit=_LOOKED_AT)
     return next((each for each in page if each.job_id == job_id and each.copies), None)
+
+
+def require(kept: Backup | None, job: Job) -> Backup:
+    """Raises: UsageError where the job kept none."""
+    if kept is None:
+        raise UsageError(
+            f"job {job.job_id} kept no safety backup, so there is nothing to bring back",
+            hint="it was left out, was discarded already, or the job ended before it changed anything",
+        )
+    return kept
+
+
+async def discard(context: JobContext, kept: Backup, job: Job) -> RollbackResult:
+    """Removes it. Raises: StorageError, RepositoryError."""
+    context.emit(StepBegan(f"remove safety backup {kept.backup_id}"))
+    await delete.run(context, [kept])
+    return RollbackResult(context.job_id, "completed", job.job_id, (), safety_backup_id=kept.backup_id)
 
 
 def restored_id(kept: Backup | None, job: Job) -> str:

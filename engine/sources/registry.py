@@ -80,6 +80,12 @@ def is_database(kind: str) -> bool:
     return traits is not None and traits.is_database
 
 
+def is_refillable(kind: str) -> bool:
+    """Whether in place the server of such a source is emptied and filled again (`base.RefillableSource`). Raises: UnknownNameError."""
+    traits: Traits | None = getattr(_member(kind), "traits", None)
+    return traits is not None and traits.is_refillable
+
+
 def dump_reader(kind: str, samples: Mapping[str, RowSample], folder: Path) -> DumpReader | None:
     """What reads a dump of that kind; None where nothing does. Rows of `samples` are looked for; `folder` is for files that go with it."""
     target = DUMP_READERS.get(kind)

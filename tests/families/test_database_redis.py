@@ -12,7 +12,14 @@ import msgspec
 import psutil
 import pytest
 
-from engine.errors import HoldfastError, IncompleteDumpError, SourceError, ToolMissingError, UnknownNameError
+from engine.errors import (
+    HoldfastError,
+    IncompleteDumpError,
+    RefusedError,
+    SourceError,
+    ToolMissingError,
+    UnknownNameError,
+)
 from engine.hosts.base import OpenHost
 from engine.model.definitions import Host, Source
 from engine.model.manifest import DatabaseFacts, Manifest, compare
@@ -217,7 +224,7 @@ async def test_without_a_server_there_is_no_scratch(host: OpenHost, filled: Redi
             pass
 
 
-async def test_a_live_server_is_never_loaded_or_emptied(host: OpenHost, filled: Redis) -> None:
+async def test_nothing_is_made_beside_what_a_live_server_holds(host: OpenHost, filled: Redis) -> None:
     """Redis cannot swap: what cannot be done is said, with what to do, and nothing is changed."""
     async with source(host, filled).database() as database:
         facts = await database.facts("dump")
@@ -226,15 +233,35 @@ async def test_a_live_server_is_never_loaded_or_emptied(host: OpenHost, filled: 
             database.swap("new", "dump", "old"),
             database.drop("dump"),
         ):
-            with pytest.raises(SourceError, match="only when it starts") as caught:
+            with pytest.raises(SourceError, match="no place beside") as caught:
                 await attempt
-            assert "stop the server" in str(caught.value.hint)
-        with pytest.raises(SourceError, match="only when it starts"):
+            assert "--in-place" in str(caught.value.hint)
+        with pytest.raises(SourceError, match="no place beside"):
             database.load("dump", Selection())
         assert await database.names() == ["dump"]
         assert [replace(each, rows=0) for each in (await database.facts("dump")).tables] == [
             replace(each, rows=0) for each in facts.tables
         ]
+
+
+@pytest.mark.slow
+async def test_a_dump_of_a_newer_server_or_a_damaged_one_is_refused_before_anything_is_emptied(
+    host: OpenHost, filled: Redis
+) -> None:
+    """It would be found out behind an emptied server."""
+    kept = source(host, filled)
+    data, manifest = await dump_of(kept)
+    newer = b"REDIS0099" + data[9:-8] + bytes(8)
+    for spoiled, kind, words in (
+        (newer, RefusedError, "RDB version 99"),
+        (data[:-20] + b"x" + data[-19:], IncompleteDumpError, "not whole"),
+        (data[:-12], IncompleteDumpError, "not whole"),
+    ):
+        async with kept.refill(manifest.databases[0], (), 1) as refill:
+            await refill.measure(spoiled)
+            with pytest.raises(kind, match=words):
+                await refill.require_possible()
+    assert filled.cli("DBSIZE") == "500"
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,37 @@ class Redis:
         script = "for i = 1, ARGV[1] do redis.call('SET', ARGV[2] .. i, string.rep('v', 60) .. i) end"
         self.cli("EVAL", script, "0", str(keys), prefix, database=database)
 
+    def fill_oddly(self) -> None:
+        """A few keys of each type, odd names, values too long to be held, times, and a library of functions."""
+        script = """
+        for number = 1, 300 do
+            redis.call('HSET', 'small', number % 40, number)
+            redis.call('HSET', 'large', 'field' .. number, string.rep('v', number))
+            redis.call('RPUSH', 'list', string.rep('x', number * 10))
+            redis.call('SADD', 'numbers', number)
+            redis.call('SADD', 'words', 'word' .. number)
+            redis.call('ZADD', 'scores', number / 7, 'member' .. number)
+            redis.call('XADD', 'stream', '*', 'number', number)
+        end
+        redis.call('XGROUP', 'CREATE', 'stream', 'readers', '0')
+        redis.call('XREADGROUP', 'GROUP', 'readers', 'one', 'COUNT', 5, 'STREAMS', 'stream', '>')
+        redis.call('SET', 'compressed name ' .. string.rep('n', 300), 'c')
+        redis.call('SET', 'a\\0b\\r\\n"; $(touch ran)', 'odd \\255')
+        redis.call('SET', '12345', -70000)
+        redis.call('SET', 'later', 'l', 'EX', 5000)
+        local parts = {}
+        for number = 1, 30000 do parts[number] = redis.sha1hex(number) end
+        redis.call('SET', 'long', table.concat(parts))
+        for number = 1, 1300 do redis.call('RPUSH', 'long list', string.rep(parts[number], 30)) end
+        """
+        self.cli("EVAL", script.replace("\\\\", "\\"), "0")
+        self.cli(
+            "FUNCTION",
+            "LOAD",
+            "REPLACE",
+            "#!lua name=ours\nredis.register_function('answer', function() return 42 end)",
+        )
+
 
 @contextlib.contextmanager
 def running_redis(
@@ -162,7 +193,8 @@ def _wait_ready(server: Redis) -> None:
 @pytest.fixture(scope="session")
 def redis() -> Iterator[Redis]:
     """A server with a password, for the whole session. Tests empty it before they fill it."""
-    with running_redis(password="the pass; $(touch ran) 'word'") as server:
+    extra = ("--enable-debug-command", "yes")
+    with running_redis(password="the pass; $(touch ran) 'word'", extra=extra) as server:
         yield server
 
 

@@ -6,10 +6,10 @@ import datetime
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.errors import ConfigurationError, SourceError, ToolMissingError
-from engine.hosts.base import Command, Completed, Facts, OpenHost
+from engine.hosts.base import Command, Completed, Facts, OpenHost, require_started
 from engine.model.definitions import Source
 from engine.model.manifest import TableFacts
 from engine.model.secret import Secret
@@ -21,6 +21,7 @@ DEFAULT_PORT = 6379
 _TLS = ("disable", "require", "verify-ca", "verify-full")
 _KEYSPACE = re.compile(r"db(\d+):keys=(\d+),expires=(\d+)")
 _LONGEST_WORDS = 300
+_LINES_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,10 @@ class Info:
     """Since its last save, failing which a count before and one after a dump prove nothing of the time between them."""
     config_file: str = ""
     """Empty for a server that was started without one."""
+    is_replica: bool = False
+    is_cluster: bool = False
+    most_bytes: int = 0
+    """What it may hold: its own limit, or the machine's memory; 0 where neither is told."""
 
 
 def read_address(definition: Source, secrets: Secrets) -> Address:
@@ -164,6 +169,31 @@ class Client:
         """A short command to its end. Raises: HostError."""
         return await self.host.run(await self.command(*arguments))
 
+    async def run_lines(self, lines: Sequence[str], limit_bytes: int) -> bytes:
+        """What redis-cli prints for commands that it reads from its standard input, a line each: there keys and values may be any bytes,
+        and stand in no list of processes. Raises: HostError, SourceError where it was not let in."""
+        command = replace(await self.command(), input="stream")
+        done = await self.host.run(
+            command,
+            input_bytes="\n".join([*lines, ""]).encode(),
+            limit_bytes=limit_bytes,
+            timeout_s=_LINES_TIMEOUT_S,
+        )
+        require_started(self.host.name, command, done.exit)
+        if not done.exit.is_success or done.exit.stderr.strip():
+            raise self.refusal(done.exit.stderr or done.stdout)
+        return done.stdout
+
+    async def answer(self, *words: str, timeout_s: float = 60.0) -> str:
+        """What redis-cli prints for a command. Raises: SourceError where the server calls it an error, HostError."""
+        # -e: without it an error of the server is printed as if it were the answer, with status 0. A database number that does not
+        # exist is told on standard error alone, and the command goes on in database 0 (measured, 7.0.15).
+        done = await self.host.run(await self.command("-e", *words), timeout_s=timeout_s)
+        said = done.exit.stderr.strip()
+        if not done.exit.is_success or said:
+            raise self.refusal(said or done.stdout)
+        return done.stdout.decode(errors="backslashreplace").removesuffix("\n")
+
     async def tool_version(self) -> str:
         """As the tool says it: `redis-cli 7.0.15`."""
         done = await self.host.run(await self.version_command())
@@ -189,7 +219,8 @@ class Client:
         if "NOPERM" in words:
             return SourceError(
                 f"{self.where} does not allow it: {words}",
-                hint="a user for backups needs: ACL SETUSER NAME on >PASSWORD +ping +info +psync +sync +replconf",
+                hint="a user for backups needs: ACL SETUSER NAME on >PASSWORD +ping +info +psync +sync +replconf; "
+                "for restores in place besides: ~* +select +restore +echo +flushall +flushdb +function +eval +dump +type +pttl",
             )
         return SourceError(f"{self.where} did not answer as Redis does: {words or 'it said nothing'}")
 
@@ -212,6 +243,9 @@ def parse_info(answer: bytes) -> Info | None:
         ],
         changes=_number(values, "rdb_changes_since_last_save"),
         config_file=values.get("config_file", ""),
+        is_replica=values.get("role") in ("slave", "replica"),
+        is_cluster=_number(values, "cluster_enabled") == 1,
+        most_bytes=_number(values, "maxmemory") or _number(values, "total_system_memory"),
     )
 
 

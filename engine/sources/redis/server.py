@@ -1,4 +1,4 @@
-"""A running Redis server as a `Database`: what it holds, and what it can say. It cannot be loaded into, and says so."""
+"""A running Redis server as a `Database`: what it holds, and what it can say. Nothing is loaded beside what it holds; `refill` loads in its place."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SAMPLE = (
     "return keys .. ' ' .. typeless .. ' ' .. past"
 )
 BY_HAND = (
-    "restore into a directory (--to DIR), stop the server, set `appendonly no`, put the file in its `dir` under its `dbfilename`, start it; "
+    "restore in place (--in-place), which empties it and fills it again; or restore into a directory (--to DIR), stop the server, set `appendonly no`, put the file in its `dir` under its `dbfilename`, start it; "
     "or copy single keys from a scratch server by DUMP and RESTORE"
 )
-"""What a person does, for a running server takes no file."""
+"""What a person does, for nothing can be loaded beside what a server holds."""
 
 
 class LiveServer:
@@ -65,7 +65,7 @@ class LiveServer:
         """Looks at keys at random in each numbered database: each has a type, and none is past its time."""
         results = []
         for table in (await self.facts(name)).tables:
-            answer = await self._answer("-n", table.name.removeprefix("db"), "EVAL", _SAMPLE, "0")
+            answer = await self._client.answer("-n", table.name.removeprefix("db"), "EVAL", _SAMPLE, "0")
             sampled, typeless, past = map(int, answer.split())
             # A key may go between RANDOMKEY and PTTL only by its own time, which a script sees stand still.
             results.append(
@@ -92,12 +92,12 @@ class LiveServer:
         words = words[1:] if numbered else words
         if not words or not _COMMAND.match(words[0]):
             raise SourceError(f"{statement!r} is no command of Redis")
-        if "readonly" not in (await self._answer("COMMAND", "INFO", words[0])).split("\n"):
+        if "readonly" not in (await self._client.answer("COMMAND", "INFO", words[0])).split("\n"):
             raise SourceError(
                 f"the command {words[0]} is refused: the server does not call it read-only",
                 hint="GET, EXISTS, DBSIZE, TYPE, HGET, LLEN, SCARD and their like are",
             )
-        return await self._answer("-n", numbered[1] if numbered else "0", *words)
+        return await self._client.answer("-n", numbered[1] if numbered else "0", *words)
 
     async def swap(self, fresh: str, live: str, aside: str) -> Sequence[str]:
         """It cannot be done. Raises: SourceError."""
@@ -125,15 +125,6 @@ class LiveServer:
 
     def _no_load(self, what: str) -> SourceError:
         return SourceError(
-            f"{what}: {self._client.where} loads an RDB file only when it starts, and only as a whole",
+            f"{what}: {self._client.where} has no place beside what it holds",
             hint=BY_HAND,
         )
-
-    async def _answer(self, *words: str) -> str:
-        # -e: without it an error of the server is printed as if it were the answer, with status 0. A database number that does not
-        # exist is told on standard error alone, and the command goes on in database 0 (measured, 7.0.15).
-        done = await self._client.run("-e", *words)
-        said = done.exit.stderr.strip()
-        if not done.exit.is_success or said:
-            raise self._client.refusal(said or done.stdout)
-        return done.stdout.decode(errors="backslashreplace").removesuffix("\n")

@@ -14,11 +14,21 @@ from engine.model.backup import Scope
 from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts, Manifest
 from engine.sources import configuration, container
-from engine.sources.base import Database, Item, ItemStream, ParseStream, Secrets, Traits, TreeFeed
+from engine.sources.base import (
+    Database,
+    Item,
+    ItemStream,
+    ParseStream,
+    Refill,
+    Secrets,
+    Traits,
+    TreeFeed,
+)
 from engine.sources.dump import manifest_item
 from engine.sources.redis import parsing, scratch
 from engine.sources.redis.client import Client, Info, read_address
 from engine.sources.redis.rdb import RdbCheck
+from engine.sources.redis.refill import refilling
 from engine.sources.redis.server import BY_HAND, NAME, LiveServer
 
 PATH = f"databases/{NAME}.rdb"
@@ -29,7 +39,7 @@ _SIZE = re.compile(rb"writing (\d+) bytes to|success after (\d+) bytes")
 class RedisSource:
     """See `base.DatabaseSource`."""
 
-    traits = Traits(kind="redis", shape="items", is_database=True, load_hint=BY_HAND)
+    traits = Traits(kind="redis", shape="items", is_database=True, is_refillable=True, load_hint=BY_HAND)
     scopes: AbstractSet[Scope] = frozenset({Scope.CONFIGURATION})
 
     def __init__(self, definition: Source, host: OpenHost, secrets: Secrets) -> None:
@@ -113,6 +123,12 @@ class RedisSource:
     async def _database(self) -> AsyncIterator[Database]:
         await self._client.info()
         yield LiveServer(self._client)
+
+    def refill(
+        self, facts: DatabaseFacts, databases: Sequence[str], seed: int
+    ) -> AbstractAsyncContextManager[Refill]:
+        """See `base.RefillableSource.refill`."""
+        return refilling(self._client, facts, databases, seed)
 
     def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
         """See `base.DatabaseSource.scratch`. On the host itself, also for a server in a container."""

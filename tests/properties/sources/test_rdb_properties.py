@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.errors import IncompleteDumpError
+from engine.errors import IncompleteDumpError, SourceError
 from engine.model.contents import DumpContents
+from engine.sources.redis import lzf
 from engine.sources.redis.checksum import Checksum
 from engine.sources.redis.contents import RedisContents
 from engine.sources.redis.rdb import RdbCheck
+from engine.sources.redis.records import RecordReader
+from engine.sources.redis.sending import Count, Sender, payload
 
 MARK = b"0ec9ab8149a929a90bcb1d069970eb5721863443"
 BODIES = st.binary(max_size=3000) | st.binary(min_size=1, max_size=40).map(lambda each: each * 400)
@@ -177,3 +181,65 @@ def test_no_bytes_bring_the_reader_of_keys_down(data: bytes) -> None:
     except IncompleteDumpError:
         return
     assert found.tables or found.unread
+
+
+def _commands(data: bytes, piece_bytes: int, long: Mapping[int, int]) -> tuple[bytes, Count]:
+    count, sender = Count(), Sender(10, long, (), 1)
+    written = b""
+    for taker in (count, sender):
+        reader = RecordReader(taker)
+        for begin in range(0, len(data), piece_bytes):
+            reader.feed(data[begin : begin + piece_bytes])
+            written += sender.taken()
+        reader.finish()
+    return written, count
+
+
+@given(KEYS, st.integers(1, 40), st.booleans())
+def test_keys_become_the_same_commands_however_they_are_cut_and_whether_they_are_held(
+    keys: dict[bytes, bytes | set[bytes]], piece_bytes: int, is_held: bool
+) -> None:
+    """A value that is too long to be held is sent as it comes, by the length that was found before."""
+    data = _rdb_of(keys)
+    sizes = {
+        number: len(_key(b"", keys[name], is_turned=False)) - 2 for number, name in enumerate(sorted(keys))
+    }
+    written, count = _commands(data, piece_bytes, {} if is_held else sizes)
+    expected = [b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n"] if keys else []
+    for name in sorted(keys):
+        line = _key(b"", keys[name], is_turned=False)
+        body = payload(line[:1] + line[2:], 10)
+        words = [b"RESTORE", name, b"0", body, b"REPLACE", b"ABSTTL"]
+        expected.append(b"*6\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
+    assert written == b"".join(expected)
+    assert [(each.name, each.rows) for each in count.tables(())] == ([("db3", len(keys))] if keys else [])
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_bring_the_cutter_down(data: bytes) -> None:
+    """Whatever stands there, it is cut into keys or refused with a sentence."""
+    with contextlib.suppress(IncompleteDumpError, SourceError):
+        _commands(b"REDIS0011\xfe\x00" + data, 7, {})
+
+
+@pytest.mark.parametrize(
+    ("data", "plain"),
+    [
+        (b"\x02abc", b"abc"),
+        (b"\x00a\xe0\x09\x00", b"a" * 19),
+        (b"\x02abc\x20\x02\x00!", b"abcabc!"),
+    ],
+    ids=["literal", "overlapping", "copied"],
+)
+def test_compressed_texts_are_read(data: bytes, plain: bytes) -> None:
+    """Names of keys come compressed, and are wanted plain."""
+    assert lzf.decompress(data, len(plain)) == plain
+    with pytest.raises(ValueError, match="bytes, and not"):
+        lzf.decompress(data, len(plain) + 1)
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_bring_the_reader_of_compressed_texts_down(data: bytes) -> None:
+    """It says that they are none."""
+    with contextlib.suppress(ValueError):
+        assert len(lzf.decompress(data, 8)) == 8
