@@ -5,12 +5,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from engine.errors import ConnectionLostError, HoldfastError, RestoreError, ToolMissingError, UsageError
+from engine.errors import (
+    ConnectionLostError,
+    HoldfastError,
+    RefusedError,
+    RestoreError,
+    ToolMissingError,
+    UsageError,
+)
 from engine.events import Emit, Noted, Warned
+from engine.format.tree import Node
 from engine.hosts.base import Command, Exit, Facts, OpenHost, Process, require_started
+from engine.jobs import host_deleting, host_presence
+from engine.jobs.host_presence import PathSet
+from engine.model.entry import Entry
 from engine.repository import dump as repository_dump
 from engine.repository.added import Beside, Held
 from engine.repository.reader import Trees, Visited
@@ -19,6 +30,8 @@ from engine.repository.restore_tar import TarRestore
 from engine.repository.restore_values import RestoreOptions, Tally
 from engine.scope import task_scope
 
+Tell = Callable[[str, bytes, int], None]
+"""Told of what would be done (create, replace, keep, delete), the path, and its size in bytes."""
 _PROGRESS_BYTES = 4 << 20
 _SUMS_TIMEOUT_S = 24 * 3600.0
 _AT_ONCE = 200
@@ -30,6 +43,7 @@ _REMOVE = (
     'cd -- "$1" && xargs -0 sh -c \'for f; do if [ -d "$f" ] && [ ! -L "$f" ]; then rmdir -- "$f" 2>/dev/null; '
     'else rm -f -- "$f"; fi; done; :\' sh'
 )
+_REAL = 'cd -P -- "$1" 2>/dev/null && printf %s "$PWD"'
 _FREE = 'd=$1; while [ ! -e "$d" ]; do d=$(dirname -- "$d"); done; df -Pk -- "$d"'
 _IS_FRESH = '[ ! -e "$1" ] || [ -z "$(ls -A -- "$1" | head -n 1)" ]'
 _DIGEST = re.compile(rb"([0-9a-f]{64})\s")
@@ -72,12 +86,16 @@ class HostTree:
         facts = await self._host.facts()
         if facts.user != "root":
             emit(Warned(f"owners are not restored, because {facts.user} of {self._host.name} is not root"))
+        tally = Tally()
+        passed_over = await self._prepared(held, options, facts, tally)
         sent = TarRestore(
             Trees(held.repository),
             held.snapshot,
             options.selection,
             self._above,
             Beside(present) if present else None,
+            passed_over.__contains__ if passed_over is not None else None,
+            tally=tally,
         )
         try:
             await self._send(sent, self._command(options, facts), emit)
@@ -90,13 +108,60 @@ class HostTree:
         return sent.tally
 
     async def require_possible(self, options: RestoreOptions) -> None:
-        """Raises: UsageError for an option that cannot be kept here, ToolMissingError."""
-        _require_possible(options)
-        if not (await self._host.facts()).has_gnu_tar:
+        """Raises: RefusedError, UsageError for an option that cannot be kept here, ToolMissingError."""
+        facts = await self._host.facts()
+        if options.is_deleting:
+            self._require_deletable(facts, await self._real_place())
+        if not facts.has_gnu_tar:
             raise ToolMissingError(
                 f"{self._host.name} has no GNU tar, which lays out what is restored",
                 hint="install it there (Debian: `apt install tar`), or restore here and copy it over",
             )
+
+    def _require_deletable(self, facts: Facts, place: str) -> None:
+        if "/" in (place, self._place):
+            raise RefusedError(
+                "deleting what the backup does not hold is refused at the root of the file system",
+                hint="restore a part of it to its own directory",
+            )
+        if not facts.has_gnu_find:
+            raise UsageError(
+                f"--delete needs GNU find on {self._host.name}: nothing else tells what is mounted below the target",
+                hint="leave it out: what the backup does not hold stays",
+            )
+
+    async def preview(self, held: Held, options: RestoreOptions, tell: Tell) -> Tally:
+        """What `restore` would do, as a preview on this machine counts it. Raises: as `restore`."""
+        await self.require_possible(options)
+        facts = await self._host.facts()
+        watch = _Preview(options, tell, is_coarse=not facts.has_gnu_find)
+        await host_presence.look(
+            self._host, await self._real_place() or self._place, held, options.selection, watch
+        )
+        return watch.tally
+
+    async def _real_place(self) -> str:
+        """The target's own path, every link on the way resolved; empty where it is not there. Raises: HostError."""
+        done = await self._host.run(self._shell(_REAL))
+        return done.stdout.decode("utf-8", "surrogateescape") if done.exit.is_success else ""
+
+    async def _prepared(
+        self, held: Held, options: RestoreOptions, facts: Facts, tally: Tally
+    ) -> PathSet | None:
+        """Deletes what is to be deleted; gives what is to be left as it is. Raises: RestoreError, HostError."""
+        is_skipping = options.overwrite != "always" and not options.is_verifying
+        place = await self._real_place() if is_skipping or options.is_deleting else ""
+        if not place:
+            return None
+        watch = _Looking(options, is_coarse=not facts.has_gnu_find, is_owned=facts.user == "root")
+        if not options.is_deleting:
+            await host_presence.look(self._host, place, held, options.selection, watch)
+            return watch.stays
+        async with self._host.start(host_deleting.command(place)) as process:
+            watch.deleter = host_deleting.Deleter(self._host, process, tally)
+            await host_presence.look(self._host, place, held, options.selection, watch)
+            await watch.deleter.finish()
+        return watch.stays if is_skipping else None
 
     async def is_fresh(self) -> bool:
         """Whether the target is missing or empty. Raises: HostError."""
@@ -208,14 +273,79 @@ class HostTree:
         return good
 
 
-def _require_possible(options: RestoreOptions) -> None:
-    if options.is_deleting:
-        raise UsageError(
-            "--delete cannot be kept on another host",
-            hint="leave it out: what the backup does not hold stays",
+@dataclass(slots=True)
+class _Looking:
+    """See `host_presence.Watch`: what stays as it is, and what goes."""
+
+    options: RestoreOptions
+    is_coarse: bool
+    is_owned: bool
+    deleter: host_deleting.Deleter | None = None
+    stays: PathSet = field(default_factory=PathSet)
+
+    async def missing(self, path: bytes, node: Node) -> None:
+        """See `host_presence.Watch.missing`."""
+
+    async def present(self, path: bytes, node: Node, entry: Entry) -> None:
+        """See `host_presence.Watch.present`."""
+        if node.type == "dir":
+            return
+        if self.options.overwrite == "never" or host_presence.needs_nothing(
+            node, entry, is_coarse=self.is_coarse, is_owned=self.is_owned
+        ):
+            self.stays.add(path)
+
+    async def surplus(self, entry: Entry, device: int, *, is_topmost: bool) -> None:
+        """See `host_presence.Watch.surplus`."""
+        del is_topmost
+        if self.deleter is not None:
+            await self.deleter.surplus(entry, device)
+
+    async def left(self, path: bytes) -> None:
+        """See `host_presence.Watch.left`."""
+        if self.deleter is not None:
+            await self.deleter.left(path)
+
+
+@dataclass(slots=True)
+class _Preview:
+    """See `host_presence.Watch`: counts, and tells."""
+
+    options: RestoreOptions
+    tell: Tell
+    is_coarse: bool
+    tally: Tally = field(default_factory=Tally)
+
+    async def missing(self, path: bytes, node: Node) -> None:
+        """See `host_presence.Watch.missing`."""
+        self._count("create", path, node)
+
+    async def present(self, path: bytes, node: Node, entry: Entry) -> None:
+        """See `host_presence.Watch.present`."""
+        is_kept = self.options.overwrite == "never" or host_presence.is_same(
+            node, entry, is_coarse=self.is_coarse
         )
-    if options.overwrite == "if-changed":
-        raise UsageError("--overwrite if-changed cannot be kept on another host", hint="say always, or never")
+        self._count("keep" if is_kept else "replace", path, node)
+
+    async def surplus(self, entry: Entry, device: int, *, is_topmost: bool) -> None:
+        """See `host_presence.Watch.surplus`."""
+        if self.options.is_deleting and is_topmost:
+            self.tally.deleted += 1
+            self.tell("delete", entry.path, 0 if entry.type == "d" else entry.size)
+
+    async def left(self, path: bytes) -> None:
+        """See `host_presence.Watch.left`."""
+
+    def _count(self, action: str, path: bytes, node: Node) -> None:
+        size = node.size if node.type == "file" else 0
+        if node.type == "dir":
+            self.tally.directories += 1
+        elif action == "keep":
+            self.tally.kept_files += 1
+        else:
+            self.tally.restored_files += 1
+            self.tally.done_bytes += size
+        self.tell(action, path, size)
 
 
 async def _listen(process: Process, said: _Sending) -> None:

@@ -55,7 +55,7 @@ async def _to_here(context: JobContext, request: RestoreRequest, backup: Backup)
     async with AsyncExitStack() as stack:
         if request.is_dry_run:
             opened = await open_copy(context, backup, request.storage, request.limits, stack)
-            tally = await preview(context, opened, options, is_here=True)
+            tally = await preview(context, opened, options)
         else:
             # Early: they load while keys are derived.
             channels = await stack.enter_async_context(restore_pool.start_processes())
@@ -86,7 +86,7 @@ async def _to_host(context: JobContext, request: RestoreRequest, backup: Backup)
             free = await tree.free_bytes()
             await room.require(opened.repository, opened.snapshot, options.selection, free, "")
         if request.is_dry_run:
-            tally = await preview(context, opened, options, is_here=False)
+            tally = await preview(context, opened, options, tree)
         else:
             async with hooks.around(context, request, request.host) as log:
                 tally = await tree.restore(safety.held(opened), options, context.emit)

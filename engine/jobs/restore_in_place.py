@@ -68,7 +68,8 @@ async def run(context: JobContext, request: RestoreRequest, backup: Backup, sour
         log = hooks.HookLog()
         kept = ""
         if request.is_dry_run:
-            tally = await preview(context, opened, options, is_here=place.is_here)
+            there = place.tree if isinstance(place.tree, HostTree) else None
+            tally = await preview(context, opened, options, there)
         else:
             async with hooks.around(context, request, source.host) as log:
                 if not request.is_safety_left_out:

@@ -9,10 +9,10 @@ from engine.events import Noted, Warned
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import OpenCopy
 from engine.jobs.hooks import HookLog
+from engine.jobs.host_tree import HostTree
 from engine.model.requests import RestoreRequest
 from engine.model.results import RestoreResult
-from engine.repository.patterns import split
-from engine.repository.reader import Trees, walk
+from engine.repository.added import Held
 from engine.repository.restore_plan import PlanTotals, plan_restore
 from engine.repository.restore_values import Overwrite, RestoreOptions, Tally
 
@@ -27,25 +27,24 @@ def overwrite(text: str) -> Overwrite:
     return "if-changed" if text == "if-changed" else "never" if text == "never" else "always"
 
 
-async def preview(context: JobContext, opened: OpenCopy, options: RestoreOptions, *, is_here: bool) -> Tally:
+async def preview(
+    context: JobContext, opened: OpenCopy, options: RestoreOptions, there: HostTree | None = None
+) -> Tally:
     """What would be done, as figures of files, as a restore counts them; the first paths are lines of the log.
 
-    Where the target is on another host, what is there already is not looked at.
+    `there` is the directory of another host that it would go to. Raises: what it raises.
     """
-    if not is_here:
-        return await _preview_elsewhere(context, opened, options)
+    log = _Log(context)
+    if there is not None:
+        return await there.preview(Held(opened.repository, opened.snapshot), options, log.tell)
     totals = PlanTotals()
-    directories = logged = 0
+    directories = 0
     async for planned in plan_restore(opened.repository, opened.snapshot, options):
         if planned.type != "dir" or planned.action == "delete":
             totals.add(planned)
         else:
             directories += 1
-        logged += 1
-        if logged > _PREVIEWED:
-            continue
-        path = planned.path.decode("utf-8", "backslashreplace")
-        context.emit(Noted(f"would {planned.action} /{path} ({planned.size_bytes} bytes)"))
+        log.tell(planned.action, planned.path, planned.size_bytes)
     return Tally(
         restored_files=totals.creates + totals.replaces,
         kept_files=totals.keeps,
@@ -55,23 +54,19 @@ async def preview(context: JobContext, opened: OpenCopy, options: RestoreOptions
     )
 
 
-async def _preview_elsewhere(context: JobContext, opened: OpenCopy, options: RestoreOptions) -> Tally:
-    tally = Tally()
-    selection = options.selection
-    async for path, node in walk(
-        Trees(opened.repository),
-        opened.snapshot.tree,
-        enters=lambda visited: not selection.excludes_path(split(visited.path)),
-    ):
-        if not selection.selects(split(path)):
-            continue
-        tally.directories += node.type == "dir"
-        tally.restored_files += node.type != "dir"
-        tally.done_bytes += node.size if node.type == "file" else 0
-        if tally.directories + tally.restored_files <= _PREVIEWED:
+@dataclass(slots=True)
+class _Log:
+    """The first paths of a preview."""
+
+    context: JobContext
+    lines: int = 0
+
+    def tell(self, action: str, path: bytes, size_bytes: int) -> None:
+        """One path."""
+        self.lines += 1
+        if self.lines <= _PREVIEWED:
             shown = path.decode("utf-8", "backslashreplace")
-            context.emit(Noted(f"would create or replace /{shown} ({node.size} bytes)"))
-    return tally
+            self.context.emit(Noted(f"would {action} /{shown} ({size_bytes} bytes)"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -46,6 +46,8 @@ class TarRestore:
     """Directories that are there and not ours to touch: what leads to the roots of a restore in place."""
     present: Beside | None = None
     """What is known to lie at the target: files that are the same there are not sent."""
+    passes_over: Callable[[bytes], bool] | None = None
+    """Says of a path whether what lies there stays as it is: it is not sent then."""
     seed: int = 0
     tally: Tally = field(default_factory=Tally)
     sample: list[Visited] = field(default_factory=list)
@@ -134,10 +136,11 @@ class TarRestore:
 
     async def _is_there(self, visited: Visited) -> bool:
         path, node = visited
-        if self.present is None or node.type == "dir":
+        if node.type == "dir":
             return False
-        found = await self.present.find(path)
-        if found is None or not is_same(node, found):
+        found = await self.present.find(path) if self.present is not None else None
+        is_known = found is not None and is_same(node, found)
+        if not is_known and not (self.passes_over is not None and self.passes_over(path)):
             return False
         if node.links > 1:
             self._linked.setdefault((node.device_id, node.inode), path)
