@@ -120,7 +120,8 @@ def node_prefix(entry: Entry) -> bytes:
     if name.translate(None, _PLAIN_BYTES):
         name = strict_json.quote(names.quote(name))[1:-1]
     modified = time_text(mtime)
-    changed = modified if ctime == mtime else time_text(ctime)
+    # Plain file access tells no change time.
+    changed = modified if ctime in (mtime, b"") else time_text(ctime)
     head = b'{"name":"%b%b%b","atime":"%b","ctime":"%b%b' % (
         name,
         _type_and_mode(letter, mode),
