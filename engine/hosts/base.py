@@ -188,6 +188,70 @@ class FileAccess(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class FileStatus:
+    """What a file is given besides its content."""
+
+    mode: int
+    """Permissions, set-user, set-group, sticky."""
+    modified_s: int | None
+    """Since 1970; None where it is not known."""
+    owner: tuple[int, int] | None
+    """uid and gid; None where they stay as they are."""
+
+
+class FileSink(Protocol):
+    """A file that is being written."""
+
+    async def write(self, data: bytes) -> None:
+        """The next bytes. Raises: HostError."""
+        ...
+
+    async def skip(self, size_bytes: int) -> None:
+        """So many zeros, as a hole where the file system has those."""
+        ...
+
+    async def set_status(self, status: FileStatus) -> bool:
+        """Once all is written; false where the time could not be told. Raises: HostError."""
+        ...
+
+
+@runtime_checkable
+class WritableFiles(FileAccess, Protocol):
+    """Plain file access that writes. Paths are absolute. No link in a path's last part is followed; those before it are, as the host does.
+
+    All raise PathMissingError where there is no such path, HostError where the host will not do it, ConnectionLostError.
+    """
+
+    async def make_directory(self, path: bytes) -> None:
+        """Makes one, whose parent is there."""
+        ...
+
+    def create(self, path: bytes) -> AbstractAsyncContextManager[FileSink]:
+        """Makes a file that nobody else can read; it is an error where something is there."""
+        ...
+
+    async def make_link(self, path: bytes, target: bytes) -> None:
+        """Makes a symbolic link; it is an error where something is there."""
+        ...
+
+    async def add_name(self, path: bytes, existing: bytes) -> None:
+        """Makes a further name of a file; it is an error where something is there."""
+        ...
+
+    async def rename(self, path: bytes, new: bytes) -> None:
+        """Gives what is no directory another name, in the place of what has that name."""
+        ...
+
+    async def remove(self, path: bytes, *, is_directory: bool) -> None:
+        """Removes a directory that is empty, or what is none."""
+        ...
+
+    async def set_status(self, path: bytes, status: FileStatus, *, is_link: bool = False) -> bool:
+        """Of a directory, or of a symbolic link itself; false where some of it could not be set."""
+        ...
+
+
 class OpenHost(Protocol):
     """A host that is connected. Opened and closed by `registry.open_host`; methods may be called concurrently, up to the host's
     limit of channels (more wait)."""
@@ -225,5 +289,5 @@ class OpenHost(Protocol):
         ...
 
     def files(self) -> AbstractAsyncContextManager[FileAccess]:
-        """Plain file access, for hosts without GNU find and tar."""
+        """Plain file access, for hosts without GNU find and tar; `WritableFiles` on hosts over SSH."""
         ...

@@ -1,4 +1,5 @@
-"""A directory of a host as the target of a restore: a tar stream into the host's own tar. Nothing lands on this machine's disk."""
+"""A directory of a host as the target of a restore: a tar stream into the host's own tar, or SFTP where it has no GNU tar. Nothing lands on this
+machine's disk."""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ from engine.errors import (
 )
 from engine.events import Emit, Noted, Warned
 from engine.format.tree import Node
-from engine.hosts.base import Command, Exit, Facts, OpenHost, Process, require_started
+from engine.hosts.base import Command, Exit, Facts, OpenHost, Process, WritableFiles, require_started
 from engine.jobs import host_deleting, host_presence
+from engine.jobs.host_files import FileRestore, Ground
 from engine.jobs.host_presence import PathSet
 from engine.model.entry import Entry
 from engine.repository import dump as repository_dump
@@ -43,6 +45,7 @@ _REMOVE = (
     'cd -- "$1" && xargs -0 sh -c \'for f; do if [ -d "$f" ] && [ ! -L "$f" ]; then rmdir -- "$f" 2>/dev/null; '
     'else rm -f -- "$f"; fi; done; :\' sh'
 )
+_MAKE = 'umask 022; mkdir -p -- "$1" && cd -P -- "$1" && printf %s "$PWD"'
 _REAL = 'cd -P -- "$1" 2>/dev/null && printf %s "$PWD"'
 _FREE = 'd=$1; while [ ! -e "$d" ]; do d=$(dirname -- "$d"); done; df -Pk -- "$d"'
 _IS_FRESH = '[ ! -e "$1" ] || [ -z "$(ls -A -- "$1" | head -n 1)" ]'
@@ -69,13 +72,22 @@ class _Sending:
 class HostTree:
     """A directory of an open host."""
 
-    def __init__(self, host: OpenHost, place: str, above: frozenset[bytes] = frozenset()) -> None:
-        """`above` are directories that lead to what is restored in place: they are left as they are. Raises: UsageError."""
+    def __init__(
+        self,
+        host: OpenHost,
+        place: str,
+        above: frozenset[bytes] = frozenset(),
+        *,
+        is_as_another: bool = False,
+    ) -> None:
+        """`above` are directories that lead to what is restored in place: they are left as they are. `is_as_another`: commands on the host run
+        as another user than the login. Raises: UsageError."""
         if not place.startswith("/"):
             raise UsageError(f"the target on {host.name} must be an absolute path, not {place!a}")
         self._host = host
         self._place = place
         self._above = above
+        self._is_as_another = is_as_another
 
     async def restore(
         self, held: Held, options: RestoreOptions, emit: Emit, present: Held | None = None
@@ -88,6 +100,9 @@ class HostTree:
             emit(Warned(f"owners are not restored, because {facts.user} of {self._host.name} is not root"))
         tally = Tally()
         passed_over = await self._prepared(held, options, facts, tally)
+        if not facts.has_gnu_tar:
+            await self._write_plainly(held, options, tally, emit, passed_over)
+            return tally
         sent = TarRestore(
             Trees(held.repository),
             held.snapshot,
@@ -112,9 +127,9 @@ class HostTree:
         facts = await self._host.facts()
         if options.is_deleting:
             self._require_deletable(facts, await self._real_place())
-        if not facts.has_gnu_tar:
+        if not facts.has_gnu_tar and self._is_as_another:
             raise ToolMissingError(
-                f"{self._host.name} has no GNU tar, which lays out what is restored",
+                f"{self._host.name} has no GNU tar, which lays out what is restored, and SFTP writes as the login alone",
                 hint="install it there (Debian: `apt install tar`), or restore here and copy it over",
             )
 
@@ -144,6 +159,33 @@ class HostTree:
         """The target's own path, every link on the way resolved; empty where it is not there. Raises: HostError."""
         done = await self._host.run(self._shell(_REAL))
         return done.stdout.decode("utf-8", "surrogateescape") if done.exit.is_success else ""
+
+    async def _write_plainly(
+        self,
+        held: Held,
+        options: RestoreOptions,
+        tally: Tally,
+        emit: Emit,
+        passed_over: PathSet | None,
+    ) -> None:
+        """Over SFTP. Raises: RestoreError, which says what is there; ToolMissingError."""
+        made = await self._host.run(self._shell(_MAKE))
+        if not made.exit.is_success:
+            words = made.exit.stderr.decode(errors="backslashreplace").strip()
+            raise RestoreError(f"{self._place} on {self._host.name} cannot be made: {words}")
+        is_owned = (await self._host.facts()).user == "root"
+        async with self._host.files() as files:
+            if not isinstance(files, WritableFiles):
+                raise ToolMissingError(f"{self._host.name} has neither GNU tar nor SFTP that writes")
+            stays = passed_over.__contains__ if passed_over is not None else None
+            ground = Ground(made.stdout, is_owned, self._above, stays)
+            writing = FileRestore(files, held, options.selection, ground, tally)
+            try:
+                await writing.run(emit, is_comparing_all=options.is_verifying)
+            except HoldfastError as error:
+                raise RestoreError(self._cut(tally, error), hint=error.hint) from error
+        if writing.sockets:
+            emit(Noted(f"{writing.sockets} sockets were left out: SFTP cannot make them"))
 
     async def _prepared(
         self, held: Held, options: RestoreOptions, facts: Facts, tally: Tally

@@ -79,7 +79,8 @@ async def _to_host(context: JobContext, request: RestoreRequest, backup: Backup)
     log = hooks.HookLog()
     async with AsyncExitStack() as stack:
         opening = hosts.open_host(definition, resolve_secret=context.secrets)
-        tree = HostTree(await stack.enter_async_context(opening), request.to)
+        host = await stack.enter_async_context(opening)
+        tree = HostTree(host, request.to, is_as_another=bool(definition.options.get("as_user")))
         await tree.require_possible(options)
         opened = await open_copy(context, backup, request.storage, request.limits, stack)
         if await tree.is_fresh():

@@ -209,7 +209,9 @@ async def _opened(context: JobContext, source: Source, snapshot: Snapshot) -> As
         roots = tuple(
             path for path, kind in zip(snapshot.paths, kinds[len(above) :], strict=True) if kind != "-"
         )
-        tree: Tree = LocalTree("/") if host.is_here else HostTree(host, "/", frozenset(above))
+        is_as_another = bool(definition.options.get("as_user"))
+        there = HostTree(host, "/", frozenset(above), is_as_another=is_as_another)
+        tree: Tree = LocalTree("/") if host.is_here else there
         yield _Place(tree, roots, host.is_here)
 
 

@@ -189,7 +189,7 @@ class TarRestore:
                 extents.append((offset, size))
             elif _zeros(size) != blob.id:
                 content = await self.trees.repository.load_blob("data", blob.id)
-                for begin, end in _not_zero(content):
+                for begin, end in not_zero(content):
                     kept.append(content[begin:end])
                     extents.append((offset + begin, end - begin))
             offset += size
@@ -200,7 +200,7 @@ class TarRestore:
         return [head, *kept, *([tail] if tail else ())]
 
 
-def _not_zero(content: bytes) -> list[tuple[int, int]]:
+def not_zero(content: bytes) -> list[tuple[int, int]]:
     """Where something is, page by page, neighbours as one."""
     found: list[tuple[int, int]] = []
     for begin in range(0, len(content), _PAGE_BYTES):

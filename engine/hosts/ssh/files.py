@@ -10,7 +10,7 @@ from typing import cast
 import asyncssh
 
 from engine.errors import PathMissingError
-from engine.hosts.base import READ_BYTES, FileAccess
+from engine.hosts.base import READ_BYTES
 from engine.hosts.ssh.failures import translate, translated
 from engine.model.entry import Entry
 
@@ -110,14 +110,3 @@ class SftpFiles:
         if isinstance(error, asyncssh.SFTPNoSuchFile | asyncssh.SFTPNoSuchPath):
             return PathMissingError(f"{shown} is not there on {self._host}")
         return translate(error, f"{self._host} ({shown})")
-
-
-@asynccontextmanager
-async def opened(host: str, connection: asyncssh.SSHClientConnection) -> AsyncIterator[FileAccess]:
-    """An SFTP session on an open connection; closed on leaving."""
-    with translated(host):
-        client = await connection.start_sftp_client(path_encoding=None)
-    try:
-        yield SftpFiles(host, client)
-    finally:
-        client.exit()

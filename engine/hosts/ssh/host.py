@@ -14,7 +14,7 @@ from engine.hosts import options, script
 from engine.hosts.base import Command, FileAccess, HostKey, Process, ResolveSecret
 from engine.hosts.decompress import DecompressedProcess
 from engine.hosts.running import CommandHost
-from engine.hosts.ssh import files
+from engine.hosts.ssh import writing
 from engine.hosts.ssh.connect import Connector
 from engine.hosts.ssh.failures import translate
 from engine.hosts.ssh.process import Session, SshProcess
@@ -116,7 +116,7 @@ class SshHost(CommandHost):
     async def _files(self) -> AsyncIterator[FileAccess]:
         async with self._channels:
             connection = await self._live_connection()
-            async with files.opened(self.name, connection) as access:
+            async with writing.opened(self.name, connection) as access:
                 yield access
 
     async def _open_session(self, session: Session, line: bytes, window_bytes: int) -> None:
