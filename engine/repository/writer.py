@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import dataclasses
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,7 +71,7 @@ class Parent:
 
 
 class WriteSession:
-    """An open session. Made by `open_session`; used by one task at a time, but for what it starts itself."""
+    """An open session. Made by `open_session`; used by one task at a time, but for `save_stream` and `save_read`, which several may call at once."""
 
     def __init__(
         self,
@@ -93,9 +93,10 @@ class WriteSession:
         self._seen_trees: set[bytes] = set()
         self._damaged_trees: set[bytes] = set()
         """Trees of the parent that the index knows and that cannot be read."""
-        seed = lanes[0].repository.chunker_seed
-        self._streams = Streams(workers, seed, self._begin_blob)
-        self._long = LongFiles(Streams(workers, seed, self._begin_blob))
+        self._streams = self._new_streams()
+        self._beside: list[Streams] = []
+        """Those that nobody uses, for streams that are saved at once."""
+        self._long = LongFiles(self._new_streams())
 
     @property
     def statistics(self) -> Sequence[LaneStatistics]:
@@ -103,16 +104,33 @@ class WriteSession:
         return [lane.statistics for lane in self._lanes]
 
     async def save_stream(self, stream: AsyncIterator[bytes]) -> StreamResult:
-        """Cuts, stores and counts a stream of any length. On return it is hashed and packed, not yet uploaded. Raises: what the stream raises."""
+        """Cuts, stores and counts a stream of any length. On return it is hashed and packed, not yet uploaded. Raises: what the stream raises.
+
+        Of streams that are saved at once each holds two segments of the chunker (some 25 MiB); all share what waits for a thread.
+        """
         results: list[StreamResult] = []
-        await self._streams.put(stream, results.append)
+        with self._streams_of_its_own() as streams:
+            await streams.put(stream, results.append)
         return await self._stored(results)
 
     async def save_read(self, read_into: ReadInto) -> StreamResult:
         """As `save_stream`, of what is read straight into the session's memory."""
         results: list[StreamResult] = []
-        await self._streams.put_read(read_into, results.append)
+        with self._streams_of_its_own() as streams:
+            await streams.put_read(read_into, results.append)
         return await self._stored(results)
+
+    @contextlib.contextmanager
+    def _streams_of_its_own(self) -> Iterator[Streams]:
+        """A chunker holds one stream at a time; what it leaves is used again, with its memory."""
+        streams = self._beside.pop() if self._beside else self._new_streams()
+        try:
+            yield streams
+        finally:
+            self._beside.append(streams)
+
+    def _new_streams(self) -> Streams:
+        return Streams(self._workers, self._lanes[0].repository.chunker_seed, self._begin_blob)
 
     async def _stored(self, results: Sequence[StreamResult]) -> StreamResult:
         await self._workers.wait_until(lambda: bool(results))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 
 import pytest
 
@@ -252,6 +252,39 @@ async def test_streams_are_read_while_those_before_them_wait_for_the_storage() -
         await writing.flush()
     assert sorted(each.size_bytes for each in told) == [600_000 + number for number in range(8)]
     assert {each.content[0] for each in told} == {digest(_random(600_000 + n, n)) for n in range(8)}
+
+
+async def test_streams_that_are_saved_at_once_do_not_mix() -> None:
+    """Parts of a large database come over several channels, in pieces of any size and in any order; one that breaks leaves the others."""
+    whole = [_random(1_500_000 + number, number) for number in range(5)]
+
+    async def in_turns(content: bytes, piece_bytes: int) -> AsyncIterator[bytes]:
+        async for piece in pieces(content, piece_bytes):
+            await asyncio.sleep(0)
+            yield piece
+        if content is whole[0]:
+            raise HoldfastError("the server went away")
+
+    async with session(await make(MemoryStorage()), packing=SMALL_PACKS) as writing:
+        async with asyncio.TaskGroup() as group:
+            sizes = (170_001, 90_000, 300_000, 1 << 20)
+            broken = group.create_task(_outcome(writing.save_stream(in_turns(whole[0], 200_000))))
+            saving = [
+                group.create_task(writing.save_stream(in_turns(content, size)))
+                for content, size in zip(whole[1:], sizes, strict=True)
+            ]
+        assert isinstance(broken.result(), HoldfastError)
+        again = [await writing.save_stream(pieces(content)) for content in whole[1:]]
+        await writing.flush()
+        assert writing.statistics[0].added_bytes <= sum(map(len, whole))
+    assert [each.result() for each in saving] == again
+
+
+async def _outcome(saving: Coroutine[None, None, StreamResult]) -> StreamResult | HoldfastError:
+    try:
+        return await saving
+    except HoldfastError as error:
+        return error
 
 
 async def test_half_a_stream_does_not_get_into_the_next_one() -> None:
