@@ -23,7 +23,7 @@ from engine.model.names import check_name
 
 _KINDS: Final = ("files", "sqlite", "postgres", "mariadb", "mysql", "redis", "mongodb", "command")
 _OPTIONS: Final = (
-    "path", "exclude", "one_file_system", "run", "filename", "database", "all", "table", "schema_only", "physical",
+    "path", "exclude", "one_file_system", "run", "filename", "database", "all", "table", "schema_only", "physical", "jobs",
     "user", "secret", "socket", "db_host", "port", "service", "tls", "tls_ca", "uri_from", "oplog", "read_preference",
     "as_user", "in_container", "mask",
 )  # fmt: skip
@@ -62,6 +62,12 @@ def _declare_database(parser: Parser) -> None:
     )
     group.add_argument("--schema-only", action="store_true", help="no rows")
     group.add_argument("--physical", action="store_true", help="postgres: the cluster's files, not a dump")
+    group.add_argument(
+        "--jobs",
+        type=count,
+        metavar="N",
+        help="postgres: dump a large database by N dumps at once, in one snapshot",
+    )
     group.add_argument("--user", metavar="U", help="log in to the database as this user")
     group.add_argument("--secret", type=reference, metavar="REF", help="where its password is kept")
     group.add_argument("--socket", metavar="PATH", help="postgres: its folder; mariadb, redis: the file")

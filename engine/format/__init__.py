@@ -25,6 +25,7 @@ Database backups
 
     - `globals.sql`: roles and what else belongs to no single database, where the kind has such
     - `databases/NAME.dump`, or `databases/NAME.sql`: one for each database
+    - `databases/NAME.data/0001.dump` and on: rows of some of its tables, where several dumps were taken of it at once; `NAME.dump` has all else
     - `manifest.json`: the true names, versions, and what a restore needs to know
 
     NAME is the database's, percent-encoded where it holds `/`, `%` or control characters, is `.` or `..`, or is over 200 bytes: layout.py.

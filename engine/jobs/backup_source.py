@@ -42,6 +42,7 @@ from engine.repository.repository import Repository
 from engine.repository.spill import SpillOptions
 from engine.repository.tree_parts import FileKey, StreamResult, TreeCounts, TreeResult
 from engine.repository.writer import Parent, WriteOptions, WriteSession
+from engine.scope import task_scope
 from engine.sources import registry as sources
 from engine.sources.base import (
     DirectStream,
@@ -49,6 +50,7 @@ from engine.sources.base import (
     Item,
     ItemStream,
     OpenSource,
+    PartedItem,
     PartialSource,
 )
 
@@ -255,19 +257,41 @@ async def _read_items(job: Capture, items: Sequence[Item], session: WriteSession
 async def _read_item(
     job: Capture, item: Item, path: str, session: WriteSession, warnings: list[str]
 ) -> list[StoredItem]:
+    tell = _teller(job, path)
+    if isinstance(item, PartedItem):
+        return await _read_parts(item, path.removesuffix(item.path), session, warnings, tell)
     async with item.open() as stream:
         if isinstance(stream, FolderStream):
-            stored = await item_tree.read_folder(session, stream, path, _teller(job, path))
+            stored = await item_tree.read_folder(session, stream, path, tell)
         else:
-            result = await _save(job, session, stream, path)
+            result = await _save(session, stream, tell)
             stored = [StoredItem(path, result.content, result.size_bytes)]
         warnings += await stream.judge()
     return stored
 
 
-async def _save(job: Capture, session: WriteSession, stream: ItemStream, path: str) -> StreamResult:
+async def _read_parts(
+    item: PartedItem, root: str, session: WriteSession, warnings: list[str], tell: Callable[[int], None]
+) -> list[StoredItem]:
+    """All parts at once. What one of them raises ends the others, and none is in the backup."""
+    async with item.open_parts() as parts:
+        async with task_scope() as tasks:
+            reading = [tasks.create_task(_read_part(each, root, session, tell)) for each in parts.items]
+        of_all = await parts.judge()
+    warnings += [*(warning for each in reading for warning in each.result()[1]), *of_all]
+    return [each.result()[0] for each in reading]
+
+
+async def _read_part(
+    part: Item, root: str, session: WriteSession, tell: Callable[[int], None]
+) -> tuple[StoredItem, Sequence[str]]:
+    async with part.open() as stream:
+        result = await _save(session, stream, tell)
+        return StoredItem(root + part.path, result.content, result.size_bytes), await stream.judge()
+
+
+async def _save(session: WriteSession, stream: ItemStream, tell: Callable[[int], None]) -> StreamResult:
     """Stores a stream, and tells how far it is."""
-    tell = _teller(job, path)
 
     async def read_into(direct: DirectStream, room: memoryview) -> int:
         if count := await direct.read_into(room):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -22,9 +23,18 @@ from engine.model.manifest import DatabaseFacts, Manifest
 from engine.model.names import nearest
 from engine.model.requests import Limits
 from engine.repository import dump as repository_dump
+from engine.repository.dump import AHEAD_BYTES
 from engine.repository.repository import Repository
+from engine.scope import task_scope
 from engine.sources import registry as sources
-from engine.sources.base import Database, DatabaseSource, LoadStream, OpenSource, Selection
+from engine.sources.base import (
+    Database,
+    DatabaseSource,
+    LoadStream,
+    OpenSource,
+    PartedDatabase,
+    Selection,
+)
 
 _MANIFEST_LIMIT_BYTES = 256 << 20
 _decoder = msgspec.json.Decoder(Manifest)
@@ -74,28 +84,78 @@ class DatabaseBackup:
         """So many parts of the names in an archive of `manifest.folder` are above what is in the folder."""
         return self.place(self.manifest.folder).count(b"/")
 
-    async def read(self, path: str, write: Callable[[bytes], Awaitable[None]]) -> int:
+    async def read(
+        self, path: str, write: Callable[[bytes], Awaitable[None]], ahead_bytes: int = AHEAD_BYTES
+    ) -> int:
         """Writes out one of the backup's items, every blob checked; a folder as a tar archive. Returns its length. Raises: DamagedError, PathMissingError."""
-        return await repository_dump.dump(self.repository, self.snapshot, self.place(path), write)
+        place = self.place(path)
+        return await repository_dump.dump(
+            self.repository, self.snapshot, place, write, ahead_bytes=ahead_bytes
+        )
 
     async def load(self, database: Database, facts: DatabaseFacts, name: str, selection: Selection) -> int:
         """Loads a dump into a fresh database of that name; returns its length. Raises: SourceError, HostError, DamagedError."""
-        done_bytes = 0
-        async with database.load(name, selection) as stream:
+        meter = _Meter(self.context, facts.name)
+        if facts.parts:
+            await self._load_parts(database, facts, name, selection, meter)
+        else:
+            async with database.load(name, selection) as stream:
+                await self._load_one(stream, facts.path, meter)
+        return meter.done_bytes
 
-            async def write(data: bytes) -> None:
-                nonlocal done_bytes
-                await stream.write(data)
-                done_bytes += len(data)
-                self.context.emit(Progress("restore", done_bytes, current=facts.name))
+    async def _load_parts(
+        self, database: Database, facts: DatabaseFacts, name: str, selection: Selection, meter: _Meter
+    ) -> None:
+        """The parts beside the main dump, as many at once as the server takes. What one of them raises ends all."""
+        if not isinstance(database, PartedDatabase):
+            raise UsageError(f"the dump of {facts.name} is in parts, which {self.source.kind} does not take")
+        whole = await database.load_parts(name, selection)
+        turn = asyncio.Semaphore(whole.most_parts)
+        ahead_bytes = AHEAD_BYTES // (1 + min(whole.most_parts, len(facts.parts)))
 
-            await self.read(facts.path, write)
-            await self._finish(stream, facts)
-        return done_bytes
+        async def load(opening: AbstractAsyncContextManager[LoadStream], path: str) -> None:
+            async with opening as stream:
+                await self._load_one(stream, path, meter, ahead_bytes)
 
-    async def _finish(self, stream: LoadStream, facts: DatabaseFacts) -> None:
+        async def load_part(path: str) -> None:
+            async with turn:
+                await load(whole.part(), path)
+
+        async with task_scope() as tasks:
+            tasks.create_task(load(whole.main(), facts.path))
+            for path in facts.parts:
+                tasks.create_task(load_part(path))
+        for warning in await whole.finish():
+            meter.warn(warning)
+
+    async def _load_one(
+        self, stream: LoadStream, path: str, meter: _Meter, ahead_bytes: int = AHEAD_BYTES
+    ) -> None:
+        async def write(data: bytes) -> None:
+            await stream.write(data)
+            meter.add(len(data))
+
+        await self.read(path, write, ahead_bytes)
         for warning in await stream.finish():
-            self.context.emit(Warned(f"{facts.name}: {warning}"))
+            meter.warn(warning)
+
+
+@dataclass(slots=True)
+class _Meter:
+    """How much of a database was loaded."""
+
+    context: JobContext
+    database: str
+    done_bytes: int = 0
+
+    def add(self, size_bytes: int) -> None:
+        """So much more."""
+        self.done_bytes += size_bytes
+        self.context.emit(Progress("restore", self.done_bytes, current=self.database))
+
+    def warn(self, warning: str) -> None:
+        """What the database's own tool wants known."""
+        self.context.emit(Warned(f"{self.database}: {warning}"))
 
 
 @asynccontextmanager

@@ -204,9 +204,7 @@ class _Databases:
     async def _bytes_to_read(self, old: DatabaseFacts, new: DatabaseFacts) -> int:
         if not self._can_read(old, new) or await self._is_same(old, new):
             return 0
-        return await diff_dumps.size_of(self._before, old.path) + await diff_dumps.size_of(
-            self._after, new.path
-        )
+        return await diff_dumps.size_of(self._before, old) + await diff_dumps.size_of(self._after, new)
 
     def _can_read(self, old: DatabaseFacts, new: DatabaseFacts) -> bool:
         """Whether there are dumps of both, of a kind that is read; a physical copy has none."""
@@ -215,7 +213,7 @@ class _Databases:
     async def _is_same(self, old: DatabaseFacts, new: DatabaseFacts) -> bool:
         if not old.path or not new.path:
             return False
-        return await diff_dumps.has_same_dump(self._before, self._after, old.path, new.path)
+        return await diff_dumps.has_same_dump(self._before, self._after, old, new)
 
     async def _read(self, old: DatabaseFacts, new: DatabaseFacts) -> tuple[DumpContents, DumpContents]:
         """Of two dumps that hold several databases what was read is kept for the next one."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from engine.errors import SourceError
 from engine.events import Progress
+from engine.format.tree import Node
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup
 from engine.model.contents import DumpContents, RowSample
@@ -49,9 +50,24 @@ async def read_backup(
     backup: DatabaseBackup, facts: DatabaseFacts, samples: Mapping[str, RowSample], meter: Meter
 ) -> DumpContents:
     """What a dump in a repository holds; rows of the samples are looked for. Raises: DamagedError, IncompleteDumpError."""
-    with _reader(backup.context, backup.source.kind, samples) as reader:
-        await backup.read(facts.path, _into(reader, meter))
-        return await asyncio.to_thread(reader.finish)
+    found = []
+    for path in (facts.path, *facts.parts):
+        with _reader(backup.context, backup.source.kind, samples) as reader:
+            await backup.read(path, _into(reader, meter))
+            found.append(await asyncio.to_thread(reader.finish))
+    return joined(found)
+
+
+def joined(parts: Sequence[DumpContents]) -> DumpContents:
+    """What the parts of one dump hold together; the first one has the definitions."""
+    first, *others = parts
+    if not others:
+        return first
+    tables, unread = dict(first.tables), dict(first.unread)
+    for each in others:
+        tables |= each.tables
+        unread |= each.unread
+    return replace(first, tables=tables, unread=unread)
 
 
 async def read_live(
@@ -73,18 +89,26 @@ async def read_live(
         return await asyncio.to_thread(reader.finish)
 
 
-async def has_same_dump(before: DatabaseBackup, after: DatabaseBackup, old: str, new: str) -> bool:
+async def has_same_dump(
+    before: DatabaseBackup, after: DatabaseBackup, old: DatabaseFacts, new: DatabaseFacts
+) -> bool:
     """Whether both backups hold the very same blobs there."""
     first, second = [
-        (await find_node(Trees(each.repository), each.snapshot, each.place(path))).content
-        for each, path in ((before, old), (after, new))
+        [node.content for node in await _nodes(backup, facts)]
+        for backup, facts in ((before, old), (after, new))
     ]
     return first == second
 
 
-async def size_of(backup: DatabaseBackup, path: str) -> int:
-    """Of one of its items. Raises: PathMissingError."""
-    return (await find_node(Trees(backup.repository), backup.snapshot, backup.place(path))).size
+async def size_of(backup: DatabaseBackup, facts: DatabaseFacts) -> int:
+    """Of a dump, with its parts. Raises: PathMissingError."""
+    return sum(node.size for node in await _nodes(backup, facts))
+
+
+async def _nodes(backup: DatabaseBackup, facts: DatabaseFacts) -> list[Node]:
+    trees = Trees(backup.repository)
+    paths = [backup.place(path) for path in (facts.path, *facts.parts)]
+    return [await find_node(trees, backup.snapshot, path) for path in paths]
 
 
 async def globals_lines(backup: DatabaseBackup) -> frozenset[bytes] | None:

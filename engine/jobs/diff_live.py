@@ -229,7 +229,7 @@ class _Live:
         self.coverage.leave_out(f"{path}: {others}the text of definitions", "--checksum reads everything")
 
     async def _meter(self, facts: DatabaseFacts, times: int) -> Meter:
-        meter = Meter(self.backup.context, times * await diff_dumps.size_of(self.backup, facts.path))
+        meter = Meter(self.backup.context, times * await diff_dumps.size_of(self.backup, facts))
         meter.current = facts.name
         return meter
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import AsyncExitStack
 from typing import cast
 
@@ -27,7 +28,11 @@ async def drill(context: JobContext, backup: DatabaseBackup, record: DrillRecord
         if not backup.manifest.databases:
             record.checks.append(CheckResult("databases", "at least one", "none", False))
         for facts in backup.manifest.databases:
-            await _one_dump(context, backup, parser, facts, record)
+            await _one_dump(backup, parser, facts, facts.name, record)
+            for number, path in enumerate(facts.parts, 1):
+                # Rows alone: no table is made there.
+                part = dataclasses.replace(facts, path=path, tables=())
+                await _one_dump(backup, parser, part, f"{facts.name}, part {number}", record)
     with record.step("read the rest") as detail:
         count = await _read_rest(backup)
         detail.append(f"{count} files besides the dumps")
@@ -40,13 +45,9 @@ def _parser(source: DatabaseSource, backup: DatabaseBackup) -> ParsingSource:
 
 
 async def _one_dump(
-    context: JobContext,
-    backup: DatabaseBackup,
-    parser: ParsingSource,
-    facts: DatabaseFacts,
-    record: DrillRecord,
+    backup: DatabaseBackup, parser: ParsingSource, facts: DatabaseFacts, name: str, record: DrillRecord
 ) -> None:
-    with record.step(f"parse {facts.name}") as detail:
+    with record.step(f"parse {name}") as detail:
         done_bytes = 0
         async with parser.parsing(facts) as stream:
 
@@ -54,13 +55,12 @@ async def _one_dump(
                 nonlocal done_bytes
                 await stream.write(data)
                 done_bytes += len(data)
-                context.emit(Progress("parse", done_bytes, current=facts.name))
+                backup.context.emit(Progress("parse", done_bytes, current=name))
 
             await backup.read(facts.path, write)
             found = await stream.finish()
         record.checks += [
-            CheckResult(f"{facts.name}: {each.check}", each.expected, each.actual, each.passed)
-            for each in found
+            CheckResult(f"{name}: {each.check}", each.expected, each.actual, each.passed) for each in found
         ]
         detail.append(f"{done_bytes} bytes")
 
@@ -68,7 +68,9 @@ async def _one_dump(
 async def _read_rest(backup: DatabaseBackup) -> int:
     """Every file that is no dump, each blob checked as it is read; how many. Raises: DamagedError."""
     root = f"{backup.source.kind}/{backup.source.name}/"
-    dumps = {(root + each.path).encode() for each in backup.manifest.databases}
+    dumps = {
+        (root + path).encode() for each in backup.manifest.databases for path in (each.path, *each.parts)
+    }
     count = 0
     async for visited in reader.walk(Trees(backup.repository), backup.snapshot.tree):
         if visited.node.type == "file" and visited.path not in dumps:

@@ -106,7 +106,13 @@ repository  {place.repository_id}
 password    {_revealed(password)}
 {_key_line(place)}
 {_without_us(place, _exports(place.restic, storage.options, secrets, variables))}
-A snapshot's tag holdfast:source=NAME says what it is of; a database lies in it as /KIND/NAME/databases/*.
+A snapshot's tag holdfast:source=NAME says what it is of; a database lies in it as /KIND/NAME/databases/*. Where a folder NAME.data lies
+beside NAME.dump, it holds rows of the same dump. Make an empty DATABASE, and load them in this order:
+
+  pg_restore -d DATABASE --section=pre-data NAME.dump
+  for part in NAME.data/*; do pg_restore -d DATABASE --section=data "$part" || break; done
+  pg_restore -d DATABASE --section=data --section=post-data NAME.dump
+
 To bring holdfast's own catalog back, with all that was defined, into an empty home:
 
   holdfast recover --storage-kind {storage.kind}{_typed(storage.options, variables)} --password -{" --vault-key -" if place.vault_key else ""}

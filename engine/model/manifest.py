@@ -43,6 +43,9 @@ class DatabaseFacts:
     name: str
     path: str = ""
     """Of its dump in the backup, relative to the manifest: `databases/NAME.dump`. Empty for a database that was only looked at."""
+    parts: Sequence[str] = ()
+    """Of files that hold the rows of some of its tables, of the same instant: `databases/NAME.data/0001.dump`. They are loaded when what `path`
+    holds has made the tables, and before it makes their indexes."""
     owner: str = ""
     encoding: str = ""
     collation: str = ""

@@ -83,8 +83,12 @@ def plain_bytes(blob: Wanted) -> int:
     return blob.location.plain_length
 
 
-async def dump(repository: Repository, snapshot: Snapshot, path: bytes, write: Write) -> int:
+async def dump(
+    repository: Repository, snapshot: Snapshot, path: bytes, write: Write, *, ahead_bytes: int = AHEAD_BYTES
+) -> int:
     """Writes out the file, or the directory as tar, at that path; gives how many bytes were written. The index must be loaded.
+
+    Several may go on at once, each with its own `ahead_bytes` of plaintext, which are read before they can be written.
 
     Raises:
         PathMissingError: the snapshot has nothing there.
@@ -95,16 +99,16 @@ async def dump(repository: Repository, snapshot: Snapshot, path: bytes, write: W
     node = await find_node(trees, snapshot, path)
     whole = b"/".join(split(path))
     if node.type == "dir" and node.subtree is not None:
-        return await pump(repository, _tar_parts(trees, whole, node), write)
+        return await pump(repository, _tar_parts(trees, whole, node), write, ahead_bytes)
     if node.type != "file":
         shown = whole.decode(errors="backslashreplace")
         raise RestoreError(f"{shown} is a {node.type}, which has no content to dump")
-    return await dump_node(repository, node, write)
+    return await dump_node(repository, node, write, ahead_bytes)
 
 
-async def dump_node(repository: Repository, node: Node, write: Write) -> int:
+async def dump_node(repository: Repository, node: Node, write: Write, ahead_bytes: int = AHEAD_BYTES) -> int:
     """Writes out the content of a file. Raises: DamagedError; also at the end, where it was not as long as the backup says."""
-    written = await pump(repository, _each(_content(repository, node)), write)
+    written = await pump(repository, _each(_content(repository, node)), write, ahead_bytes)
     if written != node.size:
         raise DamagedError(
             f"{node.name.decode(errors='backslashreplace')} holds {written} bytes, but the backup says {node.size}"
@@ -154,12 +158,14 @@ def _member(repository: Repository, visited: Visited) -> Iterator[Part]:
         yield padding
 
 
-async def pump(repository: Repository, parts: AsyncIterator[Part], write: Write) -> int:
+async def pump(
+    repository: Repository, parts: AsyncIterator[Part], write: Write, ahead_bytes: int = AHEAD_BYTES
+) -> int:
     """Writes the parts in order, reading ahead; gives how many bytes that were."""
     tune_allocator()
     with ThreadPoolExecutor(os.cpu_count() or 1, "dump") as threads:
         async with task_scope() as tasks:
-            return await _Pump(repository, threads, tasks, write).run(parts)
+            return await _Pump(repository, threads, tasks, write, ahead_bytes).run(parts)
 
 
 class _Pump:
@@ -171,7 +177,9 @@ class _Pump:
         threads: ThreadPoolExecutor,
         tasks: asyncio.TaskGroup,
         write: Write,
+        most_ahead_bytes: int,
     ) -> None:
+        self._most_ahead_bytes = most_ahead_bytes
         self._repository = repository
         self._threads = threads
         self._tasks = tasks
@@ -195,10 +203,14 @@ class _Pump:
         return self._written
 
     async def _send(self, group: _Group) -> None:
-        while self._ahead and self._ahead_bytes + group.plain_bytes > AHEAD_BYTES and len(self._ahead) > 2:
+        while self._is_full(group):
             await self._write_next()
         self._ahead.append((group.plain_bytes, self._tasks.create_task(self._try_load(group))))
         self._ahead_bytes += group.plain_bytes
+
+    def _is_full(self, group: _Group) -> bool:
+        is_much = self._ahead_bytes + group.plain_bytes > self._most_ahead_bytes
+        return is_much and len(self._ahead) > 2
 
     async def _write_next(self) -> None:
         size, task = self._ahead.popleft()

@@ -1,6 +1,7 @@
 """The contract of a source.
 
-There are two shapes. *Items*: a few named streams (a database's dump, a command's output), each judged at its end. *Tree*: many files of
+There are two shapes. *Items*: a few named streams (a database's dump, a command's output), each judged at its end; a large one may come as
+several streams at once. *Tree*: many files of
 a host, listed first, of which only those are fetched that the caller wants (it knows the parent snapshot, the source does not).
 """
 
@@ -98,6 +99,29 @@ class Item(Protocol):
 
     def open(self) -> AbstractAsyncContextManager[ItemStream]:
         """Starts it. Leaving the context ends whatever still runs on the host and removes what it left there."""
+        ...
+
+
+class Parts(Protocol):
+    """An item that is being read as several streams."""
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """The streams, each opened, read and judged for itself, in any order. All at once is best; none of them waits for another. The item's own
+        path is the first one's."""
+        ...
+
+    async def judge(self) -> Sequence[str]:
+        """Called once, after all of them were judged: returns warnings, or raises where they are not whole together. Raises: as `ItemStream.judge`."""
+        ...
+
+
+@runtime_checkable
+class PartedItem(Item, Protocol):
+    """An item that can be read as several streams as well, at the same time and of one instant: none of them counts unless all do."""
+
+    def open_parts(self) -> AbstractAsyncContextManager[Parts]:
+        """As `open`, in whose place it stands. Raises on entering: SourceError, HostError."""
         ...
 
 
@@ -210,6 +234,31 @@ class LoadStream(Protocol):
         ...
 
 
+class PartedLoad(Protocol):
+    """A dump of several parts on its way into a database (`DatabaseFacts.parts`)."""
+
+    @property
+    def most_parts(self) -> int:
+        """So many of the parts may be on their way at once, beside the main one; as many as the server has connections for."""
+        ...
+
+    def main(self) -> AbstractAsyncContextManager[LoadStream]:
+        """Takes `DatabaseFacts.path`. Leaving before `finish` ends the tool."""
+        ...
+
+    def part(self) -> AbstractAsyncContextManager[LoadStream]:
+        """Takes one of the parts. Its rows wait until the main one's beginning has made the tables: that must be under way, and may be given up
+        only with the parts. Leaving before `finish` ends the tool."""
+        ...
+
+    async def finish(self) -> Sequence[str]:
+        """Called once, after the main one and all parts have finished: makes what stands on the rows (indexes, keys, triggers); returns warnings.
+
+        Raises: as `LoadStream.finish`.
+        """
+        ...
+
+
 class Database(Protocol):
     """A server that holds databases, reached by one account. Names are any text, and never become part of a statement unquoted.
 
@@ -262,6 +311,15 @@ class Database(Protocol):
 
     async def free_bytes(self) -> int | None:
         """Room where the server keeps its data; None where it cannot be known."""
+        ...
+
+
+@runtime_checkable
+class PartedDatabase(Protocol):
+    """A `Database` that takes dumps in parts."""
+
+    async def load_parts(self, name: str, selection: Selection) -> PartedLoad:
+        """As `Database.load`. What it starts, it ends with the streams. Raises: SourceError, HostError."""
         ...
 
 

@@ -20,6 +20,8 @@ _MOST_PENDING_BYTES = 64 << 20
 """One entry of the table of contents (a view, a function) is never that long."""
 _LONGEST_STRING = 48 << 20
 _TAIL_BYTES = 16
+NO_SECTION, PRE_DATA, DATA, POST_DATA = 1, 2, 3, 4
+"""Where in a restore an entry comes. What has no section (comments, grants) is of the one before it."""
 _VALUE_SET = re.compile(r", '?(-?\d+)'?, (true|false)\);\s*\Z")
 
 
@@ -37,6 +39,8 @@ class Entry:
     dependencies: tuple[int, ...]
     last_value: int | None = None
     """Of a SEQUENCE SET: None where the sequence was never used."""
+    section: int = 0
+    """See `PRE_DATA`."""
     definition: bytes = b""
     """A digest of the statement that makes it, and of its owner."""
     copy_statement: str = ""
@@ -148,7 +152,7 @@ class ArchiveReader:
         number, has_data = self._integer(), self._integer() != 0
         self._text(), self._text()
         name, kind = self._text(), self._text()
-        self._integer()
+        section = self._integer()
         statement = self._text()
         self._text()
         copy_statement = self._text()
@@ -177,6 +181,7 @@ class ArchiveReader:
             has_data,
             tuple(dependencies),
             value,
+            section,
             definition,
             copy_statement,
         )

@@ -17,8 +17,20 @@ from engine.hosts.base import Command, OpenHost
 from engine.model.contents import Sampled
 from engine.model.manifest import CheckResult, DatabaseFacts
 from engine.model.masking import MaskRule
-from engine.sources.base import LoadStream, Selection
-from engine.sources.postgres import facts, loading, masking, quoting, roles, sampling, session, swap, words
+from engine.sources.base import LoadStream, PartedLoad, Selection
+from engine.sources.postgres import (
+    dealing,
+    facts,
+    loading,
+    masking,
+    parted_loading,
+    quoting,
+    roles,
+    sampling,
+    session,
+    swap,
+    words,
+)
 from engine.sources.postgres.connection import Connection
 from engine.sources.postgres.facts import Locale
 from engine.sources.postgres.loading import Loading
@@ -30,6 +42,13 @@ LONGEST_NAME_BYTES = 63
 CHECK_TIMEOUT_S = 24 * 3600.0
 QUERY_TIMEOUT_S = 600
 _MOST_QUERY_BYTES = 16 << 20
+_FREE_CONNECTIONS = """
+select least(
+current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int - (select count(*) from pg_stat_activity),
+(select nullif(rolconnlimit, -1) - (select count(*) from pg_stat_activity where usename = current_user) from pg_roles where rolname = current_user)
+) as free"""
+_SPARED = 4
+"""Connections that a restore leaves to others, and has for its main part."""
 _CHECK_SCHEMA = "holdfast_amcheck"
 _NOT_FOUND = 69
 """EX_UNAVAILABLE of sysexits.h: of our own script."""
@@ -111,7 +130,16 @@ class PostgresDatabase:
 
     def load(self, name: str, selection: Selection) -> AbstractAsyncContextManager[LoadStream]:
         """See `base.Database.load`."""
+        return loading.loading(self._loading(name, selection))
 
+    async def load_parts(self, name: str, selection: Selection) -> PartedLoad:
+        """See `base.PartedDatabase.load_parts`."""
+        async with self._asked() as asked:
+            free = (await asked.row(_FREE_CONNECTIONS))["free"]
+        most = min(max(1, free - _SPARED), dealing.MOST_JOBS)
+        return parted_loading.parted_loading(self._loading(name, selection), most)
+
+    def _loading(self, name: str, selection: Selection) -> Loading:
         async def make_schemas(schemas: Sequence[str]) -> None:
             async with self._asked(name) as asked:
                 for schema in schemas:
@@ -123,7 +151,7 @@ class PostgresDatabase:
             else:
                 self._analysing[name] = self._tasks.create_task(self._analyse(name))
 
-        return loading.loading(Loading(self._host, self._connection, name, selection, make_schemas, analyse))
+        return Loading(self._host, self._connection, name, selection, make_schemas, analyse)
 
     async def inspect(self, name: str) -> Sequence[CheckResult]:
         """See `base.Database.inspect`. pg_amcheck is run where the host has it and the server the extension; it leaves nothing behind."""

@@ -9,29 +9,36 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
-from engine.errors import ConnectionLostError, HoldfastError, IncompleteDumpError, SourceError
+from engine.errors import ConnectionLostError, IncompleteDumpError, SourceError
 from engine.format.layout import encode_name
-from engine.hosts.base import Command, DirectProcess, Exit, OpenHost, Process, require_started
+from engine.hosts.base import Command, OpenHost, Process, require_started
 from engine.model.backup import Scope
 from engine.model.manifest import DatabaseFacts, Manifest, SequenceFacts
 from engine.model.secret import Secret
-from engine.scope import task_scope
 from engine.sources import dump
 from engine.sources.base import ItemStream
 from engine.sources.dump import MadeItem
-from engine.sources.postgres import facts, quoting, session, words
+from engine.sources.postgres import archive_stream, instant, quoting, words
 from engine.sources.postgres.archive import ArchiveReader
+from engine.sources.postgres.archive_stream import Origin
 from engine.sources.postgres.connection import Connection
 from engine.sources.postgres.facts import ServerFacts, TableName
-from engine.sources.postgres.session import Session
 
 LOCK_TIMEOUT = "60s"
 """How long a dump waits for a table that somebody changes; then it fails, and does not queue everybody else behind itself."""
 START_TIMEOUT_S = 300.0
+LEAST_WINDOW_BYTES = 2 << 20
+"""Several dumps at once share what one may have on its way, down to so much."""
 _SNAPSHOT_NAME = "HOLDFAST_SNAPSHOT"
 _WITH_SNAPSHOT = f'exec "$0" "--snapshot=${_SNAPSHOT_NAME}" "$@"'
-_SNAPSHOT = "begin isolation level repeatable read, read only; set local max_parallel_workers_per_gather = 0;"
-"""What counts beside the dump must not take the cores that the dump and everybody else need."""
+_TABLES_NAME = "HOLDFAST_TABLES"
+_WITH_TABLES = f"""\
+set -f
+IFS=$(printf '\\t') tables=${_TABLES_NAME}
+unset {_TABLES_NAME}
+exec "$0" "--snapshot=${_SNAPSHOT_NAME}" "$@" $tables
+"""
+"""Words that a tab parts, which no pattern holds: the shell takes them apart and looks at nothing else in them."""
 _END_OF_GLOBALS = b"PostgreSQL database cluster dump complete"
 _TAIL_BYTES = 4096
 _SCOPE_WORDS = {Scope.SCHEMA: ("--schema-only",), Scope.CONTENT: ("--data-only",)}
@@ -45,6 +52,8 @@ class Wanted:
     connection: Connection
     tables: Sequence[str] = ()
     scope: Scope = Scope.ALL
+    jobs: int = 1
+    """So many dumps of one database at once, where it is large enough."""
 
     @property
     def has_rows(self) -> bool:
@@ -63,6 +72,20 @@ class Gathered:
     folder: str = ""
     """Of the server's own files, where they are what is backed up."""
 
+    def add(
+        self,
+        server: ServerFacts,
+        found: DatabaseFacts,
+        archive: ArchiveReader,
+        path: str,
+        parts: Sequence[str] = (),
+    ) -> None:
+        """One database, dumped whole; `archive` is the one that says what there is, at `path`."""
+        self.server = self.server or server
+        if archive.head is not None:
+            self.tool_version = archive.head.tool_version
+        self.databases.append(dataclasses.replace(_with_values(found, archive), path=path, parts=parts))
+
 
 def dump_command(wanted: Wanted, database: str, snapshot: str, tables: Sequence[TableName] = ()) -> Command:
     """pg_dump for one database, in the snapshot that a session exported.
@@ -70,20 +93,54 @@ def dump_command(wanted: Wanted, database: str, snapshot: str, tables: Sequence[
     The snapshot's name differs at each run. It comes on standard input, as secrets do, so that a rule of sudoers can hold the command.
     """
     chosen = [f"--table={quoting.pattern(table.schema, table.name)}" for table in tables]
+    command = _pg_dump(wanted, database, *_SCOPE_WORDS.get(wanted.scope, ()), *chosen)
+    secrets = {**command.secrets, _SNAPSHOT_NAME: Secret(snapshot)}
+    return dataclasses.replace(command, words=("sh", "-c", _WITH_SNAPSHOT, *command.words), secrets=secrets)
+
+
+def main_command(
+    wanted: Wanted, database: str, snapshot: str, tables: Sequence[TableName], elsewhere: Sequence[TableName]
+) -> Command:
+    """As `dump_command`, without the rows of tables that are `elsewhere`. Which ones differs at each run, too."""
+    chosen = [f"--table={quoting.pattern(table.schema, table.name)}" for table in tables]
+    return _with_tables(
+        _pg_dump(wanted, database, *chosen), snapshot, [without_rows(each) for each in elsewhere]
+    )
+
+
+def part_command(wanted: Wanted, database: str, snapshot: str, tables: Sequence[TableName]) -> Command:
+    """The rows of these tables alone."""
+    command = _pg_dump(wanted, database, "--section=data", "--strict-names")
+    return _with_tables(
+        command, snapshot, [f"--table={quoting.pattern(each.schema, each.name)}" for each in tables]
+    )
+
+
+def without_rows(table: TableName) -> str:
+    """The word by which pg_dump leaves a table's rows out."""
+    return f"--exclude-table-data={quoting.pattern(table.schema, table.name)}"
+
+
+def _with_tables(command: Command, snapshot: str, words: Sequence[str]) -> Command:
+    secrets = {
+        **command.secrets,
+        _SNAPSHOT_NAME: Secret(snapshot),
+        _TABLES_NAME: Secret("\t".join(words)),
+    }
+    return dataclasses.replace(command, words=("sh", "-c", _WITH_TABLES, *command.words), secrets=secrets)
+
+
+def _pg_dump(wanted: Wanted, database: str, *more: str) -> Command:
     command = wanted.connection.command(
         "pg_dump",
         "--format=custom",
         "--compress=0",
         f"--lock-wait-timeout={LOCK_TIMEOUT}",
-        *_SCOPE_WORDS.get(wanted.scope, ()),
-        *chosen,
+        *more,
         database=database,
     )
     return dataclasses.replace(
-        command,
-        words=("sh", "-c", _WITH_SNAPSHOT, *command.words),
-        secrets={**command.secrets, _SNAPSHOT_NAME: Secret(snapshot)},
-        compress=True,
+        command, compress=True, window_bytes=max(command.window_bytes // wanted.jobs, LEAST_WINDOW_BYTES)
     )
 
 
@@ -117,105 +174,22 @@ class DumpItem:
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[ItemStream]:
         wanted = self.wanted
-        async with session.opened(wanted.host, wanted.connection, self.database) as asked:
-            await asked.run(_SNAPSHOT)
-            snapshot = (await asked.row("select pg_export_snapshot() as id"))["id"]
-            tables = await facts.find_tables(asked, wanted.tables) if wanted.tables else []
-            server = await facts.server(asked)
-            command = dump_command(wanted, self.database, snapshot, tables)
-            async with _started(wanted.host, command) as process:
-                made = _DirectStream if isinstance(process, DirectProcess) else _DumpStream
-                stream = made(self, command, process, server)
-                async with task_scope() as tasks:
-                    counting = tasks.create_task(stream.gather(asked, tables))
-                    try:
-                        yield stream
-                    finally:
-                        counting.cancel()
+        async with instant.held(wanted.host, wanted.connection, self.database, wanted.tables) as held:
+            command = dump_command(wanted, self.database, held.snapshot, held.tables)
+            async with (
+                started(wanted.host, command) as process,
+                instant.counted(held, has_rows=wanted.has_rows) as counting,
+            ):
 
+                async def whole(archive: ArchiveReader) -> None:
+                    self.gathered.add(held.server, await counting.facts(), archive, self.path)
 
-class _DumpStream:
-    """See `base.ItemStream`."""
-
-    def __init__(self, item: DumpItem, command: Command, process: Process, server: ServerFacts) -> None:
-        self._item = item
-        self._command = command
-        self._process = process
-        self._server = server
-        self._archive = ArchiveReader()
-        self._is_at_end = False
-        self._facts: DatabaseFacts | None = None
-        self._failure: HoldfastError | None = None
-        self._is_counted = asyncio.Event()
-
-    async def gather(self, asked: Session, tables: Sequence[TableName]) -> None:
-        """Counts what the dump holds, in its own snapshot and beside it. A failure is kept for `judge`."""
-        item = self._item
-        try:
-            self._facts = await facts.gather(asked, item.database, tables, has_rows=item.wanted.has_rows)
-        except HoldfastError as error:
-            self._failure = error
-        self._is_counted.set()
-
-    async def read(self) -> bytes:
-        """See `base.ItemStream.read`. Raises: IncompleteDumpError where it is no archive."""
-        piece = await self._process.read()
-        await self._take(piece)
-        return piece
-
-    async def _take(self, piece: bytes | memoryview) -> None:
-        self._is_at_end = not piece
-        if piece:
-            try:
-                self._archive.feed(piece)
-            except IncompleteDumpError:
-                await self._require_success()
-                raise
-
-    async def judge(self) -> Sequence[str]:
-        """See `base.ItemStream.judge`."""
-        item = self._item
-        if not self._is_at_end:
-            raise IncompleteDumpError(f"{item.path} was not read to its end")
-        ended = await self._require_success()
-        self._archive.require_whole()
-        await self._is_counted.wait()
-        if self._failure is not None:
-            raise self._failure
-        assert self._facts is not None
-        item.gathered.server = item.gathered.server or self._server
-        if self._archive.head is not None:
-            item.gathered.tool_version = self._archive.head.tool_version
-        item.gathered.databases.append(
-            dataclasses.replace(_with_values(self._facts, self._archive), path=item.path)
-        )
-        return words.warnings(ended.stderr)
-
-    async def _require_success(self) -> Exit:
-        ended = await self._process.wait()
-        host = self._item.wanted.host
-        if ended.status is None and ended.signal is None:
-            raise ConnectionLostError(f"{host.name} never said how pg_dump ended")
-        require_started(host.name, dataclasses.replace(self._command, words=("pg_dump",)), ended)
-        if not ended.is_success:
-            if self._failure is not None and b"snapshot" in ended.stderr:
-                raise self._failure  # the session ended first, and its snapshot with it
-            raise words.failure(ended, _could_not(self._item.database, host), IncompleteDumpError)
-        return ended
-
-
-class _DirectStream(_DumpStream):
-    """See `base.DirectStream`."""
-
-    async def read_into(self, room: memoryview) -> int:
-        assert isinstance(self._process, DirectProcess)
-        count = await self._process.read_into(room)
-        await self._take(room[:count])
-        return count
+                origin = Origin(wanted.host, self.database, self.path, counting)
+                yield archive_stream.streamed(origin, command, process, whole)
 
 
 @asynccontextmanager
-async def _started(host: OpenHost, command: Command) -> AsyncIterator[Process]:
+async def started(host: OpenHost, command: Command) -> AsyncIterator[Process]:
     """The dump beside its session, which takes a channel too: on a host that has but one it would wait for ever."""
     deadline = asyncio.timeout(START_TIMEOUT_S)
     try:
@@ -229,10 +203,6 @@ async def _started(host: OpenHost, command: Command) -> AsyncIterator[Process]:
             f"{host.name} had no channel for pg_dump beside its session",
             hint="set max_channels of the host to 2 or more",
         ) from None
-
-
-def _could_not(database: str, host: OpenHost) -> str:
-    return f"database {database!a} of {host.name} could not be dumped"
 
 
 def _with_values(found: DatabaseFacts, archive: ArchiveReader) -> DatabaseFacts:

@@ -20,7 +20,8 @@ COUNTED_AT_ONCE = 200
 _OURS = "n.nspname !~ '^pg_' and n.nspname <> 'information_schema'"
 _NO_MEMBER = "not exists (select from pg_depend d where d.classid = '{0}'::regclass and d.objid = {1}.oid and d.deptype = 'e')"
 """What an extension made comes back with the extension."""
-_CLASS = f"{_OURS} and c.relpersistence <> 't' and {_NO_MEMBER.format('pg_class', 'c')}"
+IS_OURS = f"{_OURS} and c.relpersistence <> 't' and {_NO_MEMBER.format('pg_class', 'c')}"
+"""Of a class `c` in a schema `n`: whether a dump holds it for its own sake."""
 
 _DATABASE = """
 select pg_get_userbyid(d.datdba) as owner, pg_encoding_to_char(d.encoding) as encoding, d.datcollate as collate, d.datctype as ctype,
@@ -29,27 +30,27 @@ pg_database_size(d.oid) as size from pg_database d where d.datname = current_dat
 _TABLES = f"""
 select c.oid::bigint as oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.reltuples::bigint as estimate,
 coalesce(pg_total_relation_size(c.oid), 0) as size
-from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p', 'f') and {_CLASS}"""
+from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p', 'f') and {IS_OURS}"""
 _INDEXES = f"""
 select n.nspname as schema, c.relname as name from pg_index x join pg_class c on c.oid = x.indexrelid
-join pg_namespace n on n.oid = c.relnamespace where (x.indisvalid or c.relkind = 'I') and {_CLASS} and {{of}} x.indrelid {{among}}"""
+join pg_namespace n on n.oid = c.relnamespace where (x.indisvalid or c.relkind = 'I') and {IS_OURS} and {{of}} x.indrelid {{among}}"""
 _CONSTRAINTS = f"""
 select n.nspname as schema, c.relname || '.' || k.conname || case when k.convalidated then '' else ' (not validated)' end as name
 from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
-where k.contype in ('c', 'f', 'p', 'u', 'x') and coalesce((to_jsonb(k)->>'conparentid')::bigint, 0) = 0 and {_CLASS}
+where k.contype in ('c', 'f', 'p', 'u', 'x') and coalesce((to_jsonb(k)->>'conparentid')::bigint, 0) = 0 and {IS_OURS}
 and {{of}} (k.conrelid {{among}} and (k.contype <> 'f' or k.confrelid {{among}}))"""
 _TRIGGERS = f"""
 select n.nspname as schema, c.relname || '.' || t.tgname as name from pg_trigger t join pg_class c on c.oid = t.tgrelid
 join pg_namespace n on n.oid = c.relnamespace
-where not t.tgisinternal and coalesce((to_jsonb(t)->>'tgparentid')::bigint, 0) = 0 and {_CLASS} and {{of}} t.tgrelid {{among}}"""
+where not t.tgisinternal and coalesce((to_jsonb(t)->>'tgparentid')::bigint, 0) = 0 and {IS_OURS} and {{of}} t.tgrelid {{among}}"""
 _SEQUENCES = f"""
 select n.nspname as schema, c.relname as name, s.last_value as last from pg_class c join pg_namespace n on n.oid = c.relnamespace
-join pg_sequences s on s.schemaname = n.nspname and s.sequencename = c.relname where c.relkind = 'S' and {_CLASS}
+join pg_sequences s on s.schemaname = n.nspname and s.sequencename = c.relname where c.relkind = 'S' and {IS_OURS}
 and {{of}} exists (select from pg_depend o where o.classid = 'pg_class'::regclass and o.objid = c.oid
 and o.refclassid = 'pg_class'::regclass and o.deptype in ('a', 'i') and o.refobjid {{among}})"""
 _VIEWS = f"""
 select n.nspname as schema, c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where c.relkind in ('v', 'm') and {_CLASS}"""
+where c.relkind in ('v', 'm') and {IS_OURS}"""
 _ROUTINES = f"""
 select n.nspname as schema, p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' as name
 from pg_proc p join pg_namespace n on n.oid = p.pronamespace where {_OURS} and {_NO_MEMBER.format("pg_proc", "p")}"""

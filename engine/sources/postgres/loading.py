@@ -22,7 +22,7 @@ $list
 END
 """
 """The list of entries has a descriptor of its own: standard input is the dump. No file is left behind."""
-_MOST_LISTED = 15_000
+MOST_LISTED = 15_000
 """Ids that fit one argument of a shell (`hosts.script.LIMIT_BYTES`)."""
 
 
@@ -37,21 +37,88 @@ class Loading:
     make_schemas: Callable[[Sequence[str]], Awaitable[None]]
     analyse: Callable[[], Awaitable[None]]
 
-    def command(self, picked: Sequence[int] | None) -> Command:
-        """pg_restore, of all or of the picked entries."""
+    def command(self, picked: Sequence[int] | None, *more: str) -> Command:
+        """pg_restore, of all or of the picked entries. Raises: SourceError where too many are picked."""
         flags = () if self.selection.is_owned else ("--no-owner", "--no-privileges")
         command = self.connection.command(
-            "pg_restore", "--exit-on-error", *flags, database=self.database, input="stream"
+            "pg_restore", "--exit-on-error", *flags, *more, database=self.database, input="stream"
         )
         if picked is None:
             return command
-        if len(picked) > _MOST_LISTED:
+        if len(picked) > MOST_LISTED:
             raise SourceError(
-                f"the chosen tables are made of {len(picked)} objects, and at most {_MOST_LISTED} can be chosen",
+                f"the chosen tables are made of {len(picked)} objects, and at most {MOST_LISTED} can be chosen",
                 hint="load the whole database beside the live one",
             )
         lines = "\n".join(f"{number};" for number in picked)
         return dataclasses.replace(command, words=("sh", "-c", _WITH_LIST, "sh", lines, *command.words))
+
+    @property
+    def place(self) -> str:
+        """For messages."""
+        return f"database {self.database!a} of {self.host.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of an archive is loaded."""
+
+    picked: Sequence[int] | None
+    """Ids of its entries; None for all."""
+    warnings: Sequence[str]
+
+
+async def prepare(what: Loading, archive: ArchiveReader) -> Choice:
+    """Chooses by the table of contents, and makes the schemas that the archive does not. Raises: SourceError, HostError."""
+    chosen = what.selection.tables
+    if chosen and not archive.is_known:
+        raise SourceError("tables cannot be chosen from an archive of a version that is not known here")
+    entries = archive.entries
+    all_but_loose, loose = selection.without_loose_keys(entries)
+    warnings = [
+        f"foreign key {name} was left out: its other table is not in the dump" for name in loose if not chosen
+    ]
+    picked = selection.pick(entries, chosen) if chosen else all_but_loose if loose else None
+    if schemas := selection.missing_schemas(entries, picked):
+        await what.make_schemas(schemas)
+    return Choice(picked, warnings)
+
+
+class Restoring:
+    """A pg_restore that is fed."""
+
+    def __init__(self, what: Loading, process: Process, *, may_end_early: bool) -> None:
+        """`may_end_early`: it needs no more than the beginning, and ends well without the rest."""
+        self._what = what
+        self._process = process
+        self._may_end_early = may_end_early
+        self._is_satisfied = False
+
+    async def send(self, data: bytes) -> None:
+        """More of the archive. Raises: SourceError, HostError."""
+        if self._is_satisfied:
+            return
+        try:
+            await self._process.write(data)
+        except BrokenPipeError:
+            await self._end()
+            self._is_satisfied = self._may_end_early
+            if not self._is_satisfied:
+                raise SourceError(f"{self._what.place} took no more of the dump") from None
+
+    async def finish(self) -> list[str]:
+        """There is no more; its warnings. Raises: SourceError, HostError."""
+        await self._process.close_input()
+        return await self._end()
+
+    async def _end(self) -> list[str]:
+        ended = await self._process.wait()
+        if ended.status is None and ended.signal is None:
+            raise ConnectionLostError(f"{self._what.host.name} never said how pg_restore ended")
+        require_started(self._what.host.name, Command(("pg_restore",)), ended)
+        if not ended.is_success:
+            raise words.failure(ended, f"{self._what.place} did not take the dump")
+        return words.warnings(ended.stderr)
 
 
 @asynccontextmanager
@@ -69,75 +136,35 @@ class _RestoreStream:
         self._stack = stack
         self._archive = ArchiveReader()
         self._held: list[bytes] = []
-        self._process: Process | None = None
-        self._warnings: list[str] = []
-        self._is_satisfied = False
-        """Whether pg_restore ended well before the dump did: the chosen tables lay in its beginning."""
+        self._restoring: Restoring | None = None
+        self._warnings: Sequence[str] = ()
 
     async def write(self, data: bytes) -> None:
         """See `base.LoadStream.write`."""
-        if self._is_satisfied:
-            return
-        if self._process is not None:
-            await self._send(data)
+        if self._restoring is not None:
+            await self._restoring.send(data)
             return
         self._held.append(data)
         self._archive.feed(data)
         if self._archive.is_contents_read:
-            await self._start()
+            self._restoring = await self._start()
 
     async def finish(self) -> Sequence[str]:
         """See `base.LoadStream.finish`: the server's statistics are made fresh, too."""
-        if self._process is None:
+        if self._restoring is None:
             raise IncompleteDumpError("the dump ends in its table of contents")
-        await self._process.close_input()
-        said = await self._end()
+        said = await self._restoring.finish()
         await self._stack.aclose()  # for the sake of a host with one channel
         await self._what.analyse()
         return [*self._warnings, *said]
 
-    async def _start(self) -> None:
-        chosen = self._what.selection.tables
-        if chosen and not self._archive.is_known:
-            raise SourceError("tables cannot be chosen from an archive of a version that is not known here")
-        entries = self._archive.entries
-        all_but_loose, loose = selection.without_loose_keys(entries)
-        self._warnings = [
-            f"foreign key {name} was left out: its other table is not in the dump"
-            for name in loose
-            if not chosen
-        ]
-        picked = selection.pick(entries, chosen) if chosen else all_but_loose if loose else None
-        schemas = selection.missing_schemas(entries, picked)
-        if schemas:
-            await self._what.make_schemas(schemas)
-        command = self._what.command(picked)
-        self._process = await self._stack.enter_async_context(self._what.host.start(command))
+    async def _start(self) -> Restoring:
+        what = self._what
+        choice = await prepare(what, self._archive)
+        self._warnings = choice.warnings
+        process = await self._stack.enter_async_context(what.host.start(what.command(choice.picked)))
+        restoring = Restoring(what, process, may_end_early=bool(what.selection.tables))
         held, self._held = self._held, []
         for piece in held:
-            await self._send(piece)
-
-    async def _send(self, data: bytes) -> None:
-        assert self._process is not None
-        try:
-            await self._process.write(data)
-        except BrokenPipeError:
-            await self._end()
-            self._is_satisfied = bool(self._what.selection.tables)
-            if not self._is_satisfied:
-                raise SourceError(f"{self._place} took no more of the dump") from None
-
-    async def _end(self) -> list[str]:
-        """How pg_restore ended. Raises: SourceError, HostError."""
-        assert self._process is not None
-        ended = await self._process.wait()
-        if ended.status is None and ended.signal is None:
-            raise ConnectionLostError(f"{self._what.host.name} never said how pg_restore ended")
-        require_started(self._what.host.name, Command(("pg_restore",)), ended)
-        if not ended.is_success:
-            raise words.failure(ended, f"{self._place} did not take the dump")
-        return words.warnings(ended.stderr)
-
-    @property
-    def _place(self) -> str:
-        return f"database {self._what.database!a} of {self._what.host.name}"
+            await restoring.send(piece)
+        return restoring

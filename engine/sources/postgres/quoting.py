@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from engine.errors import UsageError
+
+_CONTROL = re.compile(r"([\x01-\x1f\x7f])")
 
 
 def identifier(name: str) -> str:
@@ -32,8 +36,17 @@ def connection_string(database: str) -> str:
 
 
 def pattern(schema: str, table: str) -> str:
-    """Matches exactly this table, for `pg_dump --table`. Source: psql's documentation, "Patterns"."""
-    return f"{identifier(schema)}.{identifier(table)}"
+    """Matches exactly this table, for `pg_dump --table`; it is one line without control characters, whatever the names hold.
+
+    Outside of quotes a pattern is a regular expression, which has an escape for each of them. Source: psql's documentation, "Patterns".
+    """
+    return f"{_matching(schema)}.{_matching(table)}"
+
+
+def _matching(name: str) -> str:
+    parts = _CONTROL.split(identifier(name)[1:-1])
+    quoted = [f"\\u{ord(part):04x}" if _CONTROL.fullmatch(part) else f'"{part}"' for part in parts if part]
+    return "".join(quoted)
 
 
 def list_elements(value: str) -> list[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from engine.errors import SourceError
+from engine.sources.postgres import archive
 from engine.sources.postgres.archive import Entry
 
+_GRANTS = frozenset(("ACL", "ACL LANGUAGE", "DEFAULT ACL"))
 _TABLES = frozenset(("TABLE", "FOREIGN TABLE"))
 _ATTACHED = frozenset((
     "TABLE DATA", "CONSTRAINT", "CHECK CONSTRAINT", "FK CONSTRAINT", "INDEX", "INDEX ATTACH", "DEFAULT", "SEQUENCE", "SEQUENCE OWNED BY",
@@ -39,6 +41,25 @@ def pick(entries: Sequence[Entry], tables: Iterable[str]) -> list[int]:
                 picked.add(entry.id)
         if len(picked) == before:
             return [entry.id for entry in entries if entry.id in picked]
+
+
+def with_rows(entries: Sequence[Entry], tables: Iterable[str]) -> frozenset[tuple[str, str]]:
+    """Schema and name of each table whose rows come when these are picked. Raises: as `pick`."""
+    chosen = _with_partitions(entries, _find(entries, tables))
+    return frozenset((entry.namespace, entry.name) for entry in entries if entry.id in chosen)
+
+
+def early_grants(entries: Sequence[Entry], picked: Iterable[int] | None) -> list[int]:
+    """The ids of grants that pg_restore counts among what comes before the rows. It gives them last, for a grant may take a right away that
+    loading needs; so does whoever restores section by section."""
+    among = None if picked is None else set(picked)
+    section = archive.PRE_DATA
+    found = []
+    for entry in entries:
+        section = entry.section if entry.section > archive.NO_SECTION else section
+        if section == archive.PRE_DATA and entry.kind in _GRANTS and (among is None or entry.id in among):
+            found.append(entry.id)
+    return found
 
 
 def missing_schemas(entries: Sequence[Entry], picked: Iterable[int] | None = None) -> list[str]:

@@ -19,6 +19,7 @@ from engine.sources.base import Database, Item, ParseStream, Revival, Secrets, T
 from engine.sources.options import Reader
 from engine.sources.postgres import (
     connection,
+    dealing,
     dumping,
     facts,
     grants,
@@ -31,6 +32,7 @@ from engine.sources.postgres import (
 from engine.sources.postgres.database import PostgresDatabase
 from engine.sources.postgres.dumping import DumpItem, Gathered, GlobalsItem, Wanted, manifest_item
 from engine.sources.postgres.facts import TableName
+from engine.sources.postgres.parted import PartedDumpItem
 from engine.sources.postgres.physical import BaseItem
 
 MAINTENANCE = "postgres"
@@ -60,6 +62,7 @@ class PostgresSource:
         self._connection = connection.parse(given, secret)
         self._host = container.inside(host, given.text("in_container", ""))
         self._is_physical = given.flag("physical")
+        jobs = given.number("jobs") or 1
         given.require_no_more()
         if self._is_physical and (self._databases or is_all or tables or is_schema_only):
             raise ConfigurationError(
@@ -75,8 +78,16 @@ class PostgresSource:
             raise ConfigurationError(
                 f"option --table of source {definition.name} goes with exactly one --database"
             )
+        if jobs > 1 and (self._is_physical or is_schema_only):
+            raise ConfigurationError(
+                f"option --jobs of source {definition.name} is for dumps of rows: leave --physical and --schema-only out"
+            )
+        if jobs > dealing.MOST_JOBS:
+            raise ConfigurationError(
+                f"option --jobs of source {definition.name} must be at most {dealing.MOST_JOBS}, not {jobs}"
+            )
         scope = Scope.SCHEMA if is_schema_only else Scope.ALL
-        self._wanted = Wanted(self._host, self._connection, tables, scope)
+        self._wanted = Wanted(self._host, self._connection, tables, scope, jobs)
 
     @classmethod
     @asynccontextmanager
@@ -126,6 +137,9 @@ class PostgresSource:
         ]
         tables = [TableName(0, *_schema_and_name(table)) for table in self._wanted.tables]
         commands += [dumping.dump_command(self._wanted, name, "", tables) for name in names]
+        if self._wanted.jobs > 1:
+            commands += [dumping.main_command(self._wanted, name, "", tables, ()) for name in names]
+            commands += [dumping.part_command(self._wanted, name, "", ()) for name in names]
         return container.as_started(self._host, commands)
 
     async def grants(self) -> Sequence[Grant]:
@@ -146,9 +160,10 @@ class PostgresSource:
             server = await facts.server(asked)
             gathered.roles = [row["name"] for row in await asked.rows(_ROLES)]
             names = self._databases or [row["name"] for row in await asked.rows(facts.DATABASES)]
+        dumped = PartedDumpItem if self._wanted.jobs > 1 else DumpItem
         return [
             GlobalsItem(self._wanted, MAINTENANCE, server.has_passwords),
-            *(DumpItem(self._wanted, name, gathered) for name in names),
+            *(dumped(self._wanted, name, gathered) for name in names),
             manifest_item(self._wanted, gathered),
         ]
 

@@ -72,7 +72,14 @@ def _entry(entry: Entry) -> bytes:
         f"SELECT pg_catalog.setval('x', {entry.last_value}, true);\n" if entry.last_value is not None else ""
     )
     parts = [_integer(entry.id), _integer(int(entry.has_data)), _text("0"), _text("0"), _text(entry.name)]
-    parts += [_text(entry.kind), _integer(2), _text(value), _text(""), _text(None), _text(entry.namespace)]
+    parts += [
+        _text(entry.kind),
+        _integer(entry.section),
+        _text(value),
+        _text(""),
+        _text(None),
+        _text(entry.namespace),
+    ]
     parts += [_text(""), _text("heap"), _text(entry.owner), _text("false")]
     parts += [_text(str(each)) for each in entry.dependencies]
     return b"".join([*parts, _text(None), bytes(9)])
@@ -98,6 +105,7 @@ ENTRIES = st.lists(
         owner=NAMES,
         has_data=st.just(True),
         dependencies=st.lists(st.integers(1, 2**31 - 1), max_size=3).map(tuple),
+        section=st.integers(1, 4),
     ),
     min_size=1,
     max_size=6,
