@@ -14,7 +14,7 @@ from engine.hosts.base import OpenHost
 from engine.model.definitions import OptionValue, Source
 from engine.model.manifest import CheckResult, DatabaseFacts, Manifest
 from engine.model.secret import Secret
-from engine.sources.base import Database, DatabaseSource, FolderStream, Member, Selection
+from engine.sources.base import Database, DatabaseSource, FolderStream, Item, Member, PartedItem, Selection
 from engine.sources.postgres.source import PostgresSource
 from tests.families.sources import drain
 from tests.servers.postgres import Postgres
@@ -108,17 +108,27 @@ async def read_backup(source: DatabaseSource) -> Read:
     read = Read()
     for item in await source.items():
         try:
-            async with item.open() as stream:
-                if isinstance(stream, FolderStream):
-                    await _read_folder(stream, item.path, read)
-                else:
-                    data = await drain(stream)
-                read.warnings += await stream.judge()
-                if not isinstance(stream, FolderStream):
-                    read.data[item.path] = data
+            if isinstance(item, PartedItem):
+                async with item.open_parts() as parts:
+                    for each in parts.items:
+                        await _read_item(each, read)
+                    read.warnings += await parts.judge()
+            else:
+                await _read_item(item, read)
         except HoldfastError as error:
             read.errors[item.path] = error
     return read
+
+
+async def _read_item(item: Item, read: Read) -> None:
+    async with item.open() as stream:
+        if isinstance(stream, FolderStream):
+            await _read_folder(stream, item.path, read)
+            read.warnings += await stream.judge()
+            return
+        data = await drain(stream)
+        read.warnings += await stream.judge()
+        read.data[item.path] = data
 
 
 async def _read_folder(stream: FolderStream, path: str, read: Read) -> None:

@@ -93,11 +93,13 @@ async def test_a_missing_tool_or_container_is_named(tmp_path: Path, tools: Path)
 @pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 async def test_a_server_in_a_container_is_backed_up(postgres: Postgres, tools: Path, place: str) -> None:
-    """The same dump as without; the password included, which stands nowhere."""
+    """The same dump as without, by several dumps at once too; the password included, which stands nowhere."""
     name = make_shop(postgres)
+    rows = "select i, repeat('x', 100) t from generate_series(1, 12000) i"
+    postgres.psql(f"create table large as {rows}; create table larger as {rows}", name)
     async with opened(Host("this", kind="local")) as host:
         options: dict[str, OptionValue] = {"db_host": "127.0.0.1", "port": postgres.port, "user": "backup"}
-        options |= {"database": [name], "in_container": place}
+        options |= {"database": [name], "in_container": place, "jobs": 2}
         async with opened_postgres(host, options, PASSWORD) as source:
             await source.check()
             read = await read_backup(source)
@@ -105,7 +107,8 @@ async def test_a_server_in_a_container_is_backed_up(postgres: Postgres, tools: P
             with pytest.raises(SourceError, match="password authentication failed"):
                 await source.check()
     assert read.errors == {}
-    assert len(read.facts(name).tables) == 5
+    assert len(read.facts(name).tables) == 7
+    assert [len(read.data[path]) > 1_000_000 for path in read.facts(name).parts] == [True]
     assert not [word for word in container_tools.words(tools) if PASSWORD in word or word in ("-t", "-it")]
 
 

@@ -14,7 +14,7 @@ from engine.sources.postgres.facts import TableName
 from engine.sources.postgres.instant import Instant
 
 MOST_JOBS: Final = 16
-"""Each takes a connection of the server, a channel of the host, and some 40 MiB here."""
+"""Each takes a connection of the server, a channel of the host, and some 25 MiB here (measured: 110 MiB with 1, 185 with 4)."""
 LEAST_BYTES: Final = 1 << 20
 """Smaller tables are read sooner than they are dealt."""
 MOST_LIST_BYTES: Final = 64 << 10

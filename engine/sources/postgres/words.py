@@ -18,12 +18,16 @@ _VALUE = re.compile(r"(: )\"(?:[^\"]|\"\")*\"\s*\Z")
 _SPOKEN = re.compile(r"(?:ERROR|FATAL|PANIC|error|fatal)\b:?")
 _NO_ROLE = re.compile(rb'ERROR: +role "(?:[^"]|"")*" does not exist')
 _WARNING = re.compile(r"(?:warning|WARNING): ")
+_FEWER = "lower --jobs of the source, or allow the server or the account more connections"
 _HINTS = (
     ("password authentication failed", "check --user and --secret of the source"),
     ("no password supplied", "give the password's REF by --secret, or let the account in by pg_hba.conf or a .pgpass"),
     ("authentication failed", "run the client as the database's own user (--as-user postgres), or give --user and --secret"),
     ("no pg_hba.conf entry", "let the account in by pg_hba.conf"),
     ("statement timeout", "somebody held a table for a minute, which changes or locks it: back up at another time"),
+    ("too many clients", _FEWER),
+    ("too many connections", _FEWER),
+    ("connection slots", _FEWER),
     ("permission denied", "`holdfast host grants` prints what the account needs"),
     ("must be owner", "restore as a superuser, or as the owner"),
     ("root certificate file", "name the authority's file on the host by --tls-ca"),

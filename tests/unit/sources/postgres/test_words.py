@@ -73,3 +73,19 @@ def test_warnings_are_kept_apart() -> None:
     """A backup that is whole may still have something to say."""
     stderr = b"pg_dump: warning: there are circular foreign-key constraints\npg_dump: detail: x\nother\n"
     assert words.warnings(stderr) == ["pg_dump: warning: there are circular foreign-key constraints"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "sorry, too many clients already",
+        'too many connections for role "backup"',
+        "remaining connection slots are reserved",
+    ],
+)
+def test_a_server_without_connections_left_leads_to_fewer_jobs(said: str) -> None:
+    """Several dumps at once were asked for, and the server has not so many to give."""
+    error = words.failure(
+        Exit(1, None, f"pg_dump: error: connection failed: FATAL:  {said}\n".encode()), "it failed"
+    )
+    assert "lower --jobs" in str(error.hint)
