@@ -13,6 +13,7 @@ from tests.servers.tools import is_ci
 
 pytest_plugins = [
     "tests.servers.borg",
+    "tests.servers.ceph",
     "tests.servers.mariadb",
     "tests.servers.postgres",
     "tests.servers.redis",
