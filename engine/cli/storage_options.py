@@ -39,6 +39,34 @@ class Option:
 
 OPTIONS: Final = (
     Option("path", "local: the directory of the repository", "DIR"),
+    Option("bucket", "s3: the bucket, made where there is none", "BUCKET"),
+    Option("endpoint", "s3: the address of the service; AWS where it is left out", "URL"),
+    Option("region", "s3: where the bucket lies", "REGION"),
+    Option("prefix", "s3: the folder in the bucket", "PREFIX"),
+    Option(
+        "addressing",
+        "s3: the name of the bucket in the path, or in the host; auto",
+        choices=("auto", "path", "virtual"),
+    ),
+    Option("access_key_id", "s3: left out: the keys or role of this machine", is_secret=True),
+    Option("secret_key", "s3", is_secret=True),
+    Option("session_token", "s3: of temporary keys", is_secret=True),
+    Option("profile", "s3: the profile in ~/.aws instead of keys", "PROFILE"),
+    Option("storage_class", "s3: of packs; all else stays standard", "CLASS"),
+    Option(
+        "encryption",
+        "s3: by the service, beside that of holdfast",
+        choices=("AES256", "aws:kms", "aws:kms:dsse"),
+    ),
+    Option("kms_key", "s3: with aws:kms", "KEY"),
+    Option("retention_mode", "s3: object lock of all that is written", choices=("governance", "compliance")),
+    Option("retention_days", "s3: how long it is locked", "DAYS", count),
+    Option("legal_hold", "s3: all that is written is held until somebody lets it go", is_flag=True),
+    Option("append_only", "nothing is ever deleted but locks", is_flag=True),
+    Option("ca_file", "s3: authorities to trust, in PEM", "FILE"),
+    Option("insecure_tls", "s3: trust any certificate", is_flag=True),
+    Option("proxy", "s3: an HTTP proxy", "URL"),
+    Option("timeout", "seconds without a byte moving; 60", "SECONDS", count),
     Option("connections", "calls at once", "N", count),
     Option("limit_upload", "KiB a second, always", "KIB", count),
     Option("limit_download", "KiB a second, always", "KIB", count),
@@ -63,6 +91,30 @@ class Kind:
 
 KINDS: Final[Mapping[str, Kind]] = {
     "local": Kind(needed=("path",)),
+    "s3": Kind(
+        needed=("bucket",),
+        optional=(
+            "endpoint",
+            "region",
+            "prefix",
+            "addressing",
+            "access_key_id",
+            "secret_key",
+            "session_token",
+            "profile",
+            "storage_class",
+            "encryption",
+            "kms_key",
+            "retention_mode",
+            "retention_days",
+            "legal_hold",
+            "append_only",
+            "ca_file",
+            "insecure_tls",
+            "proxy",
+            "timeout",
+        ),
+    ),
 }
 """Kinds that other packages add take every option."""
 
@@ -116,11 +168,12 @@ def check(kind: str, options: Mapping[str, OptionValue]) -> None:
 async def shaped(
     call: Call, name: str, kind: str, options: Mapping[str, OptionValue]
 ) -> dict[str, OptionValue]:
-    """As the catalog keeps them: a local path absolute, a typed secret sealed."""
+    """As the catalog keeps them: paths on this machine absolute, a typed secret sealed."""
     kept = dict(options)
-    path = kept.get("path")
-    if kind == "local" and isinstance(path, str):
-        kept["path"] = definitions.absolute(path)
+    for option in ("path", "ca_file") if kind == "local" else ("ca_file",):
+        path = kept.get(option)
+        if isinstance(path, str):
+            kept[option] = definitions.absolute(path)
     for option, value in options.items():
         if isinstance(value, StandardInput):
             sealed = f"storage.{name}.{option.removesuffix('_ref')}"

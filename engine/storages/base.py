@@ -111,6 +111,8 @@ class Traits:
     """Whether deleting is refused by the storage itself."""
     local_path: str | None = None
     """The directory, where the objects are plain files on this machine; else None."""
+    login: str = ""
+    """Which of several ways to log in was taken, for people."""
     restic: StockRestic = field(default_factory=StockRestic)
     """How stock restic gets at it."""
 

@@ -20,6 +20,7 @@ from engine.storages.throttle import Hours, LimitedStorage, ThrottledStorage
 
 MEMBERS: Mapping[str, str] = {
     "local": "engine.storages.local:open_local",
+    "s3": "engine.storages.s3.storage:open_s3",
 }
 """Kind -> "module:callable" (a `base.Member`), loaded on use: a script pays at each start for what is imported."""
 

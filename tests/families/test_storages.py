@@ -20,12 +20,14 @@ from hypothesis import strategies as some
 from engine import errors
 from engine.clock import SystemClock
 from engine.model.definitions import OptionValue
+from engine.model.secret import Secret
 from engine.storages import registry
 from engine.storages.base import Buffer, Key, Kind, Listed, OpenStorage
 from engine.storages.retry import Patience, RetryingStorage
 from engine.storages.throttle import LimitedStorage, ThrottledStorage
 from tests.fakes.faulty_storage import FaultyStorage, FullStorage
 from tests.fakes.memory_storage import MemoryStorage
+from tests.servers.ceph import Ceph
 
 FOLDER_KINDS = [kind for kind in Kind if kind is not Kind.CONFIG]
 CONFIG = Key(Kind.CONFIG)
@@ -36,15 +38,21 @@ class Place:
     """Where a test may put a storage."""
 
     directory: Path
-    request: pytest.FixtureRequest | None = None
+    request: pytest.FixtureRequest
 
 
 Factory = Callable[[Place], AbstractAsyncContextManager[OpenStorage]]
 
 
-def through_registry(kind: str, make_options: Callable[[Place], dict[str, OptionValue]]) -> Factory:
+def through_registry(
+    kind: str,
+    make_options: Callable[[Place], dict[str, OptionValue]],
+    make_secrets: Callable[[Place], dict[str, Secret]] = lambda _place: {},
+) -> Factory:
     """A member as jobs get it, with its wrappers on."""
-    return lambda place: registry.open_storage(kind, make_options(place), clock=SystemClock(), sleep=no_sleep)
+    return lambda place: registry.open_storage(
+        kind, make_options(place), clock=SystemClock(), secrets=make_secrets(place), sleep=no_sleep
+    )
 
 
 async def no_sleep(_span_s: float) -> None:
@@ -65,6 +73,18 @@ def in_memory(wrap: Callable[[OpenStorage], OpenStorage]) -> Factory:
 def local_options(place: Place) -> dict[str, OptionValue]:
     """A directory below the test's own."""
     return {"path": str(place.directory / "repository")}
+
+
+def ceph_options(place: Place) -> dict[str, OptionValue]:
+    """A prefix of the test's own in one bucket."""
+    ceph: Ceph = place.request.getfixturevalue("ceph")
+    return {"bucket": "conformance", "endpoint": ceph.endpoint, "prefix": str(place.directory)}
+
+
+def ceph_secrets(place: Place) -> dict[str, Secret]:
+    """The gateway's only key."""
+    ceph: Ceph = place.request.getfixturevalue("ceph")
+    return {"access_key_id": Secret(ceph.access_key), "secret_key": Secret(ceph.secret_key)}
 
 
 def retrying(inner: OpenStorage) -> OpenStorage:
@@ -90,6 +110,7 @@ STORAGES: dict[str, Factory] = {
             "limit_download": 1 << 30,
         },
     ),
+    "s3": through_registry("s3", ceph_options, ceph_secrets),
     "memory": in_memory(lambda inner: inner),
     "memory-retrying": in_memory(retrying),
     "memory-throttled": in_memory(throttled),
@@ -99,7 +120,12 @@ STORAGES: dict[str, Factory] = {
 }
 
 
-@pytest.fixture(params=STORAGES)
+SERVED = ("s3",)
+"""Those whose server takes seconds."""
+MEMBERS = [pytest.param(name, marks=[pytest.mark.slow] if name in SERVED else []) for name in STORAGES]
+
+
+@pytest.fixture(params=MEMBERS)
 async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenStorage]:
     """Each storage in turn, with its place made."""
     async with STORAGES[request.param](Place(tmp_path, request)) as opened:
@@ -355,20 +381,24 @@ OPERATIONS = some.lists(
 )
 
 
-@pytest.mark.parametrize("name", STORAGES)
+@pytest.mark.parametrize("name", MEMBERS)
 @settings(max_examples=15)
 @given(operations=OPERATIONS)
 def test_any_sequence_of_calls_does_what_it_does_to_a_dictionary(
-    name: str, tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[str, Kind, bytes]]
+    name: str,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    operations: list[tuple[str, Kind, bytes]],
 ) -> None:
     """The fake proves anything about the rest only as long as it behaves as the real ones do."""
-    asyncio.run(follow(STORAGES[name], tmp_path_factory.mktemp("sequence"), operations))
+    place = Place(tmp_path_factory.mktemp("sequence"), request)
+    asyncio.run(follow(STORAGES[name], place, operations))
 
 
-async def follow(factory: Factory, directory: Path, operations: list[tuple[str, Kind, bytes]]) -> None:
+async def follow(factory: Factory, place: Place, operations: list[tuple[str, Kind, bytes]]) -> None:
     """Does the same to the storage and to a dictionary, and compares."""
     expected: dict[Key, bytes] = {}
-    async with factory(Place(directory)) as storage:
+    async with factory(place) as storage:
         await storage.create()
         for call, kind, stored in operations:
             key = key_of(stored, kind)
