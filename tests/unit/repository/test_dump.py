@@ -52,7 +52,6 @@ async def test_no_more_is_read_ahead_than_the_bound(
     opened: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A dump of a terabyte into a slow pipe must not fill the memory."""
-    monkeypatch.setattr(dump, "AHEAD_BYTES", 100_000)
     crafted = Crafted(opened)
     chunks = [random.Random(number).randbytes(20_000) for number in range(50)]
     named = await crafted.commit([await crafted.file(b"f", *chunks)])
@@ -72,7 +71,7 @@ async def test_no_more_is_read_ahead_than_the_bound(
     async def write(_piece: bytes) -> None:
         furthest.append(reads - len(furthest))
 
-    await dump.dump(opened, named.snapshot, b"f", write)
+    await dump.dump(opened, named.snapshot, b"f", write, ahead_bytes=100_000)
     assert max(furthest) <= 8
 
 
