@@ -71,6 +71,7 @@ VERBS: Final[dict[str, Verb]] = {
     "forget": Verb("upkeep:FORGET", "forget backups by a policy"),
     "prune": Verb("upkeep:PRUNE", "delete what no backup needs"),
     "copy": Verb("upkeep:COPY", "copy backups from one storage to another"),
+    "download": Verb("download:DOWNLOAD", "pack a backup, or a part of it, into one file"),
     "erase": Verb("erase:ERASE", "erase one path from all backups of a source"),
     "protect": Verb("keeping:PROTECT", "keep a backup from forget and delete"),
     "unprotect": Verb("keeping:UNPROTECT", "end a backup's protection, and its hold"),

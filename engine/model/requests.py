@@ -180,6 +180,20 @@ class PruneRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class DownloadRequest:
+    """A backup, or a part of it, as an archive in a file of this machine."""
+
+    backup: str
+    file: str
+    """Absolute; where nothing is."""
+    format: str = ""
+    """tar, tar.gz, tar.bz2, tar.zst or zip; empty: as the file's name ends."""
+    path: str = "/"
+    """As `ls` has it, from the root."""
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
 class EraseRequest:
     """Erase one path from all backups of a source, in every storage that is enabled."""
 

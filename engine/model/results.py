@@ -297,6 +297,22 @@ class ForgetResult:
 
 
 @dataclass(frozen=True, slots=True)
+class DownloadResult:
+    """An archive that was written."""
+
+    job_id: str
+    status: str
+    backup_id: str
+    file: str
+    format: str
+    size_bytes: int
+    """Of the archive."""
+    sha256: str
+    """Of the archive."""
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Erased:
     """What was erased from one storage, or would be."""
 

@@ -106,6 +106,25 @@ async def dump(
     return await dump_node(repository, node, write, ahead_bytes)
 
 
+async def dump_tar_of(repository: Repository, snapshot: Snapshot, path: bytes, write: Write) -> int:
+    """Writes out what lies at that path as tar, also where it is one file; gives how many bytes were written. The index must be loaded.
+
+    Raises: PathMissingError; DamagedError: what came before was written.
+    """
+    trees = Trees(repository)
+    node = await find_node(trees, snapshot, path)
+    whole = b"/".join(split(path))
+    if node.type == "dir" and node.subtree is not None:
+        return await pump(repository, _tar_parts(trees, whole, node), write)
+    return await pump(repository, _tar_of_one(repository, Visited(whole, node)), write)
+
+
+async def _tar_of_one(repository: Repository, visited: Visited) -> AsyncIterator[Part]:
+    for part in _member(repository, visited):
+        yield part
+    yield dump_tar.END
+
+
 async def dump_node(repository: Repository, node: Node, write: Write, ahead_bytes: int = AHEAD_BYTES) -> int:
     """Writes out the content of a file. Raises: DamagedError; also at the end, where it was not as long as the backup says."""
     written = await pump(repository, _each(_content(repository, node)), write, ahead_bytes)

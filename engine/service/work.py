@@ -18,6 +18,7 @@ from engine.model.plans import Plan, PlanRequest, PlanResult
 from engine.model.requests import (
     BackupRequest,
     CopyRequest,
+    DownloadRequest,
     DrillRequest,
     EraseRequest,
     ForgetRequest,
@@ -29,6 +30,7 @@ from engine.model.requests import (
 from engine.model.results import (
     BackupResult,
     CopyResult,
+    DownloadResult,
     DrillResult,
     EraseResult,
     ForgetResult,
@@ -53,6 +55,7 @@ VERBS: Mapping[str, tuple[type[Any], type[Any]]] = {
     "prune": (PruneRequest, PruneResult),
     "copy": (CopyRequest, CopyResult),
     "erase": (EraseRequest, EraseResult),
+    "download": (DownloadRequest, DownloadResult),
     "rollback": (RollbackRequest, RollbackResult),
     "drill": (DrillRequest, DrillResult),
     "plan": (PlanRequest, PlanResult),
@@ -129,6 +132,10 @@ class WorkMethods(Methods):
     async def copy(self, request: CopyRequest, *, idempotency_key: str = "") -> CopyResult:
         """Copies backups between storages."""
         return await self._run("copy", request, CopyResult, idempotency_key)
+
+    async def download(self, request: DownloadRequest, *, idempotency_key: str = "") -> DownloadResult:
+        """Packs a backup, or a part of it, into a file of this machine. Raises: UsageError, PathMissingError, DamagedError, StorageError."""
+        return await self._run("download", request, DownloadResult, idempotency_key)
 
     async def erase(self, request: EraseRequest, *, idempotency_key: str = "") -> EraseResult:
         """Erases one path from all backups of a source. Raises: PathMissingError where none holds it; RefusedError where one is held."""
