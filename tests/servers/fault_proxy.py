@@ -36,13 +36,15 @@ class Harm(StrEnum):
     REFUSE = "the connection is reset as soon as it is made"
     CUT = "the connection is reset"
     CLOSE = "the connection ends as if all had been said"
+    GONE = "every connection is reset, and no other is let through"
     STALL = "nothing more comes through, and nobody is told"
     FLIP = "one bit is changed"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Strikes so many connections, each of them once, when it has carried that many bytes that way since the fault was armed.
+    """Strikes so many connections, each of them once, when it has carried that many bytes that way since the fault was armed; a server that is
+    gone is so for all, when they have carried that many together.
 
     A cut loses what had come so far of the step that reached the mark: `after_bytes` is where the bytes end.
     """
@@ -62,6 +64,7 @@ class _Armed:
 
     def reaches(self, connection: int, way: Way, size_bytes: int) -> int | None:
         """Where within the next `size_bytes` of that connection the fault strikes; None where it does not."""
+        connection = 0 if self.fault.harm is Harm.GONE else connection
         carried = self.carried.get(connection, 0)
         if self.fault.way is not way or carried < 0 or self.left < 1 or self.fault.harm is Harm.REFUSE:
             return None
@@ -181,6 +184,9 @@ class FaultProxy:
         writer.write(data[:at])
         with contextlib.suppress(OSError):
             await writer.drain()
+        if harm is Harm.GONE:
+            self.arm(Fault(Harm.REFUSE, times=ALWAYS))
+            self.cut_all()
         if harm is Harm.STALL:
             await self._stopped.wait()
         if harm is Harm.CLOSE:

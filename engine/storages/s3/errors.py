@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import http
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Final, NamedTuple
 
 import aiohttp
 from botocore import exceptions as boto
+from botocore import parsers
 
 from engine import errors
 
@@ -183,11 +183,11 @@ _CLIENT: Final[Mapping[type[BaseException], _Meaning]] = {
 _PASSING_CLIENT: Final = (
     aiohttp.ClientError,
     OSError,
-    asyncio.TimeoutError,
+    boto.ConnectionError,
     boto.HTTPClientError,
     boto.IncompleteReadError,
-    boto.ResponseParserError if hasattr(boto, "ResponseParserError") else boto.IncompleteReadError,
     boto.ChecksumError,
+    parsers.ResponseParserError,
 )
 
 
@@ -207,7 +207,7 @@ class Speaker:
             yield
         except boto.ClientError as error:
             raise self.translated(error, action, what) from error
-        except (TimeoutError, boto.BotoCoreError, aiohttp.ClientError, OSError) as error:
+        except (boto.BotoCoreError, parsers.ResponseParserError, aiohttp.ClientError, OSError) as error:
             raise self._of_client(error, what) from error
 
     def translated(self, error: boto.ClientError, action: str, what: str = "") -> errors.StorageError:
@@ -261,7 +261,7 @@ def code_of(error: boto.ClientError) -> str:
 
 def _reason(error: BaseException) -> str:
     """Why a request came to nothing, in a few words."""
-    if isinstance(error, asyncio.TimeoutError | boto.ReadTimeoutError | boto.ConnectTimeoutError):
+    if isinstance(error, TimeoutError | boto.ReadTimeoutError | boto.ConnectTimeoutError):
         return "nothing came for too long"
     if isinstance(error, boto.EndpointConnectionError | aiohttp.ClientConnectorError):
         return "no connection could be made"

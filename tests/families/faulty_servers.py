@@ -1,0 +1,89 @@
+"""The storages whose servers the suites of faults spoil, and how each is reached by way of a proxy. A new one is a line in SERVERS."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from engine import events
+from engine.clock import SystemClock
+from engine.model.definitions import OptionValue
+from engine.model.secret import Secret
+from engine.storages import registry
+from engine.storages.base import OpenStorage
+from tests.servers.ceph import Ceph
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server, and how a storage on it is opened by way of some port."""
+
+    kind: str
+    port: int
+    options: Callable[[int], Mapping[str, OptionValue]]
+    """Of a place of the test's own, with a time-out of a second where the member takes one."""
+    secrets: Mapping[str, Secret]
+
+
+def _ceph(request: pytest.FixtureRequest, place: Path) -> Server:
+    """A prefix of the test's own in one bucket."""
+    ceph: Ceph = request.getfixturevalue("ceph")
+
+    def options(port: int) -> Mapping[str, OptionValue]:
+        endpoint = f"http://127.0.0.1:{port}"
+        return {"bucket": "faults", "endpoint": endpoint, "prefix": str(place), "timeout": 1}
+
+    secrets = {"access_key_id": Secret(ceph.access_key), "secret_key": Secret(ceph.secret_key)}
+    return Server("s3", ceph.port, options, secrets)
+
+
+SERVERS: dict[str, Callable[[pytest.FixtureRequest, Path], Server]] = {
+    "s3": _ceph,
+}
+HTTP = ("s3",)
+"""Those whose server speaks HTTP without TLS: it is given wrong, late and damaged answers too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """A storage behind a proxy, and the same place without one."""
+
+    storage: OpenStorage
+    """As jobs get it, with its retries, for which it never waits."""
+    impatient: OpenStorage
+    """The same, but it gives up after a few tries."""
+    direct: OpenStorage
+    noted: list[str]
+    """What was said of retries."""
+
+
+@asynccontextmanager
+async def opened_behind(server: Server, proxy_port: int) -> AsyncIterator[Behind]:
+    """Opens all three, with the place made."""
+    noted: list[str] = []
+
+    def note(event: events.Event) -> None:
+        if isinstance(event, events.Noted):
+            noted.append(event.message)
+
+    async with AsyncExitStack() as stack:
+
+        async def opened(port: int, **more: OptionValue) -> OpenStorage:
+            options = {**server.options(port), **more}
+            opening = registry.open_storage(
+                server.kind, options, clock=SystemClock(), secrets=server.secrets, emit=note, sleep=_no_sleep
+            )
+            return await stack.enter_async_context(opening)
+
+        direct = await opened(server.port)
+        await direct.create()
+        yield Behind(await opened(proxy_port), await opened(proxy_port, retry_limit=3), direct, noted)
+
+
+async def _no_sleep(_span_s: float) -> None:
+    await asyncio.sleep(0)
