@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.cli import asking, diagnostics, text
 from engine.cli.command import Call, Command, Parser, add_name
@@ -76,9 +76,7 @@ def show_pairs(output: Output, pairs: Sequence[tuple[str, str]]) -> None:
         output.line(f"{name:<{width}}  {text.printable(value)}".rstrip())
 
 
-def listed(
-    call: Call, heads: Sequence[Column], rows: Sequence[Sequence[str]], found: Sequence[Definition]
-) -> int:
+def listed(call: Call, heads: Sequence[Column], rows: Sequence[Sequence[str]], found: Sequence[Any]) -> int:
     """Prints them all; returns the exit code."""
     call.output.table(heads, rows)
     call.output.items([shape(each) for each in found])

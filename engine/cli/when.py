@@ -57,6 +57,17 @@ def parse(text: str, now: datetime.datetime, offset_of: OffsetOf) -> datetime.da
         raise UsageError(f"{text!r} is out of all time", hint=_HINT) from None
 
 
+def parse_ahead(text: str, now: datetime.datetime, offset_of: OffsetOf) -> datetime.datetime:
+    """As `parse`, of an instant to come: a span alone, `2d`, counts from now. Raises: UsageError."""
+    words = text.strip().lower()
+    is_span = (
+        _SPAN.match(words) is not None
+        and _ABSOLUTE.fullmatch(text.strip()) is None
+        and not words.endswith("ago")
+    )
+    return parse(f"in {words}" if is_span else text, now, offset_of)
+
+
 def _span(words: str, text: str) -> datetime.timedelta:
     total, end = 0.0, 0
     words = words.strip()

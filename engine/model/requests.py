@@ -190,6 +190,22 @@ class DownloadRequest:
     """tar, tar.gz, tar.bz2, tar.zst or zip; empty: as the file's name ends."""
     path: str = "/"
     """As `ls` has it, from the root."""
+    password: str = ""
+    """REF of the archive's own; empty: it is not sealed."""
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class ShareRequest:
+    """A backup, or a part of it, as an archive beside a repository, for whoever gets the link."""
+
+    backup: str
+    storage: str
+    expires_at: datetime.datetime
+    format: str = "tar.zst"
+    path: str = "/"
+    password: str = ""
+    """REF of the archive's own; empty: whoever has the link reads it, and so does the service."""
     limits: Limits = field(default_factory=Limits)
 
 

@@ -25,6 +25,7 @@ from engine.model.requests import (
     PruneRequest,
     RestoreRequest,
     RollbackRequest,
+    ShareRequest,
     VerifyRequest,
 )
 from engine.model.results import (
@@ -38,6 +39,8 @@ from engine.model.results import (
     Recovered,
     RestoreResult,
     RollbackResult,
+    Share,
+    ShareResult,
     VerifyResult,
 )
 from engine.service.parts import Methods
@@ -56,6 +59,7 @@ VERBS: Mapping[str, tuple[type[Any], type[Any]]] = {
     "copy": (CopyRequest, CopyResult),
     "erase": (EraseRequest, EraseResult),
     "download": (DownloadRequest, DownloadResult),
+    "share": (ShareRequest, ShareResult),
     "rollback": (RollbackRequest, RollbackResult),
     "drill": (DrillRequest, DrillResult),
     "plan": (PlanRequest, PlanResult),
@@ -136,6 +140,32 @@ class WorkMethods(Methods):
     async def download(self, request: DownloadRequest, *, idempotency_key: str = "") -> DownloadResult:
         """Packs a backup, or a part of it, into a file of this machine. Raises: UsageError, PathMissingError, DamagedError, StorageError."""
         return await self._run("download", request, DownloadResult, idempotency_key)
+
+    async def share(self, request: ShareRequest, *, idempotency_key: str = "") -> ShareResult:
+        """Packs a backup, or a part of it, and puts it where a link leads to it; `share_link` makes the link.
+
+        Raises: RefusedError where the storage hands out none, UsageError, PathMissingError, DamagedError, StorageError.
+        """
+        return await self._run("share", request, ShareResult, idempotency_key)
+
+    async def share_link(self, storage: str, name: str) -> str:
+        """The address of what is shared, valid until it expires; a secret. Raises: UnknownNameError, StorageError."""
+        from engine.jobs import share
+
+        return await share.link(self._parts.context(), storage, name)
+
+    async def shares(self, storage: str) -> Sequence[Share]:
+        """What a storage shares. Raises: RefusedError, StorageError."""
+        from engine.jobs import share
+
+        return await share.shares(self._parts.context(), storage)
+
+    async def unshare(self, storage: str, name: str) -> None:
+        """Ends what is shared under that name. Raises: UnknownNameError, StorageError."""
+        from engine.jobs import share
+
+        await share.unshare(self._parts.context(), storage, name)
+        await self._parts.write_down("unshare", storage, detail=name)
 
     async def erase(self, request: EraseRequest, *, idempotency_key: str = "") -> EraseResult:
         """Erases one path from all backups of a source. Raises: PathMissingError where none holds it; RefusedError where one is held."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -99,6 +99,29 @@ class StockRestic:
     """A sentence on what must be done first, or instead where restic cannot open it."""
 
 
+class Sharing(Protocol):
+    """What a storage can do that hands out links to archives: they lie beside the repository, not in it. Closed with its storage."""
+
+    longest_s: float
+    """The longest life of a link."""
+
+    async def put(self, name: str, pieces: AsyncIterator[bytes]) -> int:
+        """Writes an archive of any length; its size in bytes. It is visible when it is whole. Raises: StorageError."""
+        ...
+
+    async def link(self, name: str, expires_s: int) -> str:
+        """An address from which anybody may read the archive for so many seconds; a secret. Raises: StorageError."""
+        ...
+
+    def list(self) -> AsyncGenerator[tuple[str, int], None]:
+        """Name and size of each archive. Raises: StorageError."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Removes an archive. Idempotent. Raises: StorageError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Traits:
     """What a storage can do; asked instead of its class."""
@@ -115,6 +138,8 @@ class Traits:
     """Which of several ways to log in was taken, for people."""
     restic: StockRestic = field(default_factory=StockRestic)
     """How stock restic gets at it."""
+    sharing: Sharing | None = field(default=None, compare=False)
+    """Where it can hand out links."""
 
 
 @dataclass(frozen=True, slots=True)

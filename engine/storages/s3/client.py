@@ -64,6 +64,7 @@ async def connected(
     Raises: ConfigurationError, StorageDeniedError where there is no key.
     """
     auth.AUTH_TYPE_MAPS[_SIGNATURE] = HashedPayloadAuth
+    auth.AUTH_TYPE_MAPS[f"{_SIGNATURE}-query"] = auth.S3SigV4QueryAuth  # what botocore makes of it for a link
     core = AioSession()
     core.register_component("data_loader", _loader())
     session = _session(core, settings, secrets)

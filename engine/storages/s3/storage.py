@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from engine.storages.base import (
 from engine.storages.s3 import body, client, settings
 from engine.storages.s3.errors import Speaker, code_of
 from engine.storages.s3.settings import Settings
+from engine.storages.s3.sharing import S3Sharing
 
 _CLEAN_UP_S: Final = 10.0
 _OUT_OF_RANGE: Final = ("InvalidRange", "416")
@@ -51,8 +53,9 @@ class S3Storage:
         self._client = connection.client
         self._clock: Clock = opening.clock
         self._speaker = Speaker(found.location)
-        self._traits = _traits(found, connection, opening.options)
         self._prefix = f"{found.prefix}/" if found.prefix else ""
+        sharing = S3Sharing(connection.client, found.bucket, self._prefix, self._speaker)
+        self._traits = dataclasses.replace(_traits(found, connection, opening.options), sharing=sharing)
 
     @property
     def location(self) -> str:
