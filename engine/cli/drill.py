@@ -21,12 +21,7 @@ _COLOURS = {"passed": "32", "ok": "32", "failed": "31", "skipped": "33", "inconc
 def _declare(parser: Parser) -> None:
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="whose newest backup is drilled")
     parser.add_argument("--backup", default="", metavar="BACKUP", help="this one, not the newest")
-    parser.add_argument(
-        "--level",
-        default="",
-        metavar="LEVEL",
-        help="bytes, parse, files, database or server; the highest that can run",
-    )
+    declare_how(parser, "--host")
     parser.add_argument("--budget", type=seconds, metavar="SECONDS", help="the restore must take no longer")
     parser.add_argument(
         "--check",
@@ -34,12 +29,6 @@ def _declare(parser: Parser) -> None:
         default=[],
         metavar="SQL=EXPECTED",
         help="a statement, and what `psql -At` would print (may be repeated); `DATABASE: SQL=EXPECTED` for one database",
-    )
-    parser.add_argument(
-        "--scenario",
-        default="",
-        metavar="SCENARIO",
-        help="what is supposed to have happened: main-storage-gone, catalog-gone, kit-only, or blind (a backup at random)",
     )
     parser.add_argument("--storage", default="", metavar="STORAGE", help="from this storage")
     parser.add_argument(
@@ -57,6 +46,29 @@ def _declare(parser: Parser) -> None:
     parser.add_argument("--note", default="", metavar="TEXT", help="goes into the evidence")
     add_key(parser)
     add_limits(parser)
+
+
+def declare_how(parser: Parser, host: str) -> None:
+    """What a drill does, whatever it is of. `host` is what its option is called where another one has that name."""
+    parser.add_argument(
+        "--level",
+        default="",
+        metavar="LEVEL",
+        help="bytes, parse, files, database or server; the highest that can run",
+    )
+    parser.add_argument(
+        host,
+        dest="drill_host",
+        default="",
+        metavar="HOST",
+        help="start the throwaway server there, where nothing is live, and not on the host of the source",
+    )
+    parser.add_argument(
+        "--scenario",
+        default="",
+        metavar="SCENARIO",
+        help="what is supposed to have happened: main-storage-gone, catalog-gone, kit-only, or blind (a backup at random)",
+    )
 
 
 async def _drill(call: Call) -> int:
@@ -79,6 +91,7 @@ def _request(arguments: argparse.Namespace, source: str) -> DrillRequest:
         source=source,
         backup=arguments.backup,
         level=arguments.level,
+        host=arguments.drill_host,
         storage=arguments.storage,
         scenario=arguments.scenario,
         budget_s=arguments.budget,

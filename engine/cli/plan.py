@@ -30,7 +30,8 @@ def _declare_add(parser: Parser) -> None:
         required=True,
         metavar="'SOURCE OPTIONS'",
         help="a source and the options of its restore, as `holdfast restore` has them, in order (may be repeated); besides them "
-        "--go-on: the next step is taken also where this one failed; --check SQL=EXPECTED: what its drill asks",
+        "--go-on: the next step is taken also where this one failed; and of its drill --check SQL=EXPECTED, --level, --scenario, "
+        "and --drill-host HOST: where its throwaway server is started",
     )
     parser.add_argument("--budget", type=seconds, metavar="SECONDS", help="all of it must take no longer")
     parser.add_argument("--note", default="", metavar="TEXT", help="what a person must know")
@@ -54,6 +55,7 @@ def parse_step(given: str) -> PlanStep:
     restore.declare(parser)
     parser.add_argument("--go-on", action="store_true")
     parser.add_argument("--check", action="append", default=[])
+    drill.declare_how(parser, "--drill-host")
     try:
         words = shlex.split(given)
     except ValueError as error:
@@ -70,7 +72,15 @@ def parse_step(given: str) -> PlanStep:
             )
     restore.require_fitting(arguments)
     checks = tuple(drill.parse_check(each) for each in arguments.check)
-    return PlanStep(source, restore.request_of(arguments, ""), checks, arguments.go_on)
+    return PlanStep(
+        source,
+        restore.request_of(arguments, ""),
+        checks,
+        arguments.go_on,
+        arguments.level,
+        arguments.scenario,
+        arguments.drill_host,
+    )
 
 
 async def _list(call: Call) -> int:
@@ -90,7 +100,7 @@ async def _show(call: Call) -> int:
     pairs += [("budget", _span(plan.budget_s))] if plan.budget_s is not None else []
     pairs += [("note", plan.note)] if plan.note else []
     pairs += [
-        (f"step {number}", f"{step.source} {_where(step.restore)}" + (" (goes on)" if step.goes_on else ""))
+        (f"step {number}", f"{step.source} {_where(step.restore)}" + _how(step))
         for number, step in enumerate(plan.steps, 1)
     ]
     definitions.show_pairs(call.output, pairs)
@@ -104,6 +114,14 @@ def _where(request: RestoreRequest) -> str:
     if request.into:
         return f"into {request.into}"
     return f"to {request.host + ':' if request.host else ''}{request.to}"
+
+
+def _how(step: PlanStep) -> str:
+    said = ["goes on"] if step.goes_on else []
+    said += [f"drilled at level {step.level}"] if step.level else []
+    said += [f"drilled on {step.drill_host}"] if step.drill_host else []
+    said += [f"drilled as if {step.scenario}"] if step.scenario else []
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _span(span_s: float | None) -> str:

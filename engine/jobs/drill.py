@@ -19,13 +19,14 @@ from engine.jobs import (
     drill_cluster,
     drill_database,
     drill_files,
+    drill_host,
     drill_parse,
     drill_scenarios,
     evidence,
     values,
 )
 from engine.jobs.context import JobContext
-from engine.jobs.database_backup import OpenCopy, open_backup, open_copy
+from engine.jobs.database_backup import DatabaseBackup, OpenCopy, open_backup, open_copy
 from engine.jobs.drill_database import Hold
 from engine.jobs.drill_keeping import Keeping, require_possible
 from engine.jobs.drill_scenarios import Stage
@@ -45,12 +46,13 @@ _OF_DATABASES, _OF_FILES = ("bytes", "parse", "database", "server"), ("bytes", "
 async def run(context: JobContext, request: DrillRequest) -> DrillResult:
     """Drills the backup that is named, or the newest of the source. Raises: UnknownNameError, UsageError; CatalogError."""
     began = context.clock.monotonic()
-    if request.level and request.level not in LEVELS:
-        raise UsageError(f"there is no level {request.level}", hint=f"levels: {', '.join(LEVELS)}")
-    drill_scenarios.require_known(request)
+    require_known(request)
     seed = request.seed if request.seed is not None else int.from_bytes(os.urandom(4))
     record = DrillRecord(context.clock, context.emit)
     backup = await drill_scenarios.chosen(context, request, seed, record)
+    if request.host:
+        source = await context.catalog.sources.get(backup.source)
+        await drill_host.require_possible(context, request, source.kind)
     previous = await _previous(context, backup.source)
 
     async def conclude(kept: Sequence[KeptScratch], until: datetime.datetime | None) -> DrillResult:
@@ -69,6 +71,13 @@ async def run(context: JobContext, request: DrillRequest) -> DrillResult:
     if keeping.result is not None:
         return await keeping.end(record.steps)
     return await conclude((), None)
+
+
+def require_known(request: DrillRequest) -> None:
+    """Raises: UsageError for a level or a scenario that is none, or that goes without what else was asked for."""
+    if request.level and request.level not in LEVELS:
+        raise UsageError(f"there is no level {request.level}", hint=f"levels: {', '.join(LEVELS)}")
+    drill_scenarios.require_known(request)
 
 
 def _result(
@@ -126,6 +135,8 @@ async def _drilled(stage: Stage, seed: int, record: DrillRecord, hold: Hold) -> 
                 opened = await stack.enter_async_context(
                     open_backup(context, backup, request.storage, request.limits)
                 )
+            if request.host:
+                request, opened = _elsewhere(request, opened, record)
             if opened.manifest.folder:
                 await drill_cluster.drill(context, request, opened, record, hold)
             elif request.level == "parse":
@@ -141,6 +152,18 @@ async def _drilled(stage: Stage, seed: int, record: DrillRecord, hold: Hold) -> 
         record.level = "bytes"
         with record.step("read every byte") as detail:
             await _read_all(context, held, record, detail)
+
+
+def _elsewhere(
+    request: DrillRequest, opened: DatabaseBackup, record: DrillRecord
+) -> tuple[DrillRequest, DatabaseBackup]:
+    """The drill on another host: where no throwaway server can be started it has no live one to turn to."""
+    with record.step("leave the source's own host", is_proof=False) as detail:
+        detail.append(f"the drill goes to {request.host}")
+    source = drill_host.least(opened.source, request.host)
+    return dataclasses.replace(request, level=request.level or "server"), dataclasses.replace(
+        opened, source=source
+    )
 
 
 async def _read_all(context: JobContext, held: OpenCopy, record: DrillRecord, detail: list[str]) -> None:

@@ -25,7 +25,7 @@ from engine.catalog.backups import BackupFilter
 from engine.catalog.catalog import Catalog
 from engine.config import Home
 from engine.errors import RestoreError, UnknownNameError, UsageError
-from engine.jobs import catalog_copies, recover, recovery_kit
+from engine.jobs import catalog_copies, drill_host, recover, recovery_kit
 from engine.jobs.context import JobContext
 from engine.jobs.drill_steps import DrillRecord, StepFailedError
 from engine.jobs.opening import open_unlocked, storage_secrets
@@ -37,13 +37,6 @@ from engine.model.secret import Secret
 from engine.vault import SecretResolver, open_vault
 
 NAMES = ("main-storage-gone", "catalog-gone", "kit-only", "blind")
-_LEAST: dict[str, dict[str, OptionValue]] = {
-    "postgres": {"all": True},
-    "mariadb": {"all": True},
-    "mysql": {"all": True},
-    "sqlite": {"path": "/lost.db"},
-}
-"""The least that a kind is told so that it can be restored into a throwaway server: nothing that leads to a live one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +170,14 @@ async def _rebuilt(
         copies = (Copy(storage.name, held.snapshot_id),)
         again = dataclasses.replace(await scratch.catalog.backups.get(backup.backup_id), copies=copies)
     source = await context.catalog.sources.get(backup.source)
-    await _define(context, scratch, source, is_here=request.scenario == "kit-only")
+    host = LOCAL_HOST if request.scenario == "kit-only" else source.host
+    await _define(context, scratch, drill_host.least(source, host), request.host)
     return Stage(scratch, dataclasses.replace(request, storage="", level=_level(request, source)), again)
 
 
 def _level(request: DrillRequest, source: Source) -> str:
     """What is left to the drill's choice goes into a server of its own: there is no live one in this scenario."""
-    return request.level or ("server" if source.kind in (*_LEAST, "redis") else "")
+    return request.level or ("server" if drill_host.has_server(source.kind) else "")
 
 
 async def _from_kit(context: JobContext, scratch: JobContext, definition: Storage) -> Storage:
@@ -259,12 +253,10 @@ async def _copy_opened(scratch: JobContext, storage: Storage) -> list[str]:
     return [f"copy of the catalog of {when}: {len(hosts)} hosts, {len(sources)} sources"]
 
 
-async def _define(context: JobContext, scratch: JobContext, source: Source, *, is_here: bool) -> None:
-    """The source again, on its host or on this machine, with no more than a restore beside needs."""
-    if source.name in {each.name for each in await scratch.catalog.sources.all()}:
-        return
-    host = LOCAL_HOST if is_here else source.host
-    if host != LOCAL_HOST:
+async def _define(context: JobContext, scratch: JobContext, source: Source, drill_on: str) -> None:
+    """The source again, with its host, and the host that the drill goes to, if it does."""
+    known = {each.name for each in await scratch.catalog.hosts.all()} | {"", LOCAL_HOST}
+    for host in {source.host, drill_on} - known:
         await scratch.catalog.hosts.add(await context.catalog.hosts.get(host))
-    options = dict(_LEAST.get(source.kind, {})) if source.kind in (*_LEAST, "redis") else dict(source.options)
-    await scratch.catalog.sources.add(Source(source.name, source.kind, host, options))
+    if source.name not in {each.name for each in await scratch.catalog.sources.all()}:
+        await scratch.catalog.sources.add(source)

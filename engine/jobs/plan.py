@@ -17,16 +17,25 @@ import engine
 from engine import signature
 from engine.errors import HoldfastError, InterruptedJobError, UsageError
 from engine.events import StepBegan, StepEnded
-from engine.jobs import evidence_files, values
+from engine.jobs import drill, evidence_files, values
 from engine.jobs.context import JobContext
 from engine.model.backup import Backup
 from engine.model.plans import Plan, PlanRequest, PlanResult, PlanStep, PlanStepResult
-from engine.model.requests import DrillRequest
 from engine.model.results import DrillResult, RestoreResult
 
 Perform = Callable[[str, object], Awaitable[object]]
 """Runs a verb with its request as a job of its own, and gives its result."""
 SCHEMA_VERSION = 1
+
+
+def require_known(step: PlanStep) -> None:
+    """Raises: UsageError where its drill would be refused whatever the backup is."""
+    if step.scenario == "blind":
+        raise UsageError(
+            f"the step {step.source} has no blind drill: the plan chooses its backups",
+            hint=f"holdfast drill {step.source} --scenario blind",
+        )
+    drill.require_known(step.drill(""))
 
 
 async def run(context: JobContext, request: PlanRequest, perform: Perform) -> PlanResult:
@@ -92,16 +101,9 @@ async def _step(
     done = PlanStepResult(step.source, "ok", backup.backup_id, 0.0)
     try:
         if request.is_drill:
-            drill = DrillRequest(
-                step.source,
-                backup.backup_id,
-                storage=step.restore.storage,
-                checks=step.checks,
-                by=request.by,
-                note=request.note,
-                limits=request.limits,
-            )
-            drilled = cast("DrillResult", await perform("drill", drill))
+            asked_of = step.drill(backup.backup_id)
+            wanted = dataclasses.replace(asked_of, by=request.by, note=request.note, limits=request.limits)
+            drilled = cast("DrillResult", await perform("drill", wanted))
             done = dataclasses.replace(done, drill=drilled)
             if drilled.status != "passed":
                 done = dataclasses.replace(done, status="failed", detail=f"its drill is {drilled.status}")

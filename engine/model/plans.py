@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from engine.model.requests import Limits, RestoreRequest
+from engine.model.requests import DrillRequest, Limits, RestoreRequest
 from engine.model.results import DrillResult, RestoreResult
 
 
@@ -23,10 +23,26 @@ class PlanStep:
     """What its drill asks: see `DrillRequest.checks`."""
     goes_on: bool = False
     """Whether the next step is taken also where this one failed."""
+    level: str = ""
+    scenario: str = ""
+    drill_host: str = ""
+    """How it is drilled: as in `DrillRequest`, where the last one is `host`."""
 
     def request(self, backup_id: str, *, is_dry_run: bool, limits: Limits) -> RestoreRequest:
         """The restore of that backup."""
         return dataclasses.replace(self.restore, backup=backup_id, is_dry_run=is_dry_run, limits=limits)
+
+    def drill(self, backup_id: str) -> DrillRequest:
+        """The drill of that backup."""
+        return DrillRequest(
+            self.source,
+            backup_id,
+            level=self.level,
+            host=self.drill_host,
+            storage=self.restore.storage,
+            checks=self.checks,
+            scenario=self.scenario,
+        )
 
 
 @dataclass(frozen=True, slots=True)

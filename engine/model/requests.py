@@ -98,6 +98,8 @@ class DrillRequest:
     """Empty: the newest one."""
     level: str = ""
     """bytes, parse, database, server, files; empty: the highest that can run."""
+    host: str = ""
+    """Where the throwaway server is started, and what is live is not; empty: on the source's own host."""
     storage: str = ""
     budget_s: float | None = None
     checks: tuple[tuple[str, str, str], ...] = ()

@@ -12,7 +12,7 @@ from engine.errors import HoldfastError, InterruptedJobError, RefusedError, Usag
 from engine.jobs import values
 from engine.jobs.context import JobContext
 from engine.jobs.runner import Task
-from engine.model.definitions import Storage
+from engine.model.definitions import LOCAL_HOST, Storage
 from engine.model.job import Job
 from engine.model.plans import Plan, PlanRequest, PlanResult
 from engine.model.requests import (
@@ -96,6 +96,8 @@ class WorkMethods(Methods):
 
     async def add_plan(self, plan: Plan) -> Plan:
         """Writes a plan down. Raises: UsageError where the name is taken or it has no step, UnknownNameError for a source or host."""
+        from engine.jobs import plan as plan_job
+
         if not plan.steps:
             raise UsageError(f"plan {plan.name} has no step", hint="--step 'SOURCE OPTIONS OF A RESTORE'")
         for step in plan.steps:
@@ -104,6 +106,9 @@ class WorkMethods(Methods):
                 await self._parts.catalog.hosts.get(step.restore.host)
             if step.restore.target_source:
                 await self._parts.catalog.sources.get(step.restore.target_source)
+            if step.drill_host not in ("", LOCAL_HOST):
+                await self._parts.catalog.hosts.get(step.drill_host)
+            plan_job.require_known(step)
         await self._parts.catalog.plans.add(plan)
         await self._parts.write_down("plan add", plan.name)
         return plan

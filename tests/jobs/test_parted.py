@@ -76,7 +76,8 @@ async def _paths(world: World, backup: str = "latest:db") -> list[str]:
 
 async def test_a_database_in_parts_comes_back_each_way(world: World, sshd: Sshd, shop: Shop) -> None:
     """Through a host that has channels for a session and one dump alone: the parts wait for each other, and never for ever."""
-    await world.add_host(sshd, "server", max_channels=2)
+    for host in ("server", "spare"):
+        await world.add_host(sshd, host, max_channels=2)
     await _add(world, shop.server, "server", shop.name)
     backup = await world.one_backup("db")
     folder = f"databases/{encode_name(shop.name)}"
@@ -98,8 +99,8 @@ async def test_a_database_in_parts_comes_back_each_way(world: World, sshd: Sshd,
     assert shop.server.psql(_COUNT, shop.name) == count
     await world.engine.rollback(RollbackRequest(job))
     assert shop.server.psql("select count(*) from sales where good = 7", shop.name) == "20000"
-    for level in ("parse", "server"):
-        drilled = await world.engine.drill(DrillRequest("db", level=level))
+    for level, host in (("parse", ""), ("server", "spare")):
+        drilled = await world.engine.drill(DrillRequest("db", level=level, host=host))
         assert (drilled.status, drilled.level) == ("passed", level), drilled
     await _compared(world, shop, backup.backup_id)
 

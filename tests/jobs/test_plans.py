@@ -13,8 +13,9 @@ from engine import errors
 from engine.cli.plan import parse_step
 from engine.model.definitions import Source
 from engine.model.plans import Plan, PlanRequest
-from engine.model.requests import RollbackRequest
+from engine.model.requests import DrillRequest, RollbackRequest
 from tests.jobs.world import World
+from tests.servers.sshd import Sshd
 
 pytestmark = pytest.mark.slow
 
@@ -106,3 +107,34 @@ async def test_nothing_is_begun_where_a_backup_is_missing(world: World, applicat
     with pytest.raises(errors.UnknownNameError, match="no backup of other"):
         await world.engine.run_plan(PlanRequest("more"))
     assert _wares(application) == 0
+
+
+async def test_a_plan_is_rehearsed_where_it_would_have_to_work(
+    world: World, application: Path, sshd: Sshd
+) -> None:
+    """The machine that burns is not asked, and the one that is to take over shows that it can."""
+    await world.add_host(sshd, "old")
+    await world.add_host(sshd, "spare")
+    await world.engine.add_source(Source("ledger", "sqlite", "old", {"path": str(application / "shop.db")}))
+    await world.one_backup("ledger")
+    await world.engine.edit_host("old", f"{sshd.user}@{sshd.address}:1", {})
+    steps = [
+        f"ledger --in-place --check 'SELECT count(*) FROM wares=0'{how}"
+        for how in ("", " --drill-host spare")
+    ]
+    for name, step in zip(("there", "elsewhere"), steps, strict=True):
+        await world.engine.add_plan(Plan(name, (parse_step(step),)))
+    found = [await world.engine.run_plan(PlanRequest(name, is_drill=True)) for name in ("there", "elsewhere")]
+    assert [each.status for each in found] == ["inconclusive", "passed"]
+    again = await world.engine.drill(DrillRequest("ledger", host="spare", scenario="catalog-gone"))
+    assert (again.status, again.level) == ("passed", "server"), again
+    assert "the drill goes to spare" in [each.detail for each in again.steps]
+    for request, said in (
+        (DrillRequest("ledger", host="nowhere"), "nowhere"),
+        (DrillRequest("ledger", host="spare", level="database"), "no level database on another host"),
+        (DrillRequest("site", host="spare"), "on this machine alone"),
+    ):
+        with pytest.raises((errors.UsageError, errors.UnknownNameError), match=said):
+            await world.engine.drill(request)
+    with pytest.raises(errors.UnknownNameError, match="nowhere"):
+        await world.engine.add_plan(Plan("no", (parse_step("ledger --in-place --drill-host nowhere"),)))

@@ -6,9 +6,9 @@ import pytest
 
 from engine.cli.plan import parse_step
 from engine.errors import UsageError
-from engine.jobs.plan import verdict
+from engine.jobs.plan import require_known, verdict
 from engine.model.plans import PlanStepResult
-from engine.model.requests import RestoreRequest
+from engine.model.requests import DrillRequest, RestoreRequest
 from engine.model.results import DrillResult
 
 
@@ -56,6 +56,33 @@ def test_a_step_is_a_source_and_the_options_of_its_restore() -> None:
     step = parse_step("shop --into copy --table public.orders --go-on --check 'SELECT 1=1'")
     assert step.restore == RestoreRequest("", into="copy", tables=("public.orders",))
     assert (step.source, step.goes_on, step.checks) == ("shop", True, (("", "SELECT 1", "1"),))
+    assert step.drill("b") == DrillRequest("shop", "b", checks=(("", "SELECT 1", "1"),))
+
+
+def test_a_step_says_how_it_is_drilled() -> None:
+    """The machine that is to take over is rehearsed, and not the one that burns."""
+    step = parse_step(
+        "shop --in-place --storage far --level parse --scenario catalog-gone --drill-host spare"
+    )
+    assert step.drill("b") == DrillRequest(
+        "shop", "b", level="parse", host="spare", storage="far", scenario="catalog-gone"
+    )
+    require_known(step)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("--level high", "no level high"),
+        ("--scenario flood", "no scenario flood"),
+        ("--scenario blind", "has no blind drill"),
+        ("--scenario kit-only --level database", "no live server"),
+    ],
+)
+def test_a_drill_that_no_backup_allows_is_refused_when_it_is_written_down(how: str, said: str) -> None:
+    """Not in the rehearsal that people came for."""
+    with pytest.raises(UsageError, match=said):
+        require_known(parse_step(f"shop --in-place {how}"))
 
 
 @pytest.mark.parametrize(
