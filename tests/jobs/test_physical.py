@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import shlex
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from engine.errors import UsageError
+from engine.events import Kept
 from engine.model.definitions import Source
 from engine.model.requests import DrillRequest, RestoreRequest
+from engine.model.results import DrillResult
+from tests.jobs.keeping import look_in
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres, running_postgres, started_postgres
 from tests.servers.tools import require_tool
@@ -52,7 +59,8 @@ def cluster() -> Iterator[Postgres]:
 async def test_a_cluster_copied_under_load_starts_again_and_its_damage_is_found(
     world: World, cluster: Postgres
 ) -> None:
-    """Its files come back as a data folder that a stock server takes, consistent; a drill starts one, and fails where a page is spoiled."""
+    """Its files come back as a data folder that a stock server takes, consistent; a drill starts one, keeps it for who wants to look in and no
+    longer, and fails where a page is spoiled."""
     await world.add_storages("first")
     await world.engine.add_source(Source("shop", "postgres", options=cluster.options(physical=True)))
     with _written_to(cluster):
@@ -61,8 +69,9 @@ async def test_a_cluster_copied_under_load_starts_again_and_its_damage_is_found(
         await world.engine.restore(RestoreRequest("latest:shop", into="elsewhere"))
     await _start_again(world)
     request = DrillRequest("shop", checks=(("bank", BALANCED, "t"),))
-    drilled = await world.engine.drill(request)
+    drilled, said = await look_in(world, request, "-Atc 'select count(*) from pgbench_accounts'")
     assert (drilled.status, drilled.level) == ("passed", "server"), (drilled.steps, drilled.checks)
+    assert (said, _is_gone(world, drilled)) == ("100000", "early")
     assert {"bank: indexes", "bank: damage that pg_amcheck finds"} <= {each.check for each in drilled.checks}
 
     table = cluster.psql(
@@ -78,8 +87,20 @@ async def test_a_cluster_copied_under_load_starts_again_and_its_damage_is_found(
         first.backup_id, second.backups[0].backup_id, lambda each: found.append(each.path)
     )
     assert [each for each in found if each.startswith("databases/")] == ["databases/bank/tables/public.fresh"]
-    drilled = await world.engine.drill(request)
+    drilled = await world.engine.drill(dataclasses.replace(request, keep_s=0.01))
     assert drilled.status == "failed", (drilled.steps, drilled.checks)
+    assert _is_gone(world, drilled) == "in time"
+
+
+def _is_gone(world: World, drilled: DrillResult) -> str:
+    """Asserts that nothing is left of a server that a drill kept; tells how the keeping ended, as the removal's own evidence has it."""
+    kept = [each for each in world.heard if isinstance(each, Kept)][-1]
+    (folder,) = parse_qs(urlsplit(shlex.split(kept.connect[0])[-1]).query)["host"]
+    assert not Path(folder).exists()
+    assert drilled.steps[-1].detail == "scratch gone: yes"
+    removal = json.loads(Path(drilled.report).with_suffix(".removal.json").read_text(encoding="utf-8"))
+    assert removal["is_gone"] is True
+    return str(removal["ended"])
 
 
 async def _start_again(world: World) -> None:
