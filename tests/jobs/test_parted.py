@@ -13,7 +13,7 @@ import pytest
 from engine import events
 from engine.format.layout import encode_name
 from engine.model.definitions import LOCAL_HOST, Source
-from engine.model.requests import DrillRequest, RestoreRequest, RollbackRequest
+from engine.model.requests import DrillRequest, RestoreRequest
 from engine.model.results import Difference
 from tests.families.postgres import quoted
 from tests.jobs.world import World
@@ -24,11 +24,11 @@ pytestmark = pytest.mark.slow
 
 _TABLES = """
 create table goods (id serial primary key, name text not null);
-insert into goods (name) select repeat(md5(i::text), 4) from generate_series(1, 20000) i;
+insert into goods (name) select repeat(md5(i::text), 4) from generate_series(1, 12000) i;
 create table sales (id serial primary key, good int not null references goods, note text);
-insert into sales (good, note) select i, repeat('n', 120) from generate_series(1, 20000) i;
+insert into sales (good, note) select i, repeat('n', 120) from generate_series(1, 12000) i;
 create index by_good on sales (good);
-create table "a.*?""log" as select i, repeat('l', 120) t from generate_series(1, 20000) i;
+create table "a.*?""log" as select i, repeat('l', 120) t from generate_series(1, 12000) i;
 create materialized view sold as select count(*) from sales join goods on goods.id = good;
 """
 _COUNT = "select (select count(*) from goods), (select sum(good) from sales), (select count from sold), (select max(name) from goods)"
@@ -63,10 +63,9 @@ async def _add(world: World, server: Postgres, host: str, *names: str) -> None:
     await world.engine.add_source(Source("db", "postgres", host, options))
 
 
-async def _restore(world: World, **how: object) -> str:
+async def _restore(world: World, **how: object) -> None:
     done = await world.engine.restore(RestoreRequest("latest:db", **how))  # type: ignore[arg-type]
     assert done.status == "completed"
-    return done.job_id
 
 
 async def _paths(world: World, backup: str = "latest:db") -> list[str]:
@@ -84,7 +83,8 @@ async def test_a_database_in_parts_comes_back_each_way(world: World, sshd: Sshd,
     parts = [f"{folder}.data/0001.dump", f"{folder}.data/0002.dump"]
     assert sorted(await _paths(world)) == sorted([*parts, f"{folder}.dump", "globals.sql", "manifest.json"])
     count = shop.server.psql(_COUNT, shop.name)
-    shop.server.psql("update sales set good = 7", shop.name)
+    change = "update sales set good = 7"
+    shop.server.psql(change, shop.name)
     await _restore(world, into=shop.copy("beside"), masks=("public.goods.name=hash",))
     assert shop.server.psql(_COUNT, shop.copy("beside")).split("|")[:3] == count.split("|")[:3]
     assert (
@@ -94,11 +94,10 @@ async def test_a_database_in_parts_comes_back_each_way(world: World, sshd: Sshd,
         == "0"
     )
     await _restore(world, into=shop.copy("table"), tables=("public.sales",))
-    assert shop.server.psql("select count(*), sum(good) from sales", shop.copy("table")) == "20000|200010000"
-    job = await _restore(world, is_in_place=True)
+    assert shop.server.psql("select count(*), sum(good) from sales", shop.copy("table")) == "12000|72006000"
+    await _restore(world, is_in_place=True)
     assert shop.server.psql(_COUNT, shop.name) == count
-    await world.engine.rollback(RollbackRequest(job))
-    assert shop.server.psql("select count(*) from sales where good = 7", shop.name) == "20000"
+    shop.server.psql(change, shop.name)
     for level, host in (("parse", ""), ("server", "spare")):
         drilled = await world.engine.drill(DrillRequest("db", level=level, host=host))
         assert (drilled.status, drilled.level) == ("passed", level), drilled
