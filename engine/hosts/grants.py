@@ -11,6 +11,8 @@ from engine.hosts.base import Command, Facts
 from engine.model.definitions import Host
 
 GrantKind = Literal["sudoers", "doas", "authorized_keys", "sql", "note"]
+Purpose = Literal["backup", "part", "diff", "restore"]
+"""What it is for: backups; `backup --only`; `diff --live`; restores into the server, or onto the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,18 @@ class Grant:
     """Lines to paste as they are."""
     reason: str
     """What it is for, in a sentence without a full stop."""
+    purpose: Purpose = "backup"
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What runs on a host for one purpose."""
+
+    purpose: Purpose
+    commands: Sequence[Command] = ()
+    """Word for word as they run."""
+    more: str = ""
+    """Why more than these run, whose words nobody can foretell: "a comparison chooses rows at random"; empty where these are all."""
 
 
 _TITLES: dict[GrantKind, str] = {
@@ -31,41 +45,83 @@ _TITLES: dict[GrantKind, str] = {
     "sql": "In the database, as its administrator",
     "note": "Besides",
 }
+_PURPOSES: dict[Purpose, str] = {
+    "backup": "",
+    "part": "Only where `backup --only` is used",
+    "diff": "Only where `diff --live` is used",
+    "restore": "Only for as long as something is restored here, in place, beside or masked",
+}
 
 
 def grants(
     definition: Host,
     facts: Facts,
-    commands: Sequence[Command],
+    occasions: Sequence[Occasion],
     contributed: Sequence[Grant] = (),
     *,
     public_key: str | None = None,
     our_addresses: Sequence[str] = (),
 ) -> str:
-    """What this host must allow so that these commands of its sources may run; `commands` as the sources start them.
+    """What this host must allow so that these commands of its sources may run, as the sources start them.
 
     A command without `as_user` gets the host's own option `as_user`, and every one its environment. `our_addresses` become `from=` in
-    authorized_keys.
+    authorized_keys. What only some verbs need stands apart, and names what is new in it.
     """
     needed = [] if public_key is None else [_authorized_key(public_key, our_addresses)]
-    default = definition.options.get("as_user")
-    environment = options.Reader(definition).environment()
-    for each in commands:
-        command = replace(each, settings={**environment, **each.settings})
-        user = command.as_user or (default if isinstance(default, str) else None)
-        if user and user != facts.user:
-            needed += _become(facts.user, user, command)
+    commands = [command for each in occasions for command in each.commands]
+    for each in occasions:
+        found = [grant for command in each.commands for grant in _of_command(definition, facts, command)]
+        if each.more:
+            for user in dict.fromkeys(_other_user(definition, facts, command) for command in commands):
+                found += _become_freely(facts.user, user, each.more) if user else []
+        needed += [replace(grant, purpose=each.purpose) for grant in found]
     needed += contributed
     if not needed:
         return f"# {definition.name}: its sources need no more than the login as {facts.user}.\n"
     parts = [f"# {definition.name}: the least that its sources need, for the login {facts.user}.\n"]
+    told: set[str] = set()
+    for purpose, heading in _PURPOSES.items():
+        fresh = [grant for grant in needed if grant.purpose == purpose and grant.text not in told]
+        told |= {grant.text for grant in fresh}
+        parts += [f"\n## {heading}\n"] if heading and fresh else []
+        parts += _sections(fresh)
+    return "".join(parts)
+
+
+def _sections(needed: Sequence[Grant]) -> list[str]:
+    parts = []
     for kind, title in _TITLES.items():
         chosen = dict.fromkeys(grant for grant in needed if grant.kind == kind)
         if chosen:
             parts.append(
                 f"\n# {title}:\n" + "".join(f"# {grant.reason}.\n{grant.text}\n" for grant in chosen)
             )
-    return "".join(parts)
+    return parts
+
+
+def _other_user(definition: Host, facts: Facts, command: Command) -> str:
+    """Whom the login must become for it; empty for nobody."""
+    default = definition.options.get("as_user")
+    user = command.as_user or (default if isinstance(default, str) else "")
+    return user if user != facts.user else ""
+
+
+def _of_command(definition: Host, facts: Facts, command: Command) -> list[Grant]:
+    user = _other_user(definition, facts, command)
+    environment = options.Reader(definition).environment()
+    return (
+        _become(facts.user, user, replace(command, settings={**environment, **command.settings}))
+        if user
+        else []
+    )
+
+
+def _become_freely(login: str, user: str, why: str) -> list[Grant]:
+    reason = f"Everything as {user}, for {why}, and no rule holds words that are made at the time: take it away again afterwards"
+    return [
+        Grant("sudoers", f"{login} ALL=({user}) NOPASSWD: /bin/sh", reason),
+        Grant("doas", f"permit nopass {login} as {user} cmd /bin/sh", reason),
+    ]
 
 
 def sudoers_line(login: str, user: str, command: Command) -> str | None:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from engine.hosts import facts as host_facts
 from engine.hosts import grants as host_grants
 from engine.hosts.base import Command, OpenHost
+from engine.hosts.grants import Occasion
 from engine.jobs import found_databases
 from engine.jobs.found_databases import Found
 from engine.model.definitions import Host, Source
 from engine.model.results import HostReport
 from engine.sources import registry
-from engine.sources.base import GrantingSource
+from engine.sources.base import GrantingSource, OccasionalSource, OpenSource
 
 _SERVER_FOLDERS = (
     "/var/lib/postgresql", "/var/lib/pgsql", "/var/lib/mysql", "/var/lib/redis", "/var/lib/valkey", "/var/lib/mongodb", "/var/lib/mongo",
@@ -60,12 +61,22 @@ async def grants(definition: Host, host: OpenHost, sources: Sequence[Source]) ->
     facts = await host.facts()
     commands: list[Command] = [host_facts.COMMAND] if sources else []
     contributed: list[host_grants.Grant] = []
+    occasions: list[Occasion] = []
     for source in sources:
         async with registry.open_source(source, host) as opened:
             commands += await opened.commands()
             if isinstance(opened, GrantingSource):
                 contributed += await opened.grants()
-    return host_grants.grants(definition, facts, commands, contributed)
+            occasions += await _occasions(opened)
+    return host_grants.grants(definition, facts, [Occasion("backup", commands), *occasions], contributed)
+
+
+async def _occasions(opened: OpenSource) -> list[Occasion]:
+    """What a source does not tell is not known; what a restore runs never is, for it makes names of its own."""
+    found = list(await opened.occasions()) if isinstance(opened, OccasionalSource) else []
+    if not any(each.purpose == "diff" for each in found):
+        found.append(Occasion("diff", more="a comparison asks for what it finds"))
+    return [*found, Occasion("restore", more="a restore makes names of its own")]
 
 
 def _is_served(folder: str, found: Sequence[Found]) -> bool:

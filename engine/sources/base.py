@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from engine.hosts.base import Command
-from engine.hosts.grants import Grant
+from engine.hosts.grants import Grant, Occasion
 from engine.model.backup import Scope
 from engine.model.contents import DumpContents, Sampled
 from engine.model.entry import Entry, Failure, Fetched
@@ -193,7 +193,16 @@ class GrantingSource(Protocol):
     """A source whose server must allow something too, besides what the host must allow."""
 
     async def grants(self) -> Sequence[Grant]:
-        """The statements for the server's administrator. Asks nobody: nothing is allowed yet."""
+        """The statements for the server's administrator, by what they are for. Asks nobody: nothing is allowed yet."""
+        ...
+
+
+@runtime_checkable
+class OccasionalSource(Protocol):
+    """A source that knows which commands other verbs than a backup run."""
+
+    async def occasions(self) -> Sequence[Occasion]:
+        """Those, as far as they can be known. Raises: HostError."""
         ...
 
 

@@ -19,7 +19,8 @@ from engine.hosts import script
 from engine.hosts.base import Command, Completed, OpenHost, Process
 from engine.model.definitions import Host
 from engine.model.manifest import compare
-from engine.sources.base import Selection
+from engine.model.masking import MaskRule
+from engine.sources.base import MaskingDatabase, Selection
 from tests.fakes import container_tools
 from tests.families.hosts import Watcher, opened, ssh_definition
 from tests.families.mariadb import back_up, fresh_name, make_shop, opened_mariadb
@@ -234,6 +235,33 @@ async def test_what_the_grants_allow_is_enough_for_a_backup(here: OpenHost, mari
     mariadb.sql(f"DROP USER {user}@localhost")
     assert (backup.failures, backup.warnings) == ({}, [])
     assert len(backup.facts(shop).routines) == 2
+
+
+async def test_what_the_grants_for_restores_allow_is_enough(here: OpenHost, mariadb: MariadbServer) -> None:
+    """In place and masked, with triggers, views, routines and events of somebody else; and rolled back."""
+    shop, fresh, aside = make_shop(mariadb), fresh_name("fresh"), fresh_name("aside")
+    user = fresh_name("u")
+    async with opened_mariadb(here, mariadb, database=[shop], user=user, password="x") as source:
+        printed = await source.grants()  # type: ignore[attr-defined]
+        assert {grant.purpose for grant in printed} == {"backup", "restore"}
+        mariadb.sql("\n".join(grant.text for grant in printed))
+        mariadb.sql(f"SET PASSWORD FOR {user}@localhost = PASSWORD('x')")
+        backup = await back_up(source)
+        facts = backup.facts(shop)
+        async with source.database() as database:
+            assert isinstance(database, MaskingDatabase)
+            await database.create(fresh, facts)
+            async with database.load(fresh, Selection()) as stream:
+                await stream.write(backup.data[facts.path])
+                await stream.finish()
+            assert [each for each in compare(facts, await database.facts(fresh)) if not each.passed] == []
+            await database.mask(fresh, {"parents": [MaskRule("parents", "name", "replace", "x")]}, b"key")
+            await database.swap(fresh, shop, aside)
+            assert mariadb.sql("SELECT DISTINCT name FROM parents", shop) == [["x"]]
+            await database.swap(aside, shop, fresh)
+            await database.drop(fresh)
+    mariadb.sql(f"DROP USER {user}@localhost")
+    assert mariadb.sql("SELECT COUNT(DISTINCT name) FROM parents", shop) == [["4"]]
 
 
 async def test_a_host_without_clients_says_what_to_install(mariadb: MariadbServer, tmp_path: Path) -> None:

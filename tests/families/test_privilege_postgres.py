@@ -8,11 +8,28 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 from engine.hosts.base import Command, Completed, OpenHost, Process
+from engine.model.backup import Scope
 from engine.model.definitions import Host, OptionValue
-from engine.sources.base import GrantingSource
+from engine.model.manifest import compare
+from engine.model.masking import MaskRule
+from engine.sources.base import (
+    GrantingSource,
+    MaskingDatabase,
+    OccasionalSource,
+    PartialSource,
+    SamplingDatabase,
+)
 from tests.families.hosts import opened
-from tests.families.postgres import make_shop, new_name, opened_postgres, read_backup
-from tests.families.sources import Equipped
+from tests.families.postgres import (
+    failed,
+    load,
+    make_shop,
+    new_name,
+    opened_postgres,
+    quoted,
+    read_backup,
+)
+from tests.families.sources import Equipped, drain
 from tests.servers.postgres import Postgres
 
 pytestmark = pytest.mark.slow
@@ -84,7 +101,82 @@ async def test_the_printed_grants_are_enough(here: OpenHost, postgres: Postgres)
     options = postgres.options(database=[name]) | {"user": role}
     async with opened_postgres(here, options) as source:
         assert isinstance(source, GrantingSource)
-        (grant,) = await source.grants()
-        assert grant.kind == "sql"
+        grant, *further = await source.grants()
+        assert (grant.kind, [each.purpose for each in further]) == ("sql", ["part", "restore"])
         postgres.psql(grant.text)
         assert (await read_backup(source)).errors == {}
+
+
+@pytest.mark.parametrize("scope", [Scope.SCHEMA, Scope.CONTENT, Scope.ROLES, Scope.CONFIGURATION])
+async def test_a_backup_of_a_part_runs_what_it_says_and_nothing_else(
+    here: OpenHost, postgres: Postgres, scope: Scope
+) -> None:
+    """`backup --only` through sudo, by rules that name each command."""
+    host = _Recording(here)
+    options = {**postgres.options(as_user=postgres.account), "database": [make_shop(postgres)]}
+    async with opened_postgres(host, options, "x") as source:
+        assert isinstance(source, OccasionalSource)
+        assert isinstance(source, PartialSource)
+        (part, _diff) = await source.occasions()
+        said = {_shape(command) for command in [*await source.commands(), *part.commands]}
+        host.commands.clear()
+        for item in await source.partial_items(scope):
+            async with item.open() as stream:
+                await drain(stream)
+                await stream.judge()
+    assert (part.more, {_shape(command) for command in host.commands} - said) == ("", set())
+
+
+async def test_a_comparison_with_what_is_live_runs_what_a_backup_does(
+    here: OpenHost, postgres: Postgres
+) -> None:
+    """`diff --live` needs no rule of its own."""
+    host = _Recording(here)
+    name = make_shop(postgres)
+    options = {**postgres.options(as_user=postgres.account), "database": [name]}
+    async with opened_postgres(host, options, "x") as source:
+        said = {_shape(command) for command in await source.commands()}
+        host.commands.clear()
+        async with source.database() as database:
+            facts = await database.facts(name)
+            assert isinstance(database, SamplingDatabase)
+            await database.sample(name, {each.name: 10 for each in facts.tables}, 1)
+    assert {_shape(command) for command in host.commands} - said == set()
+
+
+async def test_the_grants_for_restores_are_enough(here: OpenHost, postgres: Postgres) -> None:
+    """In place and masked, everything owned by whom it was; and the account is no superuser, nor may it become one."""
+    name, role, owner = new_name("sh'op $$ $holdfast$"), new_name('ro"le'), new_name("ow'ner")
+    postgres.psql(f"create role {quoted(owner)}")
+    postgres.psql(f"create database {quoted(name)} owner {quoted(owner)}")
+    postgres.psql(f"alter database {quoted(name)} set work_mem = '8MB'")
+    postgres.psql(
+        f"set role {quoted(owner)}; create schema ours; create table ours.people (id serial primary key, mail text not null); "
+        "insert into ours.people (mail) select 'm' || i from generate_series(1, 50) i; grant select on ours.people to public;"
+        " reset role; create table of_superuser (id int)",
+        name,
+    )
+    options = postgres.options(database=[name]) | {"user": role}
+    async with opened_postgres(here, options) as source:
+        assert isinstance(source, GrantingSource)
+        for grant in await source.grants():
+            postgres.psql(grant.text)
+        assert postgres.psql(f"select count(*) from pg_auth_members where member = '{role}'::regrole") == "4"
+        postgres.psql("drop table of_superuser", name)
+        read = await read_backup(source)
+        assert read.errors == {}
+        facts = read.facts(name)
+        async with source.database() as database:
+            assert isinstance(database, MaskingDatabase)
+            fresh, aside = new_name("fresh"), new_name("aside")
+            await database.create(fresh, facts)
+            await load(database, fresh, read.dump(name))
+            assert failed(compare(facts, await database.facts(fresh))) == []
+            await database.mask(
+                fresh, {"ours.people": [MaskRule("ours.people", "mail", "replace", "x")]}, b"key"
+            )
+            await database.swap(fresh, name, aside)
+            await database.drop(aside)
+    assert postgres.psql("select distinct mail from ours.people", name) == "x"
+    assert postgres.psql("select tableowner from pg_tables where tablename = 'people'", name) == owner
+    postgres.psql(f"drop database {quoted(name)}")

@@ -11,6 +11,7 @@ import pytest
 
 from engine import errors
 from engine.model.definitions import OptionValue, Source
+from engine.model.requests import RestoreRequest
 from tests.jobs.world import World
 from tests.servers.sshd import STRANGER, Sshd
 from tests.servers.tools import missing, require_tool
@@ -28,8 +29,12 @@ def guarded_sshd(start_sshd: Callable[..., Sshd]) -> Sshd:
     return server
 
 
-def _sudoers(grants: str) -> str:
-    return "".join(f"{line}\n" for line in grants.splitlines() if " NOPASSWD: " in line)
+def _sudoers(grants: str, *purposes: str) -> str:
+    """The rules for backups, and for what is headed by these words; a part that is marked as open to everything is left out."""
+    first, *others = grants.split("\n## ")
+    chosen = [first, *(each for each in others if each.startswith(tuple(purposes)))] if purposes else [first]
+    lines = [line for part in chosen for line in part.splitlines()]
+    return "".join(f"{line}\n" for line in lines if " NOPASSWD: " in line and not line.endswith(" /bin/sh"))
 
 
 @pytest.mark.parametrize("options", [{}, {"environment": "NOTE=a word"}], ids=["bare", "environment"])
@@ -58,3 +63,18 @@ async def test_the_printed_lines_are_enough_for_a_backup_as_root(
     assert backup.size_bytes == len(b"for root alone")
     assert (await world.one_backup("tree")).files_unmodified == 1
     assert (await world.one_backup("shop")).size_bytes > 0
+    assert (
+        (await world.engine.diff_live("latest:tree", lambda _each: None))
+        .not_compared[0]
+        .endswith("as root: sudo: a password is required")
+    )
+    rules.write_text(_sudoers(grants, "Only where `diff --live`"), encoding="utf-8")
+    compared = await world.engine.diff_live("latest:tree", lambda _each: None)
+    assert any(each.startswith("SHA-256 of 1 file") for each in compared.compared)
+    (root / "secret").unlink()
+    with pytest.raises(errors.LoginRefusedError):
+        await world.engine.restore(RestoreRequest("latest:tree", is_in_place=True))
+    rules.write_text(f"{STRANGER} ALL=(root) NOPASSWD: /bin/sh\n", encoding="utf-8")
+    assert f"{STRANGER} ALL=(root) NOPASSWD: /bin/sh\n" in grants
+    await world.engine.restore(RestoreRequest("latest:tree", is_in_place=True))
+    assert (root / "secret").read_bytes() == b"for root alone"

@@ -9,11 +9,12 @@ from typing import Protocol
 
 from engine.errors import SourceError
 from engine.hosts.base import Command, Facts, FileAccess, OpenHost
+from engine.hosts.grants import Occasion
 from engine.model.definitions import Source
 from engine.model.entry import Entry, Failure, Fetched
 from engine.scope import task_scope
 from engine.sources.base import Item, Secrets, Traits, TreeFeed
-from engine.sources.files import find, owners, walk
+from engine.sources.files import checksums, find, owners, walk
 from engine.sources.files.excludes import Excludes, find_words
 from engine.sources.files.journal import Journal
 from engine.sources.files.owners import Owners
@@ -94,6 +95,10 @@ class FilesSource:
         if facts.has_gnu_tar:
             found.append(TAR)
         return found
+
+    async def occasions(self) -> Sequence[Occasion]:
+        """See `base.OccasionalSource`: a comparison hashes what looks the same."""
+        return [Occasion("diff", [checksums.COMMAND])]
 
     async def items(self) -> Sequence[Item]:
         """There are none. Raises: SourceError."""

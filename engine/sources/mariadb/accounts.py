@@ -139,3 +139,25 @@ def backup_grants(user: str, *, is_mysql: bool) -> list[Grant]:
             "Only where the server keeps a binary log: its position belongs to the dump",
         ),
     ]
+
+
+def restore_grants(user: str, *, is_mysql: bool) -> list[Grant]:
+    """What that account needs besides for a restore, in place or beside, masked or not, and to roll it back."""
+    account = f"{quote_account(user or 'holdfast')}@localhost"
+    server = "SET_USER_ID, CONNECTION_ADMIN" if is_mysql else "SET USER, CONNECTION ADMIN"
+    return [
+        Grant(
+            "sql",
+            "GRANT INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE VIEW, CREATE ROUTINE, ALTER ROUTINE, EXECUTE "
+            f"ON *.* TO {account};\nGRANT {server} ON *.* TO {account};",
+            "Makes databases under names of its own, moves tables between them, ends the sessions of those that are replaced, and gives views and "
+            "routines to whom they belonged. Grants of single routines come back only where it holds those itself, WITH GRANT OPTION",
+            "restore",
+        ),
+        Grant(
+            "sql",
+            f"GRANT {'SESSION_VARIABLES_ADMIN' if is_mysql else 'BINLOG ADMIN'} ON *.* TO {account};",
+            "Only where columns are masked: what was in them is not to stay in the binary log",
+            "restore",
+        ),
+    ]

@@ -15,7 +15,7 @@ from dataclasses import replace
 from engine.errors import ConfigurationError, LoginRefusedError, SourceError
 from engine.format.layout import encode_name
 from engine.hosts.base import Command, OpenHost
-from engine.hosts.grants import Grant
+from engine.hosts.grants import Grant, Occasion
 from engine.model.backup import Scope
 from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts
@@ -121,7 +121,29 @@ class MariadbSource:
     async def grants(self) -> Sequence[Grant]:
         """What the account of the backup must be allowed, for `host grants`. Raises: ToolMissingError, HostError."""
         tools = await self._connection.tools()
-        return accounts.backup_grants(self._connection.user, is_mysql=tools.is_mysql)
+        user = self._connection.user
+        return [
+            *accounts.backup_grants(user, is_mysql=tools.is_mysql),
+            *accounts.restore_grants(user, is_mysql=tools.is_mysql),
+        ]
+
+    async def occasions(self) -> Sequence[Occasion]:
+        """See `base.OccasionalSource`. Raises: ToolMissingError, HostError."""
+        tools = await self._connection.tools()
+        scopes = (Scope.SCHEMA, Scope.CONTENT)
+        dumps = [
+            self._dump(tools, name, scope, has_log=each)
+            for scope in scopes
+            for name in self._databases
+            for each in (True, False)
+        ]
+        commands = container.as_started(self._connection.host, dumps)
+        return [
+            Occasion(
+                "part", commands, "the server's configuration files, which it names once it may be asked"
+            ),
+            Occasion("diff", more="rows that a comparison chooses at random"),
+        ]
 
     async def items(self) -> Sequence[Item]:
         """See `base.OpenSource.items`. Raises: ToolMissingError, SourceError, HostError."""

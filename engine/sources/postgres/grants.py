@@ -1,11 +1,19 @@
 """What an account needs to back databases up, as SQL to paste. Pure."""
 
+# Names and values become SQL by `quoting` alone.
+# ruff: noqa: S608
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from engine.sources.postgres import quoting
 
+RESTORE_REASON = (
+    "PostgreSQL 14 or newer: makes databases, ends the sessions of those that are replaced, and gives everything to whom it belonged. What belongs to a superuser, "
+    "extensions that are not trusted, and --roles need a superuser"
+)
+PART_REASON = "`--only configuration` finds included files that set nothing now"
 REASON = "PostgreSQL 14 or newer: an account that reads everything, and changes nothing; set its password by \\password in psql"
 
 
@@ -24,3 +32,27 @@ def statements(role: str, databases: Sequence[str], *, is_physical: bool = False
         *(f"grant connect on database {quoting.identifier(database)} to {name};" for database in databases),
     ]
     return "\n".join(lines)
+
+
+def restore_statements(role: str, databases: Sequence[str]) -> str:
+    """For that role, besides `statements`: in place and beside, masked or not. It may act as the owners of what is in these databases (in all,
+    where none are named), but for superusers: as one of those it could do anything."""
+    name, literal = quoting.identifier(role), quoting.literal(role)
+    chosen = f" and datname in ({', '.join(map(quoting.literal, databases))})" if databases else ""
+    allowed = f"datallowconn and not datistemplate{chosen}"
+    body = (
+        "declare owner name; begin for owner in select rolname from pg_roles where not rolsuper and oid in (\n"
+        f"  select datdba from pg_database where {allowed} union select refobjid from pg_shdepend\n"
+        "  join pg_database on dbid = pg_database.oid where refclassid = 'pg_authid'::regclass and deptype = 'o'\n"
+        f"  and {allowed}) and rolname <> {literal} loop\n"
+        f"  execute format('grant %I to %I', owner, {literal}); end loop; end"
+    )
+    tag = "$holdfast$"
+    while tag in body:
+        tag = f"{tag[:-1]}_$"
+    return f"alter role {name} createdb;\ngrant pg_signal_backend to {name};\ndo {tag} {body} {tag};"
+
+
+def part_statements(role: str) -> str:
+    """For that role, besides `statements`, where the configuration alone is backed up."""
+    return f"grant execute on function pg_show_all_file_settings() to {quoting.identifier(role)};"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from engine.errors import ConfigurationError, HoldfastError, SourceError
 from engine.hosts.base import Command, OpenHost
-from engine.hosts.grants import Grant
+from engine.hosts.grants import Grant, Occasion
 from engine.model.backup import Scope
 from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts, Manifest
@@ -16,6 +17,7 @@ from engine.model.secret import Secret
 from engine.scope import task_scope
 from engine.sources import container
 from engine.sources.base import Database, Item, ParseStream, Revival, Secrets, Traits, TreeFeed
+from engine.sources.dump import DumpItem as FileItem
 from engine.sources.options import Reader
 from engine.sources.postgres import (
     connection,
@@ -148,8 +150,35 @@ class PostgresSource:
         user = connection.user or (connection.as_user or "")
         if user == "postgres":
             return []
-        text = grants.statements(user or DEFAULT_ROLE, self._databases, is_physical=self._is_physical)
-        return [Grant("sql", text, grants.REASON)]
+        role = user or DEFAULT_ROLE
+        text = grants.statements(role, self._databases, is_physical=self._is_physical)
+        found = [Grant("sql", text, grants.REASON)]
+        if self._is_physical:
+            return found
+        return [
+            *found,
+            Grant("sql", grants.part_statements(role), grants.PART_REASON, "part"),
+            Grant("sql", grants.restore_statements(role, self._databases), grants.RESTORE_REASON, "restore"),
+        ]
+
+    async def occasions(self) -> Sequence[Occasion]:
+        """See `base.OccasionalSource`. A comparison dumps what a backup does, and asks by the same sessions."""
+        if self._is_physical:
+            return []
+        try:
+            names: Sequence[str] = await self._names()
+        except HoldfastError:
+            names = ()
+        tables = [TableName(0, *_schema_and_name(table)) for table in self._wanted.tables]
+        parts = [dataclasses.replace(self._wanted, scope=scope) for scope in (Scope.SCHEMA, Scope.CONTENT)]
+        dumps = [dumping.dump_command(part, name, "", tables) for part in parts for name in names]
+        found, more = list(container.as_started(self._host, dumps)), ""
+        try:
+            items = await self.partial_items(Scope.CONFIGURATION)
+            found += [each.command for each in items if isinstance(each, FileItem)]
+        except HoldfastError:
+            more = "the server's configuration files, which it names once it may be asked"
+        return [Occasion("part", found, more), Occasion("diff")]
 
     async def items(self) -> Sequence[Item]:
         """See `base.OpenSource.items`. Raises: SourceError, HostError."""

@@ -38,6 +38,8 @@ class Address:
     """In which the client runs: `docker:NAME`."""
     is_on_host: bool = True
     """Whether the server's files are the host's own."""
+    user: str = ""
+    """Empty for the default one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def read_address(definition: Source, secrets: Secrets) -> Address:
     # Without its value the name is there all the same: `host grants` shows the command as it will be.
     held = {"REDISCLI_AUTH": secrets.get("secret", Secret(""))} if reference else {}
     is_on_host = bool(socket) or db_host in ("", "localhost", "127.0.0.1", "::1")
-    return Address(words, place, held, as_user, inside, is_on_host)
+    return Address(words, place, held, as_user, inside, is_on_host, user)
 
 
 def _reach(definition: Source, socket: str, db_host: str, port: int | None) -> tuple[str, ...]:
@@ -219,8 +221,7 @@ class Client:
         if "NOPERM" in words:
             return SourceError(
                 f"{self.where} does not allow it: {words}",
-                hint="a user for backups needs: ACL SETUSER NAME on >PASSWORD +ping +info +psync +sync +replconf; "
-                "for restores in place besides: ~* +select +restore +echo +flushall +flushdb +function +eval +dump +type +pttl",
+                hint=f"`holdfast host grants {self.host.name}` prints what a user of its own needs",
             )
         return SourceError(f"{self.where} did not answer as Redis does: {words or 'it said nothing'}")
 

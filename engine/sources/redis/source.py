@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from engine.errors import ConnectionLostError, HoldfastError, IncompleteDumpError, SourceError
 from engine.hosts.base import Command, Exit, OpenHost, Process, require_started
+from engine.hosts.grants import Grant, Occasion
 from engine.model.backup import Scope
 from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts, Manifest
@@ -25,7 +26,7 @@ from engine.sources.base import (
     TreeFeed,
 )
 from engine.sources.dump import manifest_item
-from engine.sources.redis import parsing, scratch
+from engine.sources.redis import grants, parsing, scratch
 from engine.sources.redis.client import Client, Info, read_address
 from engine.sources.redis.rdb import RdbCheck
 from engine.sources.redis.refill import refilling
@@ -73,6 +74,17 @@ class RedisSource:
             await client.command("--rdb", "-"),
         ]
         return container.as_started(client.host, commands)
+
+    async def grants(self) -> Sequence[Grant]:
+        """See `base.GrantingSource`. Without a user of its own a password allows everything."""
+        return grants.statements(self._client.address.user)
+
+    async def occasions(self) -> Sequence[Occasion]:
+        """See `base.OccasionalSource`. A comparison takes a dump as a backup does."""
+        return [
+            Occasion("part", more="the server's configuration files, which it names once it may be asked"),
+            Occasion("diff"),
+        ]
 
     async def items(self) -> Sequence[Item]:
         """See `base.OpenSource.items`. Raises: ToolMissingError, HostError."""

@@ -137,17 +137,33 @@ def test_grants_are_ready_to_paste() -> None:
     text = grants.grants(
         Host("db1"),
         FACTS,
-        [command, command],
-        [sql],
+        [
+            grants.Occasion("backup", [command, command]),
+            grants.Occasion("diff", [command, Command(("sha256sum",), as_user="root")]),
+            grants.Occasion("restore", more="names of its own"),
+        ],
+        [sql, grants.Grant("sql", "ALTER ROLE backup CREATEDB;", "it makes databases", "restore")],
         public_key="ssh-ed25519 AAAA me\n",
         our_addresses=["10.0.0.5"],
     )
-    assert text.count("backup ALL=(root) NOPASSWD: /bin/sh -c ") == 1
+    backup, diff, restore = text.split("\n## ")
+    assert [part.count("backup ALL=(root) NOPASSWD: /bin/sh -c ") for part in (backup, diff, restore)] == [
+        1,
+        1,
+        0,
+    ]
+    assert "backup ALL=(root) NOPASSWD: /bin/sh\n" in restore
+    assert "CREATEDB" in restore
+    assert diff.startswith("Only where `diff --live`")
     assert 'from="10.0.0.5",restrict ssh-ed25519 AAAA me\n' in text
     assert "# pg_dump reads every table.\nGRANT pg_read_all_data TO backup;\n" in text
-    assert "no more than the login" in grants.grants(Host("db1"), FACTS, [Command(("find",))])
+    assert "no more than the login" in grants.grants(
+        Host("db1"), FACTS, [grants.Occasion("backup", [Command(("find",))])]
+    )
     assert "by hand" in grants.grants(
-        Host("db1", options={"as_user": "root"}), FACTS, [Command((b"find", b"/\xff\n"))]
+        Host("db1", options={"as_user": "root"}),
+        FACTS,
+        [grants.Occasion("backup", [Command((b"find", b"/\xff\n"))])],
     )
 
 
