@@ -16,6 +16,7 @@ from engine.model.secret import Secret
 from engine.sources import container
 from engine.sources.base import Secrets
 from engine.sources.options import Reader
+from engine.sources.redis import grants
 
 DEFAULT_PORT = 6379
 _TLS = ("disable", "require", "verify-ca", "verify-full")
@@ -221,7 +222,7 @@ class Client:
         if "NOPERM" in words:
             return SourceError(
                 f"{self.where} does not allow it: {words}",
-                hint=f"`holdfast host grants {self.host.name}` prints what a user of its own needs",
+                hint=f"a user for backups needs: ACL SETUSER NAME on >PASSWORD {grants.BACKUP}; `holdfast host grants {self.host.name}` prints what restores need",
             )
         return SourceError(f"{self.where} did not answer as Redis does: {words or 'it said nothing'}")
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from engine.hosts.grants import Grant
 
-_BACKUP = "+ping +info +psync +sync +replconf"
+BACKUP = "+ping +info +psync +sync +replconf"
+"""Rights of a user that takes dumps."""
 _RESTORE = "~* +select +restore +echo +flushall +flushdb +function +eval +dump +type +pttl"
 
 
@@ -20,7 +21,7 @@ def statements(user: str) -> Sequence[Grant]:
     return [
         Grant(
             "sql",
-            f"ACL SETUSER {name} on >PASSWORD {_BACKUP}",
+            f"ACL SETUSER {name} on >PASSWORD {BACKUP}",
             "Redis 6 or newer: takes a dump as a replica does; write the password in its place",
         ),
         Grant(
