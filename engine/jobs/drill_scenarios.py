@@ -2,7 +2,8 @@
 
 - `main-storage-gone`: the default storage is away. It is not touched; the backup comes from another one.
 - `catalog-gone`: this home's catalog and vault are lost. A scratch home rebuilds them from the repository and its password alone.
-- `kit-only`: a machine that knows nothing but the words of the recovery kit. As before, but place and password are read from its text.
+- `kit-only`: a machine that knows nothing but the words of the recovery kit. As before, but place, password and keys are read from its text, and
+  stock restic, where it is there, must list the backup by the kit's own line.
 - `blind`: nobody chose the backup. One of all that can be restored, by a seed that the evidence has.
 """
 
@@ -13,6 +14,7 @@ import contextlib
 import dataclasses
 import os
 import random
+import shlex
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -24,19 +26,23 @@ from engine.audit import AuditLog
 from engine.catalog.backups import BackupFilter
 from engine.catalog.catalog import Catalog
 from engine.config import Home
-from engine.errors import RestoreError, UnknownNameError, UsageError
+from engine.errors import RestoreError, ToolMissingError, UnknownNameError, UsageError
+from engine.hosts import registry as hosts
+from engine.hosts.base import Command
 from engine.jobs import catalog_copies, drill_host, recover, recovery_kit
 from engine.jobs.context import JobContext
 from engine.jobs.drill_steps import DrillRecord, StepFailedError
 from engine.jobs.opening import open_unlocked, storage_secrets
+from engine.jobs.recovery_kit import Kit
 from engine.model.backup import Backup, BackupStatus, Copy
-from engine.model.definitions import LOCAL_HOST, OptionValue, Source, Storage
+from engine.model.definitions import LOCAL_HOST, Host, OptionValue, Source, Storage
 from engine.model.manifest import CheckResult
 from engine.model.requests import DrillRequest, Limits
 from engine.model.secret import Secret
 from engine.vault import SecretResolver, open_vault
 
 NAMES = ("main-storage-gone", "catalog-gone", "kit-only", "blind")
+_RESTIC_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +164,10 @@ async def _rebuilt(
         definition = await context.catalog.storages.get(held.storage)
     if request.scenario == "kit-only":
         with record.step("read the recovery kit", is_proof=False) as detail:
-            storage = await _from_kit(context, scratch, definition)
+            kit = await _printed(context, definition)
+            storage = await _from_kit(scratch, kit)
             detail.append(f"of {definition.name}")
+        await _listed_by_restic(context, kit, held.snapshot_id, record)
     else:
         storage = await _from_password(context, scratch, definition)
     with record.step("rebuild the catalog from the repository") as detail:
@@ -180,8 +188,8 @@ def _level(request: DrillRequest, source: Source) -> str:
     return request.level or ("server" if drill_host.has_server(source.kind) else "")
 
 
-async def _from_kit(context: JobContext, scratch: JobContext, definition: Storage) -> Storage:
-    """The storage as the kit's text alone tells it. Raises: StorageError, RepositoryError, VaultError, UsageError."""
+async def _printed(context: JobContext, definition: Storage) -> Kit:
+    """What a person reads off the storage's kit. Raises: StorageError, RepositoryError, VaultError, UsageError."""
     async with AsyncExitStack() as stack:
         repository = await open_unlocked(context, definition, Limits(), stack)
         password = await context.secrets(definition.password)
@@ -189,12 +197,36 @@ async def _from_kit(context: JobContext, scratch: JobContext, definition: Storag
         text = recovery_kit.text(
             definition, recovery_kit.place_of(repository), password, secrets, context.clock.now()
         )
-    kit = recovery_kit.read(text)
+    return recovery_kit.read(text)
+
+
+async def _from_kit(scratch: JobContext, kit: Kit) -> Storage:
+    """The storage as the kit's text alone tells it."""
     options: dict[str, OptionValue] = dict(kit.options)
     for name, secret in kit.secrets.items():
         options[f"{name}_ref"] = await _laid_down(scratch, name, secret)
     reference = await _laid_down(scratch, "password", kit.password)
     return Storage("kit", kit.kind, options, reference, kit.repository_id, is_default=True)
+
+
+async def _listed_by_restic(context: JobContext, kit: Kit, snapshot_id: str, record: DrillRecord) -> None:
+    """The kit's own line for stock restic, with what it exports and nothing else. Skipped where this machine has none, or none can open it."""
+    step = "list the backup with stock restic, as the kit says"
+    if not kit.restic:
+        record.skip(step, f"stock restic cannot open storages of kind {kit.kind}")
+        return
+    words = (*kit.restic, "--no-cache", "--no-lock", "snapshots", "--json", snapshot_id)
+    secrets = {**kit.environment, "RESTIC_PASSWORD": kit.password}
+    with record.step(step, is_proof=False, optional=ToolMissingError) as detail:
+        command = Command(words, secrets=secrets)
+        async with hosts.open_host(Host(LOCAL_HOST, "local"), resolve_secret=context.secrets) as host:
+            done = await host.run(command, limit_bytes=8 << 20, timeout_s=_RESTIC_TIMEOUT_S)
+        record.commands.append(shlex.join(words))
+        is_listed = done.exit.is_success and snapshot_id.encode() in done.stdout
+        said = done.exit.stderr.decode(errors="backslashreplace").strip().splitlines()[-1:]
+        actual = "listed" if is_listed else f"not listed: {''.join(said)[:200]}"
+        record.checks.append(CheckResult("the backup in stock restic's list", "listed", actual, is_listed))
+        detail.append(actual)
 
 
 async def _from_password(context: JobContext, scratch: JobContext, definition: Storage) -> Storage:

@@ -18,6 +18,7 @@ _KIND = re.compile(r"^where {7}.+  \(kind ([a-z0-9-]+)\)$", re.MULTILINE)
 _REPOSITORY = re.compile(r"^repository  ([0-9a-f]{64})$", re.MULTILINE)
 _PASSWORD = re.compile(r"^password    (.+)$", re.MULTILINE)
 _EXPORT = re.compile(r"^  export ([A-Z0-9_]+)=(.+)$", re.MULTILINE)
+_RESTIC = re.compile(r"^  (restic .+) snapshots$", re.MULTILINE)
 _RECOVER = re.compile(r"^  holdfast recover (.+) --password -(?: --vault-key -)?$", re.MULTILINE)
 _VAULT_KEY = re.compile(r"^vault key   (\S+)$", re.MULTILINE)
 
@@ -38,6 +39,10 @@ class Kit:
     password: Secret = field(repr=False)
     vault_key: Secret | None = field(default=None, repr=False)
     """Opens the secrets in the storage's copy of the catalog."""
+    restic: Sequence[str] = ()
+    """The words before stock restic's verb; none where it cannot open the storage."""
+    environment: Mapping[str, Secret] = field(default_factory=dict, repr=False)
+    """What is exported for it, besides the password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +88,16 @@ def read(kit: str) -> Kit:
         else:
             options[name] = value
     key = _VAULT_KEY.search(kit)
+    restic = _RESTIC.search(kit)
     return Kit(
-        kind[1], options, secrets, repository[1], Secret(password[1]), None if key is None else Secret(key[1])
+        kind[1],
+        options,
+        secrets,
+        repository[1],
+        Secret(password[1]),
+        None if key is None else Secret(key[1]),
+        shlex.split(restic[1]) if restic else (),
+        {name: Secret(value) for name, value in exported.items()},
     )
 
 

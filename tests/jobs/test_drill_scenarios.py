@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from engine.clock import SystemClock
 from engine.errors import UsageError
 from engine.model.backup import Proof
-from engine.model.definitions import Source
+from engine.model.definitions import OptionValue, Source, Storage
 from engine.model.requests import DrillRequest
 from engine.model.results import DrillResult
+from engine.model.secret import Secret
+from engine.storages.registry import open_storage
 from tests.jobs.world import World
+from tests.servers.ceph import Ceph
 from tests.servers.restic import PASSWORD
+from tests.servers.tools import require_tool
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +68,8 @@ async def test_without_the_catalog_all_comes_back_or_it_is_told(world: World, sh
     assert (result.status, result.level, _failed(result)) == ("passed", "server", [])
     found = {each.check: each.actual for each in result.checks}
     assert found["backups found again"] == "3"
+    require_tool("restic")
+    assert found["the backup in stock restic's list"] == "listed"
     assert result.steps[-1].detail == "scratch home gone: yes"
     assert not list(world.engine.home.cache.glob("holdfast-drill-*"))
     told = Path(result.report).read_text(encoding="utf-8")
@@ -112,3 +121,33 @@ async def test_a_tree_comes_back_from_the_kit(world: World) -> None:
     await world.one_backup("tree")
     result = await world.engine.drill(DrillRequest("tree", scenario="kit-only"))
     assert (result.status, result.level) == ("passed", "files")
+
+
+async def test_a_kit_of_a_bucket_is_enough_for_a_drill_and_for_stock_restic(
+    world: World, shop: Path, ceph: Ceph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys and place come from the sheet alone."""
+    require_tool("restic")
+    for name in [each for each in os.environ if each.startswith(("AWS_", "RESTIC_"))]:
+        monkeypatch.delenv(name)
+    bucket = f"kit-{secrets.token_hex(6)}"
+    for name, value in (("id", ceph.access_key), ("key", ceph.secret_key)):
+        (world.directory / name).write_text(value, encoding="ascii")
+    options: dict[str, OptionValue] = {
+        "bucket": bucket,
+        "endpoint": ceph.endpoint,
+        "access_key_id_ref": f"file:{world.directory}/id",
+        "secret_key_ref": f"file:{world.directory}/key",
+    }
+    password = f"file:{world.directory}/password"
+    keys = {"access_key_id": Secret(ceph.access_key), "secret_key": Secret(ceph.secret_key)}
+    async with open_storage("s3", options, clock=SystemClock(), secrets=keys) as opened:
+        await opened.create()
+    await world.engine.add_storage(Storage("bucket", "s3", options, password))
+    await world.one_backup("shop", to=("bucket",))
+    result = await world.engine.drill(DrillRequest("shop", scenario="kit-only", storage="bucket"))
+    assert (result.status, _failed(result)) == ("passed", [])
+    found = {each.check: each.actual for each in result.checks}
+    assert found["the backup in stock restic's list"] == "listed"
+    told = Path(result.report).read_text(encoding="utf-8")
+    assert (ceph.secret_key in told, PASSWORD in told) == (False, False)
