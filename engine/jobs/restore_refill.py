@@ -25,7 +25,7 @@ from engine.model.job import Job
 from engine.model.manifest import CheckResult, DatabaseFacts
 from engine.model.requests import Limits, RestoreRequest, RollbackRequest
 from engine.model.results import RestoredDatabase, RestoreResult, RollbackResult
-from engine.sources.base import Refill, RefillableSource, RefillPlan
+from engine.sources.refill import Refill, RefillableSource, RefillPlan
 
 
 @dataclass(frozen=True, slots=True)

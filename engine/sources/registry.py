@@ -81,7 +81,7 @@ def is_database(kind: str) -> bool:
 
 
 def is_refillable(kind: str) -> bool:
-    """Whether in place the server of such a source is emptied and filled again (`base.RefillableSource`). Raises: UnknownNameError."""
+    """Whether in place the server of such a source is emptied and filled again (`refill.RefillableSource`). Raises: UnknownNameError."""
     traits: Traits | None = getattr(_member(kind), "traits", None)
     return traits is not None and traits.is_refillable
 

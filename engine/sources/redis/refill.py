@@ -15,12 +15,12 @@ from dataclasses import replace
 from engine.errors import ConnectionLostError, RefusedError, SourceError, UnknownNameError
 from engine.hosts.base import Process, require_started
 from engine.model.manifest import CheckResult, DatabaseFacts, compare
-from engine.sources.base import Refill, RefillPlan
 from engine.sources.redis import values
 from engine.sources.redis.client import Client, Info, version_numbers
 from engine.sources.redis.rdb import RdbCheck
 from engine.sources.redis.records import RecordReader
 from engine.sources.redis.sending import Count, Sample, Sender, payload, quoted
+from engine.sources.refill import Refill, RefillPlan
 
 _FED_BYTES = 256 << 10
 _LONGEST_VALUE_BYTES = 512 << 20
@@ -45,13 +45,13 @@ _LOOK = (
 async def refilling(
     client: Client, facts: DatabaseFacts, databases: Sequence[str], seed: int
 ) -> AsyncIterator[Refill]:
-    """See `base.RefillableSource.refill`. Raises: UnknownNameError for what is no database of Redis."""
+    """See `refill.RefillableSource.refill`. Raises: UnknownNameError for what is no database of Redis."""
     async with AsyncExitStack() as stack:
         yield _Refill(client, facts, frozenset(map(_number, databases)), seed, stack)
 
 
 class _Refill:
-    """See `base.Refill`."""
+    """See `refill.Refill`."""
 
     def __init__(
         self,

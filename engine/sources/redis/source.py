@@ -20,7 +20,6 @@ from engine.sources.base import (
     Item,
     ItemStream,
     ParseStream,
-    Refill,
     Secrets,
     Traits,
     TreeFeed,
@@ -31,6 +30,7 @@ from engine.sources.redis.client import Client, Info, read_address
 from engine.sources.redis.rdb import RdbCheck
 from engine.sources.redis.refill import refilling
 from engine.sources.redis.server import BY_HAND, NAME, LiveServer
+from engine.sources.refill import Refill
 
 PATH = f"databases/{NAME}.rdb"
 _SUCCESS = b"Transfer finished with success"
@@ -139,7 +139,7 @@ class RedisSource:
     def refill(
         self, facts: DatabaseFacts, databases: Sequence[str], seed: int
     ) -> AbstractAsyncContextManager[Refill]:
-        """See `base.RefillableSource.refill`."""
+        """See `refill.RefillableSource.refill`."""
         return refilling(self._client, facts, databases, seed)
 
     def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
