@@ -89,10 +89,22 @@ class Backups:
             for backup in backups:
                 await _write(transaction, backup)
 
-    async def add_copy(self, backup_id: str, copy: Copy) -> None:
-        """Adds a copy in one more storage, or puts it in place of that storage's."""
+    async def add_copy(self, backup_id: str, copy: Copy, *, is_whole: bool = False) -> None:
+        """Adds a copy in one more storage, or puts it in place of that storage's.
+
+        With `is_whole` the backup holds all that it was asked to: it is completed, where no other storage lacks it any more.
+        """
         async with self._database.transaction() as transaction:
             await transaction.execute_many("add_copy", [_copy_row(backup_id, copy)])
+            if is_whole:
+                await transaction.execute("complete_backup", backup_id=backup_id)
+
+    async def missing(self, storage: str) -> list[Backup]:
+        """The backups that were meant for this storage, and that it failed to take; newest first."""
+        lacking = (
+            "b.backup_id IN (SELECT backup_id FROM copies WHERE storage = :storage AND snapshot_id = x'')"
+        )
+        return await self._select([lacking], {"storage": storage, "limit": -1})
 
     async def get(self, backup_id: str) -> Backup:
         """The backup of exactly this id. Raises: UnknownNameError."""

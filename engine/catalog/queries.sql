@@ -89,6 +89,11 @@ DELETE FROM tags WHERE backup_id = :backup_id;
 INSERT OR REPLACE INTO copies (backup_id, storage, snapshot_id, status, error, created_at)
 SELECT backup_id, :storage, :snapshot_id, :status, :error, created_at FROM backups WHERE backup_id = :backup_id;
 
+-- A backup that was incomplete only because a storage lacked it.
+-- name: complete_backup
+UPDATE backups SET status = 'completed' WHERE backup_id = :backup_id AND status = 'incomplete'
+    AND NOT EXISTS (SELECT 1 FROM copies WHERE copies.backup_id = :backup_id AND copies.snapshot_id = x'');
+
 -- name: add_tag
 INSERT OR IGNORE INTO tags (tag, created_at, backup_id) VALUES (:tag, :created_at, :backup_id);
 

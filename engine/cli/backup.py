@@ -116,6 +116,7 @@ def tell_backup(output: Output, backup: SourceResult) -> None:
     for each in backup.storages:
         if each.error:
             output.line(f"  storage {each.storage}: {text.printable(each.error)}")
+            output.line(f"    what it missed: holdfast copy --missing --to {each.storage}")
     if backup.warnings and not output.is_terminal:
         output.line(f"  {text.counted(len(backup.warnings), 'warning')}")
 

@@ -31,6 +31,7 @@ _HEADS: Final = (
     Column("PROOF"),
     Column("PROVEN", is_optional=True),
     Column("BY", is_optional=True),
+    Column("STORAGES", is_flexible=True, is_optional=True),
 )
 _SIGNS: Final[Mapping[str, str]] = {"added": "+", "removed": "-", "modified": "M", "metadata": "U"}
 """restic's letters for what became of a path."""
@@ -110,7 +111,13 @@ def _backup_row(backup: Backup) -> tuple[str, ...]:
         backup.proof.value,
         text.instant(backup.proven_at) if backup.proven_at else "",
         backup.proven_by.partition(" ")[0],
+        _storages(backup),
     )
+
+
+def _storages(backup: Backup) -> str:
+    """Those that hold it, and with a sign those that should."""
+    return ", ".join(each.storage if each.snapshot_id else f"!{each.storage}" for each in backup.copies)
 
 
 def _type(backup: Backup) -> str:

@@ -306,7 +306,18 @@ def tell_prune(output: Output, result: PruneResult) -> None:
 def _declare_copy(parser: Parser) -> None:
     parser.add_argument("backups", nargs="*", metavar="BACKUP")
     parser.add_argument("--all", action="store_true", help="every backup of the storage")
-    parser.add_argument("--from", dest="from_storage", required=True, metavar="STORAGE")
+    parser.add_argument(
+        "--missing",
+        action="store_true",
+        help="what was meant for the storage and it failed to take, from whichever storage has it",
+    )
+    parser.add_argument(
+        "--from",
+        dest="from_storage",
+        default="",
+        metavar="STORAGE",
+        help="with --all; else whichever has the backups where it is left out",
+    )
     parser.add_argument("--to", dest="to_storage", required=True, metavar="STORAGE")
     add_key(parser)
     add_limits(parser)
@@ -314,19 +325,30 @@ def _declare_copy(parser: Parser) -> None:
 
 async def _copy(call: Call) -> int:
     arguments = call.arguments
-    if bool(arguments.backups) == arguments.all:
-        raise UsageError("say which backups to copy: BACKUP ..., or --all")
+    if sum(map(bool, (arguments.backups, arguments.all, arguments.missing))) != 1:
+        raise UsageError("say which backups to copy: BACKUP ..., or --all, or --missing")
+    if arguments.all and not arguments.from_storage:
+        raise UsageError("--all needs --from STORAGE", hint="the storage whose backups are copied")
     if arguments.from_storage == arguments.to_storage:
         raise UsageError("--from and --to are the same storage")
     ids = [(await call.engine.show_backup(each)).backup_id for each in arguments.backups]
     request = CopyRequest(
-        arguments.from_storage, arguments.to_storage, tuple(ids), arguments.all, limits(arguments)
+        arguments.from_storage,
+        arguments.to_storage,
+        tuple(ids),
+        arguments.all,
+        arguments.missing,
+        limits(arguments),
     )
     result = await call.engine.copy(request, idempotency_key=arguments.idempotency_key)
     call.output.line(
         f"{result.status}: {text.counted(len(result.copied), 'backup')} copied, {result.skipped} were there already, "
         f"{text.size(result.copied_bytes)} in {span(result.duration_s)}"
     )
+    for each in result.left_out:
+        call.output.line(f"  not copied: {each.backup_id}: {text.printable(each.reason)}")
+    for warning in result.warnings:
+        call.output.line(f"  {text.printable(warning)}")
     call.output.result(shape(result))
     return diagnostics.exit_of(result.status)
 

@@ -226,10 +226,13 @@ class EraseRequest:
 
 @dataclass(frozen=True, slots=True)
 class CopyRequest:
-    """Copy backups from one storage to another."""
+    """Copy backups to a storage: those that are named, all of another storage, or those that it missed."""
 
     from_storage: str
+    """Empty: whichever has them."""
     to_storage: str
     backups: tuple[str, ...] = ()
     is_all: bool = False
+    is_missing: bool = False
+    """Those that were meant for the storage, and that it failed to take."""
     limits: Limits = field(default_factory=Limits)

@@ -373,6 +373,14 @@ class EraseResult:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A backup that a copy could not bring over."""
+
+    backup_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CopyResult:
     """What a copy brought over."""
 
@@ -384,6 +392,7 @@ class CopyResult:
     copied_bytes: int
     duration_s: float
     warnings: Sequence[str] = ()
+    left_out: Sequence[LeftOut] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ def concerns(facts: SourceFacts, now: datetime.datetime) -> list[Concern]:
             True,
             f"storage {copy.storage} has no copy of the newest backup"
             + (f": {copy.error}" if copy.error else ""),
-            f"holdfast copy {restorable.backup_id} --from {_holder(restorable)} --to {copy.storage}",
+            f"holdfast copy --missing --to {copy.storage}",
         )
         for copy in restorable.copies
         if not copy.snapshot_id
@@ -178,7 +178,3 @@ def _of_proof(subject: str, facts: SourceFacts, restorable: Backup) -> list[Conc
     if not any(each.proof is Proof.DRILLED for each in facts.attempts):
         return [Concern(subject, False, "its restore was never rehearsed", drill)]
     return []
-
-
-def _holder(backup: Backup) -> str:
-    return next((copy.storage for copy in backup.copies if copy.snapshot_id), "STORAGE")

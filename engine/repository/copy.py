@@ -1,13 +1,13 @@
 """Copying snapshots from one repository into another: only what is missing there moves, checked, and sealed with the other's key.
 
 A snapshot is known in the other repository by `original`, the id that it had first, and by its content; then it is passed over, as restic
-does. Everything streams; the order of writes is that of a backup: packs, then index, then snapshot.
+does; so is one whose identity says that both were made by one reading. Nothing is cut anew: blobs move as they are. Everything streams; the order of writes is that of a backup: packs, then index, then snapshot.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -50,18 +50,34 @@ class Copied:
     """What the target's storage took."""
 
 
+def _nobody(_snapshot: Snapshot) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is the same, and what happens to a snapshot that is damaged."""
+
+    identity: Callable[[Snapshot], str] = _nobody
+    """What a snapshot says it is, empty where it says nothing: two of one identity and one tree are the same."""
+    on_damaged: Callable[[Named, DamagedError], None] | None = None
+    """Takes a snapshot that cannot be copied whole, which is left out then; None: it ends the copy."""
+
+
 async def copy(
     source: Repository,
     target: tuple[Repository, HeldLock],
     snapshots: Sequence[Named],
     *,
+    rules: Rules = Rules(),
     options: WriteOptions | None = None,
     emit: Emit = ignore,
 ) -> Copied:
     """Copies the snapshots, in their order. Both are locked by the caller, shared, and `source`'s index is loaded; the target's is loaded here.
 
     Interrupted, it has copied some of them whole; what else it stored is found by the next copy.
-    Raises: DamagedError, naming what is damaged in the source: no snapshot that needs it is written; StorageError; LockLostError.
+    Raises: DamagedError, naming what is damaged in the source, unless the rules take it: no snapshot that needs it is written; StorageError;
+    LockLostError.
     """
     repository, _ = target
     there = await repository.snapshots()
@@ -70,11 +86,19 @@ async def copy(
     async with writer.open_session([target], clock=repository.clock, options=options, emit=emit) as session:
         transfer = _Transfer(source, repository, session, emit)
         for named in snapshots:
-            twin = _find_twin(named, there)
+            twin = _find_twin(named, there, rules)
             if twin is not None:
                 done.append(CopiedSnapshot(named.id, twin, True))
                 continue
-            await transfer.bring(named.snapshot.tree)
+            try:
+                await transfer.bring(named.snapshot.tree)
+            except DamagedError as error:
+                if rules.on_damaged is None:
+                    raise
+                rules.on_damaged(named, error)
+                # What this one had asked for may never have come: the next asks for itself.
+                transfer = _Transfer(source, repository, session, emit)
+                continue
             original = named.snapshot.original or bytes.fromhex(named.id)
             copied = dataclasses.replace(named.snapshot, original=original, parent=None)
             (committed,) = await session.commit(copied)
@@ -86,13 +110,16 @@ async def copy(
     return Copied(tuple(done), blobs, statistics.added_bytes, statistics.stored_bytes)
 
 
-def _find_twin(named: Named, there: Iterable[tuple[str, Snapshot]]) -> str | None:
-    """The snapshot of the target that is this one: of the same first id, and alike in all that counts."""
+def _find_twin(named: Named, there: Iterable[tuple[str, Snapshot]], rules: Rules) -> str | None:
+    """The snapshot of the target that is this one: of the same first id, and alike in all that counts; or of the same identity and tree."""
     first = named.snapshot.original or bytes.fromhex(named.id)
+    identity = rules.identity(named.snapshot)
     for target_id, candidate in there:
-        if (candidate.original or bytes.fromhex(target_id)) == first and _signature(candidate) == _signature(
-            named.snapshot
-        ):
+        is_first = (candidate.original or bytes.fromhex(target_id)) == first
+        if is_first and _signature(candidate) == _signature(named.snapshot):
+            return target_id
+        is_same = identity and candidate.tree == named.snapshot.tree
+        if is_same and rules.identity(candidate) == identity:
             return target_id
     return None
 

@@ -36,6 +36,12 @@ class World:
             self.more.clear()
             await self.more.wait()
 
+    @asynccontextmanager
+    async def again(self) -> AsyncIterator[World]:
+        """The same home as a later process opens it, with what its config.toml says now."""
+        async with open_world(self.directory, copies_catalog=True) as later:
+            yield later
+
     def place(self, storage: str) -> Path:
         """The folder of a local storage."""
         return self.directory / "storages" / storage

@@ -78,7 +78,7 @@ def test_a_storage_that_lacks_the_newest_is_a_risk_with_the_copy_that_mends_it()
     backup = dataclasses.replace(_backup(HOUR), copies=(Copy("near", "ab" * 32), lacking))
     (concern,) = _concerns([backup, *_daily(5)], DRILLED)
     assert concern.reason == "storage far has no copy of the newest backup: connection refused"
-    assert concern.remedy == "holdfast copy 5aa --from near --to far"
+    assert concern.remedy == "holdfast copy --missing --to far"
 
 
 def test_the_last_word_on_proof_counts() -> None:

@@ -1,0 +1,23 @@
+"""A kind of storage that takes no pack until it is let go: a local one behind a gate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from engine.storages.base import Kind, Opening, OpenStorage
+from engine.storages.local import open_local
+from tests.fakes.faulty_storage import Fault, FaultyStorage, Gate
+
+KIND = "held"
+GATES: list[Gate] = []
+"""Of the storages that were opened, the newest last."""
+
+
+@asynccontextmanager
+async def open_held(opening: Opening) -> AsyncIterator[OpenStorage]:
+    """Takes the options of kind `local`."""
+    async with open_local(opening) as storage:
+        held = FaultyStorage(storage)
+        GATES.append(held.hold(Fault(at=1, methods={"put"}, kinds={Kind.PACK})))
+        yield held

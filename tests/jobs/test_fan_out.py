@@ -1,0 +1,180 @@
+"""One backup in several storages: one that is slow or gone costs the others nothing, catches up later, and any one of them is enough."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from engine import errors, events
+from engine.clock import SystemClock
+from engine.model.backup import Backup, BackupStatus
+from engine.model.definitions import OptionValue, Storage
+from engine.model.requests import CopyRequest, VerifyRequest
+from engine.storages import registry
+from engine.storages.base import Kind
+from tests.jobs import held
+from tests.jobs.world import World
+from tests.servers.restic import PASSWORD, ResticProgram
+from tests.servers.tree_compare import differences
+
+pytestmark = pytest.mark.slow
+
+STORAGES = ("first", "second", "third")
+
+
+@pytest.fixture
+async def tree(world: World) -> Path:
+    """A tree, as source `tree`."""
+    root = world.directory / "tree"
+    (root / "folder").mkdir(parents=True)
+    (root / "folder" / "one").write_bytes(b"one")
+    (root / "large").write_bytes(random.Random(1).randbytes(2 << 20))
+    await world.add_files("tree", root)
+    return root
+
+
+def _missing(backup: Backup) -> list[str]:
+    return [copy.storage for copy in backup.copies if not copy.snapshot_id]
+
+
+async def test_what_a_storage_missed_is_caught_up_without_the_source(
+    world: World, tree: Path, restic_newest: ResticProgram
+) -> None:
+    """The disk is plugged in again in the morning, when the night's data is long gone."""
+    await world.add_storages("first", "second")
+    await world.one_backup("tree", ("first", "second"))
+    world.place("second").rename(world.directory / "unplugged")
+    missed = []
+    for number in range(2):
+        (tree / f"new{number}").write_bytes(b"%d" % number)
+        done = await world.backup("tree", to=("first", "second"))
+        assert done.status == "incomplete"
+        missed.append(await world.engine.show_backup(done.backups[0].backup_id))
+    assert [_missing(each) for each in missed] == [["second"], ["second"]]
+    status = await world.engine.status()
+    assert "holdfast copy --missing --to second" in [each.remedy for each in status.concerns]
+    expected = shutil.copytree(tree, world.directory / "expected", symlinks=True)
+    shutil.rmtree(tree)
+    (world.directory / "unplugged").rename(world.place("second"))
+    caught_up = await world.engine.copy(CopyRequest("", "second", is_missing=True))
+    assert (caught_up.status, len(caught_up.copied), caught_up.skipped) == ("completed", 2, 0)
+    for each in missed:
+        now = await world.engine.show_backup(each.backup_id)
+        assert (now.status, _missing(now)) == (BackupStatus.COMPLETED, [])
+    again = await world.engine.copy(CopyRequest("", "second", is_missing=True))
+    assert (len(again.copied), again.skipped) == (0, 0)
+    world.restic(restic_newest, "second").check()
+    back = await world.restore(missed[1].backup_id, world.directory / "back", "second")
+    assert differences(expected, back / str(tree).lstrip("/")) == []
+
+
+async def test_a_storage_that_does_not_keep_up_is_dropped_told_and_caught_up(
+    world: World, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line to the far copy is down to nothing tonight: the near one is taken all the same, and who looks sees why."""
+    members = cast("MutableMapping[str, str]", registry.MEMBERS)
+    monkeypatch.setitem(members, held.KIND, "tests.jobs.held:open_held")
+    await world.add_storages("first")
+    options = {"path": str(world.place("slow"))}
+    await world.engine.add_storage(Storage("slow", held.KIND, options, f"file:{world.directory}/password"))
+    _configure(world, "[catalog]\ncopies = false\n[spill]\nwait_s = 0\n")
+    async with world.again() as later:
+        done = await later.backup("tree", to=("first", "slow"))
+        assert done.status == "incomplete"
+        copies = {copy.storage: copy for copy in done.backups[0].storages}
+        assert copies["first"].snapshot_id
+        assert "too slow" in copies["slow"].error
+        assert any(isinstance(each, events.Warned) and "too slow" in each.message for each in later.heard)
+        assert not any((world.place("slow") / "snapshots").iterdir())
+        held.GATES.clear()
+        monkeypatch.setitem(members, held.KIND, "engine.storages.local:open_local")
+        caught_up = await later.engine.copy(CopyRequest("", "slow", is_missing=True))
+        assert len(caught_up.copied) == 1
+        back = await later.restore(done.backups[0].backup_id, world.directory / "back", "slow")
+        assert differences(tree, back / str(tree).lstrip("/")) == []
+
+
+def _configure(world: World, text: str) -> None:
+    (world.directory / "home" / "config.toml").write_text(text, encoding="ascii")
+
+
+async def test_a_mirror_takes_each_backup_once_however_it_came_there(
+    world: World, tree: Path, restic_newest: ResticProgram
+) -> None:
+    """A backup that was made to both, and is copied as well, would be there twice, and forgotten once."""
+    await world.add_storages("first", "second")
+    await world.one_backup("tree", ("first", "second"))
+    (tree / "new").write_bytes(b"new")
+    await world.one_backup("tree", ("first",))
+    packs = len(list((world.place("second") / "data").glob("*/*")))
+    done = await world.engine.copy(CopyRequest("first", "second", is_all=True))
+    assert (len(done.copied), done.skipped) == (1, 1)
+    assert len(world.restic(restic_newest, "second").snapshots()) == 2
+    assert done.copied_bytes < 100_000, "what is there already was cut anew"
+    assert len(list((world.place("second") / "data").glob("*/*"))) <= packs + 2
+
+
+async def test_a_mirror_says_what_it_left_out(world: World, tree: Path, restic_newest: ResticProgram) -> None:
+    """Whoever throws the old disk away afterwards must know what was on it and nowhere else."""
+    await world.add_storages("first", "second")
+    kept = await world.one_backup("tree", ("first",))
+    world.restic(restic_newest, "first").run("backup", str(tree))
+    (tree / "large").write_bytes(random.Random(2).randbytes(2 << 20))
+    hurt = await world.one_backup("tree", ("first",))
+    newest = max((world.place("first") / "data").glob("*/*"), key=lambda path: path.stat().st_mtime_ns)
+    newest.chmod(0o600)
+    newest.write_bytes(bytes(newest.stat().st_size))
+    done = await world.engine.copy(CopyRequest("first", "second", is_all=True))
+    assert done.status == "incomplete"
+    assert [each.backup_id for each in done.left_out] == [hurt.backup_id]
+    assert "1 of restic's or another home's" in done.warnings[0]
+    back = await world.restore(kept.backup_id, world.directory / "back", "second")
+    assert (back / str(tree).lstrip("/") / "folder" / "one").read_bytes() == b"one"
+
+
+def _kinds(world: World) -> dict[str, tuple[str, dict[str, OptionValue]]]:
+    """By storage: its kind, and the options that open it."""
+    return {name: ("local", {"path": str(world.place(name))}) for name in STORAGES}
+
+
+async def test_a_backup_in_three_storages_survives_the_loss_of_any_one(world: World, tree: Path) -> None:
+    """One burns, one rots, one is left: verified, made whole from another, restored; each of the three in each part."""
+    (world.directory / "password").write_text(PASSWORD, encoding="ascii")
+    kinds = _kinds(world)
+    for name, (kind, options) in kinds.items():
+        await world.engine.add_storage(Storage(name, kind, options, f"file:{world.directory}/password"))
+    backup = await world.one_backup("tree", STORAGES)
+    for number, lost in enumerate(STORAGES):
+        rotten, sound = STORAGES[number - 1], STORAGES[number - 2]
+        await world.engine.enable_storage(lost, is_enabled=False)
+        await _rot(*kinds[rotten])
+        found = await world.engine.verify(VerifyRequest(storage=rotten, is_reading_data=True))
+        assert found.status == "damaged"
+        request = VerifyRequest(storage=rotten, is_reading_data=True, is_repairing=True, repair_from=(sound,))
+        assert (await world.engine.verify(request)).status == "passed"
+        for name in (rotten, sound):
+            back = await world.restore(backup.backup_id, world.directory / f"{lost}-{name}", name)
+            assert differences(tree, back / str(tree).lstrip("/")) == []
+        await world.engine.enable_storage(lost, is_enabled=True)
+
+
+async def _rot(kind: str, options: Mapping[str, OptionValue]) -> None:
+    """Flips a bit in one pack, and loses another, by the storage's own means."""
+    async with registry.open_storage(kind, options, clock=SystemClock()) as storage:
+        lost, hurt, *_ = sorted([each.key async for each in storage.list(Kind.PACK)])
+        await storage.delete(lost)
+        stored = bytearray(await storage.get(hurt))
+        stored[10] ^= 1
+        await storage.put(hurt, [stored])
+
+
+async def test_missing_needs_a_storage_that_is_there(world: World, tree: Path) -> None:
+    """A slip in a name gets one sentence."""
+    await world.add_storages("first")
+    with pytest.raises(errors.UnknownNameError, match="secnd"):
+        await world.engine.copy(CopyRequest("", "secnd", is_missing=True))
