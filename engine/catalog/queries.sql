@@ -145,6 +145,9 @@ UPDATE backups SET expires_at = :expires_at WHERE backup_id = :backup_id;
 -- name: remove_copy
 DELETE FROM copies WHERE backup_id = :backup_id AND storage = :storage;
 
+-- name: move_copy
+UPDATE copies SET snapshot_id = :new WHERE storage = :storage AND snapshot_id = :old;
+
 -- name: remove_copies_of_storage
 DELETE FROM copies WHERE storage = :storage;
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,12 @@ from engine.cli.command import (
     declare_nothing,
     reference,
 )
-from engine.cli.options import add_yes
+from engine.cli.options import add_yes, seconds
 from engine.cli.output import Column, shape
 from engine.errors import HoldfastError
 from engine.model.definitions import Storage
+from engine.model.requests import Limits
+from engine.model.spans import span
 
 if TYPE_CHECKING:
     from engine.model.results import StorageUsage
@@ -203,6 +206,48 @@ async def _rotate_password(call: Call) -> int:
     return diagnostics.DONE
 
 
+def _declare_move(parser: Parser) -> None:
+    add_name(parser, "storage")
+    parser.add_argument(
+        "--kind", required=True, metavar="KIND", help=f"one of {', '.join(storage_options.KINDS)}"
+    )
+    storage_options.declare(parser)
+    parser.add_argument(
+        "--password", type=reference, metavar="REF", help="of the new place; left out: the same one"
+    )
+    parser.add_argument(
+        "--wait-lock",
+        type=seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait so long for backups under way",
+    )
+
+
+async def _move(call: Call) -> int:
+    """Secrets that are typed get names of their own: the old place is still to be opened with the old ones."""
+    arguments = call.arguments
+    await call.engine.show_storage(arguments.name)
+    place = f"{arguments.name}.{secrets.token_hex(3)}"
+    options = await storage_options.read(call, place, arguments.kind)
+    password = arguments.password or ""
+    if isinstance(password, StandardInput):
+        password = f"vault:storage.{place}"
+        await call.engine.keep_secret(f"storage.{place}", "-")
+    new = Storage(arguments.name, arguments.kind, options, password)
+    moved = await call.engine.move_storage(new, Limits(wait_lock_s=arguments.wait_lock))
+    name = moved.storage
+    call.output.line(
+        f"storage {name} is of kind {moved.kind} now, at {text.printable(moved.location)}: "
+        f"{text.counted(moved.snapshots, 'snapshot')}, {text.size(moved.copied_bytes)} copied in {span(moved.duration_s)}"
+    )
+    call.output.line(f"the old place is left as it is: {text.printable(moved.old_location)}")
+    call.output.line(f"prove the new one: holdfast verify --storage {name} --read-data")
+    call.output.line(f"print the recovery kit anew: holdfast storage recovery-kit {name}")
+    call.output.result(shape(moved))
+    return diagnostics.DONE
+
+
 async def _enable(call: Call) -> int:
     return await _switch(call, is_enabled=True)
 
@@ -298,6 +343,7 @@ USAGE = Command(declare_name("storage"), _usage)
 RECOVERY_KIT = Command(_declare_recovery_kit, _recovery_kit)
 UNLOCK = Command(_declare_unlock, _unlock)
 ROTATE_PASSWORD = Command(_declare_rotate_password, _rotate_password)
+MOVE = Command(_declare_move, _move, is_job=True)
 ENABLE = Command(declare_name("storage"), _enable)
 DISABLE = Command(declare_name("storage"), _disable)
 MAKE_DEFAULT = Command(declare_name("storage"), _make_default)

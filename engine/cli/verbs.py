@@ -34,6 +34,7 @@ VERBS: Final[dict[str, Verb]] = {
     "storage recovery-kit": Verb("storage:RECOVERY_KIT", "print all that a restore without holdfast needs"),
     "storage unlock": Verb("storage:UNLOCK", "remove locks whose holder is proved dead"),
     "storage rotate-password": Verb("storage:ROTATE_PASSWORD", "change the repository's password"),
+    "storage move": Verb("storage:MOVE", "move it to another place, with all its backups"),
     "storage enable": Verb("storage:ENABLE", "switch a storage on"),
     "storage disable": Verb("storage:DISABLE", "switch a storage off"),
     "storage make-default": Verb("storage:MAKE_DEFAULT", "use it where no storage is named"),

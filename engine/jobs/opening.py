@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from engine.errors import HoldfastError, StorageUnreachableError
+from engine.errors import HoldfastError, NoRepositoryError, StorageUnreachableError
 from engine.jobs.context import JobContext
 from engine.model import definitions
 from engine.model.definitions import OptionValue
@@ -16,7 +16,7 @@ from engine.model.requests import Limits
 from engine.model.secret import Secret
 from engine.repository import lock
 from engine.repository.lock import HeldLock
-from engine.repository.repository import Repository, open_repository
+from engine.repository.repository import Repository, create, open_repository
 from engine.scope import task_scope
 from engine.storages import registry
 from engine.storages.base import OpenStorage
@@ -158,6 +158,29 @@ async def open_unlocked(
     storage = await open_storage(context, definition, limits, stack)
     password = await context.secrets(definition.password)
     return await open_repository(storage, password, cache_directory=context.home.cache, clock=context.clock)
+
+
+async def open_or_create(
+    context: JobContext,
+    definition: definitions.Storage,
+    password: Secret,
+    limits: Limits,
+    stack: AsyncExitStack,
+    polynomial: Callable[[], Awaitable[int | None]],
+) -> tuple[Repository, bool]:
+    """The repository of a storage, and whether it was made just now; closed with the stack. `polynomial` is asked for that of a new one.
+
+    Raises: StorageError, RepositoryError.
+    """
+    storage = await open_storage(context, definition, limits, stack)
+    cache, clock = context.home.cache, context.clock
+    try:
+        return await open_repository(storage, password, cache_directory=cache, clock=clock), False
+    except NoRepositoryError:
+        pass
+    chosen = await polynomial()
+    made = await create(storage, password, clock=clock, polynomial_=chosen, cache_directory=cache)
+    return made, True
 
 
 async def open_storage(

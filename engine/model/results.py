@@ -373,6 +373,23 @@ class EraseResult:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveResult:
+    """Where a storage lies now, and where it lay."""
+
+    job_id: str
+    status: str
+    storage: str
+    kind: str
+    location: str
+    old_location: str
+    """It is left as it is."""
+    snapshots: int
+    """That the old place held, and the new one holds, too."""
+    copied_bytes: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A backup that a copy could not bring over."""
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import functools
 import secrets
 import string
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from engine.errors import HoldfastError, NoRepositoryError, RefusedError, UsageError
+from engine.errors import HoldfastError, RefusedError, UsageError
+from engine.events import Warned
 from engine.jobs import recovery_kit, storage_report
-from engine.jobs.opening import open_storage, open_unlocked, storage_secrets
+from engine.jobs.opening import open_or_create, open_storage, open_unlocked, storage_secrets
 from engine.model import definitions
 from engine.model.names import check_name
 from engine.model.requests import Limits
 from engine.model.results import StorageCreated, StorageTest, StorageUsage
 from engine.model.secret import Secret
-from engine.repository import keys, lock, repository
+from engine.repository import keys, lock
 from engine.repository.keys import Kdf
 from engine.repository.lock_verdicts import LockInfo
 from engine.repository.repository import Repository
@@ -24,6 +27,8 @@ from engine.service.parts import Parts
 from engine.storages.base import Kind
 
 _PASSWORD_LETTERS = string.ascii_letters + string.digits
+_ASKED_S = 20.0
+"""How long another storage is asked for its chunker polynomial."""
 _PASSWORD_LENGTH = 40
 """About 238 bits."""
 
@@ -42,22 +47,9 @@ async def add(parts: Parts, storage: definitions.Storage, *, is_default: bool = 
     if not password.reveal():
         raise UsageError("the password is empty", hint="leave --password out and a strong one is made")
     async with AsyncExitStack() as stack:
-        opened = await open_storage(parts.context(), storage, Limits(), stack)
-        is_new, found = False, None
-        try:
-            found = await repository.open_repository(
-                opened, password, cache_directory=parts.home.cache, clock=parts.clock
-            )
-        except NoRepositoryError:
-            polynomial = await _polynomial(parts)
-            found = await repository.create(
-                opened,
-                password,
-                clock=parts.clock,
-                polynomial_=polynomial,
-                cache_directory=parts.home.cache,
-            )
-            is_new = True
+        found, is_new = await open_or_create(
+            parts.context(), storage, password, Limits(), stack, functools.partial(_polynomial, parts)
+        )
         location = found.location
     reference = storage.password
     if made or reference == "-":
@@ -169,12 +161,20 @@ async def _open(parts: Parts, name: str, stack: AsyncExitStack) -> Repository:
 
 
 async def _polynomial(parts: Parts) -> int | None:
-    """That of a storage of this home, so that one cutting serves all; None where there is none that opens."""
-    for definition in await parts.catalog.storages.all():
+    """That of a storage of this home, so that one cutting serves all; None, which is told, where there are some and none opens."""
+    found = await parts.catalog.storages.all()
+    for definition in found:
         async with AsyncExitStack() as stack:
             try:
-                found = await open_unlocked(parts.context(), definition, Limits(), stack)
-            except HoldfastError:
+                async with asyncio.timeout(_ASKED_S):
+                    opened = await open_unlocked(parts.context(), definition, Limits(), stack)
+            except (HoldfastError, TimeoutError):
                 continue
-            return found.config.chunker_polynomial
+            return opened.config.chunker_polynomial
+    if found:
+        parts.emit(
+            Warned(
+                "no other storage can be opened now, so that this one cuts files by itself: what is backed up to it and to others takes more room"
+            )
+        )
     return None

@@ -22,6 +22,7 @@ from engine.model.requests import (
     DrillRequest,
     EraseRequest,
     ForgetRequest,
+    Limits,
     PruneRequest,
     RestoreRequest,
     RollbackRequest,
@@ -35,6 +36,7 @@ from engine.model.results import (
     DrillResult,
     EraseResult,
     ForgetResult,
+    MoveResult,
     PruneResult,
     Recovered,
     RestoreResult,
@@ -171,6 +173,23 @@ class WorkMethods(Methods):
 
         await share.unshare(self._parts.context(), storage, name)
         await self._parts.write_down("unshare", storage, detail=name)
+
+    async def move_storage(self, new: Storage, limits: Limits | None = None) -> MoveResult:
+        """Moves the storage of that name, with all that it holds, to where `new` says. The old place is left as it is.
+
+        Raises: UnknownNameError, UsageError, RefusedError, DamagedError, StorageError, RepositoryError: then nothing is switched.
+        """
+        return await self._job(
+            Task(
+                "storage move",
+                {"storage": new.name},
+                MoveResult,
+                lambda job_id, emit: cast("Any", _work("move"))(
+                    self._parts.context(job_id, emit), new, limits or Limits()
+                ),
+                slots=(f"storage:{new.name}",),
+            )
+        )
 
     async def erase(self, request: EraseRequest, *, idempotency_key: str = "") -> EraseResult:
         """Erases one path from all backups of a source. Raises: PathMissingError where none holds it; RefusedError where one is held."""
