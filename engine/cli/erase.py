@@ -7,8 +7,8 @@ from engine.cli.command import Call, Command, Parser
 from engine.cli.options import add_key, add_limits, add_yes, limits
 from engine.cli.output import Output, shape
 from engine.cli.upkeep import tell_prune
+from engine.model.erasures import EraseResult
 from engine.model.requests import EraseRequest
-from engine.model.results import EraseResult
 
 
 def _declare(parser: Parser) -> None:

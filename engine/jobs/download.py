@@ -13,8 +13,8 @@ from engine.export import archive
 from engine.jobs import packing_up
 from engine.jobs.context import JobContext
 from engine.jobs.packing_up import Give, Packed
+from engine.model.archives import DownloadResult
 from engine.model.requests import DownloadRequest
-from engine.model.results import DownloadResult
 from engine.model.secret import Secret
 
 

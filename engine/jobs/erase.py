@@ -17,8 +17,8 @@ from engine.jobs.opening import Opened, open_repositories
 from engine.jobs.snapshot_tags import BACKUP_TAG, SOURCE_TAG, tag_value
 from engine.model.backup import Copy
 from engine.model.definitions import Storage
+from engine.model.erasures import Erased, EraseResult
 from engine.model.requests import EraseRequest, PruneRequest
-from engine.model.results import Erased, EraseResult
 from engine.repository import rewrite
 from engine.repository.reader import Named
 

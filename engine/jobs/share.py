@@ -19,9 +19,9 @@ from engine.jobs import packing_up
 from engine.jobs.context import JobContext
 from engine.jobs.opening import open_storage
 from engine.jobs.packing_up import Give, Packed
+from engine.model.archives import Share, ShareResult
 from engine.model.definitions import Storage
 from engine.model.requests import Limits, ShareRequest
-from engine.model.results import Share, ShareResult
 from engine.model.secret import Secret
 from engine.scope import task_scope
 from engine.storages.base import Sharing

@@ -12,7 +12,9 @@ from engine.errors import HoldfastError, InterruptedJobError, RefusedError, Usag
 from engine.jobs import values
 from engine.jobs.context import JobContext
 from engine.jobs.runner import Task
+from engine.model.archives import DownloadResult, Share, ShareResult
 from engine.model.definitions import LOCAL_HOST, Storage
+from engine.model.erasures import EraseResult
 from engine.model.job import Job
 from engine.model.plans import Plan, PlanRequest, PlanResult
 from engine.model.requests import (
@@ -32,17 +34,13 @@ from engine.model.requests import (
 from engine.model.results import (
     BackupResult,
     CopyResult,
-    DownloadResult,
     DrillResult,
-    EraseResult,
     ForgetResult,
     MoveResult,
     PruneResult,
     Recovered,
     RestoreResult,
     RollbackResult,
-    Share,
-    ShareResult,
     VerifyResult,
 )
 from engine.service.parts import Methods
