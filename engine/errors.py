@@ -40,6 +40,7 @@ The tree (exit codes are those of the command line's contract; a class without o
         WrongPasswordError            12
         DamagedError                   1
         UnknownSnapshotError           2
+        BackupTooLargeError            1
       CatalogError                     1
         CatalogBusyError               1  retryable
         CatalogDamagedError            1
@@ -249,6 +250,10 @@ class UnknownSnapshotError(RepositoryError):
     """the repository holds no such snapshot"""
 
     exit_code = 2
+
+
+class BackupTooLargeError(RepositoryError):
+    """the backup would add more than it may"""
 
 
 class CatalogError(HoldfastError):

@@ -7,7 +7,7 @@ from typing import Final
 
 from engine.cli import diagnostics, text, when
 from engine.cli.command import Call, Command, Parser
-from engine.cli.options import add_key, add_limits, limits
+from engine.cli.options import add_key, add_limits, limits, size
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
 from engine.model.backup import Scope
@@ -46,6 +46,9 @@ def _declare(parser: Parser) -> None:
     parser.add_argument("--tag", action="extend", nargs="+", default=[], metavar="TAG")
     parser.add_argument("--before", default="", metavar="LABEL", help="taken before this change")
     parser.add_argument("--expires", metavar="WHEN", help="may be forgotten from then on")
+    parser.add_argument(
+        "--max-size", type=size, metavar="SIZE", help="fail rather than add more than this to a storage: 20G"
+    )
     parser.add_argument("--detach", action="store_true", help="hand it to a worker, and print the job's id")
     add_key(parser)
     add_limits(parser)
@@ -78,6 +81,7 @@ def _request(arguments: argparse.Namespace, call: Call) -> BackupRequest:
         label=arguments.before,
         expires_at=expires,
         stdin_filename=arguments.stdin or "",
+        most_bytes=arguments.max_size,
         limits=limits(arguments),
     )
 

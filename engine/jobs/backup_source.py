@@ -121,7 +121,7 @@ async def capture(
                 [(each.repository, each.lock) for each in opened],
                 clock=context.clock,
                 processes=processes,
-                options=WriteOptions(spill=job.spill),
+                options=WriteOptions(spill=job.spill, most_bytes=job.request.most_bytes),
                 emit=context.emit,
             )
         )

@@ -34,6 +34,8 @@ class BackupRequest:
     expires_at: datetime.datetime | None = None
     stdin_filename: str = ""
     """Where set, there is one source, and its content is this process's standard input."""
+    most_bytes: int | None = None
+    """That a backup may add to a storage; one that would add more fails, and leaves no snapshot."""
     limits: Limits = field(default_factory=Limits)
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.clock import Clock
-from engine.errors import HoldfastError, InterruptedJobError
+from engine.errors import BackupTooLargeError, HoldfastError, InterruptedJobError
 from engine.events import Emit, ignore
 from engine.format.allocator import tune_allocator
 from engine.format.chunker import MIN_BYTES
@@ -56,6 +56,8 @@ class WriteOptions:
     packing: PackingOptions = field(default_factory=PackingOptions)
     spill: SpillOptions | None = None
     """Where packs of a slow storage may wait; None: it slows all others down, and all are waited for at the end."""
+    most_bytes: int | None = None
+    """Of packs that a session may add to a repository, give or take those on their way; None: any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class WriteSession:
         emit: Emit,
         allowance: Allowance | None = None,
     ) -> None:
+        self.most_bytes: int | None = None
+        """See `WriteOptions.most_bytes`."""
         self._lanes = lanes
         self._allowance = allowance or Allowance(math.inf)
         self._workers = workers
@@ -328,6 +332,16 @@ class WriteSession:
     def _begin_blob(self) -> None:
         self._is_flushed = False
         self.raise_if_all_dropped()
+        if self.most_bytes is not None:
+            self._refuse_more(self.most_bytes)
+
+    def _refuse_more(self, most_bytes: int) -> None:
+        """Raises: BackupTooLargeError where more than that was added to one of the repositories."""
+        if any(lane.statistics.stored_bytes > most_bytes for lane in self._lanes):
+            raise BackupTooLargeError(
+                f"the backup would add more than {most_bytes / (1 << 20):,.0f} MiB, which it may not",
+                hint="look what grew, or raise --max-size; what was stored is found again by the next backup, or pruned",
+            )
 
     async def _submit(self, data: bytes, blob_type: BlobType) -> None:
         self._begin_blob()
@@ -371,6 +385,7 @@ async def open_session(
             emit,
             spilling.allowance if spilling is not None else None,
         )
+        session.most_bytes = (options or WriteOptions()).most_bytes
         helping = group.create_task(session.help())
         try:
             yield session

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 
 import pytest
 
-from engine.errors import DamagedError, HoldfastError, StorageError, StorageFullError
+from engine.errors import BackupTooLargeError, DamagedError, HoldfastError, StorageError, StorageFullError
 from engine.format import blob, chunker
 from engine.format.compression import Compressor
 from engine.format.crypto import Sealer
@@ -20,7 +20,7 @@ from engine.repository.finishing import Committed
 from engine.repository.packing import Compression, PackingOptions
 from engine.repository.repository import Repository
 from engine.repository.tree_parts import StreamResult
-from engine.repository.writer import WriteSession
+from engine.repository.writer import WriteOptions, WriteSession, open_session
 from engine.storages.base import Buffer, Kind
 from tests.fakes.faulty_storage import Fault, FaultyStorage, FullStorage
 from tests.fakes.memory_storage import MemoryStorage
@@ -452,3 +452,24 @@ async def test_no_thread_is_left_when_a_session_ends() -> None:
     await _stored(await make(MemoryStorage()), _random(1_000_000))
     left = [each.name for each in threading.enumerate() if each.name == "holdfast-chunks"]
     assert not left or "holdfast-chunks" in before
+
+
+async def test_a_session_that_would_add_too_much_stops_and_leaves_no_snapshot() -> None:
+    """A log that runs wild must not fill the storage overnight."""
+    storage = MemoryStorage()
+    made = await make(storage)
+    options = WriteOptions(PackingOptions(pack_bytes=1 << 20), most_bytes=3 << 20)
+    drawn = random.Random(3)
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield drawn.randbytes(1 << 20)
+
+    async with lock.hold(made, exclusive=False, clock=made.clock) as held:
+        await made.load_index()
+        with pytest.raises(BackupTooLargeError, match="more than 3 MiB"):
+            async with open_session([(made, held)], clock=made.clock, options=options) as writing:
+                await writing.save_stream(endless())
+    stored = sum(len(content) for key, content in storage.objects.items() if key.kind is Kind.PACK)
+    assert stored < 60 << 20
+    assert not any(key.kind is Kind.SNAPSHOT for key in storage.objects)
