@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from engine.export.fonts import Search, on_this_machine
 from engine.export.page import BOLD, FIXED, GREY, MARGIN, PALE, WIDTH, Page, Style
 from engine.model.backup import Backup
 from engine.model.manifest import CheckResult
@@ -55,10 +56,11 @@ class DrillPage:
     note: str = ""
 
 
-def render(content: DrillPage) -> bytes:
-    """The page as a PDF file: one page, whatever the names and however many the steps. Takes some 50 ms."""
+def render(content: DrillPage, search: Search = on_this_machine) -> bytes:
+    """The page as a PDF file: one page, whatever the names and however many the steps. Takes some 50 ms, and up to 200 ms more where letters
+    are on it that need a font of this machine."""
     result = content.result
-    page = Page(f"Restore drill of {result.source}, {result.status}")
+    page = Page(f"Restore drill of {result.source}, {result.status}", search)
     _head(page, content)
     _figures(page, result)
     y = _facts(page, content)

@@ -6,9 +6,11 @@ Lengths are points (1/72 inch) from the upper left corner.
 from __future__ import annotations
 
 import io
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
+
+from engine.export.fonts import MoreFonts, Search, on_this_machine
 
 WIDTH, HEIGHT, MARGIN = 595.0, 842.0, 46.0
 """A4, in points."""
@@ -29,7 +31,8 @@ class Style:
 class Page:
     """A page that is being drawn. Made by `open`, and made into bytes by `finish`."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, search: Search = on_this_machine) -> None:
+        """`search` finds fonts for letters that the page's own ones lack."""
         from reportlab.pdfbase import pdfmetrics
         from reportlab.pdfbase.ttfonts import TTFont
         from reportlab.pdfgen.canvas import Canvas
@@ -38,10 +41,11 @@ class Page:
             if name not in pdfmetrics.getRegisteredFontNames():
                 pdfmetrics.registerFont(TTFont(name, file))
         self._glyphs = frozenset(pdfmetrics.getFont(PLAIN).face.charToGlyph)
+        self._more = MoreFonts(search)
         self._bytes = io.BytesIO()
         # invariant: the same page is the same bytes, whenever it is made.
         self._canvas: Any = Canvas(self._bytes, pagesize=(WIDTH, HEIGHT), invariant=1)
-        self._canvas.setTitle(visible(title, self._glyphs))
+        self._canvas.setTitle(self._visible(title))
         self._canvas.setAuthor("holdfast")
 
     def finish(self) -> bytes:
@@ -52,21 +56,39 @@ class Page:
 
     def text(self, x: float, y: float, words: str, style: Style, width: float = WIDTH) -> None:
         """One line from `x` on whose foot is at `y`, cut with `…` where it is wider than `width`."""
-        self._use(style)
-        self._canvas.drawString(x, HEIGHT - y, self.fitted(words, style, width))
+        self._draw(x, y, self.fitted(words, style, width), style)
 
     def text_to(self, x: float, y: float, words: str, style: Style) -> None:
         """One short line that ends at `x`."""
-        self._use(style)
-        self._canvas.drawRightString(x, HEIGHT - y, visible(words, self._glyphs))
+        shown = self._visible(words)
+        self._draw(x - self.width_of(shown, style), y, shown, style)
 
-    def _use(self, style: Style) -> None:
-        self._canvas.setFont(style.font, style.size)
-        self._canvas.setFillColor(style.colour)
+    def _draw(self, x: float, y: float, shown: str, style: Style) -> None:
+        text = self._canvas.beginText(x, HEIGHT - y)
+        text.setFillColor(style.colour)
+        for font, run in self._runs(shown, style):
+            text.setFont(font, style.size)
+            text.textOut(run)
+        text.textLine()  # for readers that take text off the page
+        self._canvas.drawText(text)
+
+    def _visible(self, words: str) -> str:
+        return visible(words, lambda each: ord(each) in self._glyphs or bool(self._more.font_of(each)))
+
+    def _runs(self, shown: str, style: Style) -> list[tuple[str, str]]:
+        """The text cut where another font is needed, each piece with the name of its own. A blank goes with what stands before it."""
+        runs: list[tuple[str, str]] = []
+        for each in shown:
+            font = style.font if ord(each) in self._glyphs else self._more.font_of(each)
+            if runs and (font == runs[-1][0] or each == " "):
+                runs[-1] = (runs[-1][0], runs[-1][1] + each)
+            else:
+                runs.append((font, each))
+        return runs
 
     def fitted(self, words: str, style: Style, width: float) -> str:
         """The text as it is shown on one line of that width."""
-        shown = visible(words, self._glyphs)
+        shown = self._visible(words)
         if self.width_of(shown, style) <= width:
             return shown
         low, high = 0, len(shown)  # the most letters that fit
@@ -81,7 +103,7 @@ class Page:
     def wrapped(self, words: str, style: Style, *, width: float, most: int) -> list[str]:
         """The text broken between words into at most so many lines; what is left over is cut with `…`."""
         lines: list[str] = []
-        rest = visible(" ".join(words.split()), self._glyphs).split(" ")
+        rest = self._visible(" ".join(words.split())).split(" ")
         while rest and len(lines) < most - 1:
             line = rest.pop(0)
             while rest and self.width_of(f"{line} {rest[0]}", style) <= width:
@@ -91,7 +113,9 @@ class Page:
 
     def width_of(self, shown: str, style: Style) -> float:
         """In points."""
-        return float(self._canvas.stringWidth(shown, style.font, style.size))
+        return sum(
+            float(self._canvas.stringWidth(run, font, style.size)) for font, run in self._runs(shown, style)
+        )
 
     def box(self, x: float, y: float, width: float, height: float, colour: str) -> None:
         """A filled rectangle with soft corners; `y` is its upper edge."""
@@ -105,9 +129,9 @@ class Page:
         self._canvas.line(x, HEIGHT - y, x + width, HEIGHT - y)
 
 
-def visible(words: str, glyphs: AbstractSet[int]) -> str:
-    r"""The text with `\u4e2d` in place of each character that the font lacks or that has no shape: nothing vanishes, nothing turns the line."""
-    return "".join(each if ord(each) in glyphs and each.isprintable() else _code(ord(each)) for each in words)
+def visible(words: str, has_shape: Callable[[str], bool]) -> str:
+    r"""The text with `\u4e2d` in place of each character that no font has or that has no shape: nothing vanishes, nothing turns the line."""
+    return "".join(each if each.isprintable() and has_shape(each) else _code(ord(each)) for each in words)
 
 
 def _code(number: int) -> str:

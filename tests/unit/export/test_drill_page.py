@@ -6,6 +6,8 @@ import dataclasses
 import datetime
 import io
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,11 +15,13 @@ from hypothesis import strategies as st
 from pypdf import PdfReader
 
 from engine.export.drill_page import DrillPage, render, sentence, shares
+from engine.export.fonts import MoreFonts, Search, on_this_machine, stands_alone
 from engine.export.page import visible
 from engine.model.backup import Backup, BackupStatus, Copy
 from engine.model.manifest import CheckResult
 from engine.model.results import DrillResult, DrillStep, PreviousDrill
 from tests.fakes.clock import START
+from tests.servers.tools import missing
 
 LONG = "a name that does not end " * 20
 
@@ -40,8 +44,8 @@ def _page(steps: int = 3, checks: int = 4, wrong: int | None = None, name: str =
     return DrillPage(result, backup, at, name, "1.0", "drill-8dgf4ry2kxjavj8c.json", "08b4" * 16, "SHA256:" + "x" * 43, (name,), name)  # fmt: skip
 
 
-def _read(page: DrillPage) -> str:
-    reader = PdfReader(io.BytesIO(render(page)))
+def _read(page: DrillPage, search: Search = on_this_machine) -> str:
+    reader = PdfReader(io.BytesIO(render(page, search)))
     assert len(reader.pages) == 1
     return reader.pages[0].extract_text()
 
@@ -90,10 +94,48 @@ def test_any_name_fits(name: str) -> None:
     assert "FAILED" in text
 
 
-def test_a_letter_that_the_font_lacks_is_shown_as_its_code() -> None:
+def test_a_letter_that_no_font_has_is_shown_as_its_code() -> None:
     """Nothing vanishes, and nothing turns the rest of the line round."""
-    assert visible("Ł数\u202e\udcff\n", frozenset({ord("Ł")})) == "Ł\\u6570\\u202e\\xff\\u000a"
-    assert "\\u6570" in _read(_page(name="数"))
+    assert visible("Ł数\u202e\udcff\n", lambda each: each == "Ł") == "Ł\\u6570\\u202e\\xff\\u000a"
+    assert "\\u6570" in _read(_page(name="数"), lambda _character: iter(()))
+
+
+@pytest.mark.parametrize(
+    ("font", "name"),
+    [
+        ("dejavu/DejaVuSans.ttf", "склад Ωμέγα"),
+        ("droid/DroidSansFallbackFull.ttf", "数据库 データ"),
+    ],
+    ids=["Cyrillic and Greek", "Chinese and Japanese"],
+)
+def test_letters_of_other_scripts_are_read_on_the_page(font: str, name: str) -> None:
+    """Most of the world writes otherwise; what must be joined or turned round stays a code, for it would be another word."""
+    path = Path("/usr/share/fonts/truetype", font)
+    if not path.exists():
+        missing(f"{path} is not installed")
+    spoiled = path.with_name("missing.ttf")
+    page = _page(name=f"{name} عربي", wrong=1)
+    text = _read(page, lambda _character: iter((spoiled, Path("/etc/passwd"), path)))
+    assert text.count(name) >= 4
+    assert "\\u0639\\u0631\\u0628\\u064a" in text
+    assert render(page) == render(page)
+
+
+def test_a_machine_s_fonts_are_found() -> None:
+    """With fontconfig and without it; a name of a thousand odd letters costs no thousand searches."""
+    asked: list[str] = []
+
+    def search(character: str) -> Iterator[Path]:
+        asked.append(character)
+        return iter(())
+
+    more = MoreFonts(search)
+    assert {more.font_of(chr(0x4E00 + number)) for number in range(1000)} == {""}
+    assert len(asked) == 8
+    assert [each for each in "ع\u0301क\u202e" if stands_alone(each)] == []
+    assert any("DejaVu" in str(path) for path in on_this_machine("ж")) == any(
+        Path("/usr/share/fonts").rglob("DejaVuSans.ttf")
+    )
 
 
 @settings(max_examples=200)
