@@ -6,14 +6,18 @@ The main archive is read once. What needs none of its rows is made of its table 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from engine.errors import IncompleteDumpError
+from engine.scope import task_scope
 from engine.sources.base import LoadStream, PartedLoad
 from engine.sources.postgres import loading, selection
 from engine.sources.postgres.archive import ArchiveReader
 from engine.sources.postgres.loading import Choice, Loading, Restoring
+
+_BATCHES_EACH = 4
+"""So many lists of indexes a connection: each costs the table of contents once more, and evens out that nobody knows how long each takes."""
 
 
 def parted_loading(what: Loading, most_parts: int) -> PartedLoad:
@@ -31,6 +35,8 @@ class _PartedLoad:
         """The main archive's beginning, with its table of contents."""
         self._entries = ArchiveReader().entries
         self._choice: Choice | None = None
+        self._large: dict[tuple[str, str], None] = {}
+        """Schema and name of the tables whose rows come in parts; an ordered set."""
         self._are_tables_made = asyncio.Event()
 
     def main(self) -> AbstractAsyncContextManager[LoadStream]:
@@ -50,9 +56,38 @@ class _PartedLoad:
             grants = selection.early_grants(self._entries, self._choice.picked)
             for begin in range(0, len(grants), loading.MOST_LISTED):
                 said += await self._describe(grants[begin : begin + loading.MOST_LISTED])
-        said += await self._describe(self._choice.picked, "--section=post-data")
+        said += await self._stand_on_rows(self._choice.picked)
         await self.what.analyse()
         return said
+
+    async def _stand_on_rows(self, picked: Sequence[int] | None) -> list[str]:
+        """What comes after the rows; indexes and keys of the tables that had a part at once, as far as the names of all fit where they must."""
+        batches = self._batches(selection.standing_alone(self._entries, picked))
+        among = {entry.id for entry in self._entries} if picked is None else set(picked)
+        among -= {number for batch in batches for number in batch}
+        rest = [entry.id for entry in self._entries if entry.id in among]
+        if len(batches) < 2 or max(map(len, (rest, *batches))) > loading.MOST_LISTED:
+            return await self._describe(picked, "--section=post-data")
+        turn = asyncio.Semaphore(self.most_parts + 1)
+
+        async def make(batch: Sequence[int]) -> list[str]:
+            async with turn:
+                return await self._describe(batch)
+
+        async with task_scope() as tasks:
+            making = [tasks.create_task(make(batch)) for batch in batches]
+        said = [warning for each in making for warning in each.result()]
+        return [*said, *await self._describe(rest, "--section=post-data")]
+
+    def _batches(self, alone: Mapping[tuple[str, str], Sequence[int]]) -> list[list[int]]:
+        """Each large table's by themselves, as far as that are not too many; those of all small ones together."""
+        large = [table for table in self._large if table in alone]
+        count = min(len(large), _BATCHES_EACH * (self.most_parts + 1))
+        batches = [
+            [number for table in large[begin::count] for number in alone[table]] for begin in range(count)
+        ]
+        small = [number for table, numbers in alone.items() if table not in self._large for number in numbers]
+        return [*batches, small] if small else batches
 
     async def make_tables(self, archive: ArchiveReader, contents: Sequence[bytes]) -> Choice:
         """What comes before the rows. Raises: SourceError, HostError."""
@@ -70,11 +105,13 @@ class _PartedLoad:
             return None
         chosen = self.what.selection.tables
         wanted = selection.with_rows(self._entries, chosen) if chosen else None
-        return [
-            entry.id
+        picked = [
+            entry
             for entry in archive.entries
             if entry.kind == "TABLE DATA" and (wanted is None or (entry.namespace, entry.name) in wanted)
         ]
+        self._large |= dict.fromkeys((entry.namespace, entry.name) for entry in picked)
+        return [entry.id for entry in picked]
 
     async def _describe(self, picked: Sequence[int] | None, *more: str) -> list[str]:
         """Entries that have no rows."""

@@ -8,6 +8,7 @@ from engine.errors import SourceError
 from engine.sources.postgres import archive
 from engine.sources.postgres.archive import Entry
 
+_ON_ROWS = frozenset(("INDEX", "CONSTRAINT"))
 _GRANTS = frozenset(("ACL", "ACL LANGUAGE", "DEFAULT ACL"))
 _TABLES = frozenset(("TABLE", "FOREIGN TABLE"))
 _ATTACHED = frozenset((
@@ -59,6 +60,24 @@ def early_grants(entries: Sequence[Entry], picked: Iterable[int] | None) -> list
         section = entry.section if entry.section > archive.NO_SECTION else section
         if section == archive.PRE_DATA and entry.kind in _GRANTS and (among is None or entry.id in among):
             found.append(entry.id)
+    return found
+
+
+def standing_alone(
+    entries: Sequence[Entry], picked: Iterable[int] | None
+) -> dict[tuple[str, str], list[int]]:
+    """The ids of indexes and keys that need nothing but what comes before the rows, by schema and name of their table: those of two tables can
+    be made at once. In the archive's own order."""
+    among = None if picked is None else set(picked)
+    by_id = {entry.id: entry for entry in entries}
+    found: dict[tuple[str, str], list[int]] = {}
+    for entry in entries:
+        if entry.kind not in _ON_ROWS or not (among is None or entry.id in among):
+            continue
+        needed = [by_id[number] for number in entry.dependencies if number in by_id]
+        tables = [each for each in needed if each.kind in _TABLES]
+        if len(tables) == 1 and all(each.section == archive.PRE_DATA for each in needed):
+            found.setdefault((tables[0].namespace, tables[0].name), []).append(entry.id)
     return found
 
 

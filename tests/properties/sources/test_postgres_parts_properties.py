@@ -95,3 +95,18 @@ def test_grants_come_with_the_section_that_they_stand_in() -> None:
     ]
     assert selection.early_grants(entries, None) == [1, 4]
     assert selection.early_grants(entries, [4, 5, 7]) == [4]
+
+
+def test_indexes_of_two_tables_can_be_made_at_once_and_what_needs_more_waits() -> None:
+    """A view whose rows are grouped by a key needs the key first, and so does its own index."""
+    made = [
+        ("TABLE", "a", PRE_DATA, ()), ("TABLE", "b", PRE_DATA, ()), ("FUNCTION", "f", PRE_DATA, ()), ("CONSTRAINT", "a a_pkey", POST_DATA, (0,)),
+        ("INDEX", "by_f", POST_DATA, (1, 2)), ("MATERIALIZED VIEW", "late", POST_DATA, (0, 3)), ("INDEX", "of_late", POST_DATA, (5,)),
+        ("FK CONSTRAINT", "b b_fkey", POST_DATA, (1, 3)), ("INDEX", "more", POST_DATA, (0,)), ("INDEX ATTACH", "more", POST_DATA, (8, 4)),
+    ]  # fmt: skip
+    entries = [
+        Entry(number, kind, "public", name, "owner", has_data=False, dependencies=needed, section=section)
+        for number, (kind, name, section, needed) in enumerate(made)
+    ]
+    assert selection.standing_alone(entries, None) == {("public", "a"): [3, 8], ("public", "b"): [4]}
+    assert selection.standing_alone(entries, [0, 3, 6]) == {("public", "a"): [3]}
