@@ -81,6 +81,7 @@ async def _test(call: Call) -> int:
             ("upload", f"{text.size(report.upload_bytes_s)}/s"),
             ("download", f"{text.size(report.download_bytes_s)}/s"),
             ("free", text.size(report.free_bytes)),
+            *([("logged in by", text.printable(report.login))] if report.login else []),
         ],
     )
     call.output.result(shape(report))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import hashlib
 import os
+from collections.abc import Iterator
 
 from engine.clock import Clock
-from engine.errors import DamagedError, StorageError
+from engine.errors import (
+    DamagedError,
+    ObjectMissingError,
+    StorageDeniedError,
+    StorageError,
+    StorageReadOnlyError,
+)
 from engine.model.results import StorageTest, StorageUsage
 from engine.repository.repository import Repository
 from engine.storages.base import Key, Kind, OpenStorage
@@ -19,31 +28,76 @@ _LEAST_SPAN = datetime.timedelta(days=2)
 
 
 async def test(name: str, storage: OpenStorage, clock: Clock) -> StorageTest:
-    """Writes an object, lists it, reads it back, deletes it: a pack that no index names, which readers pass over and a prune would remove.
+    """Writes an object, reads it back, lists it, deletes it: a pack that no index names, which readers pass over and a prune would remove.
 
-    Raises: StorageError, DamagedError where it comes back changed.
+    Raises: StorageDeniedError, naming every right that is missing; StorageError; DamagedError where the object comes back changed.
     """
     content = os.urandom(_TEST_BYTES)
-    key = Key(Kind.PACK, os.urandom(32).hex())
-    began = clock.monotonic()
+    key = Key(Kind.PACK, hashlib.sha256(content).hexdigest())
+    rights = _Rights()
     try:
-        await storage.put(key, [content])
+        began = clock.monotonic()
+        with rights.trying("write"):
+            await storage.put(key, [content])
         written = clock.monotonic()
-        back = await storage.get(key)
+        with rights.trying("read"):
+            back = await _read_back(storage, key, is_there="write" not in rights.refused)
         read = clock.monotonic()
-        await storage.get(key, 0, 1)
-        latency_s = clock.monotonic() - read
-        if not [each async for each in storage.list(Kind.PACK) if each.key == key]:
-            raise StorageError(f"{storage.location} does not list what was just written to it")
+        with rights.trying("list"):
+            listed = [each.key async for each in storage.list(Kind.PACK)]
+        answered = clock.monotonic()
+        with rights.trying("read"), contextlib.suppress(ObjectMissingError):
+            await storage.get(key, 0, 1)
+        latency_s = clock.monotonic() - answered
     finally:
-        await storage.delete(key)
+        with rights.trying("delete"):
+            await storage.delete(key)
+    rights.judge(storage)
+    if key not in listed:
+        raise StorageError(f"{storage.location} does not list what was just written to it")
     if back != content:
         raise DamagedError(
             f"{storage.location} gave back other bytes than were written", hint="do not keep backups there"
         )
-    space = await storage.space()
     upload_s, download_s = max(written - began, 1e-9), max(read - written, 1e-9)
-    return StorageTest(name, latency_s, _TEST_BYTES / upload_s, _TEST_BYTES / download_s, space.free_bytes)
+    free = (await storage.space()).free_bytes
+    speeds = (_TEST_BYTES / upload_s, _TEST_BYTES / download_s)
+    return StorageTest(name, latency_s, *speeds, free, storage.traits.login)
+
+
+async def _read_back(storage: OpenStorage, key: Key, *, is_there: bool) -> bytes:
+    """The object. Where it could not be written, what a repository has is asked for instead: that reading is refused shows too."""
+    if is_there:
+        return await storage.get(key)
+    with contextlib.suppress(ObjectMissingError):
+        await storage.get(Key(Kind.CONFIG))
+    return b""
+
+
+class _Rights:
+    """Which of the things that were tried are refused."""
+
+    def __init__(self) -> None:
+        self.refused: dict[str, StorageError] = {}
+
+    @contextlib.contextmanager
+    def trying(self, right: str) -> Iterator[None]:
+        """Goes on after a refusal, to learn what else is refused."""
+        try:
+            yield
+        except (StorageDeniedError, StorageReadOnlyError) as error:
+            self.refused.setdefault(right, error)
+
+    def judge(self, storage: OpenStorage) -> None:
+        """Raises: StorageDeniedError for what is missing. A storage that only grows refuses to delete, as it should."""
+        missing = [each for each in self.refused if each != "delete" or not storage.traits.append_only]
+        if not missing:
+            return
+        first = self.refused[missing[0]]
+        rights = " and to ".join(missing)
+        raise StorageDeniedError(
+            f"{storage.location} refuses the right to {rights}: {first.message}", hint=first.hint
+        ) from first
 
 
 def with_growth(usage: StorageUsage, added_bytes: int, span: datetime.timedelta | None) -> StorageUsage:

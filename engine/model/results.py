@@ -413,6 +413,8 @@ class StorageTest:
     upload_bytes_s: float
     download_bytes_s: float
     free_bytes: int | None
+    login: str = ""
+    """Which of several ways to log in was taken, for people."""
 
 
 @dataclass(frozen=True, slots=True)

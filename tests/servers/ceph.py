@@ -29,6 +29,7 @@ class Ceph:
     """A running gateway. Buckets are shared by all who use it: each test makes its own, by a name that no other takes."""
 
     port: int
+    tls_port: int
     pid: int
     folder: Path
     access_key: str = ceph_cluster.ACCESS_KEY
@@ -38,6 +39,11 @@ class Ceph:
     def endpoint(self) -> str:
         """Its address."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def authority(self) -> Path:
+        """Whom to trust at the port that speaks TLS."""
+        return self.folder / "authority.pem"
 
 
 @contextlib.contextmanager
@@ -59,7 +65,8 @@ def _alive(room: Path) -> Ceph | None:
         command = Path(f"/proc/{told['pid']}/cmdline").read_bytes()
     except OSError:
         return None
-    return Ceph(told["port"], told["pid"], Path(told["folder"])) if b"ceph_cluster" in command else None
+    is_it = b"ceph_cluster" in command
+    return Ceph(told["port"], told["tls_port"], told["pid"], Path(told["folder"])) if is_it else None
 
 
 def _start(room: Path) -> Ceph:

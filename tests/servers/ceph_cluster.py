@@ -25,6 +25,7 @@ from pathlib import Path
 from pwd import getpwnam
 from typing import Any, BinaryIO
 
+from tests.servers.certificates import make_certificate
 from tests.servers.tools import find_tool
 
 ACCESS_KEY = "ACCESSKEY01ACCESSKEY"
@@ -71,7 +72,7 @@ mon_data_avail_crit = 1
 # The monitor gathers changes for a second before it agrees on them; the gateway makes eight pools, one after the other.
 paxos_propose_interval = 0.05
 paxos_min_wait = 0.01
-rgw_frontends = beast endpoint=127.0.0.1:{port}
+rgw_frontends = beast endpoint=127.0.0.1:{port} ssl_endpoint=127.0.0.1:{tls_port} ssl_certificate={folder}/server.pem ssl_private_key={folder}/server.pem
 rgw_max_concurrent_requests = 64
 """
 
@@ -86,8 +87,9 @@ def main(room: Path) -> None:
     log = (folder / "log" / "said").open("wb")
     cluster = _Cluster(folder, log)
     try:
-        port = cluster.start()
-        (room / "new").write_text(json.dumps({"port": port, "pid": os.getpid(), "folder": str(folder)}))
+        port, tls_port = cluster.start()
+        told = {"port": port, "tls_port": tls_port, "pid": os.getpid(), "folder": str(folder)}
+        (room / "new").write_text(json.dumps(told))
         (room / "new").rename(room / SERVER_FILE)
         with (room / USERS_FILE).open("w") as users:
             while all(each.poll() is None for each in cluster.daemons):
@@ -119,10 +121,10 @@ class _Cluster:
         if self._account is not None:
             self._how |= {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
 
-    def start(self) -> int:
-        """Gives the gateway's port."""
-        cluster, monitor_port, port = str(uuid.uuid4()), *_free_ports()
-        self._make_folder(cluster, monitor_port, port)
+    def start(self) -> tuple[int, int]:
+        """Gives the gateway's ports, without and with TLS."""
+        cluster, (monitor_port, port, tls_port) = str(uuid.uuid4()), _free_ports()
+        self._make_folder(cluster=cluster, monitor_port=monitor_port, port=port, tls_port=tls_port)
         monitors = str(self._folder / "monmap")
         self._run("monmaptool", "--create", "--addv", "a", f"[v1:127.0.0.1:{monitor_port}]", "--fsid", cluster, monitors)  # fmt: skip
         self._run(*self._words("ceph-mon"), "--mkfs", "-i", "a", "--monmap", monitors)
@@ -146,7 +148,7 @@ class _Cluster:
         )
         self._run(*self._words("radosgw-admin"), "user", "create", *user)
         _wait_answering(port)
-        return port
+        return port, tls_port
 
     def stop(self) -> None:
         """Kills the daemons: what they hold is thrown away."""
@@ -154,17 +156,12 @@ class _Cluster:
             each.kill()
             each.wait()
 
-    def _make_folder(self, cluster: str, monitor_port: int, port: int) -> None:
+    def _make_folder(self, **filled_in: object) -> None:
         for each in ("mon", "osd", "run"):
             (self._folder / each).mkdir()
         (self._folder / "keyring").touch()
-        config = _CONFIG.format(
-            cluster=cluster,
-            folder=self._folder,
-            monitor_port=monitor_port,
-            port=port,
-            memory_bytes=_MEMORY_BYTES,
-        )
+        make_certificate(self._folder)
+        config = _CONFIG.format(folder=self._folder, memory_bytes=_MEMORY_BYTES, **filled_in)
         (self._folder / "ceph.conf").write_text(config, encoding="ascii")
         if self._account is not None:
             for path in (self._folder, *self._folder.iterdir()):
@@ -185,15 +182,15 @@ class _Cluster:
         return daemon
 
 
-def _free_ports() -> tuple[int, int]:
-    """Two ports below the range that outgoing connections take theirs from."""
+def _free_ports() -> tuple[int, int, int]:
+    """Ports below the range that outgoing connections take theirs from."""
     found: list[int] = []
-    while len(found) < 2:
+    while len(found) < 3:
         port = 20_000 + uuid.uuid4().int % 12_000
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             found.append(port)
-    return found[0], found[1]
+    return found[0], found[1], found[2]
 
 
 def _until_timeout() -> Iterator[None]:

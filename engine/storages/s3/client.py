@@ -67,12 +67,14 @@ async def connected(
     auth.AUTH_TYPE_MAPS[f"{_SIGNATURE}-query"] = auth.S3SigV4QueryAuth  # what botocore makes of it for a link
     core = AioSession()
     core.register_component("data_loader", _loader())
-    session = _session(core, settings, secrets)
-    with speaker.translating("logging in"):
-        credentials = await core.get_credentials()
-        if credentials is None:
-            raise boto.NoCredentialsError
-        await credentials.get_frozen_credentials()
+    try:
+        session = _session(core, settings, secrets)
+        with speaker.translating("logging in"):
+            login = await _log_in(core)
+    except boto.ProfileNotFound as error:
+        raise errors.ConfigurationError(
+            f"this machine has no profile {settings.profile}", hint="`aws configure list-profiles` names them"
+        ) from error
     opening = session.client(
         "s3",
         region_name=_region(settings, session),
@@ -82,7 +84,16 @@ async def connected(
     )
     async with opening as client:
         client.meta.events.register_first("choose-signer.s3", _choose_signature)
-        yield Connection(client, _LOGINS.get(credentials.method, f"what botocore calls {credentials.method}"))
+        yield Connection(client, login)
+
+
+async def _log_in(core: AioSession) -> str:
+    """Which way to a key was found. Raises: what botocore raises where there is none."""
+    credentials = await core.get_credentials()
+    if credentials is None:
+        raise boto.NoCredentialsError
+    await credentials.get_frozen_credentials()
+    return _LOGINS.get(credentials.method, f"what botocore calls {credentials.method}")
 
 
 @functools.cache
@@ -113,18 +124,13 @@ def _session(core: AioSession, settings: Settings, secrets: Mapping[str, Secret]
         )  # fmt: skip
     if has_id and settings.profile:
         raise errors.ConfigurationError("both a key and a profile were given", hint="leave one of them out")
-    try:
-        return aioboto3.Session(
-            botocore_session=core,
-            aws_access_key_id=given.get("access_key_id"),
-            aws_secret_access_key=given.get("secret_key"),
-            aws_session_token=given.get("session_token"),
-            profile_name=settings.profile or None,
-        )
-    except boto.ProfileNotFound as error:
-        raise errors.ConfigurationError(
-            f"this machine has no profile {settings.profile}", hint="`aws configure list-profiles` names them"
-        ) from error
+    return aioboto3.Session(
+        botocore_session=core,
+        aws_access_key_id=given.get("access_key_id"),
+        aws_secret_access_key=given.get("secret_key"),
+        aws_session_token=given.get("session_token"),
+        profile_name=settings.profile or None,
+    )
 
 
 def _config(settings: Settings) -> AioConfig:

@@ -205,6 +205,8 @@ class Speaker:
         """
         try:
             yield
+        except boto.ProfileNotFound:
+            raise  # a mistake in the options, which client.py words
         except boto.ClientError as error:
             raise self.translated(error, action, what) from error
         except (boto.BotoCoreError, parsers.ResponseParserError, aiohttp.ClientError, OSError) as error:

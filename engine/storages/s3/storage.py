@@ -208,6 +208,10 @@ class S3Storage:
                 except boto.ClientError as error:
                     if code_of(error) in _OUT_OF_RANGE:
                         raise _OutOfRangeError from error
+                    if key.kind is Kind.CONFIG and code_of(error) == "NoSuchBucket":
+                        # Where there is no bucket, there is no repository: that is what whoever asks for the config wants to know.
+                        told = self._speaker.translated(error, "s3:GetObject")
+                        raise errors.ObjectMissingError(told.message, hint=told.hint) from error
                     raise
                 promised = int(answer["ContentLength"])
                 if ranged and (promised > (length or promised) or "ContentRange" not in answer):
@@ -295,6 +299,11 @@ class _Patience:
 
 class _OutOfRangeError(Exception):
     """The range begins behind the object's end."""
+
+
+def _is_of(error: errors.StorageError, code: str) -> bool:
+    """Whether the service gave that as its reason."""
+    return isinstance(error.__cause__, boto.ClientError) and code_of(error.__cause__) == code
 
 
 def _refuse_whole(answer: Mapping[str, Any], promised: int, length: int | None, location: str) -> None:
