@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import engine
-from tests.bench import postgres, report
+from tests.bench import buckets, postgres, report
 from tests.bench.inputs import Inputs
 from tests.bench.measure import RunFailedError, adopt_orphans
 from tests.bench.pairs import Results, run_workload
 from tests.bench.programs import Program
 from tests.bench.single import ONLY_BY_NAME, SINGLES
 from tests.bench.workloads import WORKLOADS, Workload, chosen, local_programs, remote_programs
+from tests.servers.ceph import running_ceph
 from tests.servers.sshd import running_sshd
+from tests.servers.tools import CACHE
 
 _MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 -- a tmpfs is what the figures are defined on
 
@@ -82,7 +84,9 @@ def _machine() -> dict[str, Any]:
 def _programs(workload: Workload, scale: float, beginnings: list[str]) -> Iterator[list[Program]]:
     """What does the workload, with the servers that it needs running."""
     with contextlib.ExitStack() as stack:
-        if not workload.is_remote:
+        if workload.is_in_bucket:
+            programs = buckets.programs(stack.enter_context(running_ceph(CACHE / "bench-ceph")))
+        elif not workload.is_remote:
             programs = local_programs()
         elif workload.kind == "pgbench":
             database = stack.enter_context(postgres.running(scale))

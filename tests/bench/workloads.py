@@ -40,6 +40,8 @@ FLOORS = {
     "small-restore": Floor({"restic": 1.5, "borg": 2.5}, 250),
     "sql-check": Floor({"restic": 1.2}, 150),
     "ssh-sql": Floor({"restic": 1.5}, 250),
+    "s3-sql": Floor({"restic": 1.5}, 300),
+    "s3-sql-dump": Floor({"restic": 1.2}, 300),
     "ssh-small": Floor({"rsync": 1.0}, 250),
     "ssh-many": Floor({}, 250),
     "ssh-many-unchanged": Floor({"find": 0.25}, 250),
@@ -66,6 +68,8 @@ class Workload:
     """The input: `sql` or `random` stream, `small`, `mib` or `many` tree; `pgbench` for a database."""
     steps: tuple[Step, ...]
     is_remote: bool = False
+    is_in_bucket: bool = False
+    """Whether the repository lies in a bucket of a Ceph on this machine."""
 
     def data(self, inputs: Inputs) -> Path:
         """The input, made if it is not there; a database has none, but a server."""
@@ -86,6 +90,9 @@ WORKLOADS = (
         ),
     ),
     Workload("ssh-sql", "sql", (Step("ssh-sql", "backup-stream"),), is_remote=True),
+    Workload(
+        "s3-sql", "sql", (Step("s3-sql", "backup-stream"), Step("s3-sql-dump", "dump")), is_in_bucket=True
+    ),
     Workload("random", "random", (Step("random", "backup-stream"),)),
     Workload(
         "small",
