@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.servers.redis",
     "tests.servers.restic",
     "tests.servers.sshd",
+    "tests.servers.sftp",
 ]
 
 # looptime asks for the loop before a test that has none; Python 3.11 would then make one that nobody closes.

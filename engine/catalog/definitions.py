@@ -98,14 +98,15 @@ class Hosts(_Definitions[Host]):
             await self._replace(transaction, host)
 
     async def remove(self, name: str) -> None:
-        """Forgets a host; its backups stay known. Raises: UnknownNameError; UsageError while sources lie on it."""
+        """Forgets a host; its backups stay known. Raises: UnknownNameError; UsageError while sources or storages lie on it."""
         async with self._database.transaction() as transaction:
-            sources = await transaction.fetch_all("list_sources_of_host", host=name)
-            if sources and name != LOCAL_HOST:
-                named = ", ".join(row[0] for row in sources[:5]) + (", …" if len(sources) > 5 else "")
-                raise UsageError(
-                    f"host {name} still has sources: {named}", hint="remove those first, or move them"
-                )
+            for noun, query in (("sources", "list_sources_of_host"), ("storages", "list_storages_of_host")):
+                found = await transaction.fetch_all(query, host=name)
+                if found and name != LOCAL_HOST:
+                    named = ", ".join(row[0] for row in found[:5]) + (", …" if len(found) > 5 else "")
+                    raise UsageError(
+                        f"host {name} still has {noun}: {named}", hint="remove those first, or move them"
+                    )
             await self._remove(transaction, name)
 
 

@@ -21,6 +21,9 @@ SELECT name, kind, host, options FROM sources ORDER BY name;
 -- name: list_sources_of_host
 SELECT name FROM sources WHERE host = :host ORDER BY name;
 
+-- name: list_storages_of_host
+SELECT name FROM storages WHERE json_extract(options, '$.host') = :host ORDER BY name;
+
 -- name: get_source
 SELECT name, kind, host, options FROM sources WHERE name = :name;
 

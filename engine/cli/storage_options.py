@@ -38,7 +38,8 @@ class Option:
 
 
 OPTIONS: Final = (
-    Option("path", "local: the directory of the repository", "DIR"),
+    Option("path", "local, sftp: the directory of the repository", "DIR"),
+    Option("host", "sftp: the host that it lies on; `holdfast host add` makes it known", "HOST"),
     Option("bucket", "s3: the bucket, made where there is none", "BUCKET"),
     Option("endpoint", "s3: the address of the service; AWS where it is left out", "URL"),
     Option("region", "s3: where the bucket lies", "REGION"),
@@ -115,6 +116,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "timeout",
         ),
     ),
+    "sftp": Kind(needed=("host", "path")),
 }
 """Kinds that other packages add take every option."""
 

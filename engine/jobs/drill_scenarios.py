@@ -165,9 +165,9 @@ async def _rebuilt(
     if request.scenario == "kit-only":
         with record.step("read the recovery kit", is_proof=False) as detail:
             kit = await _printed(context, definition)
-            storage = await _from_kit(scratch, kit)
+            storage = await _from_kit(context, scratch, kit)
             detail.append(f"of {definition.name}")
-        await _listed_by_restic(context, kit, held.snapshot_id, record)
+        await _listed_by_restic(scratch, kit, held.snapshot_id, record)
     else:
         storage = await _from_password(context, scratch, definition)
     with record.step("rebuild the catalog from the repository") as detail:
@@ -200,16 +200,18 @@ async def _printed(context: JobContext, definition: Storage) -> Kit:
     return recovery_kit.read(text)
 
 
-async def _from_kit(scratch: JobContext, kit: Kit) -> Storage:
+async def _from_kit(context: JobContext, scratch: JobContext, kit: Kit) -> Storage:
     """The storage as the kit's text alone tells it."""
     options: dict[str, OptionValue] = dict(kit.options)
     for name, secret in kit.secrets.items():
         options[f"{name}_ref"] = await _laid_down(scratch, name, secret)
+    if kit.host is not None:
+        await _add_host(context, scratch, kit.host)
     reference = await _laid_down(scratch, "password", kit.password)
     return Storage("kit", kit.kind, options, reference, kit.repository_id, is_default=True)
 
 
-async def _listed_by_restic(context: JobContext, kit: Kit, snapshot_id: str, record: DrillRecord) -> None:
+async def _listed_by_restic(scratch: JobContext, kit: Kit, snapshot_id: str, record: DrillRecord) -> None:
     """The kit's own line for stock restic, with what it exports and nothing else. Skipped where this machine has none, or none can open it."""
     step = "list the backup with stock restic, as the kit says"
     if not kit.restic:
@@ -218,8 +220,10 @@ async def _listed_by_restic(context: JobContext, kit: Kit, snapshot_id: str, rec
     words = (*kit.restic, "--no-cache", "--no-lock", "snapshots", "--json", snapshot_id)
     secrets = {**kit.environment, "RESTIC_PASSWORD": kit.password}
     with record.step(step, is_proof=False, optional=ToolMissingError) as detail:
-        command = Command(words, secrets=secrets)
-        async with hosts.open_host(Host(LOCAL_HOST, "local"), resolve_secret=context.secrets) as host:
+        folder = shlex.quote(str(scratch.home.directory))
+        line = "\n".join([f"cd {folder}", *kit.first, 'exec "$@"'])
+        command = Command(("sh", "-ec", line, "sh", *words), secrets=secrets)
+        async with hosts.open_host(Host(LOCAL_HOST, "local"), resolve_secret=scratch.secrets) as host:
             done = await host.run(command, limit_bytes=8 << 20, timeout_s=_RESTIC_TIMEOUT_S)
         record.commands.append(shlex.join(words))
         is_listed = done.exit.is_success and snapshot_id.encode() in done.stdout
@@ -235,8 +239,22 @@ async def _from_password(context: JobContext, scratch: JobContext, definition: S
     for name, value in definition.options.items():
         if name.endswith("_ref") and isinstance(value, str):
             options[name] = await _laid_down(scratch, name, await context.secrets(value))
+    host = definition.options.get("host")
+    if isinstance(host, str):
+        await _add_host(context, scratch, await context.catalog.hosts.get(host))
     password = await _laid_down(scratch, "password", await context.secrets(definition.password))
     return Storage("recovered", definition.kind, options, password, is_default=True)
+
+
+async def _add_host(context: JobContext, scratch: JobContext, host: Host) -> None:
+    """The host that a storage lies on; what a person would be asked for is taken from where it is kept."""
+    options = dict(host.options)
+    kept = (await context.catalog.hosts.get(host.name)).options
+    for name in ("passphrase", "password"):
+        reference = kept.get(name)
+        if isinstance(reference, str):
+            options[name] = await _laid_down(scratch, f"host-{name}", await context.secrets(reference))
+    await scratch.catalog.hosts.add(dataclasses.replace(host, options=options))
 
 
 async def _laid_down(scratch: JobContext, name: str, secret: Secret) -> str:

@@ -19,7 +19,7 @@ from engine.repository.lock import HeldLock
 from engine.repository.repository import Repository, create, open_repository
 from engine.scope import task_scope
 from engine.storages import registry
-from engine.storages.base import OpenStorage
+from engine.storages.base import OpenStorage, Reach
 
 LATE_S: Final = 60.0
 """So long the others wait for a storage that does not answer, and that is asked again and again for a quarter of an hour."""
@@ -195,9 +195,16 @@ async def open_storage(
         options,
         clock=context.clock,
         secrets=await storage_secrets(context, options),
+        reach=await _reach(context, options),
         emit=context.emit,
     )
     return await stack.enter_async_context(opening)
+
+
+async def _reach(context: JobContext, options: Mapping[str, OptionValue]) -> Reach | None:
+    """The host that the storage lies on. Raises: UnknownNameError."""
+    name = options.get("host")
+    return Reach(await context.catalog.hosts.get(name), context.secrets) if isinstance(name, str) else None
 
 
 def _lock(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.errors import UsageError
-from engine.model.definitions import OptionValue, Storage
+from engine.model.definitions import Host, OptionValue, Storage
 from engine.model.secret import Secret
 from engine.repository.repository import Repository
 from engine.storages.base import StockRestic
@@ -18,6 +18,9 @@ _KIND = re.compile(r"^where {7}.+  \(kind ([a-z0-9-]+)\)$", re.MULTILINE)
 _REPOSITORY = re.compile(r"^repository  ([0-9a-f]{64})$", re.MULTILINE)
 _PASSWORD = re.compile(r"^password    (.+)$", re.MULTILINE)
 _EXPORT = re.compile(r"^  export ([A-Z0-9_]+)=(.+)$", re.MULTILINE)
+_HOST = re.compile(r"^  holdfast host add (.+)$", re.MULTILINE)
+_FIRST = re.compile(r"^  (echo .+)$", re.MULTILINE)
+_HOST_KEY = re.compile(r"^  echo '\S+ (\S+ \S+)' > known_hosts\.", re.MULTILINE)
 _RESTIC = re.compile(r"^  (restic .+) snapshots$", re.MULTILINE)
 _RECOVER = re.compile(r"^  holdfast recover (.+) --password -(?: --vault-key -)?$", re.MULTILINE)
 _VAULT_KEY = re.compile(r"^vault key   (\S+)$", re.MULTILINE)
@@ -43,6 +46,10 @@ class Kit:
     """The words before stock restic's verb; none where it cannot open the storage."""
     environment: Mapping[str, Secret] = field(default_factory=dict, repr=False)
     """What is exported for it, besides the password."""
+    first: Sequence[str] = ()
+    """Lines of shell that are typed before it."""
+    host: Host | None = None
+    """That the storage lies on, with the key that it shows; a passphrase is not in the kit, and is `-`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +63,13 @@ class Place:
     """Of the home that the storage belongs to."""
     sources: Sequence[str] = ()
     """Of which it holds backups."""
+    recover_first: Sequence[str] = ()
 
 
 def place_of(repository: Repository, vault_key: Secret | None = None, sources: Sequence[str] = ()) -> Place:
     """That of a repository that is open."""
-    return Place(repository.location, repository.id, repository.storage.traits.restic, vault_key, sources)
+    traits = repository.storage.traits
+    return Place(repository.location, repository.id, traits.restic, vault_key, sources, traits.recover_first)
 
 
 def read(kit: str) -> Kit:
@@ -73,14 +82,8 @@ def read(kit: str) -> Kit:
     exported = {name: "".join(shlex.split(value)) for name, value in _EXPORT.findall(kit)}
     options: dict[str, OptionValue] = {}
     secrets = {}
-    words = shlex.split(recover[1])[2:]
-    while words:
-        name = words.pop(0).removeprefix("--").replace("-", "_")
-        if not words or words[0].startswith("--"):
-            options[name] = True
-            continue
-        value = words.pop(0)
-        if value.startswith("env:"):
+    for name, value in _options(shlex.split(recover[1])[2:]):
+        if isinstance(value, str) and value.startswith("env:"):
             variable = value.removeprefix("env:")
             if variable not in exported:
                 raise UsageError(f"the kit exports no {variable}", hint="it was cut: print it again")
@@ -98,7 +101,36 @@ def read(kit: str) -> Kit:
         None if key is None else Secret(key[1]),
         shlex.split(restic[1]) if restic else (),
         {name: Secret(value) for name, value in exported.items()},
+        _FIRST.findall(kit),
+        _host(kit),
     )
+
+
+def _options(words: Sequence[str]) -> Iterator[tuple[str, str | bool]]:
+    """Name and value of each option of a command line; True for one without."""
+    left = list(words)
+    while left:
+        name = left.pop(0).removeprefix("--").replace("-", "_")
+        yield name, True if not left or left[0].startswith("--") else left.pop(0)
+
+
+def _host(kit: str) -> Host | None:
+    """The host that the kit has a person define, trusted by the key that the kit shows."""
+    found, key = _HOST.search(kit), _HOST_KEY.search(kit)
+    if found is None:
+        return None
+    name, *words = shlex.split(found[1])
+    given: dict[str, OptionValue] = {"host_key": (key[1],)} if key else {}
+    identities: tuple[str, ...] = ()
+    address = name
+    for option, value in _options(words):
+        if option == "address":
+            address = str(value)
+        elif option == "identity":
+            given["identity"] = identities = (*identities, str(value))
+        elif option != "accept_key":
+            given[option] = value
+    return Host(name, "ssh", address, given)
 
 
 def text(
@@ -128,7 +160,7 @@ beside NAME.dump, it holds rows of the same dump. Make an empty DATABASE, and lo
 
 To bring holdfast's own catalog back, with all that was defined, into an empty home:
 
-  holdfast recover --storage-kind {storage.kind}{_typed(storage.options, variables)} --password -{" --vault-key -" if place.vault_key else ""}
+{_recover_first(place)}  holdfast recover --storage-kind {storage.kind}{_typed(storage.options, variables)} --password -{" --vault-key -" if place.vault_key else ""}
 """
 
 
@@ -147,6 +179,10 @@ def _key_line(place: Place) -> str:
     return f"vault key   {_revealed(place.vault_key)}\n" if place.vault_key else ""
 
 
+def _recover_first(place: Place) -> str:
+    return "".join(f"  holdfast {each}\n" for each in place.recover_first)
+
+
 def _without_us(place: Place, exports: Sequence[str]) -> str:
     """How stock restic gets at it."""
     restic = place.restic
@@ -157,7 +193,7 @@ def _without_us(place: Place, exports: Sequence[str]) -> str:
         )
     elif exports:
         lines.append("What holdfast needs:")
-    lines += ["", *(f"  {each}" for each in exports)]
+    lines += ["", *(f"  {each}" for each in (*restic.first, *exports))]
     if restic.can_open:
         begin = shlex.join(["restic", *restic.flags, "-r", place.location])
         restores = [

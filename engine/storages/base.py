@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,13 +11,16 @@ from typing import NamedTuple, Protocol
 
 from engine import errors
 from engine.clock import Clock
-from engine.model.definitions import OptionValue
+from engine.model.definitions import Host, OptionValue
 from engine.model.secret import Secret
 
 Buffer = bytes | bytearray | memoryview
 """Bytes in one piece: a memoryview is contiguous."""
 
 _NAME = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_LEFTOVER = re.compile(r"(?:config|[0-9a-f]{64})-(?:restic-temp|tmp)-[0-9A-Za-z]+", re.ASCII)
+PACK_FOLDER = re.compile("[0-9a-f]{2}", re.ASCII)
+"""The 256 folders below `data`."""
 
 
 class Kind(StrEnum):
@@ -58,6 +61,11 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+def is_leftover(text: str) -> bool:
+    """Whether a file of that name was left by a writer that was killed: ours and restic's local one (`-tmp-`), restic's SFTP one (`-restic-temp-`)."""
+    return _LEFTOVER.fullmatch(text) is not None
+
+
 def count_bytes(parts: Sequence[Buffer]) -> int:
     """How long the concatenation of `parts` is, in bytes."""
     return sum(part.nbytes if isinstance(part, memoryview) else len(part) for part in parts)
@@ -95,6 +103,8 @@ class StockRestic:
     """Variable -> the option whose value it takes: `AWS_SECRET_ACCESS_KEY: secret_key`."""
     flags: Sequence[str] = ()
     """Words that stand before restic's verb: `-o`, `s3.bucket-lookup=path`."""
+    first: Sequence[str] = ()
+    """Lines of shell that must be typed before."""
     note: str = ""
     """A sentence on what must be done first, or instead where restic cannot open it."""
 
@@ -140,6 +150,8 @@ class Traits:
     """How stock restic gets at it."""
     sharing: Sharing | None = field(default=None, compare=False)
     """Where it can hand out links."""
+    recover_first: Sequence[str] = ()
+    """What a home that knows nothing must be told before `recover`: words behind `holdfast`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +163,15 @@ class Space:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """A host that a storage lies on, and what logging in to it takes."""
+
+    host: Host
+    resolve_secret: Callable[[str], Awaitable[Secret]]
+    """Turns a REF of the host's definition into the secret that it names."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opening:
     """All that a member is given to open itself with."""
 
@@ -159,6 +180,8 @@ class Opening:
     clock: Clock
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     """The values of those options that are REFs, by the option's name."""
+    reach: Reach | None = None
+    """The host that the option `host` names."""
 
 
 class Member(Protocol):

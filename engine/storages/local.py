@@ -12,7 +12,6 @@ import datetime
 import errno
 import itertools
 import os
-import re
 import secrets
 import stat
 import threading
@@ -24,6 +23,7 @@ from typing import TypeVar
 from engine import errors
 from engine.clock import Clock
 from engine.storages.base import (
+    PACK_FOLDER,
     Buffer,
     Key,
     Kind,
@@ -34,6 +34,7 @@ from engine.storages.base import (
     check_range,
     count_bytes,
     count_option,
+    is_leftover,
     is_name,
     text_option,
 )
@@ -48,9 +49,6 @@ BYTES_PER_READ = 1 << 30
 """Linux reads at most 2 GiB less a page in one call."""
 NAMES_PER_STEP = 1000
 """Directory entries that one step of a listing holds in memory."""
-PACK_FOLDER = re.compile("[0-9a-f]{2}", re.ASCII)
-LEFTOVER = re.compile(r"(?:config|[0-9a-f]{64})-(?:restic-temp|tmp)-[0-9A-Za-z]+", re.ASCII)
-"""Names of files that a killed writer leaves: ours and restic's local one (`-tmp-`), restic's SFTP one (`-restic-temp-`)."""
 
 _ERRORS: dict[int, tuple[type[errors.StorageError], str]] = {
     errno.ENOSPC: (
@@ -251,9 +249,7 @@ class LocalStorage:
         removed = 0
         for folder in itertools.chain.from_iterable(self._folders(kind) for kind in Kind):
             with _scandir(folder) as found:
-                leftovers = [
-                    entry for entry in found if LEFTOVER.fullmatch(entry.name) and not entry.is_symlink()
-                ]
+                leftovers = [entry for entry in found if is_leftover(entry.name) and not entry.is_symlink()]
             for entry in leftovers:
                 status = _status(entry)
                 if status is not None and status.st_mtime < before:

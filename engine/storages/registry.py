@@ -13,7 +13,7 @@ from engine import errors, events
 from engine.clock import Clock
 from engine.model.definitions import OptionValue
 from engine.model.secret import Secret
-from engine.storages.base import Member, Opening, OpenStorage, count_option, text_option
+from engine.storages.base import Member, Opening, OpenStorage, Reach, count_option, text_option
 from engine.storages.quota import QuotaStorage
 from engine.storages.retry import Patience, RetryingStorage
 from engine.storages.throttle import Hours, LimitedStorage, ThrottledStorage
@@ -21,6 +21,7 @@ from engine.storages.throttle import Hours, LimitedStorage, ThrottledStorage
 MEMBERS: Mapping[str, str] = {
     "local": "engine.storages.local:open_local",
     "s3": "engine.storages.s3.storage:open_s3",
+    "sftp": "engine.storages.sftp.storage:open_sftp",
 }
 """Kind -> "module:callable" (a `base.Member`), loaded on use: a script pays at each start for what is imported."""
 
@@ -57,19 +58,21 @@ def _strangers() -> Mapping[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def open_storage(
+async def open_storage(  # noqa: PLR0913 -- what a member is opened with, and how its wrappers wait and tell
     kind: str,
     options: Mapping[str, OptionValue],
     *,
     clock: Clock,
     secrets: Mapping[str, Secret] | None = None,
+    reach: Reach | None = None,
     emit: events.Emit = events.ignore,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> AsyncIterator[OpenStorage]:
     """Opens a storage, with its wrappers on; leaving the context closes it. `emit` hears of each retry; `sleep` is how retries and limits wait.
 
     Options of every kind: `connections` (calls at once), `limit_upload` and `limit_download` (KiB/s, as restic's flags of that name),
-    `limit_hours` (HH:MM-HH:MM, the local hours in which those limits hold), `max_size` (bytes of packs that it may hold), `retry_limit` (seconds that one call is retried, default 900). `secrets` holds the values of those options that are REFs.
+    `limit_hours` (HH:MM-HH:MM, the local hours in which those limits hold), `max_size` (bytes of packs that it may hold), `retry_limit` (seconds that one call is retried, default 900). `secrets` holds the values of those options that are REFs;
+    `reach` is the host that the option `host` names.
 
     Raises: UnknownNameError for the kind; ConfigurationError for an option; what the member raises.
     """
@@ -79,7 +82,7 @@ async def open_storage(
     max_bytes = count_option(options, "max_size")
     hours = Hours.parse(text_option(options, "limit_hours")) if options.get("limit_hours") else None
     patience = Patience(limit_s=float(count_option(options, "retry_limit") or Patience().limit_s))
-    async with member(Opening(options=options, clock=clock, secrets=secrets or {})) as opened:
+    async with member(Opening(options=options, clock=clock, secrets=secrets or {}, reach=reach)) as opened:
         storage: OpenStorage = LimitedStorage(
             opened, count_option(options, "connections") or opened.traits.connections
         )

@@ -56,10 +56,11 @@ def _cat(path: Path) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Holdfast:
-    """Ours, through the command line that people use; with `server`, the data is fetched from there."""
+    """Ours, through the command line that people use; with `server`, the data is fetched from there; with `store`, the repository lies there."""
 
     server: Sshd | None = None
     name: str = "holdfast"
+    store: Sshd | None = None
 
     def words(self, room: Path, *words: str) -> tuple[str, ...]:
         """A command line of it."""
@@ -70,14 +71,15 @@ class Holdfast:
         secret = room / "password"
         secret.write_text(PASSWORD, encoding="utf-8")
         secret.chmod(0o600)
+        host = self.server or self.store
+        if host is not None:
+            login = f"{host.user}@{host.address}:{host.port}"
+            keys = ("--identity", str(host.client_key), "--known-hosts", str(host.known_hosts))
+            run_quietly(*self.words(room, "host", "add", "there", "--address", login, *keys))
+        kind = ("local",) if self.store is None else ("sftp", "--host", "there")
         place = ("--path", str(room / "repository"), "--password", f"file:{secret}")
-        run_quietly(*self.words(room, "storage", "add", "bench", "--kind", "local", *place))
-        if self.server is None:
-            return ()
-        login = f"{self.server.user}@{self.server.address}:{self.server.port}"
-        keys = ("--identity", str(self.server.client_key), "--known-hosts", str(self.server.known_hosts))
-        run_quietly(*self.words(room, "host", "add", "there", "--address", login, *keys))
-        return ("--host", "there")
+        run_quietly(*self.words(room, "storage", "add", "bench", "--kind", *kind, *place))
+        return () if self.server is None else ("--host", "there")
 
     def prepare(self, room: Path, task: Task) -> None:
         """A home with the storage, the source, and the host where there is one."""
@@ -115,16 +117,28 @@ class Holdfast:
 
 @dataclass(frozen=True, slots=True)
 class StockRestic:
-    """A restic, with its cache and its temporary files in the room; with `server`, the stream comes through OpenSSH's client."""
+    """A restic, with its cache and its temporary files in the room; with `server`, the stream comes through OpenSSH's client; with
+    `store`, the repository lies there, and is reached by that client too."""
 
     path: Path
     name: str
     server: Sshd | None = None
+    store: Sshd | None = None
+
+    def _words(self) -> tuple[str, ...]:
+        if self.store is None:
+            return (str(self.path), "--quiet")
+        return (
+            str(self.path),
+            "--quiet",
+            "-o",
+            f"sftp.command={require_tool('ssh')} -F {self.store.ssh_config} here -s sftp",
+        )
 
     def _environment(self, room: Path) -> Mapping[str, str]:
         (room / "temporary").mkdir(exist_ok=True)
         return {
-            "RESTIC_REPOSITORY": str(room / "repository"),
+            "RESTIC_REPOSITORY": f"{'' if self.store is None else 'sftp:here:'}{room / 'repository'}",
             "RESTIC_PASSWORD": PASSWORD,
             "RESTIC_CACHE_DIR": str(room / "cache"),
             "TMPDIR": str(room / "temporary"),
@@ -132,11 +146,11 @@ class StockRestic:
 
     def prepare(self, room: Path, task: Task) -> None:
         """`restic init`."""
-        run_quietly(self.path, "init", environment=self._environment(room))
+        run_quietly(*self._words(), "init", environment=self._environment(room))
 
     def run(self, room: Path, task: Task) -> Run | None:
         """The commands of a step."""
-        words = (str(self.path), "--quiet")
+        words = self._words()
         environment = self._environment(room)
         if task.step == "backup-stream":
             feeder = _cat(task.data) if self.server is None else tuple(self.server.ssh(*_cat(task.data)))

@@ -42,6 +42,8 @@ FLOORS = {
     "ssh-sql": Floor({"restic": 1.5}, 250),
     "s3-sql": Floor({"restic": 1.5}, 300),
     "s3-sql-dump": Floor({"restic": 1.2}, 300),
+    "sftp-sql": Floor({"restic": 1.3}, 300),
+    "sftp-sql-dump": Floor({"restic": 1.0}, 300),
     "ssh-small": Floor({"rsync": 1.0}, 250),
     "ssh-many": Floor({}, 250),
     "ssh-many-unchanged": Floor({"find": 0.25}, 250),
@@ -70,6 +72,8 @@ class Workload:
     is_remote: bool = False
     is_in_bucket: bool = False
     """Whether the repository lies in a bucket of a Ceph on this machine."""
+    is_stored_far: bool = False
+    """Whether the data is here and the repository on the server, over SFTP."""
 
     def data(self, inputs: Inputs) -> Path:
         """The input, made if it is not there; a database has none, but a server."""
@@ -92,6 +96,13 @@ WORKLOADS = (
     Workload("ssh-sql", "sql", (Step("ssh-sql", "backup-stream"),), is_remote=True),
     Workload(
         "s3-sql", "sql", (Step("s3-sql", "backup-stream"), Step("s3-sql-dump", "dump")), is_in_bucket=True
+    ),
+    Workload(
+        "sftp-sql",
+        "sql",
+        (Step("sftp-sql", "backup-stream"), Step("sftp-sql-dump", "dump")),
+        is_remote=True,
+        is_stored_far=True,
     ),
     Workload("random", "random", (Step("random", "backup-stream"),)),
     Workload(
@@ -141,6 +152,12 @@ def local_programs() -> list[Program]:
 
 def remote_programs(workload: Workload, server: Sshd) -> list[Program]:
     """Ours, and what the workload is held against."""
+    if workload.is_stored_far:
+        found_restics = reversed(restic.find_restics())
+        return [
+            Holdfast(store=server),
+            *(StockRestic(found.path, f"restic {found.version}", store=server) for found in found_restics),
+        ]
     ours: list[Program] = [Holdfast(server)]
     if workload.kind == "sql":
         return [

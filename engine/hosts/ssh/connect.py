@@ -88,11 +88,15 @@ class Connector:
         self._resolve_secret = resolve_secret
         self._home = Path(environment.get("HOME") or "~").expanduser()
         self._login: Mapping[str, Any] | None = None
+        self.shown_key: HostKey | None = None
+        """The host's key, as it was shown and found to be right at the last connection."""
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncssh.SSHClientConnection]:
         """A connection, through the jumps where there are any; all are closed on leaving. Raises: HostError and those below it, ConfigurationError."""
         async with self._route(self._address) as (plan, tunnel), _opened(plan, tunnel) as connection:
+            key = connection.get_server_host_key()
+            self.shown_key = None if key is None else _described(plan, key)
             yield connection
 
     async def fetch_host_key(self) -> HostKey:
@@ -101,8 +105,7 @@ class Connector:
             key = await _shown_key(plan, tunnel)
         if key is None:
             raise HostError(f"{self.name} showed no key")
-        named = plan.resolved.host_key_alias or plan.resolved.host
-        return trust.describe(key, named, plan.resolved.port or trust.DEFAULT_PORT)
+        return _described(plan, key)
 
     @asynccontextmanager
     async def _route(
@@ -218,6 +221,11 @@ class Connector:
             if reference is None
             else (await self._resolve_secret(reference)).reveal().decode(errors="surrogateescape")
         )
+
+
+def _described(plan: _Plan, key: asyncssh.SSHKey) -> HostKey:
+    named = plan.resolved.host_key_alias or plan.resolved.host
+    return trust.describe(key, named, plan.resolved.port or trust.DEFAULT_PORT)
 
 
 async def _options(arguments: Mapping[str, Any]) -> asyncssh.SSHClientConnectionOptions:

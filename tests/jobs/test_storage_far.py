@@ -1,0 +1,75 @@
+"""Backups on a storage that is reached over the network: the whole way there, and back from its recovery kit alone."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from engine.errors import UsageError
+from engine.model.definitions import LOCAL_HOST, Source, Storage
+from engine.model.requests import DrillRequest
+from tests.jobs.kit import Reader
+from tests.jobs.world import World
+from tests.servers.restic import ResticProgram
+from tests.servers.sshd import Sshd
+
+pytestmark = pytest.mark.slow
+
+ROWS = 5000
+
+
+@pytest.fixture
+async def shop(world: World) -> Path:
+    """A database, the source `shop`."""
+    path = world.directory / "shop.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, what TEXT)")
+        database.executemany("INSERT INTO orders (what) VALUES (?)", [(f"order {n}",) for n in range(ROWS)])
+    database.close()
+    await world.engine.add_source(Source("shop", "sqlite", LOCAL_HOST, {"path": str(path)}))
+    return path
+
+
+def orders(path: Path) -> int:
+    """How many rows came back."""
+    with sqlite3.connect(path) as database:
+        (count,) = database.execute("SELECT count(*) FROM orders").fetchone()
+    database.close()
+    return int(count)
+
+
+async def test_the_kit_of_an_sftp_storage_brings_a_database_back(
+    world: World, shop: Path, sshd: Sshd, restic_packaged: ResticProgram
+) -> None:
+    """With stock restic, and with holdfast on a machine that never heard of the host."""
+    await world.add_host(sshd, "nas")
+    options = {"host": "nas", "path": str(world.place("far"))}
+    await world.engine.add_storage(Storage("far", "sftp", options))
+    await world.one_backup("shop")
+    reader = Reader(world.directory / "foreign", await world.engine.recovery_kit("far"), restic_packaged.path)
+    back = reader.restore_by_restic()
+    (database,) = back.rglob("databases/*")
+    assert orders(database) == ROWS
+    reader.recover()
+    reader.type(f"holdfast restore latest:shop --to {reader.directory / 'again'}")
+    (database,) = (reader.directory / "again").rglob("databases/*")
+    assert orders(database) == ROWS
+    with pytest.raises(UsageError, match="host nas still has storages: far"):
+        await world.engine.remove_host("nas")
+
+
+async def test_a_drill_from_the_kit_reaches_the_host_by_what_the_kit_says(
+    world: World, shop: Path, sshd: Sshd
+) -> None:
+    """The drill's own home knows no host."""
+    await world.add_host(sshd, "nas")
+    options = {"host": "nas", "path": str(world.place("far"))}
+    await world.engine.add_storage(Storage("far", "sftp", options))
+    await world.one_backup("shop")
+    for scenario in ("kit-only", "catalog-gone"):
+        result = await world.engine.drill(DrillRequest("shop", scenario=scenario))
+        assert result.status == "passed", result
+    report = await world.engine.test_storage("far")
+    assert report.upload_bytes_s > 0
