@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.servers.ceph",
     "tests.servers.mariadb",
     "tests.servers.postgres",
+    "tests.servers.rclone",
     "tests.servers.redis",
     "tests.servers.restic",
     "tests.servers.sshd",

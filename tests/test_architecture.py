@@ -20,7 +20,17 @@ CODE_FOLDERS = ("engine", "tui", "tests")
 MODULES = sorted(path for folder in CODE_FOLDERS for path in (PROJECT / folder).rglob("*.py"))
 LONGEST_FILE_LINES = 500
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
-HEAVY_LIBRARIES = {"textual", "rich", "asyncssh", "aioboto3", "botocore", "hypothesis", "pytest", "reportlab"}
+HEAVY_LIBRARIES = {
+    "textual",
+    "rich",
+    "asyncssh",
+    "aiohttp",
+    "aioboto3",
+    "botocore",
+    "hypothesis",
+    "pytest",
+    "reportlab",
+}
 """What costs a tenth of a second or more to import: loaded on use, never at the start."""
 
 

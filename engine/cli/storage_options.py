@@ -64,10 +64,21 @@ OPTIONS: Final = (
     Option("retention_days", "s3: how long it is locked", "DAYS", count),
     Option("legal_hold", "s3: all that is written is held until somebody lets it go", is_flag=True),
     Option("append_only", "nothing is ever deleted but locks", is_flag=True),
-    Option("ca_file", "s3: authorities to trust, in PEM", "FILE"),
+    Option(
+        "ca_file",
+        "rest, s3: the authorities that sign the server's certificate, in PEM, where the system does not know them",
+        "FILE",
+    ),
     Option("insecure_tls", "s3: trust any certificate", is_flag=True),
     Option("proxy", "s3: an HTTP proxy", "URL"),
     Option("timeout", "seconds without a byte moving; 60", "SECONDS", count),
+    Option("url", "rest: where the server is, without the login", "URL"),
+    Option("user", "rest: who logs in", "NAME"),
+    Option("secret", "rest: the login's password", is_secret=True),
+    Option("plain", "rest: send the login over HTTP, for all to read", is_flag=True),
+    Option("remote", "rclone: one of its remotes and the folder there", "NAME:PATH"),
+    Option("rclone_config", "rclone: its configuration, where that is not in its usual place", "FILE"),
+    Option("rclone_program", "rclone: the program, where it is not in PATH", "FILE"),
     Option("connections", "calls at once", "N", count),
     Option("limit_upload", "KiB a second, always", "KIB", count),
     Option("limit_download", "KiB a second, always", "KIB", count),
@@ -116,10 +127,14 @@ KINDS: Final[Mapping[str, Kind]] = {
             "timeout",
         ),
     ),
+    "rclone": Kind(needed=("remote",), optional=("rclone_config", "rclone_program")),
+    "rest": Kind(needed=("url",), optional=("user", "secret", "ca_file", "plain")),
     "sftp": Kind(needed=("host", "path")),
 }
 """Kinds that other packages add take every option."""
 
+FILES: Final = ("ca_file", "rclone_config")
+"""Options that name a file of this machine."""
 _BY_NAME: Final = {each.name: each for each in OPTIONS}
 KEPT: Final = tuple(each.kept_as for each in OPTIONS)
 
@@ -172,7 +187,7 @@ async def shaped(
 ) -> dict[str, OptionValue]:
     """As the catalog keeps them: paths on this machine absolute, a typed secret sealed."""
     kept = dict(options)
-    for option in ("path", "ca_file") if kind == "local" else ("ca_file",):
+    for option in ("path", *FILES) if kind == "local" else FILES:
         path = kept.get(option)
         if isinstance(path, str):
             kept[option] = definitions.absolute(path)

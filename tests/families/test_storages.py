@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from engine.storages.retry import Patience, RetryingStorage
 from engine.storages.throttle import LimitedStorage, ThrottledStorage
 from tests.fakes.faulty_storage import FaultyStorage, FullStorage
 from tests.fakes.memory_storage import MemoryStorage
-from tests.servers import sftp
+from tests.servers import rclone, sftp
 from tests.servers.ceph import Ceph
 
 FOLDER_KINDS = [kind for kind in Kind if kind is not Kind.CONFIG]
@@ -75,6 +76,28 @@ def over_sftp(fixture: str, **more: OptionValue) -> Factory:
         return registry.open_storage("sftp", options, clock=SystemClock(), reach=there, sleep=no_sleep)
 
     return opened
+
+
+def through_rclone(place: Place) -> AbstractAsyncContextManager[OpenStorage]:
+    """A directory of this machine behind rclone."""
+    options: dict[str, OptionValue] = {
+        "remote": f":local:{place.directory}/repository",
+        "rclone_program": str(place.server("rclone")),
+        "rclone_config": "/dev/null",
+    }
+    return registry.open_storage("rclone", options, clock=SystemClock(), sleep=no_sleep)
+
+
+def over_rest(place: Place) -> AbstractAsyncContextManager[OpenStorage]:
+    """A repository of its own on the session's server."""
+    server = place.server("rest_server")
+    options: dict[str, OptionValue] = {
+        "url": f"{server.url}{uuid.uuid4().hex}",
+        "user": rclone.USER,
+        "ca_file": str(server.certificate),
+    }
+    secrets = {"secret": Secret(rclone.SECRET)}
+    return registry.open_storage("rest", options, clock=SystemClock(), secrets=secrets, sleep=no_sleep)
 
 
 def in_memory(wrap: Callable[[OpenStorage], OpenStorage]) -> Factory:
@@ -130,6 +153,8 @@ STORAGES: dict[str, Factory] = {
     "s3": through_registry("s3", ceph_options, ceph_secrets),
     "sftp": over_sftp("sshd"),
     "sftp-bare": over_sftp("bare_sftp", connections=3),
+    "rclone": through_rclone,
+    "rest": over_rest,
     "memory": in_memory(lambda inner: inner),
     "memory-retrying": in_memory(retrying),
     "memory-throttled": in_memory(throttled),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ from engine.model.definitions import LOCAL_HOST, Source, Storage
 from engine.model.requests import DrillRequest
 from tests.jobs.kit import Reader
 from tests.jobs.world import World
+from tests.servers.rclone import SECRET, USER, RestServer
 from tests.servers.restic import ResticProgram
 from tests.servers.sshd import Sshd
 
 pytestmark = pytest.mark.slow
 
 ROWS = 5000
+Add = Callable[[World, pytest.FixtureRequest], Awaitable[ResticProgram]]
 
 
 @pytest.fixture
@@ -40,15 +43,57 @@ def orders(path: Path) -> int:
     return int(count)
 
 
-async def test_the_kit_of_an_sftp_storage_brings_a_database_back(
-    world: World, shop: Path, sshd: Sshd, restic_packaged: ResticProgram
-) -> None:
-    """With stock restic, and with holdfast on a machine that never heard of the host."""
-    await world.add_host(sshd, "nas")
+async def add_sftp(world: World, request: pytest.FixtureRequest) -> ResticProgram:
+    """The storage `far` on a host of its own; gives the restic that opens it."""
+    await world.add_host(request.getfixturevalue("sshd"), "nas")
     options = {"host": "nas", "path": str(world.place("far"))}
     await world.engine.add_storage(Storage("far", "sftp", options))
+    return packaged(request)
+
+
+async def add_rest(world: World, request: pytest.FixtureRequest) -> ResticProgram:
+    """The same behind a REST server. Debian's restic takes a login in the URL alone."""
+    server: RestServer = request.getfixturevalue("rest_server")
+    secret = world.directory / "secret"
+    secret.write_text(SECRET, encoding="ascii")
+    options = {
+        "url": f"{server.url}{world.directory.parent.name}/",
+        "user": USER,
+        "secret_ref": f"file:{secret}",
+        "ca_file": str(server.certificate),
+    }
+    await world.engine.add_storage(Storage("far", "rest", options))
+    newest: ResticProgram = request.getfixturevalue("restic_newest")
+    return newest
+
+
+async def add_rclone(world: World, request: pytest.FixtureRequest) -> ResticProgram:
+    """The same behind rclone."""
+    config = world.directory / "rclone.conf"
+    config.write_text("[away]\ntype = alias\nremote = :local:/\n", encoding="ascii")
+    options = {
+        "remote": f"away:{world.place('far')}",
+        "rclone_config": str(config),
+        "rclone_program": str(request.getfixturevalue("rclone")),
+    }
+    await world.engine.add_storage(Storage("far", "rclone", options))
+    return packaged(request)
+
+
+def packaged(request: pytest.FixtureRequest) -> ResticProgram:
+    """Debian's restic."""
+    found: ResticProgram = request.getfixturevalue("restic_packaged")
+    return found
+
+
+@pytest.mark.parametrize("add", [add_sftp, add_rest, add_rclone], ids=["sftp", "rest", "rclone"])
+async def test_the_kit_brings_a_database_back_word_for_word(
+    world: World, shop: Path, request: pytest.FixtureRequest, add: Add
+) -> None:
+    """With stock restic, and with holdfast on a machine that never heard of it all."""
+    restic = await add(world, request)
     await world.one_backup("shop")
-    reader = Reader(world.directory / "foreign", await world.engine.recovery_kit("far"), restic_packaged.path)
+    reader = Reader(world.directory / "foreign", await world.engine.recovery_kit("far"), restic.path)
     back = reader.restore_by_restic()
     (database,) = back.rglob("databases/*")
     assert orders(database) == ROWS
@@ -56,8 +101,6 @@ async def test_the_kit_of_an_sftp_storage_brings_a_database_back(
     reader.type(f"holdfast restore latest:shop --to {reader.directory / 'again'}")
     (database,) = (reader.directory / "again").rglob("databases/*")
     assert orders(database) == ROWS
-    with pytest.raises(UsageError, match="host nas still has storages: far"):
-        await world.engine.remove_host("nas")
 
 
 async def test_a_drill_from_the_kit_reaches_the_host_by_what_the_kit_says(
@@ -73,3 +116,5 @@ async def test_a_drill_from_the_kit_reaches_the_host_by_what_the_kit_says(
         assert result.status == "passed", result
     report = await world.engine.test_storage("far")
     assert report.upload_bytes_s > 0
+    with pytest.raises(UsageError, match="host nas still has storages: far"):
+        await world.engine.remove_host("nas")
