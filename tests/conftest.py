@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.servers.restic",
     "tests.servers.sshd",
     "tests.servers.sftp",
+    "tests.servers.vsftpd",
 ]
 
 # looptime asks for the loop before a test that has none; Python 3.11 would then make one that nobody closes.

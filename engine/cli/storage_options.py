@@ -38,7 +38,7 @@ class Option:
 
 
 OPTIONS: Final = (
-    Option("path", "local, sftp: the directory of the repository", "DIR"),
+    Option("path", "local, sftp, ftp: the directory of the repository", "DIR"),
     Option("host", "sftp: the host that it lies on; `holdfast host add` makes it known", "HOST"),
     Option("bucket", "s3: the bucket, made where there is none", "BUCKET"),
     Option("endpoint", "s3: the address of the service; AWS where it is left out", "URL"),
@@ -66,16 +66,17 @@ OPTIONS: Final = (
     Option("append_only", "nothing is ever deleted but locks", is_flag=True),
     Option(
         "ca_file",
-        "rest, s3: the authorities that sign the server's certificate, in PEM, where the system does not know them",
+        "rest, ftp, s3: the authorities that sign the server's certificate, in PEM, where the system does not know them",
         "FILE",
     ),
     Option("insecure_tls", "s3: trust any certificate", is_flag=True),
     Option("proxy", "s3: an HTTP proxy", "URL"),
     Option("timeout", "seconds without a byte moving; 60", "SECONDS", count),
+    Option("address", "ftp: where the server is", "HOST[:PORT]"),
     Option("url", "rest: where the server is, without the login", "URL"),
-    Option("user", "rest: who logs in", "NAME"),
-    Option("secret", "rest: the login's password", is_secret=True),
-    Option("plain", "rest: send the login over HTTP, for all to read", is_flag=True),
+    Option("user", "rest, ftp: who logs in", "NAME"),
+    Option("secret", "rest, ftp: the login's password", is_secret=True),
+    Option("plain", "rest, ftp: without TLS, so that the login is there for all to read", is_flag=True),
     Option("remote", "rclone: one of its remotes and the folder there", "NAME:PATH"),
     Option("rclone_config", "rclone: its configuration, where that is not in its usual place", "FILE"),
     Option("rclone_program", "rclone: the program, where it is not in PATH", "FILE"),
@@ -127,6 +128,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "timeout",
         ),
     ),
+    "ftp": Kind(needed=("address", "path"), optional=("user", "secret", "ca_file", "plain")),
     "rclone": Kind(needed=("remote",), optional=("rclone_config", "rclone_program")),
     "rest": Kind(needed=("url",), optional=("user", "secret", "ca_file", "plain")),
     "sftp": Kind(needed=("host", "path")),

@@ -21,6 +21,7 @@ from engine.storages.throttle import Hours, LimitedStorage, ThrottledStorage
 MEMBERS: Mapping[str, str] = {
     "local": "engine.storages.local:open_local",
     "s3": "engine.storages.s3.storage:open_s3",
+    "ftp": "engine.storages.ftp.storage:open_ftp",
     "rest": "engine.storages.rest.server:open_rest",
     "rclone": "engine.storages.rest.rclone:open_rclone",
     "sftp": "engine.storages.sftp.storage:open_sftp",
