@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.errors import UsageError
-from engine.model.definitions import Host, OptionValue, Storage
+from engine.jobs import kit_databases
+from engine.model.definitions import Host, OptionValue, Source, Storage
 from engine.model.secret import Secret
 from engine.repository.repository import Repository
 from engine.storages.base import StockRestic
@@ -61,12 +62,14 @@ class Place:
     restic: StockRestic
     vault_key: Secret | None = None
     """Of the home that the storage belongs to."""
-    sources: Sequence[str] = ()
+    sources: Sequence[Source] = ()
     """Of which it holds backups."""
     recover_first: Sequence[str] = ()
 
 
-def place_of(repository: Repository, vault_key: Secret | None = None, sources: Sequence[str] = ()) -> Place:
+def place_of(
+    repository: Repository, vault_key: Secret | None = None, sources: Sequence[Source] = ()
+) -> Place:
     """That of a repository that is open."""
     traits = repository.storage.traits
     return Place(repository.location, repository.id, traits.restic, vault_key, sources, traits.recover_first)
@@ -151,17 +154,19 @@ repository  {place.repository_id}
 password    {_revealed(password)}
 {_key_line(place)}
 {_without_us(place, _exports(place.restic, storage.options, secrets, variables))}
-A snapshot's tag holdfast:source=NAME says what it is of; a database lies in it as /KIND/NAME/databases/*. Where a folder NAME.data lies
-beside NAME.dump, it holds rows of the same dump. Make an empty DATABASE, and load them in this order:
+A snapshot's tag holdfast:source=NAME says what it is of.
 
-  pg_restore -d DATABASE --section=pre-data NAME.dump
-  for part in NAME.data/*; do pg_restore -d DATABASE --section=data "$part" || break; done
-  pg_restore -d DATABASE --section=data --section=post-data NAME.dump
-
-To bring holdfast's own catalog back, with all that was defined, into an empty home:
+{_live_again(place)}To bring holdfast's own catalog back, with all that was defined, into an empty home:
 
 {_recover_first(place)}  holdfast recover --storage-kind {storage.kind}{_typed(storage.options, variables)} --password -{" --vault-key -" if place.vault_key else ""}
 """
+
+
+def _live_again(place: Place) -> str:
+    return "".join(
+        kit_databases.lines(each.name, each.kind, is_physical=bool(each.options.get("physical")))
+        for each in place.sources[:_SHOWN]
+    )
 
 
 def essentials(kit: str) -> str:
@@ -197,8 +202,8 @@ def _without_us(place: Place, exports: Sequence[str]) -> str:
     if restic.can_open:
         begin = shlex.join(["restic", *restic.flags, "-r", place.location])
         restores = [
-            f"restore latest --tag {shlex.quote(f'holdfast:source={name}')} --target /some/empty/folder"
-            for name in place.sources[:_SHOWN] or ("NAME",)
+            f"restore latest --tag {shlex.quote(f'holdfast:source={name}')} --target {kit_databases.FOLDER}"
+            for name in [each.name for each in place.sources[:_SHOWN]] or ["NAME"]
         ]
         lines += [f"  {begin} {verb}" for verb in ("snapshots", *restores, "check --read-data")]
     return "\n".join(lines) + "\n"

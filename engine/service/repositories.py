@@ -145,14 +145,16 @@ async def kit(parts: Parts, name: str) -> str:
     return text
 
 
-async def _sources_in(parts: Parts, storage: str) -> list[str]:
-    """The sources whose newest backup the storage holds."""
+async def _sources_in(parts: Parts, storage: str) -> list[definitions.Source]:
+    """The sources whose newest backup the storage holds; of one that is forgotten nothing but its name is known."""
+    defined = {each.name: each for each in await parts.catalog.sources.all()}
     newest = await parts.catalog.backups.newest_of_each_source()
-    return sorted(
+    names = {
         each.source
         for each in newest
         if any(copy.storage == storage and copy.snapshot_id for copy in each.copies)
-    )
+    }
+    return [defined.get(name, definitions.Source(name, "")) for name in sorted(names)]
 
 
 async def _open(parts: Parts, name: str, stack: AsyncExitStack) -> Repository:

@@ -1,0 +1,110 @@
+"""The recovery kit, stock restic, the databases' own tools and the storage: nothing else is needed, and what the kit says is done word for word."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from engine.jobs.kit_databases import FOLDER
+from engine.model.definitions import LOCAL_HOST, OptionValue, Source
+from tests.families.postgres import new_name
+from tests.jobs.world import World, open_world
+from tests.servers.mariadb import MariadbServer
+from tests.servers.postgres import Postgres
+from tests.servers.restic import PASSWORD, ResticProgram
+
+pytestmark = pytest.mark.slow
+
+_ROWS = """
+create table goods (id int primary key, name text not null);
+insert into goods select i, 'good ' || i from generate_series(1, 500) i;
+create table sales (id int primary key, good int not null references goods);
+insert into sales select i, i from generate_series(1, 500) i;
+create view sold as select count(*) n from sales join goods on goods.id = good;
+"""
+
+
+def commands(kit: str) -> Sequence[str]:
+    """What the kit has a person type, up to where holdfast itself comes back."""
+    text = kit.partition("To bring holdfast's own catalog back")[0]
+    return re.findall(r"^  (.+)$", text, re.MULTILINE)
+
+
+def typed(kit: str, folder: Path, environment: dict[str, str], first: str, last: str = "") -> str:
+    """Types the kit's lines from the one that begins with `first` on, in a new shell without anything of ours."""
+    lines = list(commands(kit))
+    begin = next(number for number, line in enumerate(lines) if line.startswith(first))
+    end = next(
+        (n for n, line in enumerate(lines) if n > begin and last and line.startswith(last)), len(lines)
+    )
+    script = "set -e\n" + "\n".join(lines[begin:end]).replace(FOLDER, str(folder))
+    ran = subprocess.run(
+        ["sh", "-c", script],
+        env={**environment, "RESTIC_PASSWORD": PASSWORD},  # which it would ask a person for
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, (script, ran.stderr)
+    return ran.stdout
+
+
+async def backed_up(world: World, name: str, kind: str, options: dict[str, OptionValue]) -> str:
+    """Backs one source up, and gives the kit of its storage."""
+    await world.engine.add_source(Source(name, kind, LOCAL_HOST, options))
+    await world.one_backup(name)
+    return await world.engine.recovery_kit("near")
+
+
+@pytest.mark.parametrize("jobs", [1, 2], ids=["in one dump", "in parts"])
+async def test_postgresql_comes_back_by_the_kit_alone(
+    postgres: Postgres, other_postgres: Postgres, restic_newest: ResticProgram, tmp_path: Path, jobs: int
+) -> None:
+    """On another server, which never heard of us."""
+    name = new_name()
+    postgres.psql(f"create database {name}")
+    postgres.psql(_ROWS, name)
+    options: dict[str, OptionValue] = {
+        "database": (name,), "user": "postgres", "socket": str(postgres.directory), "port": postgres.port, "jobs": jobs,
+    }  # fmt: skip
+    async with open_world(tmp_path / "world", copies_catalog=True) as world:
+        await world.add_storages("near")
+        kit = await backed_up(world, "shop", "postgres", options)
+    folder = tmp_path / "empty"
+    path = f"{other_postgres.binaries}:{restic_newest.path.parent}:/usr/bin:/bin"
+    environment = {
+        "PATH": path, "HOME": str(tmp_path), "PGHOST": str(other_postgres.directory),
+        "PGPORT": str(other_postgres.port), "PGUSER": "postgres",
+    }  # fmt: skip
+    listed = typed(kit, folder, environment, "restic", "cd ")
+    assert "no errors were found" in listed
+    typed(kit, folder, environment, "cd ")
+    assert other_postgres.psql("select n from sold", name).strip() == "500"
+    other_postgres.psql(f"drop database {name}")
+
+
+async def test_mariadb_comes_back_by_the_kit_alone(
+    mariadb: MariadbServer, other_mariadb: MariadbServer, restic_newest: ResticProgram, tmp_path: Path
+) -> None:
+    """The same for the other one."""
+    name = new_name()
+    mariadb.sql(
+        f"create database {name}; create table {name}.t (i int primary key); insert into {name}.t values (1),(2),(3)"
+    )
+    options: dict[str, OptionValue] = {"database": (name,), "user": "root", "socket": str(mariadb.socket)}
+    async with open_world(tmp_path / "world", copies_catalog=True) as world:
+        await world.add_storages("near")
+        kit = await backed_up(world, "shop", "mariadb", options)
+    folder = tmp_path / "empty"
+    (tmp_path / ".my.cnf").write_text(
+        f"[client]\nuser=root\nsocket={other_mariadb.socket}\n", encoding="ascii"
+    )
+    environment = {"PATH": f"{restic_newest.path.parent}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    typed(kit, folder, environment, "restic", "cd ")
+    typed(kit, folder, environment, "cd ")
+    assert other_mariadb.sql(f"select count(*) from {name}.t") == [["3"]]
+    other_mariadb.sql(f"drop database {name}")
