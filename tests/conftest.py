@@ -12,8 +12,10 @@ import pytest
 from tests.servers.tools import is_ci
 
 pytest_plugins = [
+    "tests.servers.azurite",
     "tests.servers.borg",
     "tests.servers.ceph",
+    "tests.servers.cloud_fakes",
     "tests.servers.mariadb",
     "tests.servers.postgres",
     "tests.servers.rclone",
@@ -22,6 +24,8 @@ pytest_plugins = [
     "tests.servers.sshd",
     "tests.servers.sftp",
     "tests.servers.vsftpd",
+    "tests.servers.swift",
+    "tests.servers.wsgidav",
 ]
 
 # looptime asks for the loop before a test that has none; Python 3.11 would then make one that nobody closes.

@@ -30,6 +30,7 @@ HEAVY_LIBRARIES = {
     "hypothesis",
     "pytest",
     "reportlab",
+    "opendal",
 }
 """What costs a tenth of a second or more to import: loaded on use, never at the start."""
 
@@ -122,6 +123,7 @@ def test_every_dependency_has_a_lower_bound() -> None:
     wanted = [
         *project["dependencies"],
         *project["optional-dependencies"]["console"],
+        *project["optional-dependencies"]["opendal"],
         *project["optional-dependencies"]["s3"],
     ]
     assert [line for line in wanted if ">=" not in line] == []

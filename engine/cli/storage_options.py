@@ -40,17 +40,13 @@ class Option:
 OPTIONS: Final = (
     Option("path", "local, sftp, ftp: the directory of the repository", "DIR"),
     Option("host", "sftp: the host that it lies on; `holdfast host add` makes it known", "HOST"),
-    Option("bucket", "s3: the bucket, made where there is none", "BUCKET"),
-    Option("endpoint", "s3: the address of the service; AWS where it is left out", "URL"),
+    Option("bucket", "s3, gcs, b2: the bucket; in S3 it is made where there is none", "BUCKET"),
     Option("region", "s3: where the bucket lies", "REGION"),
-    Option("prefix", "s3: the folder in the bucket", "PREFIX"),
     Option(
         "addressing",
         "s3: the name of the bucket in the path, or in the host; auto",
         choices=("auto", "path", "virtual"),
     ),
-    Option("access_key_id", "s3: left out: the keys or role of this machine", is_secret=True),
-    Option("secret_key", "s3", is_secret=True),
     Option("session_token", "s3: of temporary keys", is_secret=True),
     Option("profile", "s3: the profile in ~/.aws instead of keys", "PROFILE"),
     Option("storage_class", "s3: of packs; all else stays standard", "CLASS"),
@@ -71,11 +67,33 @@ OPTIONS: Final = (
     ),
     Option("insecure_tls", "s3: trust any certificate", is_flag=True),
     Option("proxy", "s3: an HTTP proxy", "URL"),
+    Option("container", "azure, swift: the container", "NAME"),
+    Option("bucket_id", "b2: the bucket's id, as Backblaze shows it", "ID"),
+    Option("prefix", "the folder below the bucket, container or account", "PREFIX"),
+    Option(
+        "endpoint",
+        "s3, azure, gcs: another address than AWS's, Azure's or Google's; webdav: the folder's; swift: the storage's",
+        "URL",
+    ),
+    Option("account", "azure: the storage account", "NAME"),
+    Option("account_key", "azure: the account's key", is_secret=True),
+    Option("sas_token", "azure: a shared access signature instead of the key", is_secret=True),
+    Option("credentials", "gcs: the JSON key of a service account", is_secret=True),
+    Option(
+        "access_key_id",
+        "s3: left out: the keys or role of this machine; b2: the id of the application key",
+        is_secret=True,
+    ),
+    Option("secret_key", "s3, and b2's application key", is_secret=True),
+    Option("token", "gcs, webdav, swift, dropbox, gdrive, onedrive: an access token", is_secret=True),
+    Option("client_id", "dropbox, gdrive, onedrive: the id of the registered application", "ID"),
+    Option("client_secret", "dropbox, gdrive, onedrive: the application's secret", is_secret=True),
+    Option("refresh_token", "dropbox, gdrive, onedrive: gets an access token for each run", is_secret=True),
     Option("timeout", "seconds without a byte moving; 60", "SECONDS", count),
     Option("address", "ftp: where the server is", "HOST[:PORT]"),
     Option("url", "rest: where the server is, without the login", "URL"),
-    Option("user", "rest, ftp: who logs in", "NAME"),
-    Option("secret", "rest, ftp: the login's password", is_secret=True),
+    Option("user", "rest, ftp, webdav: who logs in", "NAME"),
+    Option("secret", "rest, ftp, webdav: the login's password", is_secret=True),
     Option("plain", "rest, ftp: without TLS, so that the login is there for all to read", is_flag=True),
     Option("remote", "rclone: one of its remotes and the folder there", "NAME:PATH"),
     Option("rclone_config", "rclone: its configuration, where that is not in its usual place", "FILE"),
@@ -87,6 +105,8 @@ OPTIONS: Final = (
     Option("max_size", "packs beyond this are refused: 500G", "SIZE", size),
 )
 _OF_EVERY_KIND: Final = ("connections", "limit_upload", "limit_download", "limit_hours", "max_size")
+_SHARED: Final = ("prefix", "append_only", "timeout")
+_BY_TOKEN: Final = (*_SHARED, "token", "refresh_token", "client_id", "client_secret")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +152,17 @@ KINDS: Final[Mapping[str, Kind]] = {
     "rclone": Kind(needed=("remote",), optional=("rclone_config", "rclone_program")),
     "rest": Kind(needed=("url",), optional=("user", "secret", "ca_file", "plain")),
     "sftp": Kind(needed=("host", "path")),
+    "azure": Kind(
+        needed=("container", "account"),
+        optional=(*_SHARED, "account_key", "sas_token", "endpoint"),
+    ),
+    "b2": Kind(needed=("bucket", "bucket_id", "access_key_id", "secret_key"), optional=_SHARED),
+    "dropbox": Kind(needed=(), optional=_BY_TOKEN),
+    "gcs": Kind(needed=("bucket",), optional=(*_SHARED, "credentials", "token", "endpoint")),
+    "gdrive": Kind(needed=(), optional=_BY_TOKEN),
+    "onedrive": Kind(needed=(), optional=_BY_TOKEN),
+    "swift": Kind(needed=("container", "endpoint", "token"), optional=_SHARED),
+    "webdav": Kind(needed=("endpoint",), optional=(*_SHARED, "user", "secret", "token")),
 }
 """Kinds that other packages add take every option."""
 

@@ -29,6 +29,8 @@ from engine.storages.base import Kind
 _PASSWORD_LETTERS = string.ascii_letters + string.digits
 _ASKED_S = 20.0
 """How long another storage is asked for its chunker polynomial."""
+_WATCHED_RETRY_S = 5
+"""How long an address is tried that does not answer, while somebody waits."""
 _PASSWORD_LENGTH = 40
 """About 238 bits."""
 
@@ -48,7 +50,12 @@ async def add(parts: Parts, storage: definitions.Storage, *, is_default: bool = 
         raise UsageError("the password is empty", hint="leave --password out and a strong one is made")
     async with AsyncExitStack() as stack:
         found, is_new = await open_or_create(
-            parts.context(), storage, password, Limits(), stack, functools.partial(_polynomial, parts)
+            parts.context(),
+            _watched(storage),
+            password,
+            Limits(),
+            stack,
+            functools.partial(_polynomial, parts),
         )
         location = found.location
     reference = storage.password
@@ -63,11 +70,16 @@ async def add(parts: Parts, storage: definitions.Storage, *, is_default: bool = 
     return StorageCreated(storage.name, location, found.id, is_new, made)
 
 
+def _watched(storage: definitions.Storage) -> definitions.Storage:
+    """The storage as it is opened for somebody who waits for the answer: an address that is wrong is told after seconds, not a quarter of an hour."""
+    return dataclasses.replace(storage, options={"retry_limit": _WATCHED_RETRY_S, **storage.options})
+
+
 async def test(parts: Parts, name: str) -> StorageTest:
     """See `Engine.test_storage`."""
     definition = await parts.catalog.storages.get(name)
     async with AsyncExitStack() as stack:
-        opened = await open_storage(parts.context(), definition, Limits(), stack)
+        opened = await open_storage(parts.context(), _watched(definition), Limits(), stack)
         return await storage_report.test(name, opened, parts.clock)
 
 

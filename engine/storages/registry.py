@@ -19,12 +19,20 @@ from engine.storages.retry import Patience, RetryingStorage
 from engine.storages.throttle import Hours, LimitedStorage, ThrottledStorage
 
 MEMBERS: Mapping[str, str] = {
+    "azure": "engine.storages.opendal:open_azure",
+    "b2": "engine.storages.opendal:open_b2",
+    "dropbox": "engine.storages.opendal:open_dropbox",
+    "gcs": "engine.storages.opendal:open_gcs",
+    "gdrive": "engine.storages.opendal:open_gdrive",
     "local": "engine.storages.local:open_local",
     "s3": "engine.storages.s3.storage:open_s3",
     "ftp": "engine.storages.ftp.storage:open_ftp",
     "rest": "engine.storages.rest.server:open_rest",
     "rclone": "engine.storages.rest.rclone:open_rclone",
     "sftp": "engine.storages.sftp.storage:open_sftp",
+    "onedrive": "engine.storages.opendal:open_onedrive",
+    "swift": "engine.storages.opendal:open_swift",
+    "webdav": "engine.storages.opendal:open_webdav",
 }
 """Kind -> "module:callable" (a `base.Member`), loaded on use: a script pays at each start for what is imported."""
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +17,7 @@ from engine.model.definitions import OptionValue
 from engine.model.secret import Secret
 from engine.storages import registry
 from engine.storages.base import OpenStorage
+from tests.families import opendal_places
 from tests.servers.ceph import Ceph
 
 
@@ -42,10 +44,28 @@ def _ceph(request: pytest.FixtureRequest, place: Path) -> Server:
     return Server("s3", ceph.port, options, secrets)
 
 
+def _by_opendal(kind: str) -> Callable[[pytest.FixtureRequest, Path], Server]:
+    """A place of its own at the session's server of that kind."""
+
+    def made(request: pytest.FixtureRequest, _place: Path) -> Server:
+        opendal_places.clouds(request)
+        told = opendal_places.KINDS[kind](request)
+        address = urlsplit(str(told.options["endpoint"]))
+
+        def options(port: int) -> Mapping[str, OptionValue]:
+            endpoint = address._replace(netloc=f"127.0.0.1:{port}").geturl()
+            return {**told.options, "endpoint": endpoint, "timeout": 1}
+
+        return Server(kind, address.port or 0, options, told.secrets)
+
+    return made
+
+
 SERVERS: dict[str, Callable[[pytest.FixtureRequest, Path], Server]] = {
     "s3": _ceph,
+    **{kind: _by_opendal(kind) for kind in ("azure", "swift", "webdav")},
 }
-HTTP = ("s3",)
+HTTP = ("s3", "azure", "swift", "webdav")
 """Those whose server speaks HTTP without TLS: it is given wrong, late and damaged answers too."""
 
 

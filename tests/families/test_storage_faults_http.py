@@ -126,7 +126,7 @@ async def test_a_listing_that_takes_its_time_holds_nothing_else_up(faulty: Fault
     proxy, behind = faulty
     held = asyncio.Event()
     await behind.direct.put(KEY, [OBJECT])
-    proxy.spoil(Spoiled(held=held, method="GET", target=r"list-type|comp=list"))
+    proxy.spoil(Spoiled(held=held, target=r"list-type|comp=list|format=json|/data/$"))
     listing = behind.storage.list(Kind.PACK)
     async with asyncio.TaskGroup() as group:
         first = group.create_task(anext(listing))

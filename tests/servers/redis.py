@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,7 +15,7 @@ from pwd import getpwnam, struct_passwd
 
 import pytest
 
-from tests.servers.tools import require_tool
+from tests.servers.tools import free_port, require_tool
 
 _READY_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = 5.0
@@ -96,7 +94,7 @@ def running_redis(
     try:
         if account is not None:
             os.chown(directory, account.pw_uid, account.pw_gid)
-        port, tls_port = _free_port(), _free_port() if tls else 0
+        port, tls_port = free_port(), free_port() if tls else 0
         words = [
             str(program),
             *([str(config)] if config else []),
@@ -168,15 +166,6 @@ def _tls_words(tls: Path | None, port: int, directory: Path, account: struct_pas
             os.chown(copy, account.pw_uid, account.pw_gid)
         words += [option, str(copy)]
     return words
-
-
-def _free_port() -> int:
-    """A port below the range that outgoing connections take theirs from."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def _wait_ready(server: Redis) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -52,3 +55,12 @@ def require_root() -> None:
     """Ends the test where this process is not root (owners, devices and modes can only be made by root)."""
     if os.geteuid() != 0:
         missing("this test needs root")
+
+
+def free_port() -> int:
+    """A port below the range that outgoing connections take theirs from."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

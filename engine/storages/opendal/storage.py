@@ -1,0 +1,340 @@
+"""The one storage for all of opendal's services."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import datetime
+import hashlib
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final, TypeVar
+
+import opendal
+from opendal import types
+
+from engine import errors
+from engine.storages.base import (
+    Buffer,
+    Key,
+    Listed,
+    Opening,
+    Space,
+    Traits,
+    check_range,
+    count_option,
+    is_leftover,
+    is_name,
+)
+from engine.storages.base import Kind as ObjectKind
+from engine.storages.opendal import failures
+from engine.storages.opendal.kinds import Kind, Told
+
+Result = TypeVar("Result")
+
+STALL_S: Final = 60
+"""Seconds that a call may take, and as many for every SPAN_BYTES that it carries."""
+SPAN_BYTES: Final = 2 << 20
+"""35 KiB a second and call is the slowest line that is not taken for a stalled one: opendal does not tell how an upload gets on."""
+WHOLE_BYTES: Final = 8 << 20
+"""What a read of a whole object is given time for, as nobody knows its size: large ones are read in ranges."""
+CLEAN_UP_S: Final = 10
+
+
+def opener(kind: Kind) -> Callable[[Opening], AbstractAsyncContextManager[OpendalStorage]]:
+    """What opens storages of that kind. Options: those of the kind, `prefix`, `append_only`, `connections`, `timeout` (seconds)."""
+
+    @contextlib.asynccontextmanager
+    async def open_storage(opening: Opening) -> AsyncIterator[OpendalStorage]:
+        """Makes no call to the service. Raises: ConfigurationError."""
+        told = Told(opening)
+        arguments = kind.arguments(told)
+        hidden = [secret.reveal().decode(errors="replace").strip() for secret in opening.secrets.values()]
+        hidden = [value for value in hidden if value]
+        try:
+            operator = opendal.AsyncOperator(kind.scheme, **arguments, root=f"/{told.prefix()}")
+            whole = opendal.AsyncOperator(kind.scheme, **arguments)
+        except failures.RAISED as error:
+            failure = failures.read(error, hidden)
+            raise failures.translated(failure, f"the options of a storage of kind {kind.name}") from None
+        yield OpendalStorage(kind, operator, whole, opening, hidden)
+
+    return open_storage
+
+
+class OpendalStorage:
+    """Objects at one of opendal's services. Has nothing to close: opendal keeps its connections for the whole process."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        operator: opendal.AsyncOperator,
+        whole: opendal.AsyncOperator,
+        opening: Opening,
+        hidden: Collection[str] = (),
+    ) -> None:
+        """`whole` is the same without the prefix; `hidden` are the texts that no message may hold."""
+        told, connections = Told(opening), count_option(opening.options, "connections", kind.connections)
+        self._kind = kind
+        self._operator = operator
+        self._whole = whole
+        self._prefix = told.prefix()
+        self._location = kind.location(told)
+        self._traits = Traits(
+            connections=connections or kind.connections,
+            append_only=opening.options.get("append_only") is True,
+            restic=kind.restic(told),
+        )
+        self._clock = opening.clock
+        self._hidden = hidden
+        self._stall_s = count_option(opening.options, "timeout", STALL_S) or STALL_S
+
+    @property
+    def location(self) -> str:
+        """As stock restic writes it behind `-r`, where it can open the place."""
+        return self._location
+
+    @property
+    def traits(self) -> Traits:
+        """What it can do."""
+        return self._traits
+
+    async def create(self) -> None:
+        """Makes the folders, where there are folders; else looks whether the container or bucket is there and may be listed."""
+        if not self._kind.has_folders:
+            await self._look()
+            return
+        parts = self._prefix.split("/") if self._prefix else []
+        for depth in range(len(parts)):
+            folder = "/".join(parts[: depth + 1]) + "/"
+            await self._call(self._whole.create_dir(folder), f"the folder {folder} could not be made")
+        for kind in ObjectKind:
+            if kind is not ObjectKind.CONFIG:
+                folder = f"{kind.value}/"
+                await self._call(
+                    self._operator.create_dir(folder), f"the folder {self._named(folder)} could not be made"
+                )
+
+    async def put(self, key: Key, parts: Sequence[Buffer]) -> None:
+        """Writes the object in one call, or beside its name and renamed; then asks for its size, and compares the checksum where the service has one."""
+        path = key.path()
+        content = b"".join(parts)
+        if not content and not self._kind.holds_empty:
+            raise errors.StorageError(
+                f"{self._named(path)} could not be written: {self._kind.name} keeps no empty file"
+            )
+        if self._kind.is_put_atomic:
+            await self._write(path, content)
+            return
+        temporary = f"{path}-tmp-{secrets.token_hex(8)}"
+        try:
+            try:
+                await self._write(temporary, content)
+            except errors.StorageError as error:
+                # Services say in different ways that the folder is missing.
+                if error.retryable or not await self._make_folder(path):
+                    raise
+                await self._write(temporary, content)
+            await self._call(
+                self._operator.rename(temporary, path), f"{self._named(path)} could not be written"
+            )
+        except BaseException:
+            await asyncio.shield(self._drop(temporary))
+            raise
+
+    async def get(self, key: Key, offset: int = 0, length: int | None = None) -> bytes:
+        """Reads the range in one call; asks for the size first where no length was given behind an offset."""
+        path = key.path()
+        if offset < 0 or (length is not None and length < 0):
+            check_range(key, 0, offset, length)
+        if length == 0 or (length is None and offset > 0):
+            length = check_range(key, await self.size(key), offset, length)
+            if length == 0:
+                return b""
+        what = f"{self._named(path)} could not be read"
+        try:
+            async with self._limit(WHOLE_BYTES if length is None else length, what):
+                if length is None:
+                    return await self._operator.read(path)
+                found = await self._operator.read(path, offset=offset, size=length)
+        except failures.RAISED as error:
+            failure = failures.read(error, self._hidden)
+            if length and failure.is_behind_the_end:
+                check_range(key, await self.size(key), offset, length)
+            raise failures.translated(failure, what) from None
+        if len(found) != length:
+            if len(found) < length:
+                check_range(key, offset + len(found), offset, length)
+            raise errors.StorageError(
+                f"{what}: {len(found)} bytes came where {length} were asked for",
+                hint="the service must be able to give a part of an object (HTTP ranges)",
+            )
+        return found
+
+    async def size(self, key: Key) -> int:
+        """Asks for the object's properties."""
+        path = key.path()
+        found = await self._call(self._operator.stat(path), f"{self._named(path)} could not be looked at")
+        return found.content_length
+
+    async def list(self, kind: ObjectKind) -> AsyncGenerator[Listed, None]:
+        """Pages through the folder, with all folders in it; an object without a size in the listing is looked at by itself."""
+        if kind is ObjectKind.CONFIG:
+            with contextlib.suppress(errors.ObjectMissingError):
+                yield Listed(Key(kind), await self.size(Key(kind)))
+                return
+            await self._look()
+            return
+        given = 0
+        async with contextlib.aclosing(self._walk(f"{kind.value}/")) as entries:
+            async for entry in entries:
+                key = Key(kind, entry.name)
+                # Dropbox's lister gives bare names.
+                if not is_name(entry.name) or entry.path not in (key.path(), entry.name):
+                    continue
+                given += 1
+                size_bytes = entry.metadata.content_length
+                if size_bytes > 0:
+                    yield Listed(key, size_bytes)
+                    continue
+                with contextlib.suppress(errors.ObjectMissingError):
+                    yield Listed(key, await self.size(key))
+        if not given:
+            await self._look()
+
+    async def delete(self, key: Key) -> None:
+        """Removes the object. B2 hides it, Drive, Dropbox and OneDrive keep it in their trash: how long is the service's own rule."""
+        path = key.path()
+        if self._traits.append_only and key.kind is not ObjectKind.LOCK:
+            raise errors.StorageReadOnlyError(
+                f"{path} at {self._location} is not deleted: the storage is append-only",
+                hint="forget and prune it from where it is defined without --append-only",
+            )
+        with contextlib.suppress(errors.ObjectMissingError):
+            await self._call(self._operator.delete(path), f"{self._named(path)} could not be removed")
+
+    async def space(self) -> Space:
+        """opendal asks no service for its room."""
+        return Space(free_bytes=None, total_bytes=None)
+
+    async def clean(self, older_than_s: float) -> int:
+        """Removes what an interrupted writer left beside an object's name; a service whose objects appear whole has no such thing."""
+        if self._kind.is_put_atomic:
+            return 0
+        before = self._clock.now() - datetime.timedelta(seconds=older_than_s)
+        found = []
+        async with contextlib.aclosing(self._walk("/")) as entries:
+            async for entry in entries:
+                changed = entry.metadata.last_modified
+                if is_leftover(entry.name) and changed is not None and changed < before:
+                    found.append(entry.path)
+        if not found:
+            await self._look()
+        for path in found:
+            await self._call(self._operator.delete(path), f"{self._named(path)} could not be removed")
+        return len(found)
+
+    async def _write(self, path: str, content: bytes) -> None:
+        what = f"{self._named(path)} could not be written"
+        await self._call(self._operator.write(path, content), what, len(content))
+        try:
+            stored = await self._call(self._operator.stat(path), what)
+        except errors.StorageDeniedError:
+            # Who may write but not read is told so by the first read.
+            return
+        if stored.content_length != len(content):
+            raise errors.StorageUnreachableError(
+                f"{what}: {stored.content_length} bytes are there where {len(content)} were sent",
+                hint="something on the way cuts uploads short",
+            )
+        if stored.content_md5 and stored.content_md5 not in await asyncio.to_thread(_checksums, content):
+            raise errors.StorageUnreachableError(
+                f"{what}: the service received other bytes than were sent",
+                hint="something on the way changes uploads",
+            )
+
+    async def _make_folder(self, path: str) -> bool:
+        """Makes the folder of an object, and says whether it was missing. Never the root: a disk that is not mounted must not be written beside."""
+        folder = path.rpartition("/")[0] + "/"
+        try:
+            await self._call(self._operator.stat(folder), f"{self._named(folder)} could not be looked at")
+        except errors.ObjectMissingError:
+            await self._look()
+            await self._call(
+                self._operator.create_dir(folder), f"the folder {self._named(folder)} could not be made"
+            )
+            return True
+        return False
+
+    async def _drop(self, path: str) -> None:
+        """Takes away what was written of a file that is not wanted; gives up soon, for `clean` comes by later."""
+        with contextlib.suppress(TimeoutError, *failures.RAISED):
+            async with asyncio.timeout(CLEAN_UP_S):
+                await self._operator.delete(path)
+
+    async def _look(self) -> None:
+        """Sees that the place is there. Raises: StorageError where it is not."""
+        what = f"{self._location} could not be looked at"
+        is_there = True
+        if self._kind.has_folders and self._prefix:
+            # opendal says of the root that it is there, without a look.
+            try:
+                await self._call(self._whole.stat(f"{self._prefix}/"), what)
+            except errors.ObjectMissingError:
+                is_there = False
+        else:
+            entries = aiter(await self._call(self._operator.list("/", limit=1), what))
+            first = await self._step(entries, what)
+            is_there = first is not None or not self._kind.lists_itself
+        if not is_there:
+            raise errors.StorageError(
+                f"{what}: it is not there", hint="was the folder moved, or its disk not mounted?"
+            )
+
+    async def _walk(self, folder: str) -> AsyncGenerator[types.Entry, None]:
+        """Everything below a folder; nothing where it is missing."""
+        what = f"{self._named(folder)} could not be listed"
+        entries = aiter(await self._call(self._operator.list(folder, recursive=True), what))
+        with contextlib.suppress(errors.ObjectMissingError):
+            while (entry := await self._step(entries, what)) is not None:
+                yield entry
+
+    async def _step(self, entries: AsyncIterator[types.Entry], what: str) -> types.Entry | None:
+        """The next entry, or None behind the last."""
+        try:
+            return await self._call(anext(entries), what)
+        except StopAsyncIteration:
+            return None
+
+    async def _call(self, call: Awaitable[Result], what: str, size_bytes: int = 0) -> Result:
+        """One call of opendal's, with its time and its errors in our words."""
+        try:
+            async with self._limit(size_bytes, what):
+                return await call
+        except failures.RAISED as error:
+            # Not chained: the text of the cause holds the URL, and the URL may hold a signature.
+            raise failures.translated(failures.read(error, self._hidden), what) from None
+
+    @contextlib.asynccontextmanager
+    async def _limit(self, size_bytes: int, what: str) -> AsyncIterator[None]:
+        """Ends a call that stands still. Raises: StorageUnreachableError."""
+        limit_s = self._stall_s * (1 + size_bytes // SPAN_BYTES)
+        try:
+            async with asyncio.timeout(limit_s):
+                yield
+        except TimeoutError:
+            raise errors.StorageUnreachableError(
+                f"{what}: no answer in {limit_s:.0f} s", hint="is the service up, and the line?"
+            ) from None
+
+    def _named(self, path: str) -> str:
+        """The object or folder as people are told of it."""
+        return f"{self._location.rstrip('/')}/{path}"
+
+
+def _checksums(content: bytes) -> tuple[str, str]:
+    """MD5 as services write it: in hex, and in base64."""
+    digest = hashlib.md5(content, usedforsecurity=False).digest()
+    return digest.hex(), base64.b64encode(digest).decode()
