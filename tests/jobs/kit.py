@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,28 +28,30 @@ class Reader:
         """The kit's lines of shell that begin so."""
         return [line.strip() for line in self.kit.splitlines() if line.startswith(f"  {begin}")]
 
-    def password(self) -> str:
-        """What is typed when a program asks."""
-        (found,) = [
-            line.split(maxsplit=1)[1] for line in self.kit.splitlines() if line.startswith("password ")
-        ]
-        return found
+    def typed(self) -> bytes:
+        """What is typed when programs ask: the password first, then the vault's key."""
+        found = [re.search(f"^{name} +(.+)$", self.kit, re.MULTILINE) for name in ("password", "vault key")]
+        return "".join(f"{each[1]}\n" for each in found if each is not None).encode()
+
+    def install(self, name: str, program: Path) -> None:
+        """Has a program there, found by its name."""
+        link = self.directory / "bin" / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.exists():
+            link.symlink_to(program)
 
     def type(self, *lines: str) -> str:
-        """Types them into one shell, and the password when it is asked for; gives what was said. AssertionError where one fails."""
-        programs = self.directory / "bin"
-        programs.mkdir(parents=True, exist_ok=True)
-        for name, target in (("restic", self.restic), ("holdfast", PROJECT / ".venv" / "bin" / "holdfast")):
-            if not (programs / name).exists():
-                (programs / name).symlink_to(target)
+        """Types them into one shell, and the secrets when they are asked for; gives what was said. AssertionError where one fails."""
+        self.install("restic", self.restic)
+        self.install("holdfast", PROJECT / ".venv" / "bin" / "holdfast")
         exports = self.lines("export ")
         done = subprocess.run(
             ["/bin/sh", "-e", "-c", "\n".join([*exports, *lines])],
-            input=f"{self.password()}\n".encode(),
+            input=self.typed(),
             capture_output=True,
             cwd=self.directory,
             env={
-                "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+                "PATH": f"{self.directory / 'bin'}{os.pathsep}{os.environ['PATH']}",
                 "HOME": str(self.directory),
                 "HOLDFAST_HOME": str(self.directory / "holdfast"),
                 "RESTIC_CACHE_DIR": str(self.directory / "cache"),

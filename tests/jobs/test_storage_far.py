@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.jobs.world import World
 from tests.servers.rclone import SECRET, USER, RestServer
 from tests.servers.restic import ResticProgram
 from tests.servers.sshd import Sshd
+from tests.servers.vsftpd import Ftpd
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +99,27 @@ async def test_the_kit_brings_a_database_back_word_for_word(
     back = reader.restore_by_restic()
     (database,) = back.rglob("databases/*")
     assert orders(database) == ROWS
+    reader.recover()
+    reader.type(f"holdfast restore latest:shop --to {reader.directory / 'again'}")
+    (database,) = (reader.directory / "again").rglob("databases/*")
+    assert orders(database) == ROWS
+
+
+async def test_an_ftp_storage_comes_back_from_its_kit_and_opens_in_restic_through_rclone(
+    world: World, shop: Path, vsftpd: Ftpd, rclone: Path, restic_packaged: ResticProgram
+) -> None:
+    """restic speaks no FTP; the kit says how it gets there."""
+    options = {"address": vsftpd.address, "path": "there/far", "ca_file": str(vsftpd.certificate)}
+    await world.engine.add_storage(Storage("far", "ftp", options))
+    await world.one_backup("shop")
+    reader = Reader(world.directory / "foreign", await world.engine.recovery_kit("far"), restic_packaged.path)
+    reader.install("rclone", rclone)
+    assert reader.lines("restic ") == []
+    (create,) = reader.lines("rclone config create")
+    (repository,) = re.findall(r"`restic (-r rclone:far:[^`]+)`", reader.kit)
+    # Only that the server signed itself is not said by the kit.
+    reader.type(f"{create} no_check_certificate=true >/dev/null")
+    reader.type(f"restic {repository} check --read-data")
     reader.recover()
     reader.type(f"holdfast restore latest:shop --to {reader.directory / 'again'}")
     (database,) = (reader.directory / "again").rglob("databases/*")

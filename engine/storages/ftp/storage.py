@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import secrets
+import shlex
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -109,8 +110,10 @@ def _restic(server: Server, path: str) -> StockRestic:
     tls = "" if server.trust is None else " explicit_tls=true"
     return StockRestic(
         can_open=False,
-        note=f"restic itself speaks no FTP, but opens it through rclone: after `rclone config create far ftp host={server.host} "
-        f"port={server.port} user={server.user}{tls}` and `rclone config password far pass` it is `restic -r rclone:far:{path}`.",
+        note="restic itself speaks no FTP, but opens it through rclone, which reads the login's password from its input: after\n\n"
+        f"  rclone config create far ftp host={server.host} port={server.port} user={shlex.quote(server.user)}{tls} "
+        'pass="$(rclone obscure -)" --no-obscure\n\n'
+        f"it is `restic -r rclone:{shlex.quote(f'far:{path}')}`.",
     )
 
 
