@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,6 +128,41 @@ async def test_a_restore_that_fails_half_way_is_undone_by_itself(world: World, c
     finally:
         cache.cli("CONFIG", "SET", "maxmemory", "0")
     assert digest(cache) == spoiled
+
+
+async def test_a_connection_that_is_cut_in_mid_load_is_undone_over_a_new_one(
+    world: World, cache: Redis, start_sshd: Callable[..., Sshd]
+) -> None:
+    """The server was emptied already; nobody has to remember that it was."""
+    server = start_sshd()
+    await world.add_host(server)
+    await add_source(world, cache, host="server")
+    cache.fill(20_000)
+    await world.one_backup("cache")
+    cache.cli("FLUSHALL")
+    cache.cli("SET", "newer", "1", database=1)
+    spoiled = digest(cache)
+
+    async def cut() -> None:
+        while not _is_loading(world.heard):
+            world.more.clear()
+            await world.more.wait()
+        server.drop_connections()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(cut())
+        with pytest.raises(errors.HoldfastError):
+            await world.engine.restore(IN_PLACE)
+    assert digest(cache) == spoiled
+    assert any(
+        isinstance(each, events.Warned) and "again what it was" in each.message for each in world.heard
+    )
+
+
+def _is_loading(heard: Sequence[events.Event]) -> bool:
+    """Whether some of the dump was sent."""
+    steps = [each.step for each in heard if isinstance(each, events.StepBegan)]
+    return "restore cache in place" in steps and isinstance(heard[-1], events.Progress)
 
 
 async def test_a_server_that_must_not_be_filled_is_left_as_it_is(

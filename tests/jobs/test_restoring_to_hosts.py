@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,12 +85,13 @@ async def test_a_host_s_directory_ends_as_one_of_this_machine(
     outside = world.directory / "outside"
     outside.mkdir()
     (outside / "precious").write_bytes(b"1")
+    first = RestoreRequest("latest:tree", str(world.directory / "there"), host="server")
+    assert (await world.engine.restore(first)).status == "completed"
+    spoil(world.directory / "there" / str(tree).lstrip("/"), outside)
+    subprocess.run(["cp", "-a", world.directory / "there", world.directory / "here"], check=True)
     for host in ("", "server"):
-        target = world.directory / f"there{host}"
+        target = world.directory / ("there" if host else "here")
         backs.append(target / str(tree).lstrip("/"))
-        first = RestoreRequest("latest:tree", str(target), host=host)
-        assert (await world.engine.restore(first)).status == "completed"
-        spoil(backs[-1], outside)
         request: RestoreRequest = RestoreRequest("latest:tree", str(target), host=host, **how)  # type: ignore[arg-type]
         preview = RestoreRequest("latest:tree", str(target), host=host, is_dry_run=True, **how)  # type: ignore[arg-type]
         before = describe(target)
