@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
+import datetime
+import hmac
 import json
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from engine import errors
 from engine.storages.base import Opening, StockRestic, text_option
+
+Sign = Callable[[str, datetime.datetime], str]
+"""Makes the address of an object below the prefix from which anybody may read it until that instant."""
 
 
 class Told:
@@ -102,6 +107,8 @@ class Kind:
     location: Callable[[Told], str]
     """Where it is; stock restic's `-r`, where it can open it."""
     restic: Callable[[Told], StockRestic]
+    signer: Callable[[Told], Sign | None] = lambda _told: None
+    """What makes links, where the service takes signed ones and the key for it was given."""
     connections: int = 5
     """Calls at once; restic's number."""
     is_put_atomic: bool = True
@@ -142,6 +149,33 @@ def _azure_restic(told: Told) -> StockRestic:
         note="Debian builds restic without Azure from version 0.16 on: take restic's own build, or copy the container's objects into a folder "
         "(azcopy, rclone) and give that folder behind -r." + (_NO_ENDPOINT if told.has("endpoint") else ""),
     )
+
+
+def _azure_signer(told: Told) -> Sign | None:
+    """A service SAS for one blob, as version 2018-11-09 has it (Azure's documentation, Create a service SAS)."""
+    if not told.has("account_key"):
+        return None
+    arguments = _azure(told)
+    key = base64.b64decode(arguments["account_key"])
+    endpoint, container, prefix = arguments["endpoint"], arguments["container"], told.prefix()
+
+    def signed(path: str, expires_at: datetime.datetime) -> str:
+        blob = f"{container}/{prefix}/{path}" if prefix else f"{container}/{path}"
+        query = {
+            "sp": "r",
+            "se": f"{expires_at.astimezone(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "spr": "https" if endpoint.startswith("https:") else "https,http",
+            "sv": "2018-11-09",
+            "sr": "b",
+        }
+        resource = f"/blob/{arguments['account_name']}/{blob}"
+        fields = (query["sp"], "", query["se"], resource, "", "", query["spr"], query["sv"], query["sr"])
+        text = "\n".join((*fields, *[""] * 6))
+        signature = hmac.digest(key, text.encode(), "sha256")
+        query["sig"] = base64.b64encode(signature).decode()
+        return f"{endpoint}/{quote(blob)}?{urlencode(query)}"
+
+    return signed
 
 
 _NO_ENDPOINT = " restic reaches no other endpoint than Azure's own."
@@ -278,7 +312,7 @@ def _at(word: str, name: str | None = None) -> Callable[[Told], str]:
 KINDS: Final[Mapping[str, Kind]] = {
     kind.name: kind
     for kind in (
-        Kind("azure", "azblob", _azure, _at("azure", "container"), _azure_restic),
+        Kind("azure", "azblob", _azure, _at("azure", "container"), _azure_restic, _azure_signer),
         Kind("gcs", "gcs", _gcs, _at("gs", "bucket"), _gcs_restic),
         Kind(
             "b2",

@@ -8,12 +8,11 @@ import contextlib
 import datetime
 import hashlib
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Final, TypeVar
+from typing import Final
 
 import opendal
-from opendal import types
 
 from engine import errors
 from engine.storages.base import (
@@ -30,14 +29,10 @@ from engine.storages.base import (
 )
 from engine.storages.base import Kind as ObjectKind
 from engine.storages.opendal import failures
+from engine.storages.opendal.calls import STALL_S, Calls
 from engine.storages.opendal.kinds import Kind, Told
+from engine.storages.opendal.sharing import OpendalSharing
 
-Result = TypeVar("Result")
-
-STALL_S: Final = 60
-"""Seconds that a call may take, and as many for every SPAN_BYTES that it carries."""
-SPAN_BYTES: Final = 2 << 20
-"""35 KiB a second and call is the slowest line that is not taken for a stalled one: opendal does not tell how an upload gets on."""
 WHOLE_BYTES: Final = 8 << 20
 """What a read of a whole object is given time for, as nobody knows its size: large ones are read in ranges."""
 CLEAN_UP_S: Final = 10
@@ -77,19 +72,21 @@ class OpendalStorage:
     ) -> None:
         """`whole` is the same without the prefix; `hidden` are the texts that no message may hold."""
         told, connections = Told(opening), count_option(opening.options, "connections", kind.connections)
+        stall_s = count_option(opening.options, "timeout", STALL_S) or STALL_S
         self._kind = kind
         self._operator = operator
         self._whole = whole
         self._prefix = told.prefix()
         self._location = kind.location(told)
+        self._clock = opening.clock
+        self._calls = Calls(self._location, hidden, stall_s)
+        sign = kind.signer(told)
         self._traits = Traits(
             connections=connections or kind.connections,
             append_only=opening.options.get("append_only") is True,
             restic=kind.restic(told),
+            sharing=None if sign is None else OpendalSharing(operator, self._calls, sign, opening.clock),
         )
-        self._clock = opening.clock
-        self._hidden = hidden
-        self._stall_s = count_option(opening.options, "timeout", STALL_S) or STALL_S
 
     @property
     def location(self) -> str:
@@ -109,12 +106,13 @@ class OpendalStorage:
         parts = self._prefix.split("/") if self._prefix else []
         for depth in range(len(parts)):
             folder = "/".join(parts[: depth + 1]) + "/"
-            await self._call(self._whole.create_dir(folder), f"the folder {folder} could not be made")
+            await self._calls.call(self._whole.create_dir(folder), f"the folder {folder} could not be made")
         for kind in ObjectKind:
             if kind is not ObjectKind.CONFIG:
                 folder = f"{kind.value}/"
-                await self._call(
-                    self._operator.create_dir(folder), f"the folder {self._named(folder)} could not be made"
+                await self._calls.call(
+                    self._operator.create_dir(folder),
+                    f"the folder {self._calls.named(folder)} could not be made",
                 )
 
     async def put(self, key: Key, parts: Sequence[Buffer]) -> None:
@@ -123,7 +121,7 @@ class OpendalStorage:
         content = b"".join(parts)
         if not content and not self._kind.holds_empty:
             raise errors.StorageError(
-                f"{self._named(path)} could not be written: {self._kind.name} keeps no empty file"
+                f"{self._calls.named(path)} could not be written: {self._kind.name} keeps no empty file"
             )
         if self._kind.is_put_atomic:
             await self._write(path, content)
@@ -137,8 +135,8 @@ class OpendalStorage:
                 if error.retryable or not await self._make_folder(path):
                     raise
                 await self._write(temporary, content)
-            await self._call(
-                self._operator.rename(temporary, path), f"{self._named(path)} could not be written"
+            await self._calls.call(
+                self._operator.rename(temporary, path), f"{self._calls.named(path)} could not be written"
             )
         except BaseException:
             await asyncio.shield(self._drop(temporary))
@@ -153,14 +151,14 @@ class OpendalStorage:
             length = check_range(key, await self.size(key), offset, length)
             if length == 0:
                 return b""
-        what = f"{self._named(path)} could not be read"
+        what = f"{self._calls.named(path)} could not be read"
         try:
-            async with self._limit(WHOLE_BYTES if length is None else length, what):
+            async with self._calls.limit(WHOLE_BYTES if length is None else length, what):
                 if length is None:
                     return await self._operator.read(path)
                 found = await self._operator.read(path, offset=offset, size=length)
         except failures.RAISED as error:
-            failure = failures.read(error, self._hidden)
+            failure = self._calls.read(error)
             if length and failure.is_behind_the_end:
                 check_range(key, await self.size(key), offset, length)
             raise failures.translated(failure, what) from None
@@ -176,7 +174,9 @@ class OpendalStorage:
     async def size(self, key: Key) -> int:
         """Asks for the object's properties."""
         path = key.path()
-        found = await self._call(self._operator.stat(path), f"{self._named(path)} could not be looked at")
+        found = await self._calls.call(
+            self._operator.stat(path), f"{self._calls.named(path)} could not be looked at"
+        )
         return found.content_length
 
     async def list(self, kind: ObjectKind) -> AsyncGenerator[Listed, None]:
@@ -188,7 +188,7 @@ class OpendalStorage:
             await self._look()
             return
         given = 0
-        async with contextlib.aclosing(self._walk(f"{kind.value}/")) as entries:
+        async with contextlib.aclosing(self._calls.walk(self._operator, f"{kind.value}/")) as entries:
             async for entry in entries:
                 key = Key(kind, entry.name)
                 # Dropbox's lister gives bare names.
@@ -213,7 +213,9 @@ class OpendalStorage:
                 hint="forget and prune it from where it is defined without --append-only",
             )
         with contextlib.suppress(errors.ObjectMissingError):
-            await self._call(self._operator.delete(path), f"{self._named(path)} could not be removed")
+            await self._calls.call(
+                self._operator.delete(path), f"{self._calls.named(path)} could not be removed"
+            )
 
     async def space(self) -> Space:
         """opendal asks no service for its room."""
@@ -225,7 +227,7 @@ class OpendalStorage:
             return 0
         before = self._clock.now() - datetime.timedelta(seconds=older_than_s)
         found = []
-        async with contextlib.aclosing(self._walk("/")) as entries:
+        async with contextlib.aclosing(self._calls.walk(self._operator, "/")) as entries:
             async for entry in entries:
                 changed = entry.metadata.last_modified
                 if is_leftover(entry.name) and changed is not None and changed < before:
@@ -233,14 +235,16 @@ class OpendalStorage:
         if not found:
             await self._look()
         for path in found:
-            await self._call(self._operator.delete(path), f"{self._named(path)} could not be removed")
+            await self._calls.call(
+                self._operator.delete(path), f"{self._calls.named(path)} could not be removed"
+            )
         return len(found)
 
     async def _write(self, path: str, content: bytes) -> None:
-        what = f"{self._named(path)} could not be written"
-        await self._call(self._operator.write(path, content), what, len(content))
+        what = f"{self._calls.named(path)} could not be written"
+        await self._calls.call(self._operator.write(path, content), what, len(content))
         try:
-            stored = await self._call(self._operator.stat(path), what)
+            stored = await self._calls.call(self._operator.stat(path), what)
         except errors.StorageDeniedError:
             # Who may write but not read is told so by the first read.
             return
@@ -259,11 +263,13 @@ class OpendalStorage:
         """Makes the folder of an object, and says whether it was missing. Never the root: a disk that is not mounted must not be written beside."""
         folder = path.rpartition("/")[0] + "/"
         try:
-            await self._call(self._operator.stat(folder), f"{self._named(folder)} could not be looked at")
+            await self._calls.call(
+                self._operator.stat(folder), f"{self._calls.named(folder)} could not be looked at"
+            )
         except errors.ObjectMissingError:
             await self._look()
-            await self._call(
-                self._operator.create_dir(folder), f"the folder {self._named(folder)} could not be made"
+            await self._calls.call(
+                self._operator.create_dir(folder), f"the folder {self._calls.named(folder)} could not be made"
             )
             return True
         return False
@@ -281,57 +287,17 @@ class OpendalStorage:
         if self._kind.has_folders and self._prefix:
             # opendal says of the root that it is there, without a look.
             try:
-                await self._call(self._whole.stat(f"{self._prefix}/"), what)
+                await self._calls.call(self._whole.stat(f"{self._prefix}/"), what)
             except errors.ObjectMissingError:
                 is_there = False
         else:
-            entries = aiter(await self._call(self._operator.list("/", limit=1), what))
-            first = await self._step(entries, what)
+            entries = aiter(await self._calls.call(self._operator.list("/", limit=1), what))
+            first = await self._calls.step(entries, what)
             is_there = first is not None or not self._kind.lists_itself
         if not is_there:
             raise errors.StorageError(
                 f"{what}: it is not there", hint="was the folder moved, or its disk not mounted?"
             )
-
-    async def _walk(self, folder: str) -> AsyncGenerator[types.Entry, None]:
-        """Everything below a folder; nothing where it is missing."""
-        what = f"{self._named(folder)} could not be listed"
-        entries = aiter(await self._call(self._operator.list(folder, recursive=True), what))
-        with contextlib.suppress(errors.ObjectMissingError):
-            while (entry := await self._step(entries, what)) is not None:
-                yield entry
-
-    async def _step(self, entries: AsyncIterator[types.Entry], what: str) -> types.Entry | None:
-        """The next entry, or None behind the last."""
-        try:
-            return await self._call(anext(entries), what)
-        except StopAsyncIteration:
-            return None
-
-    async def _call(self, call: Awaitable[Result], what: str, size_bytes: int = 0) -> Result:
-        """One call of opendal's, with its time and its errors in our words."""
-        try:
-            async with self._limit(size_bytes, what):
-                return await call
-        except failures.RAISED as error:
-            # Not chained: the text of the cause holds the URL, and the URL may hold a signature.
-            raise failures.translated(failures.read(error, self._hidden), what) from None
-
-    @contextlib.asynccontextmanager
-    async def _limit(self, size_bytes: int, what: str) -> AsyncIterator[None]:
-        """Ends a call that stands still. Raises: StorageUnreachableError."""
-        limit_s = self._stall_s * (1 + size_bytes // SPAN_BYTES)
-        try:
-            async with asyncio.timeout(limit_s):
-                yield
-        except TimeoutError:
-            raise errors.StorageUnreachableError(
-                f"{what}: no answer in {limit_s:.0f} s", hint="is the service up, and the line?"
-            ) from None
-
-    def _named(self, path: str) -> str:
-        """The object or folder as people are told of it."""
-        return f"{self._location.rstrip('/')}/{path}"
 
 
 def _checksums(content: bytes) -> tuple[str, str]:
