@@ -35,7 +35,7 @@ async def run(
     """Takes over the newest copy of the lost catalog that the storage holds, then every backup that it holds and the catalog does not know.
 
     The storage is defined where it is not. Backups that the catalog knows gain the copy. With the vault's key the secrets come back, too.
-    Without `takes_copy` only what the backups themselves tell. Raises: StorageError, RepositoryError; VaultError where the key is another one.
+    Without `takes_copy`, or the key where this home has definitions of its own, only what the backups themselves tell. Raises: StorageError, RepositoryError; VaultError where the key is another one.
     """
     taken: Taken | None = None
     async with AsyncExitStack() as stack:
@@ -48,8 +48,16 @@ async def run(
         found = [(name, each) for name, each in snapshots if tag_value(each, SOURCE_TAG)]
         ids = [tag_value(each, BACKUP_TAG) for _, each in found]
         before = {each.backup_id for each in await context.catalog.backups.get_many(ids)}
-        if takes_copy:
-            copies = catalog_copies.copies_in(snapshots)
+        copies = catalog_copies.copies_in(snapshots) if takes_copy else []
+        if copies and vault_key is None and await _is_lived_in(context):
+            # The storage may be another home's: its hosts and sources would come among those that are here.
+            context.emit(
+                Warned(
+                    "this home has sources of its own: what the storage's copy of the catalog defines is left there"
+                )
+            )
+            copies = []
+        if copies:
             taken = await catalog_copies.take_over(context, repository, copies, storage, vault_key)
     if taken is not None:
         storage = dataclasses.replace(storage, name=taken.storage)
@@ -70,6 +78,10 @@ async def run(
         catalog_at=None if taken is None else taken.copied_at,
         has_secrets=taken is not None and vault_key is not None,
     )
+
+
+async def _is_lived_in(context: JobContext) -> bool:
+    return bool(await context.catalog.sources.all() or await context.catalog.hosts.all())
 
 
 async def _take_up(context: JobContext, storage: str, found: Sequence[tuple[str, Snapshot]]) -> None:

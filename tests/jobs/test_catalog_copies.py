@@ -130,6 +130,20 @@ async def test_without_the_vaults_key_all_but_the_secrets_comes_back(world: Worl
         assert (await new.one_backup("tree")).files_unmodified == 1
 
 
+async def test_a_home_with_sources_of_its_own_takes_the_backups_alone(world: World, tmp_path: Path) -> None:
+    """A storage that is another home's must not bring its hosts along."""
+    kit = await kit_of(world)
+    async with open_world(tmp_path / "new", copies_catalog=True) as new:
+        await new.add_files("mine", new.directory)
+        (new.directory / "password").write_bytes(kit.password.reveal())
+        storage = Storage("recovered", kit.kind, kit.options, f"file:{new.directory}/password")
+        done = await new.engine.recover(storage)
+        assert (done.storage, done.catalog_at, len(done.backups)) == ("recovered", None, 1)
+        assert [each.name for each in await new.engine.sources()] == ["mine", "tree"]  # which the backup's tags tell
+        assert "db1" not in {each.name for each in await new.engine.hosts()}
+        assert any(isinstance(each, Warned) and "sources of its own" in each.message for each in new.heard)
+
+
 async def test_a_key_that_is_another_changes_nothing(world: World, tmp_path: Path) -> None:
     """A secret that cannot be opened would be found out by the first backup that needs it."""
     kit = dataclasses.replace(await kit_of(world), vault_key=Secret("A" * 43 + "="))
