@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 import functools
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from engine.errors import IncompleteDumpError
 from engine.format.tree import encode_tree, node_prefix, node_suffix
 from engine.model.entry import Entry
 from engine.repository.tree_parts import StreamResult
 from engine.repository.writer import WriteSession
-from engine.sources.base import FolderStream, Member
+from engine.sources.base import FolderStream, Member, Renamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +32,56 @@ class StoredItem:
         return self.member is not None and self.member.type == "d"
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file or folder whose parts are being stored."""
+
+    member: Member
+    parts: dict[int, StreamResult] = field(default_factory=dict)
+    """By where they lie in it, as they are done."""
+
+    def stored(self, path: str) -> StoredItem:
+        """All of it. Raises: IncompleteDumpError where a part is missing."""
+        content: list[bytes] = []
+        size_bytes = 0
+        for offset in sorted(self.parts):
+            part = self.parts[offset]
+            if part.size_bytes and offset != size_bytes:
+                raise IncompleteDumpError(f"{path} came without all of its parts")
+            content += part.content
+            size_bytes += part.size_bytes
+        return StoredItem(path, tuple(content), size_bytes, self.member)
+
+
 async def read_folder(
     session: WriteSession, stream: FolderStream, path: str, tell: Callable[[int], None]
 ) -> list[StoredItem]:
     """Stores what a stream of many files brings; `path` is their folder's. Raises: what the stream raises."""
-    stored: list[StoredItem] = []
+    files: dict[str, _File] = {}
+    expected = done = 0
 
     async def pieces() -> AsyncIterator[bytes]:
         while piece := await stream.read():
             tell(len(piece))
             yield piece
 
-    def whole(member: Member, result: StreamResult) -> None:
-        name = f"{path}/{member.path}" if member.path else path
-        stored.append(StoredItem(name, result.content, result.size_bytes, member))
+    def stored(file: _File, offset: int, result: StreamResult) -> None:
+        nonlocal done
+        done += 1
+        if result.size_bytes or offset not in file.parts:
+            file.parts[offset] = result
 
-    count = 0
     while (member := await stream.next_member()) is not None:
-        count += 1
-        if member.type == "d":
-            whole(member, StreamResult((), 0))
-        else:
-            await session.put_stream(pieces(), functools.partial(whole, member))
-    await session.wait_until(lambda: len(stored) == count)
-    return stored
+        if isinstance(member, Renamed):
+            file = files.pop(member.path)
+            files |= {member.to: file} if member.to else {}
+            continue
+        file = files.setdefault(member.path, _File(member))
+        if member.type == "f":
+            expected += 1
+            await session.put_stream(pieces(), functools.partial(stored, file, member.offset))
+    await session.wait_until(lambda: done == expected)
+    return [file.stored(f"{path}/{name}" if name else path) for name, file in files.items()]
 
 
 async def save(session: WriteSession, items: Sequence[StoredItem], instant: datetime.datetime) -> bytes:

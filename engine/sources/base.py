@@ -78,14 +78,27 @@ class Member:
     group: str
     modified_s: int
     size_bytes: int = 0
+    """0 also where that is not known before."""
+    offset: int = 0
+    """Where in the file the content lies that comes next: a file may come in several parts, in any order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """A file that came has another name now, in place of any other of that name."""
+
+    path: str
+    to: str
+    """Empty: it is gone."""
 
 
 @runtime_checkable
 class FolderStream(ItemStream, Protocol):
-    """Many files, one after the other; `read` gives the content of the one that was asked for last, and is empty at its end."""
+    """Many files; `read` gives the content of the one that was asked for last, and is empty at the end of that, or of that part of it."""
 
-    async def next_member(self) -> Member | None:
-        """The next one, once all of the last is read; None after the last. A folder comes before what is in it. Raises: as `read`."""
+    async def next_member(self) -> Member | Renamed | None:
+        """The next one, or the next part of one, once all of the last is read; None after the last. A folder comes before what is in it.
+        Raises: as `read`."""
         ...
 
 

@@ -133,6 +133,7 @@ async def _read_item(item: Item, read: Read) -> None:
 
 async def _read_folder(stream: FolderStream, path: str, read: Read) -> None:
     while (member := await stream.next_member()) is not None:
+        assert isinstance(member, Member)
         name = f"{path}/{member.path}" if member.path else path
         read.members[name] = member
         if member.type == "f":
