@@ -95,7 +95,9 @@ def takes(source: Source, server: FoundServer) -> bool:
 
 
 def _takes_all(source: Source) -> bool:
-    return source.kind in ("redis", "mongodb") or bool(source.options.get("all"))
+    return source.kind in ("redis", "mongodb") or any(
+        source.options.get(each) for each in ("all", "physical")
+    )
 
 
 def _kind(source: Source) -> str:

@@ -57,7 +57,8 @@ def test_databases_that_are_left_out_are_named() -> None:
         "mariadb, socket /run/mysqld/mysqld.sock: no database of its own",
         "redis, port 6379",
     ]
-    assert uncovered(found[:1], [source("postgres", all=True)]) == []
+    for takes_all in ("all", "physical"):
+        assert uncovered(found[:1], [source("postgres", **{takes_all: True})]) == []
     assert uncovered(found[:1], []) == ["postgres, port 5432, socket /run/postgresql: new, shop"]
 
 
