@@ -220,6 +220,8 @@ def tell(output: Output, result: RestoreResult) -> None:
         output.line(f"  {result.deleted_files} files {'would be' if result.is_dry_run else 'were'} deleted")
     if result.warnings:
         output.line(f"  {text.counted(len(result.warnings), 'warning')}")
+    if result.note:
+        output.line(f"  {text.printable(result.note)}")
     _tell_safety(output, result)
     _tell_hooks(output, result)
 

@@ -61,7 +61,9 @@ def _declare_database(parser: Parser) -> None:
         "--table", action="append", metavar="T", help="dump this table alone (may be repeated)"
     )
     group.add_argument("--schema-only", action="store_true", help="no rows")
-    group.add_argument("--physical", action="store_true", help="postgres: the cluster's files, not a dump")
+    group.add_argument(
+        "--physical", action="store_true", help="postgres, mariadb: the whole server's files, not a dump"
+    )
     group.add_argument(
         "--jobs",
         type=count,

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from engine.errors import RefusedError, UsageError
 from engine.events import StepBegan
 from engine.hosts import registry as hosts
-from engine.jobs import hooks, restore_database, restore_in_place, restore_refill, room, safety
+from engine.jobs import hooks, restore_database, restore_in_place, restore_refill, room, safety, server_files
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import open_copy
 from engine.jobs.host_tree import HostTree
@@ -51,7 +51,7 @@ async def _to_here(context: JobContext, request: RestoreRequest, backup: Backup)
     began = context.clock.monotonic()
     options = _options(request)
     context.emit(StepBegan(f"restore {backup.source}"))
-    log = hooks.HookLog()
+    log, note = hooks.HookLog(), ""
     async with AsyncExitStack() as stack:
         if request.is_dry_run:
             opened = await open_copy(context, backup, request.storage, request.limits, stack)
@@ -66,7 +66,11 @@ async def _to_here(context: JobContext, request: RestoreRequest, backup: Backup)
             async with hooks.around(context, request, LOCAL_HOST) as log:
                 tally = await tree.restore(safety.held(opened), options, context.emit)
                 log.outcome = "completed" if tally.is_complete else "incomplete"
-    return result(context, request, Done(backup.backup_id, request.to, tally, began, log))
+                if tally.is_complete:
+                    here = hosts.open_host(Host(LOCAL_HOST, "local"), resolve_secret=context.secrets)
+                    host = await stack.enter_async_context(here)
+                    note = await server_files.make_ready(context, request, backup, opened, host)
+    return result(context, request, Done(backup.backup_id, request.to, tally, began, log, note=note))
 
 
 async def _to_host(context: JobContext, request: RestoreRequest, backup: Backup) -> RestoreResult:
@@ -76,7 +80,7 @@ async def _to_host(context: JobContext, request: RestoreRequest, backup: Backup)
     definition = await context.catalog.hosts.get(request.host)
     await _refuse_unmasked(context, backup, definition)
     context.emit(StepBegan(f"restore {backup.source} to {request.host}"))
-    log = hooks.HookLog()
+    log, note = hooks.HookLog(), ""
     async with AsyncExitStack() as stack:
         opening = hosts.open_host(definition, resolve_secret=context.secrets)
         host = await stack.enter_async_context(opening)
@@ -92,8 +96,10 @@ async def _to_host(context: JobContext, request: RestoreRequest, backup: Backup)
             async with hooks.around(context, request, request.host) as log:
                 tally = await tree.restore(safety.held(opened), options, context.emit)
                 log.outcome = "completed" if tally.is_complete else "incomplete"
+                if tally.is_complete:
+                    note = await server_files.make_ready(context, request, backup, opened, host)
     target = f"{request.host}:{request.to}"
-    return result(context, request, Done(backup.backup_id, target, tally, began, log))
+    return result(context, request, Done(backup.backup_id, target, tally, began, log, note=note))
 
 
 def _options(request: RestoreRequest) -> RestoreOptions:

@@ -80,6 +80,7 @@ class Done:
     """By the monotonic clock."""
     log: HookLog
     safety_backup_id: str = ""
+    note: str = ""
 
 
 def result(context: JobContext, request: RestoreRequest, done: Done) -> RestoreResult:
@@ -112,6 +113,7 @@ def result(context: JobContext, request: RestoreRequest, done: Done) -> RestoreR
         is_dry_run=request.is_dry_run,
         hooks=tuple(done.log.results),
         backup_id=backup_id,
+        note=done.note,
     )
 
 

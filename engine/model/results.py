@@ -58,6 +58,8 @@ class RestoreResult:
     databases: Sequence[RestoredDatabase] = ()
     hooks: Sequence[HookResult] = ()
     backup_id: str = ""
+    note: str = ""
+    """What a person must know of what lies there now: where a server starts from, and what must be done before."""
 
 
 @dataclass(frozen=True, slots=True)

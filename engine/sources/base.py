@@ -7,13 +7,13 @@ a host, listed first, of which only those are fetched that the caller wants (it 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from engine.hosts.base import Command
+from engine.hosts.base import Command, Exit
 from engine.hosts.grants import Grant, Occasion
 from engine.model.backup import Scope
 from engine.model.contents import DumpContents, Sampled
@@ -407,6 +407,18 @@ class PhysicalSource(Protocol):
         """A throwaway server, as `DatabaseSource.scratch` makes one, but of the files of a backup. So many parts of the archive's names are
         above the data folder's own entries. Raises on entering: ToolMissingError, SourceError."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What must be done to a server's own files, as they were copied, before a server starts from them."""
+
+    command: Command
+    """For the machine that they lie on. Again is no harm."""
+    words: str
+    """The same for a person, ready to paste."""
+    explain: Callable[[Exit], str]
+    """Why it was not done, in a sentence; empty where it was."""
 
 
 @runtime_checkable

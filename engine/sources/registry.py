@@ -16,7 +16,7 @@ from engine.model.backup import Scope
 from engine.model.contents import RowSample
 from engine.model.definitions import Source
 from engine.model.secret import Secret
-from engine.sources.base import DumpReader, OpenSource, Traits
+from engine.sources.base import DumpReader, OpenSource, Preparation, Traits
 
 MEMBERS: Mapping[str, str] = {
     "files": "engine.sources.files.source:FilesSource",
@@ -99,6 +99,12 @@ def scopes(kind: str) -> AbstractSet[Scope]:
     """The parts of which a backup alone can be made (`base.PartialSource`); none for most kinds. Raises: UnknownNameError."""
     found: AbstractSet[Scope] = getattr(_member(kind), "scopes", frozenset())
     return found
+
+
+def preparation(kind: str, folder: str, version: str) -> Preparation | None:
+    """What a server's files of that kind and version need, which lie in that folder; None where they need nothing. Raises: UnknownNameError."""
+    make: Callable[[str, str], Preparation] | None = getattr(_member(kind), "preparation", None)
+    return make(folder, version) if make is not None else None
 
 
 async def secrets_of(definition: Source, resolve: Callable[[str], Awaitable[Secret]]) -> Mapping[str, Secret]:

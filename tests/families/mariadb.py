@@ -16,7 +16,7 @@ from engine.hosts.base import OpenHost
 from engine.model.definitions import OptionValue, Source
 from engine.model.manifest import DatabaseFacts, Manifest, compare
 from engine.model.secret import Secret
-from engine.sources.base import Database, DatabaseSource, Selection
+from engine.sources.base import Database, DatabaseSource, FolderStream, ItemStream, Member, Renamed, Selection
 from engine.sources.mariadb.connection import hides_events
 from engine.sources.registry import open_source
 from tests.families.sources import drain
@@ -85,6 +85,8 @@ class Backup:
     order: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     failures: dict[str, HoldfastError] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=dict)
+    """Of an item that is a folder; the contents of its files are in `data` under the same paths."""
 
     @property
     def manifest(self) -> Manifest:
@@ -123,12 +125,29 @@ async def back_up(source: DatabaseSource) -> Backup:
         backup.order.append(item.path)
         try:
             async with item.open() as stream:
-                data = await drain(stream)
+                found = await _content(stream, item.path, backup)
                 backup.warnings += await stream.judge()
-            backup.data[item.path] = data
+            backup.data |= found
         except HoldfastError as error:
             backup.failures[item.path] = error
     return backup
+
+
+async def _content(stream: ItemStream, path: str, backup: Backup) -> dict[str, bytes]:
+    """Of an item, or of the files that it brings, as a job stores them."""
+    if not isinstance(stream, FolderStream):
+        return {path: await drain(stream)}
+    files: dict[str, dict[int, bytes]] = {}
+    while (member := await stream.next_member()) is not None:
+        name = f"{path}/{member.path}" if member.path else path
+        if isinstance(member, Renamed):
+            parts = files.pop(name)
+            files |= {f"{path}/{member.to}": parts} if member.to else {}
+            continue
+        backup.members[name] = member
+        if member.type == "f":
+            files.setdefault(name, {})[member.offset] = await drain(stream)
+    return {name: b"".join(parts[each] for each in sorted(parts)) for name, parts in files.items()}
 
 
 def as_json(data: bytes) -> Any:

@@ -284,6 +284,9 @@ async def test_a_table_dropped_during_the_dump_is_told(here: OpenHost, mariadb: 
         {"database": ["x"], "colour": "red"},
         {"database": ["x", "x"]},
         {"database": ["x"], "in_container": "lxc:x"},
+        {"physical": True, "database": ["x"]},
+        {"physical": True, "all": True, "schema_only": True},
+        {"physical": True, "db_host": "db.example.org"},
     ],
     ids=[
         "nothing",
@@ -296,6 +299,9 @@ async def test_a_table_dropped_during_the_dump_is_told(here: OpenHost, mariadb: 
         "unknown",
         "twice",
         "container",
+        "a-database-of-all-files",
+        "a-schema-of-all-files",
+        "files-of-another-machine",
     ],
 )
 async def test_an_option_that_makes_no_sense_is_told(here: OpenHost, options: dict[str, OptionValue]) -> None:

@@ -14,7 +14,8 @@ from engine.repository import writer
 from tests.fakes.small_repositories import tree_contents
 from tests.jobs.world import World
 
-Change = Callable[[bytes], bytes]
+Change = Callable[[bytes], bytes | None]
+"""None: the item is left out."""
 Undo = Callable[[], Awaitable[None]]
 
 
@@ -40,7 +41,10 @@ async def tamper(world: World, source: str, changes: Mapping[str, Change], stora
                     continue
                 text = path.decode()
                 change = next((change for end, change in changes.items() if text.endswith(end)), bytes)
-                result = await session.save_stream(_once(change(data)))
+                changed = change(data)
+                if changed is None:
+                    continue
+                result = await session.save_stream(_once(changed))
                 stored.append(StoredItem(text, result.content, result.size_bytes))
             tree_id = await item_tree.save(session, stored, snapshot.time)
             (committed,) = await session.commit(dataclasses.replace(snapshot, tree=tree_id))

@@ -137,12 +137,10 @@ def running_mariadb(template: Path, *extra: str) -> Iterator[MariadbServer]:
     try:
         name = _account()
         shutil.copytree(template / "data", directory / "data")
-        directory.chmod(0o755)
         if name is not None:
-            for path in (directory, *directory.rglob("*")):
+            for path in directory.rglob("*"):
                 shutil.chown(path, name)
-        server = _start(directory, [f"--user={name}"] if name else [], extra)
-        try:
+        with started_mariadb(directory, *extra) as server:
             # The installer makes accounts for the machine's own names, which a server that resolves none passes over.
             for host in {row[0] for row in server.sql("SELECT host FROM mysql.user WHERE user = 'root'")} - {
                 "localhost"
@@ -156,10 +154,22 @@ def running_mariadb(template: Path, *extra: str) -> Iterator[MariadbServer]:
                 f"GRANT {_RIGHTS} ON *.* TO {KEEPER}@localhost; GRANT {_RIGHTS} ON *.* TO {KEEPER}@'127.0.0.1'"
             )
             yield server
-        finally:
-            server.stop()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def started_mariadb(directory: Path, *extra: str) -> Iterator[MariadbServer]:
+    """Starts a server on what lies in `data` of the directory, which becomes its account's own; stopped at the end."""
+    name = _account()
+    directory.chmod(0o755)
+    if name is not None:
+        shutil.chown(directory, name)
+    server = _start(directory, [f"--user={name}"] if name else [], extra)
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -124,15 +124,10 @@ async def read_roles(connection: Connection) -> list[str]:
 
 def backup_grants(user: str, *, is_mysql: bool) -> list[Grant]:
     """The least that the account of a backup needs, to be run by the server's administrator."""
-    account = f"{quote_account(user or 'holdfast')}@localhost"
+    account = _backup_account(user)
     monitor = "REPLICATION CLIENT" if is_mysql else "BINLOG MONITOR"
     return [
-        Grant(
-            "sql",
-            f"CREATE USER IF NOT EXISTS {account};\n"
-            f"GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON *.* TO {account};",
-            "To read every database with its views, triggers, routines and events, and the users",
-        ),
+        _reading(account),
         Grant(
             "sql",
             f"GRANT RELOAD, {monitor} ON *.* TO {account};",
@@ -143,7 +138,7 @@ def backup_grants(user: str, *, is_mysql: bool) -> list[Grant]:
 
 def restore_grants(user: str, *, is_mysql: bool) -> list[Grant]:
     """What that account needs besides for a restore, in place or beside, masked or not, and to roll it back."""
-    account = f"{quote_account(user or 'holdfast')}@localhost"
+    account = _backup_account(user)
     server = "SET_USER_ID, CONNECTION_ADMIN" if is_mysql else "SET USER, CONNECTION ADMIN"
     return [
         Grant(
@@ -161,3 +156,35 @@ def restore_grants(user: str, *, is_mysql: bool) -> list[Grant]:
             "restore",
         ),
     ]
+
+
+def physical_grants(user: str) -> list[Grant]:
+    """The same for a copy of the server's files. Source: MariaDB's manual, "mariadb-backup: Authentication and Privileges"."""
+    account = _backup_account(user)
+    return [
+        _reading(account),
+        Grant(
+            "sql",
+            f"GRANT RELOAD, PROCESS, BINLOG MONITOR ON *.* TO {account};\n"
+            f"-- before MariaDB 10.5: GRANT RELOAD, PROCESS, REPLICATION CLIENT ON *.* TO {account};",
+            "To hold changes for a moment at the end of the copy, and to know the position of the binary log",
+        ),
+        Grant(
+            "note",
+            "# mariadb-backup reads the data folder: give the source --as mysql, or --as root",
+            "What the account of the host must be able to read",
+        ),
+    ]
+
+
+def _backup_account(user: str) -> str:
+    return f"{quote_account(user or 'holdfast')}@localhost"
+
+
+def _reading(account: str) -> Grant:
+    return Grant(
+        "sql",
+        f"CREATE USER IF NOT EXISTS {account};\n"
+        f"GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON *.* TO {account};",
+        "To read every database with its views, triggers, routines and events, and the users",
+    )

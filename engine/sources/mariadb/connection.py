@@ -141,10 +141,23 @@ class Connection:
         return self.db_host in ("", "localhost", "127.0.0.1", "::1")
 
     def words(self, *, is_mysql: bool) -> list[str]:
-        """The options that every client is given. With a password it reads no option file: one in there would win, and be sent."""
-        words = ["--no-defaults"] if self.secret is not None else []
-        words += ["--default-character-set=utf8mb4", "--max-allowed-packet=1G"]
-        words += [f"--user={self.user}"] if self.user else []
+        """The options that every client is given."""
+        first, reach = self.no_defaults, self.reach(is_mysql=is_mysql)
+        return [*first, "--default-character-set=utf8mb4", "--max-allowed-packet=1G", *reach]
+
+    @property
+    def no_defaults(self) -> list[str]:
+        """What must come first. With a password a program reads no option file: one in there would win, and be sent."""
+        return ["--no-defaults"] if self.secret is not None else []
+
+    @property
+    def secrets(self) -> dict[str, Secret]:
+        """The environment by which every program has the password, and no other does."""
+        return {} if self.secret is None else {"MYSQL_PWD": self.secret}
+
+    def reach(self, *, is_mysql: bool) -> list[str]:
+        """How the server is reached, and as whom."""
+        words = [f"--user={self.user}"] if self.user else []
         words += [f"--socket={self.socket}"] if self.socket else []
         if self.db_host or self.port is not None:
             words += ["--protocol=tcp", f"--host={self.db_host or '127.0.0.1'}"]
@@ -165,7 +178,7 @@ class Connection:
         """A client's command: never asks for a password, and has it in its own environment alone."""
         return Command(
             (program, *self.words(is_mysql=is_mysql), *words),
-            secrets={} if self.secret is None else {"MYSQL_PWD": self.secret},
+            secrets=self.secrets,
             as_user=self.as_user,
             input="stream" if is_fed else "none",
             compress=is_text,

@@ -35,7 +35,8 @@ class Gathered:
     databases: list[DatabaseFacts] = field(default_factory=list)
     roles: Sequence[str] = ()
     positions: list[str] = field(default_factory=list)
-    """Of the log, one a database, since each dump has its own instant: `PATH FILE:POSITION GTID`."""
+    """Of the log, one a database, since each dump has its own instant: `PATH FILE:POSITION GTID`. Of a copy of files there is one."""
+    folder: str = ""
 
     def manifest(self) -> Manifest:
         """Raises: IncompleteDumpError where no database was read."""
@@ -53,6 +54,7 @@ class Gathered:
             roles=self.roles,
             position="\n".join(self.positions),
             scope=self.scope,
+            folder=self.folder,
         )
 
 

@@ -9,8 +9,9 @@ that end reaches.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import NoReturn
 
 from engine.errors import HostError, SourceError, ToolMissingError
 from engine.hosts.base import Command, OpenHost, Process
@@ -22,44 +23,60 @@ from engine.sources.mariadb.server import version_numbers
 
 START_TIMEOUT_S = 120.0
 GONE_WITHIN_S = 15
-_MISSING, _NO_FOLDER, _FAILED = 69, 73, 70
+_MISSING, NO_FOLDER, FAILED = 69, 73, 70
 """EX_UNAVAILABLE, EX_CANTCREAT and EX_SOFTWARE of sysexits.h."""
 
+_PACKAGES = {"mariadb-backup": "mariadb-backup", "tar": "tar"}
+
 # A socket's path has at most 107 bytes. Where we are root the server runs as its own account, or as nobody.
-_SCRIPT = f"""
+BEGIN = f"""
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec
 umask 077
-for t in mariadbd mariadb-install-db; do command -v $t >/dev/null 2>&1 || {{ echo "$t" >&2; exit {_MISSING}; }}; done
-v=$(mariadbd --no-defaults --version) || exit {_FAILED}; echo "version=${{v#*Ver }}"
+for t in %s; do command -v $t >/dev/null 2>&1 || {{ echo "$t" >&2; exit {_MISSING}; }}; done
+v=$(mariadbd --no-defaults --version) || exit {FAILED}; echo "version=${{v#*Ver }}"
 s=; command -v setsid >/dev/null 2>&1 && s=setsid
 pid= d=
 clean() {{ trap "" HUP INT PIPE TERM; [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null; wait 2>/dev/null; cd /; [ -z "$d" ] || $s sh -c 'for i in 1 2 3 4 5 6 7 8 9; do rm -rf "$1"; [ -e "$1" ] || exit 0; sleep 1; done' sh "$d"; }}
 tell() {{ grep -i -e error -e denied "$d/log" >&2 || tail -n 3 "$d/log" >&2; }}
 trap clean EXIT
 trap 'clean; exit 143' HUP INT PIPE TERM
-d=$(mktemp -d "${{TMPDIR:-/var/tmp}}/hf.XXXXXXXX") || exit {_NO_FOLDER}
-[ ${{#d}} -le 100 ] || {{ echo "the path $d is too long for a socket" >&2; exit {_NO_FOLDER}; }}
+d=$(mktemp -d "${{TMPDIR:-/var/tmp}}/hf.XXXXXXXX") || exit {NO_FOLDER}
+[ ${{#d}} -le 100 ] || {{ echo "the path $d is too long for a socket" >&2; exit {NO_FOLDER}; }}
 mkdir "$d/data" "$d/tmp"
 u=
 [ "$(id -u)" != 0 ] || {{ u=mysql; id -u mysql >/dev/null 2>&1 || u=nobody; chown "$u" "$d" "$d/data" "$d/tmp"; }}
 echo "folder=$d"
 cd /
+"""
+_INSTALL = f"""
 mariadb-install-db --no-defaults --datadir="$d/data" --tmpdir="$d/tmp" --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve ${{u:+--user=$u}} </dev/null >"$d/log" 2>&1 & pid=$!
-wait $pid || {{ tell; exit {_FAILED}; }}
-mariadbd --no-defaults --datadir="$d/data" --tmpdir="$d/tmp" --socket="$d/s" --pid-file="$d/data/pid" --skip-networking --skip-name-resolve --skip-log-bin --event-scheduler=OFF --local-infile=OFF --secure-file-priv="$d/tmp" --max-allowed-packet=1G --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=OFF --performance-schema=OFF --log-bin-trust-function-creators=ON --character-set-server=utf8mb4 ${{u:+--user=$u}} </dev/null >"$d/log" 2>&1 & pid=$!
-until [ -S "$d/s" ]; do kill -0 $pid 2>/dev/null || {{ tell; exit {_FAILED}; }}; sleep 0.1; done
+wait $pid || {{ tell; exit {FAILED}; }}
+set --
+"""
+START = f"""
+mariadbd --no-defaults --datadir="$d/data" --tmpdir="$d/tmp" --socket="$d/s" --pid-file="$d/data/pid" --skip-networking --skip-name-resolve --skip-log-bin --event-scheduler=OFF --local-infile=OFF --secure-file-priv="$d/tmp" --max-allowed-packet=1G --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=OFF --performance-schema=OFF --log-bin-trust-function-creators=ON --character-set-server=utf8mb4 ${{u:+--user=$u}} "$@" </dev/null >"$d/log" 2>&1 & pid=$!
+until [ -S "$d/s" ]; do kill -0 $pid 2>/dev/null || {{ tell; exit {FAILED}; }}; sleep 0.1; done
 echo "socket=$d/s"
+"""
+_SERVE = f"""
 wait $pid
 tell
-exit {_FAILED}
+exit {FAILED}
 """
-_SERVE = "; ".join(line for line in _SCRIPT.splitlines() if line)
+
+
+def one_line(*parts: str) -> str:
+    """A rule of sudoers can hold no more than one."""
+    return "; ".join(line for part in parts for line in part.splitlines() if line)
+
+
+_SCRATCH = one_line(BEGIN % "mariadbd mariadb-install-db", _INSTALL, START, _SERVE)
 _GONE = f'i=0; while [ -e "$1" ]; do i=$((i+1)); [ $i -le {GONE_WITHIN_S} ] || exit 1; sleep 1; done'
 
 
 def serve_command(as_user: str | None) -> Command:
-    """The command that is the server's life, on one line: a rule of sudoers can hold no more."""
-    return Command(("sh", "-c", _SERVE, "mariadb-scratch"), as_user=as_user)
+    """The command that is an empty server's life."""
+    return Command(("sh", "-c", _SCRATCH, "mariadb-scratch"), as_user=as_user)
 
 
 @asynccontextmanager
@@ -70,7 +87,9 @@ async def scratch(host: OpenHost, version: str, as_user: str | None) -> AsyncIte
         async with host.start(serve_command(as_user)) as process:
             with suppress(TimeoutError):
                 async with asyncio.timeout(START_TIMEOUT_S):
-                    await _listen(host, process, version, said)
+                    await listen(
+                        host, process, said, "socket", lambda has: _require_as_new(host, has, version)
+                    )
             if "socket" not in said:
                 raise SourceError(
                     f"a scratch server on {host.name} was not ready within {START_TIMEOUT_S:g} seconds"
@@ -81,23 +100,25 @@ async def scratch(host: OpenHost, version: str, as_user: str | None) -> AsyncIte
             )
     finally:
         if "folder" in said:
-            await _require_gone(host, said["folder"], as_user)
+            await require_gone(host, said["folder"], as_user)
 
 
-async def _listen(host: OpenHost, process: Process, version: str, said: dict[str, str]) -> None:
-    """Gathers what the script says, until the server listens. Raises: ToolMissingError, SourceError."""
+async def listen(
+    host: OpenHost, process: Process, said: dict[str, str], until: str, require: Callable[[str], None]
+) -> None:
+    """Gathers what the script says, until it says that; `require` is given the server's version. Raises: ToolMissingError, SourceError; as `require`."""
     rest = b""
-    while "socket" not in said:
+    while until not in said:
         data = await process.read()
         if not data:
-            await _raise_failed(host, process)
+            await raise_failed(host, process)
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             name, _equals, value = line.decode(errors="replace").partition("=")
             said[name] = value
             if name == "folder":
                 # Not before: what is refused leaves a folder, whose end is waited for by its name.
-                _require_as_new(host, said["version"], version)
+                require(said["version"])
 
 
 def _require_as_new(host: OpenHost, has: str, needed: str) -> None:
@@ -109,19 +130,21 @@ def _require_as_new(host: OpenHost, has: str, needed: str) -> None:
         )
 
 
-async def _raise_failed(host: OpenHost, process: Process) -> None:
+async def raise_failed(host: OpenHost, process: Process) -> NoReturn:
+    """Raises: why the script ended."""
     ended = await process.wait()
     words = ended.stderr.decode(errors="replace").strip()[-500:]
     if ended.status == _MISSING:
         raise ToolMissingError(
             f"{words} is missing on {host.name}, so no scratch server can be started there",
-            hint="install it there (Debian: `apt install mariadb-server`, whose service need not run)",
+            hint=f"install it there (Debian: `apt install {_PACKAGES.get(words, 'mariadb-server')}`, whose service need not run)",
         )
     how = f"signal {ended.signal}" if ended.signal else f"status {ended.status}"
     raise SourceError(f"a scratch server on {host.name} ended with {how}: {words or 'nothing was said'}")
 
 
-async def _require_gone(host: OpenHost, folder: str, as_user: str | None) -> None:
+async def require_gone(host: OpenHost, folder: str, as_user: str | None) -> None:
+    """Raises: SourceError where the folder stays."""
     with suppress(HostError):
         done = await host.run(Command(("sh", "-c", _GONE, "sh", folder), as_user=as_user))
         if done.exit.status == 1:

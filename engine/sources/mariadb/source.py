@@ -2,14 +2,14 @@
 
 What holds: each dump is one transaction that sees its tables as they were at its beginning (engines without transactions are named in a
 warning); databases are not consistent with each other. The rows of the manifest are those of the dump itself, its names and sizes were
-looked at just before.
+looked at just before. A copy of the server's files (`physical`) is consistent, of the instant at which it ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 
 from engine.errors import ConfigurationError, LoginRefusedError, SourceError
@@ -18,16 +18,17 @@ from engine.hosts.base import Command, OpenHost
 from engine.hosts.grants import Grant, Occasion
 from engine.model.backup import Scope
 from engine.model.definitions import Source
-from engine.model.manifest import DatabaseFacts
+from engine.model.manifest import DatabaseFacts, Manifest
 from engine.model.secret import Secret
 from engine.sources import container
-from engine.sources.base import Database, Item, ParseStream, Secrets, Traits, TreeFeed
-from engine.sources.mariadb import accounts, partial
+from engine.sources.base import Database, Item, ParseStream, Revival, Secrets, Traits, TreeFeed
+from engine.sources.mariadb import accounts, partial, physical, preparation
 from engine.sources.mariadb.connection import LOOK, Connection, Tools, hides_events
 from engine.sources.mariadb.database import MariadbDatabase
 from engine.sources.mariadb.facts import database_names
 from engine.sources.mariadb.items import DatabaseItem, Gathered, MemoryItem, manifest_item
 from engine.sources.mariadb.parsing import parsing
+from engine.sources.mariadb.revival import revived
 from engine.sources.mariadb.scratch import scratch
 from engine.sources.mariadb.server import Server, ask_server, may_know_position, server_now
 from engine.sources.options import Reader
@@ -52,6 +53,7 @@ class MariadbSource:
 
     traits = Traits(kind="mariadb", shape="items", can_load=True, is_database=True)
     scopes: AbstractSet[Scope] = partial.SCOPES
+    preparation = staticmethod(preparation.of)
 
     def __init__(self, definition: Source, host: OpenHost, secrets: Secrets) -> None:
         """Raises: ConfigurationError."""
@@ -67,9 +69,14 @@ class MariadbSource:
         self._tables = given.texts("table")
         self._scope = Scope.SCHEMA if given.flag("schema_only") else Scope.ALL
         self._connection = Connection.read(given, inside, secret)
+        self._is_physical = given.flag("physical")
         given.require_no_more()
-        if self._takes_all == bool(self._databases):
-            raise ConfigurationError(f"source {definition.name} needs either --database or --all")
+        if self._is_physical:
+            self._require_all_files(definition)
+        elif self._takes_all == bool(self._databases):
+            raise ConfigurationError(
+                f"source {definition.name} needs either --database or --all, or --physical"
+            )
         if "" in self._databases or len(set(self._databases)) < len(self._databases):
             raise ConfigurationError(
                 f"option --database of source {definition.name} holds an empty name, or one twice"
@@ -77,6 +84,23 @@ class MariadbSource:
         if self._tables and len(self._databases) != 1:
             raise ConfigurationError(
                 f"option --table of source {definition.name} needs exactly one --database"
+            )
+
+    def _require_all_files(self, definition: Source) -> None:
+        """A copy of files is of the whole server, and made where these are. Raises: ConfigurationError."""
+        if self._databases or self._tables or self._scope is not Scope.ALL:
+            raise ConfigurationError(
+                f"option --physical of source {definition.name} takes the whole server: leave --database, --table and --schema-only out"
+            )
+        if definition.kind != "mariadb":
+            raise ConfigurationError(
+                f"option --physical of source {definition.name} is for MariaDB: mariadb-backup cannot copy the files of MySQL",
+                hint="back its databases up as dumps, by --all",
+            )
+        if not self._connection.is_on_host:
+            raise ConfigurationError(
+                f"option --physical of source {definition.name} needs the server's files, and {self._connection.db_host} is another machine",
+                hint="define that machine as the host: mariadb-backup must run where the server does",
             )
 
     @classmethod
@@ -90,6 +114,9 @@ class MariadbSource:
         tools = await self._connection.tools()
         server = await ask_server(self._connection)
         there = await database_names(self._connection)
+        if self._is_physical:
+            found = await physical.look(self._connection, server)
+            return {"tool": found.version, "version": server.version, "databases": ", ".join(there)}
         missing = sorted(set(self._databases) - set(there))
         if missing:
             raise SourceError(
@@ -100,6 +127,8 @@ class MariadbSource:
 
     async def commands(self) -> Sequence[Command]:
         """See `base.OpenSource.commands`. Raises: ToolMissingError, SourceError, HostError."""
+        if self._is_physical:
+            return await self._physical_commands()
         tools = await self._connection.tools()
         try:
             has_log: Sequence[bool] = [
@@ -118,10 +147,20 @@ class MariadbSource:
         ]
         return container.as_started(self._connection.host, commands)
 
+    async def _physical_commands(self) -> Sequence[Command]:
+        connection = self._connection
+        commands = [LOOK, await connection.client_command("--xml"), physical.copy_command(connection)]
+        with suppress(SourceError, LoginRefusedError):
+            # Where nobody may ask yet, the folder is not known.
+            commands.append(physical.look_command(connection, (await ask_server(connection)).datadir))
+        return container.as_started(connection.host, commands)
+
     async def grants(self) -> Sequence[Grant]:
         """What the account of the backup must be allowed, for `host grants`. Raises: ToolMissingError, HostError."""
         tools = await self._connection.tools()
         user = self._connection.user
+        if self._is_physical:
+            return accounts.physical_grants(user)
         return [
             *accounts.backup_grants(user, is_mysql=tools.is_mysql),
             *accounts.restore_grants(user, is_mysql=tools.is_mysql),
@@ -129,6 +168,8 @@ class MariadbSource:
 
     async def occasions(self) -> Sequence[Occasion]:
         """See `base.OccasionalSource`. Raises: ToolMissingError, HostError."""
+        if self._is_physical:
+            return []
         tools = await self._connection.tools()
         scopes = (Scope.SCHEMA, Scope.CONTENT)
         dumps = [
@@ -150,8 +191,10 @@ class MariadbSource:
         connection = self._connection
         tools = await connection.tools()
         server = await ask_server(connection)
-        has_log = await may_know_position(connection, server)
         gathered = await self._gathered(tools, server, self._scope)
+        if self._is_physical:
+            return [physical.CopyItem(connection, gathered), manifest_item(gathered)]
+        has_log = await may_know_position(connection, server)
         dumps = await self._dumps(tools, gathered, self._scope, has_log=has_log)
 
         async def users() -> tuple[bytes, Sequence[str]]:
@@ -162,6 +205,11 @@ class MariadbSource:
 
     async def partial_items(self, scope: Scope) -> Sequence[Item]:
         """See `base.PartialSource.partial_items`."""
+        if self._is_physical:
+            raise ConfigurationError(
+                f"a physical backup is of the whole server, never of its {scope.value} alone",
+                hint="add a source with --database or --all beside it",
+            )
         tools = await self._connection.tools()
         server = await ask_server(self._connection)
         gathered = await self._gathered(tools, server, scope)
@@ -223,6 +271,10 @@ class MariadbSource:
     def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
         """See `base.DatabaseSource.scratch`. On the host itself, also for a server in a container."""
         return scratch(self._host, version, self._connection.as_user)
+
+    def revive(self, manifest: Manifest, depth: int) -> AbstractAsyncContextManager[Revival]:
+        """See `base.PhysicalSource.revive`. On the host itself, as `scratch`."""
+        return revived(self._host, self._connection.as_user, manifest, depth)
 
     def parsing(self, facts: DatabaseFacts) -> AbstractAsyncContextManager[ParseStream]:
         """See `base.ParsingSource.parsing`."""

@@ -8,7 +8,7 @@ to send one. As root it starts the server as `postgres`, or `nobody`: servers re
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import functools
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,13 +18,13 @@ from typing import NoReturn
 from engine.errors import SourceError, ToolMissingError
 from engine.hosts.base import Command, OpenHost, Process, require_started
 from engine.model.manifest import Manifest
+from engine.sources import tar_feed
 from engine.sources.base import Database, Revival
 from engine.sources.postgres import words
 from engine.sources.postgres.connection import Connection
 from engine.sources.postgres.database import PostgresDatabase
 
 START_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 60.0
 _NO_BINARIES = 69
 """EX_UNAVAILABLE of sysexits.h, which no program of PostgreSQL ends with."""
 
@@ -85,13 +85,11 @@ printf 'taking\n\n\n'
   echo "local all all trust" >access') </dev/null || exit 73
 prepared=$("$found/pg_controldata" -D "$folder/data" </dev/null | sed -n 's/^max_prepared_xacts setting: *//p')
 """
-"""tar reads whole records, and nothing behind the one with the archive's end. The server has no settings but ours: its own may name files that
+"""The server has no settings but ours: its own may name files that
 are not here, and what is archived or followed. Of the log it needs room for as many prepared transactions as the old one had."""
 _THEIR_OWN = '-c config_file="$folder/postgresql.conf" -c hba_file="$folder/access" -c ident_file="$folder/ident" -c max_prepared_transactions="${prepared:-0}"'
 SCRIPT = _SCRIPT % {"make": _EMPTY, "more": ""}
 REVIVAL = _SCRIPT % {"make": _OF_FILES, "more": _THEIR_OWN}
-_RECORD_BYTES = 10240
-"""Of tar."""
 RECOVERY_TIMEOUT_S = 6 * 3600.0
 """How long a server may replay its log."""
 
@@ -105,7 +103,7 @@ async def started(host: OpenHost, as_user: str | None, version: str) -> AsyncIte
         try:
             yield await _Starting(host, command, process, major).database("postgres", START_TIMEOUT_S)
         finally:
-            await _stop(process)
+            await tar_feed.stop(process)
 
 
 @asynccontextmanager
@@ -121,32 +119,11 @@ async def revived(
         try:
             starting = _Starting(host, command, process, major)
             await starting.said("taking", START_TIMEOUT_S)
-            yield _Revival(starting, process, manifest.roles[0] if manifest.roles else "postgres")
+            superuser = manifest.roles[0] if manifest.roles else "postgres"
+            start = functools.partial(starting.database, superuser, RECOVERY_TIMEOUT_S)
+            yield tar_feed.TarFeed(process, starting.fail, start)
         finally:
-            await _stop(process)
-
-
-class _Revival:
-    """See `base.Revival`."""
-
-    def __init__(self, starting: _Starting, process: Process, superuser: str) -> None:
-        self._starting = starting
-        self._process = process
-        self._superuser = superuser
-        self._taken_bytes = 0
-
-    async def write(self, data: bytes) -> None:
-        """See `base.Revival.write`."""
-        self._taken_bytes += len(data)
-        try:
-            await self._process.write(data)
-        except BrokenPipeError:
-            await self._starting.fail()
-
-    async def start(self) -> Database:
-        """See `base.Revival.start`."""
-        await self.write(bytes(-self._taken_bytes % _RECORD_BYTES))
-        return await self._starting.database(self._superuser, RECOVERY_TIMEOUT_S)
+            await tar_feed.stop(process)
 
 
 def major_version(version: str) -> str:
@@ -199,11 +176,3 @@ class _Starting:
             )
         require_started(host.name, self.command, ended)
         raise words.failure(ended, f"a server for a drill did not start on {host.name}")
-
-
-async def _stop(process: Process) -> None:
-    """Ends the server's life line, and waits until its folder is gone, for a while. Cancelled meanwhile, the host finishes it alone."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await process.close_input()
-            await process.wait()

@@ -1,0 +1,108 @@
+"""A throwaway server on the host of a backup's own files, for drills: `scratch`, but for what it is made of.
+
+The files come as a tar archive on standard input, mariadb-backup brings them to one instant, and the server starts from them. It lasts as
+long as that input is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+from engine.errors import SourceError
+from engine.hosts.base import Command, OpenHost, Process
+from engine.model.manifest import Manifest
+from engine.model.secret import Secret
+from engine.sources import tar_feed
+from engine.sources.base import Database, Revival
+from engine.sources.mariadb.connection import Connection
+from engine.sources.mariadb.database import MariadbDatabase
+from engine.sources.mariadb.scratch import (
+    BEGIN,
+    FAILED,
+    NO_FOLDER,
+    START,
+    START_TIMEOUT_S,
+    listen,
+    one_line,
+    raise_failed,
+    require_gone,
+)
+from engine.sources.mariadb.server import version_numbers
+
+RECOVERY_TIMEOUT_S = 6 * 3600.0
+"""How long the redo log may take."""
+_SETTINGS = ("innodb_page_size", "innodb_data_file_path", "innodb_undo_tablespaces")
+"""Of the settings that mariadb-backup writes beside the files, those without which no server could read them."""
+# `$1` parts of the archive's names are above the data folder's entries; `$2` KiB are needed. The accounts among the files may all have
+# passwords: one more is made, which the server knows by the account of the host that uses it.
+_TAKE = rf"""
+as() {{ exec "$@"; }}
+[ -z "$u" ] || {{ if command -v setpriv >/dev/null 2>&1; then as() {{ exec setpriv --reuid="$u" --regid="$(id -g "$u")" --clear-groups -- "$@"; }}; else as() {{ exec runuser -u "$u" -- "$@"; }}; fi; }}
+f=$(df -P -k "$d" 2>/dev/null </dev/null | {{ read -r x; read -r x x x f x && echo "$f"; }})
+[ "${{f:-$2}}" -ge "$2" ] || {{ echo "where $d is $f KiB are free, and $2 are needed" >&2; exit {NO_FOLDER}; }}
+echo taking=1
+(as tar -x -o -f - -C "$d/data" --strip-components="$1") || exit {NO_FOLDER}
+(as mariadb-backup --no-defaults --prepare --target-dir="$d/data" --tmpdir="$d/tmp") </dev/null >"$d/log" 2>&1 & pid=$!
+wait $pid && tail -n 1 "$d/log" | grep -q "completed OK!" || {{ tell; exit {FAILED}; }}
+o() {{ sed -n "s/^$1=\([A-Za-z0-9_:;.]*\)\$/--$1=\1/p" "$d/data/backup-my.cnf" 2>/dev/null | tail -n 1; }}
+me=$(id -un)
+for w in "CREATE OR REPLACE USER \`$me\`@localhost IDENTIFIED VIA unix_socket" "GRANT ALL ON *.* TO \`$me\`@localhost WITH GRANT OPTION"; do echo "$w;"; done >"$d/tmp/init"
+[ -z "$u" ] || chown "$u" "$d/tmp/init"
+echo "user=$me"
+set -- --init-file="$d/tmp/init" {" ".join(f"$(o {each})" for each in _SETTINGS)}
+"""
+_HOLD = "cat >/dev/null"
+_SCRIPT = one_line(BEGIN % "mariadbd mariadb-backup tar", _TAKE, START, _HOLD)
+
+
+@asynccontextmanager
+async def revived(
+    host: OpenHost, as_user: str | None, manifest: Manifest, depth: int
+) -> AsyncIterator[Revival]:
+    """See `base.PhysicalSource.revive`. Raises on leaving: SourceError where its folder stayed."""
+    needed_kib = sum(each.size_bytes for each in manifest.databases) >> 10
+    words = ("sh", "-c", _SCRIPT, "mariadb-revival", str(depth), str(needed_kib))
+    said: dict[str, str] = {}
+    try:
+        async with host.start(Command(words, as_user=as_user, input="stream")) as process:
+            try:
+                reached = partial(_reached, host, process, said, manifest.server_version)
+                await reached("taking", START_TIMEOUT_S)
+
+                async def start() -> Database:
+                    await reached("socket", RECOVERY_TIMEOUT_S)
+                    # The empty secret: no option file is read, which might hold the live server's password.
+                    return MariadbDatabase(
+                        Connection(
+                            host, user=said["user"], socket=said["socket"], as_user=as_user, secret=Secret("")
+                        )
+                    )
+
+                yield tar_feed.TarFeed(process, partial(raise_failed, host, process), start)
+            finally:
+                await tar_feed.stop(process)
+    finally:
+        if "folder" in said:
+            await require_gone(host, said["folder"], as_user)
+
+
+async def _reached(
+    host: OpenHost, process: Process, said: dict[str, str], version: str, word: str, timeout_s: float
+) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await listen(host, process, said, word, lambda has: _require_same(host, has, version))
+    if word not in said:
+        raise SourceError(f"a scratch server on {host.name} was not ready within {timeout_s:g} seconds")
+
+
+def _require_same(host: OpenHost, has: str, needed: str) -> None:
+    """Raises: SourceError where the host's programs are of another version, which may take the files for damaged, or worse."""
+    if version_numbers(has) != version_numbers(needed):
+        raise SourceError(
+            f"the files are those of MariaDB {needed}, and {host.name} has {has}",
+            hint="drill on a host with a server and mariadb-backup of that version",
+        )

@@ -1,0 +1,159 @@
+"""A MariaDB server's own files through whole jobs: copied while it is written to, restored, started, drilled."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from engine.errors import UsageError
+from engine.model.backup import Proof
+from engine.model.definitions import OptionValue, Source
+from engine.model.requests import DrillRequest, RestoreRequest
+from tests.families.mariadb import make_shop
+from tests.jobs.tampering import Change, cut, tamper
+from tests.jobs.world import World
+from tests.servers.mariadb import MariadbServer, started_mariadb
+from tests.servers.tools import require_tool
+
+pytestmark = pytest.mark.slow
+
+BANK = """
+CREATE TABLE plain (id INT PRIMARY KEY) ENGINE=MyISAM;
+INSERT INTO plain VALUES (1), (2);
+CREATE TABLE sound (id INT PRIMARY KEY) ENGINE=Aria;
+INSERT INTO sound VALUES (1), (2), (3);
+CREATE TABLE accounts (id INT PRIMARY KEY, balance BIGINT) ENGINE=InnoDB;
+INSERT INTO accounts SELECT seq, 0 FROM seq_1_to_100;
+CREATE TABLE history (id INT PRIMARY KEY AUTO_INCREMENT, delta INT) ENGINE=InnoDB;
+CREATE TABLE other (id INT) ENGINE=InnoDB;
+CREATE TABLE large (id INT PRIMARY KEY, text VARCHAR(2000)) ENGINE=InnoDB;
+INSERT INTO large SELECT seq, REPEAT(SHA2(seq, 512), 10) FROM seq_1_to_8000;
+"""
+LOAD = """
+START TRANSACTION; UPDATE accounts SET balance = balance + 7 WHERE id = 1; UPDATE accounts SET balance = balance - 7 WHERE id = 2;
+INSERT INTO history (delta) VALUES (7); COMMIT;
+ALTER TABLE other ADD more INT, ALGORITHM=COPY; ALTER TABLE other DROP more, ALGORITHM=COPY;
+"""
+BALANCED = "SELECT SUM(balance) = 0 AND (SELECT balance FROM accounts WHERE id = 1) = (SELECT SUM(delta) FROM history) FROM accounts"
+"""Holds in every state that the load commits, and in none between two."""
+
+
+@contextmanager
+def _written_to(server: MariadbServer, database: str) -> Iterator[None]:
+    """While it lasts, transactions are committed, and a table is made anew again and again."""
+    server.sql(f"CREATE DATABASE {database}")
+    server.sql(BANK, database)
+    words = ["mariadb", "--no-defaults", f"--socket={server.socket}", "--user=root", database]
+    loop = 'while echo "$LOAD"; do :; done | exec "$@"'
+    with subprocess.Popen(
+        ["sh", "-c", loop, "sh", *words], env={**os.environ, "LOAD": LOAD}, start_new_session=True
+    ) as load:
+        try:
+            while server.sql("SELECT COUNT(*) FROM history", database) == [["0"]]:
+                pass
+            yield
+        finally:
+            os.killpg(load.pid, signal.SIGTERM)
+
+
+@pytest.fixture
+def server(start_mariadb: Callable[..., MariadbServer]) -> MariadbServer:
+    """A server of this test's own: all of it is copied."""
+    require_tool("mariadb-backup")
+    return start_mariadb("--log-bin=log", "--server-id=9")
+
+
+@pytest.fixture
+def target() -> Iterator[Path]:
+    """A folder with a short path, which the account of a server may enter."""
+    with tempfile.TemporaryDirectory(prefix="hf-maria-", dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def _spoiled(file: bytes) -> bytes:
+    """A page in the middle of a table is not what its checksum says."""
+    at = len(file) // 2 // 16384 * 16384 + 4096
+    return file[:at] + b"spoiled " * 64 + file[at + 512 :]
+
+
+async def test_a_server_copied_while_it_is_written_to_starts_again(
+    world: World, server: MariadbServer, target: Path
+) -> None:
+    """Its files come back as a data folder that a stock server takes, consistent, and found again whole by the next backup."""
+    shop = make_shop(server)
+    await world.add_storages("first")
+    options: dict[str, OptionValue] = {"socket": str(server.socket), "user": "root", "physical": True}
+    await world.engine.add_source(Source("all", "mariadb", options=options))
+    with _written_to(server, "bank"):
+        first = await world.one_backup("all")
+    rows = server.sql("SELECT COUNT(*) FROM history", "bank")
+    with pytest.raises(UsageError, match="files of a whole server"):
+        await world.engine.restore(RestoreRequest("latest:all", into="elsewhere"))
+    back = await world.engine.restore(RestoreRequest("latest:all", str(target / "back")))
+    folder = target / "back" / "mariadb" / "all" / "data"
+    assert (back.status, back.note) == (
+        "completed",
+        f"a server of version {_version(server)} starts from {folder}",
+    )
+    owners = {(path.owner(), path.stat().st_mode & 0o7) for path in (folder, *folder.rglob("*"))}
+    assert owners == {((server.directory / "data").owner(), 0)}
+    folder.rename(target / "data")
+    with started_mariadb(target) as again:
+        assert again.sql(BALANCED, "bank") == [["1"]]
+        assert again.sql("SELECT COUNT(*) FROM history", "bank") <= rows
+        assert again.dump(shop) == server.dump(shop)
+        assert {
+            row[-1]
+            for row in again.sql("CHECK TABLE accounts, history, large, plain, sound EXTENDED", "bank")
+        } == {"OK"}
+
+    server.sql("UPDATE large SET text = 'new' WHERE id = 7; CREATE TABLE fresh (id INT)", "bank")
+    second = await world.one_backup("all")
+    assert second.added_bytes < second.size_bytes / 20
+    found: list[str] = []
+    await world.engine.diff(first.backup_id, second.backup_id, lambda each: found.append(each.path))
+    assert [each for each in found if each.startswith("databases/")] == ["databases/bank/tables/fresh"]
+
+
+def _version(server: MariadbServer) -> str:
+    return server.sql("SELECT VERSION()")[0][0]
+
+
+async def test_a_drill_starts_a_server_of_the_files_and_finds_what_is_wrong_with_them(
+    world: World, server: MariadbServer
+) -> None:
+    """Every checksum of the repository is right, and yet the server would not come back: only its start, and a look at all of it, tell."""
+    server.sql("CREATE DATABASE bank")
+    server.sql(BANK, "bank")
+    await world.add_storages("first")
+    options: dict[str, OptionValue] = {"socket": str(server.socket), "user": "root", "physical": True}
+    await world.engine.add_source(Source("all", "mariadb", options=options))
+    await world.one_backup("all")
+    request = DrillRequest("all", checks=(("bank", "SELECT SUM(balance) FROM accounts", "0"),))
+    drilled = await world.engine.drill(request)
+    assert (drilled.status, drilled.level) == ("passed", "server"), (drilled.steps, drilled.checks)
+    assert (await world.engine.show_backup("latest:all")).proof is Proof.DRILLED
+    plain: dict[str, Change] = {f"bank/plain.{each}": _left_out for each in ("frm", "MYD", "MYI")}
+    damages: dict[str, tuple[dict[str, Change], str]] = {
+        "page": ({"bank/large.ibd": _spoiled}, "corrupt"),
+        "table": (plain, "without plain"),
+        "cut": ({"ib_logfile0": cut}, "status 70"),
+    }
+    for changes, said in damages.values():
+        undo = await tamper(world, "all", changes)
+        drilled = await world.engine.drill(request)
+        told = [each.detail for each in drilled.steps] + [each.actual for each in drilled.checks]
+        assert (drilled.status, said in str(told)) == ("failed", True), (said, told)
+        await undo()
+
+
+def _left_out(_file: bytes) -> None:
+    """It is missing."""
