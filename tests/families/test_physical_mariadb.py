@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import stat
 import subprocess
+import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,10 +28,11 @@ from engine.sources.base import DatabaseSource, FolderStream, GrantingSource, Ph
 from engine.sources.mariadb import physical, preparation
 from engine.sources.mariadb.connection import Connection
 from tests.fakes import container_tools
-from tests.families.hosts import opened, wait_until
+from tests.families.hosts import cut_connections, opened, ssh_definition, wait_until
 from tests.families.mariadb import Backup, back_up, fresh_name, make_shop, opened_mariadb
 from tests.families.sources import drain
 from tests.servers.mariadb import PASSWORD, MariadbServer
+from tests.servers.sshd import Sshd
 from tests.servers.tools import require_tool
 
 pytestmark = pytest.mark.slow
@@ -109,6 +113,48 @@ async def test_a_copy_that_is_left_early_leaves_nothing(
             with pytest.raises(IncompleteDumpError, match="was not read to its end"):
                 await stream.judge()
         await wait_until(lambda: not list(place.iterdir()), 15)
+
+
+async def test_a_lost_connection_takes_the_copy_and_the_server_of_files_with_it(
+    start_sshd: Callable[..., Sshd], mariadb: MariadbServer, place: Path
+) -> None:
+    """Nobody would come back for them."""
+    sshd = start_sshd()
+    definition = ssh_definition(sshd, environment=[f"TMPDIR={place}"])
+    with suppress(HoldfastError):
+        async with (
+            opened(definition) as host,
+            opened_mariadb(host, mariadb, user="root", password=None, physical=True) as source,
+        ):
+            assert isinstance(source, PhysicalSource)
+            backup = await _copied(source)
+            async with (
+                source.revive(backup.manifest, 1) as revival,
+                (await source.items())[0].open() as stream,
+            ):
+                archive = _archive(backup)
+                for begin in range(0, len(archive), 1 << 20):
+                    await revival.write(archive[begin : begin + (1 << 20)])
+                database = await revival.start()
+                assert set(await database.names()) == {each.name for each in backup.manifest.databases}
+                assert isinstance(stream, FolderStream)
+                await stream.next_member()
+                assert len(list(place.iterdir())) == 2
+                cut_connections(sshd)
+                await database.names()
+    await wait_until(lambda: not list(place.iterdir()), 30)
+
+
+def _archive(backup: Backup) -> bytes:
+    """The files as a job gives them to a throwaway server."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, member in backup.members.items():
+            info = tarfile.TarInfo(name)
+            info.type = tarfile.DIRTYPE if member.type == "d" else tarfile.REGTYPE
+            info.mode, info.size = member.mode, len(backup.data.get(name, b""))
+            archive.addfile(info, io.BytesIO(backup.data.get(name, b"")))
+    return buffer.getvalue()
 
 
 async def test_a_copy_whose_session_ends_is_not_whole(here: OpenHost, mariadb: MariadbServer) -> None:
