@@ -36,7 +36,7 @@ async def make_ready(
     if not manifest.folder:
         return ""
     folder = posixpath.join(request.to, source.kind, source.name, manifest.folder)
-    version = manifest.server_version.split()[0]
+    version = manifest.server_version.split()[0].partition("-")[0]
     starts = f"a server of version {version} starts from {folder}"
     why, words = await _prepared(context, source, manifest.server_version, folder, host)
     if not why:

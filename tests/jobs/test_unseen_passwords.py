@@ -60,6 +60,13 @@ def of_mariadb(request: pytest.FixtureRequest, secret: str, _folder: Path) -> It
 
 
 @contextmanager
+def of_mariadb_files(request: pytest.FixtureRequest, secret: str, folder: Path) -> Iterator[Given]:
+    """The same account, for mariadb-backup."""
+    with of_mariadb(request, secret, folder) as given:
+        yield {name: value for name, value in given.items() if name != "database"} | {"physical": True}
+
+
+@contextmanager
 def of_redis(request: pytest.FixtureRequest, secret: str, _folder: Path) -> Iterator[Given]:
     """A user of its own."""
     server: Redis = request.getfixturevalue("redis")
@@ -84,6 +91,7 @@ KINDS: Mapping[str, tuple[str, Kind, str]] = {
     "postgres": ("postgres", of_postgres, "watched_copy"),
     "container": ("postgres", of_postgres_in_a_container, ""),
     "mariadb": ("mariadb", of_mariadb, "watched_copy"),
+    "mariadb-files": ("mariadb", of_mariadb_files, ""),
     "redis": ("redis", of_redis, ""),
     "mongodb": ("mongodb", of_mongodb, ""),
 }
