@@ -29,7 +29,7 @@ from engine.sources.mariadb import physical, preparation
 from engine.sources.mariadb.connection import Connection
 from tests.fakes import container_tools
 from tests.families.hosts import cut_connections, opened, ssh_definition, wait_until
-from tests.families.mariadb import Backup, back_up, fresh_name, make_shop, opened_mariadb
+from tests.families.mariadb import NASTY, Backup, back_up, fresh_name, make_shop, opened_mariadb
 from tests.families.sources import drain
 from tests.servers.mariadb import PASSWORD, MariadbServer
 from tests.servers.sshd import Sshd
@@ -65,6 +65,7 @@ async def test_a_copy_is_what_the_server_has_and_what_it_is_said_to_be(
 ) -> None:
     """By an account that has what `host grants` prints and no more, whose password stands in no command line; nothing of it stays."""
     shop, user = make_shop(mariadb), fresh_name("u")
+    make_shop(mariadb, f"{NASTY} {shop}".replace("ü", "$"))
     async with opened_mariadb(here, mariadb, physical=True, user=user, as_user="mysql") as source:
         assert isinstance(source, GrantingSource)
         mariadb.sql("\n".join(grant.text for grant in await source.grants() if grant.kind == "sql"))
@@ -77,6 +78,7 @@ async def test_a_copy_is_what_the_server_has_and_what_it_is_said_to_be(
     mariadb.sql(f"DROP USER {user}@localhost")
     assert not [word for command in commands for word in command.words if PASSWORD in str(word)]
     assert list(place.iterdir()) == []
+    assert backup.warnings == []
     manifest, facts = backup.manifest, backup.facts(shop)
     assert (manifest.folder, manifest.identity.split()[2]) == ("data", f"{mariadb.directory}/data/")
     assert manifest.position.split()[:2] == position

@@ -32,6 +32,7 @@ FOLDER = "data"
 MISSING, NOT_ALLOWED = 69, 77
 """EX_UNAVAILABLE and EX_NOPERM of sysexits.h."""
 _WARNINGS = 5
+_LOOKS = 5
 FIND = "PATH=$PATH:/usr/sbin:/usr/local/sbin; p=; for t in mariadb-backup mariabackup; do ! command -v $t >/dev/null 2>&1 || { p=$t; break; }; done"
 # `$1` is the data folder. The server made the folder of its own database, and lets nobody else into it.
 _LOOK = f'{FIND}; [ -n "$p" ] || exit {MISSING}; d=$1/mysql; [ -r "$d" ] && [ -x "$d" ] || exit {NOT_ALLOWED}; "$p" --version 2>&1; exec stat -c "%u %g %U %G" -- "$d"'
@@ -204,10 +205,37 @@ class _CopyStream:
         said = []
         for name in await reading.database_names(connection):
             try:
-                gathered.databases.append(without_content((await reading.look(connection, name)).facts))
+                said += await self._look_into(name)
             except HoldfastError as error:
-                said.append(f"{name} is not in the manifest, so a drill will not look at it: {error.message}")
+                said.append(
+                    f"{name!a} is not in the manifest, so a drill will not look at it: {error.message}"
+                )
         return said
+
+    async def _look_into(self, name: str) -> list[str]:
+        """Adds a database to the manifest. A table that is being rebuilt hides for a moment, so that it is looked for again."""
+        copied = self._definitions(name)
+        for _attempt in range(_LOOKS):
+            facts = (await reading.look(self._item.connection, name)).facts
+            listed = len(facts.tables) + len(facts.sequences) + len(facts.views)
+            if copied in (None, listed):
+                break
+        self._item.gathered.databases.append(without_content(facts))
+        if copied in (None, listed):
+            return []
+        return [
+            f"the manifest lists {listed} tables and views of {name!a}, and {copied} were copied: some came or went, or the account may not see them"
+        ]
+
+    def _definitions(self, name: str) -> int | None:
+        """How many tables, sequences and views of a database were copied; None where that cannot be known. Raises: SourceError where it was not."""
+        if not name.isascii():
+            return None  # its folder has a name by rules of its own
+        encoded = re.sub(r"\W", lambda found: f"@{ord(found[0]):04x}", name)
+        files = self._reader.names(encoded) or self._reader.names(f"{encoded}@@@")
+        if not files:
+            raise SourceError("it came after the copy")
+        return sum(each.endswith(".frm") and not each.startswith("#sql") for each in files)
 
 
 def reason(stderr: bytes) -> str:

@@ -84,6 +84,10 @@ class XbstreamReader:
         """What the program tells of the backup in files of its own: `info`, `checkpoints`, and `binlog_info` where the server keeps a log."""
         return {name: text.decode("utf-8", "replace") for name, text in self._notes.items()}
 
+    def names(self, folder: str) -> list[str]:
+        """The names of the files that came into that folder."""
+        return [name for above, _, name in (path.rpartition("/") for path in self._files) if above == folder]
+
     def feed(self, data: bytes) -> list[Event]:
         """The next bytes, and what they bring. Raises: IncompleteDumpError where this is no such stream, or one of other things than files."""
         view = memoryview(data)
