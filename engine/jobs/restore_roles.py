@@ -41,15 +41,17 @@ async def made(
         yield
         return
     context.emit(StepBegan("make missing roles"))
-    names = await database.create_roles(script)
-    for name in names:
+    created = await database.create_roles(script)
+    for name in created.names:
         context.emit(Noted(f"role {name} was made"))
+    for warning in created.warnings:
+        context.emit(Warned(warning))
     try:
         yield
     except BaseException:
         try:
             async with asyncio.timeout(_CLEANUP_S):
-                await asyncio.shield(database.drop_roles(names))
+                await asyncio.shield(database.drop_roles(created.names))
         except (HoldfastError, TimeoutError) as error:
             context.emit(Warned(f"roles that were made could not be removed: {error}"))
         raise

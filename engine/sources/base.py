@@ -370,6 +370,15 @@ class DumpReader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class RolesMade:
+    """Roles that were made."""
+
+    names: Sequence[str]
+    warnings: Sequence[str] = ()
+    """Rights of theirs that could not be granted, since what they are on is not there."""
+
+
 @runtime_checkable
 class RoleKeeper(Protocol):
     """A `Database` that can make roles out of a backup's `globals.sql`. Roles that are there are never changed; passwords are kept as hashes."""
@@ -378,8 +387,8 @@ class RoleKeeper(Protocol):
         """The roles of the script that are not there. Raises: SourceError, HostError."""
         ...
 
-    async def create_roles(self, script: bytes) -> Sequence[str]:
-        """Makes them, all or none; returns their names. Nothing else of the script is run. Raises: SourceError, HostError."""
+    async def create_roles(self, script: bytes) -> RolesMade:
+        """Makes them, all or none. Nothing else of the script is run. Raises: SourceError, HostError."""
         ...
 
     async def drop_roles(self, names: Sequence[str]) -> None:

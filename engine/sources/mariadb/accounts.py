@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
-from engine.errors import IncompleteDumpError, SourceError
-from engine.hosts.base import Command
+from engine.errors import HostError, IncompleteDumpError, SourceError
+from engine.hosts.base import Command, require_started
 from engine.hosts.grants import Grant
+from engine.sources.base import RolesMade
+from engine.sources.mariadb import roles
 from engine.sources.mariadb.answers import parse_results, texts
 from engine.sources.mariadb.connection import (
     ANSWER_LIMIT_BYTES,
@@ -24,6 +28,10 @@ DENIED = frozenset({1044, 1142, 1143, 1227, 1356, 1410})
 DENIED_SCRIPT = b"-- The account of the backup may not read users and grants.\n"
 _NO_SUCH_USER, _NO_SUCH_GRANT = 1133, 1141
 _PASSED_OVER = frozenset({_NO_SUCH_USER, _NO_SUCH_GRANT})
+_NOT_THERE = frozenset({1049, 1054, 1146, 1305})
+"""Errors that say: what a right is on is not there."""
+_MODE = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO';"
+"""That a dump is written for: a backslash in a text escapes."""
 _LIST = "SELECT user, host FROM mysql.user ORDER BY 1, 2"
 _SYSTEM_SINCE = {(10, 2): 37, (10, 3): 28, (10, 4): 18, (10, 5): 9}
 
@@ -188,3 +196,39 @@ def _reading(account: str) -> Grant:
         f"GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON *.* TO {account};",
         "To read every database with its views, triggers, routines and events, and the users",
     )
+
+
+async def missing(connection: Connection, script: bytes) -> roles.RolePlan:
+    """What makes those of a backup's users and roles that the server does not have. Raises: SourceError, HostError."""
+    (rows,) = await connection.results(_LIST)
+    there = frozenset(roles.Account(user, host or None) for user, host in map(texts, rows))
+    return roles.plan(script, there, is_mysql=(await connection.tools()).is_mysql)
+
+
+async def create(connection: Connection, script: bytes) -> RolesMade:
+    """Makes them; where one cannot be made, or a right of theirs not granted, they all go again. Raises: SourceError, HostError."""
+    planned = await missing(connection, script)
+    names = [each.sql for each in planned.accounts]
+    if not names:
+        return RolesMade(())
+    try:
+        await connection.run("\n".join([_MODE, *planned.statements]))
+        return RolesMade(names, await _grant_objects(connection, planned.object_grants))
+    except BaseException:
+        with suppress(SourceError, HostError):
+            await asyncio.shield(connection.run(roles.drop(names)))
+        raise
+
+
+async def _grant_objects(connection: Connection, statements: Sequence[str]) -> list[str]:
+    """Grants what is on tables and routines that are there; a sentence for each that is not."""
+    if not statements:
+        return []
+    command = await connection.client_command("--force")
+    text = "\n".join([_MODE, *statements]).encode("utf-8", "surrogateescape")
+    done = await connection.host.run(command, input_bytes=text, timeout_s=STATEMENT_TIMEOUT_S)
+    require_started(connection.host.name, command, done.exit)
+    lines = [line for line in done.exit.stderr.decode(errors="replace").splitlines() if error_number(line)]
+    if done.exit.status is None or any(error_number(line) not in _NOT_THERE for line in lines):
+        raise connection.failure(command, done.exit)
+    return [f"a right was not granted: {line[:300]}" for line in lines]

@@ -12,9 +12,9 @@ from engine.hosts.base import Command
 from engine.model.contents import Sampled
 from engine.model.manifest import CheckResult, DatabaseFacts
 from engine.model.masking import MaskRule
-from engine.sources.base import LoadStream, Selection
+from engine.sources.base import LoadStream, RolesMade, Selection
+from engine.sources.mariadb import accounts, masking, roles, sampling, swapping
 from engine.sources.mariadb import facts as reading
-from engine.sources.mariadb import masking, sampling, swapping
 from engine.sources.mariadb.answers import Row, texts
 from engine.sources.mariadb.connection import Connection, quote_name, quote_text
 from engine.sources.mariadb.loading import loading
@@ -96,6 +96,18 @@ class MariadbDatabase:
     async def swap(self, fresh: str, live: str, aside: str) -> Sequence[str]:
         """See `base.Database.swap`. Raises: RefusedError, UnknownNameError, SourceError, HostError."""
         return await swapping.swap(self._connection, fresh, live, aside)
+
+    async def missing_roles(self, script: bytes) -> Sequence[str]:
+        """See `base.RoleKeeper.missing_roles`."""
+        return [each.sql for each in (await accounts.missing(self._connection, script)).accounts]
+
+    async def create_roles(self, script: bytes) -> RolesMade:
+        """See `base.RoleKeeper.create_roles`."""
+        return await accounts.create(self._connection, script)
+
+    async def drop_roles(self, names: Sequence[str]) -> None:
+        """See `base.RoleKeeper.drop_roles`."""
+        await self._connection.run(roles.drop(names))
 
     async def mask(self, name: str, rules: Mapping[str, Sequence[MaskRule]], key: bytes) -> None:
         """See `base.MaskingDatabase.mask`."""

@@ -17,7 +17,7 @@ from engine.hosts.base import Command, OpenHost
 from engine.model.contents import Sampled
 from engine.model.manifest import CheckResult, DatabaseFacts
 from engine.model.masking import MaskRule
-from engine.sources.base import LoadStream, PartedLoad, Selection
+from engine.sources.base import LoadStream, PartedLoad, RolesMade, Selection
 from engine.sources.postgres import (
     dealing,
     facts,
@@ -249,7 +249,7 @@ class PostgresDatabase:
         async with self._asked() as asked:
             return roles.plan(script, await _roles(asked)).names
 
-    async def create_roles(self, script: bytes) -> Sequence[str]:
+    async def create_roles(self, script: bytes) -> RolesMade:
         """See `base.RoleKeeper.create_roles`."""
         async with self._asked() as asked:
             planned = roles.plan(script, await _roles(asked))
@@ -258,7 +258,7 @@ class PostgresDatabase:
                 quiet = "set log_statement = 'none';" if await _is_superuser(asked) else ""
                 begin = [quiet, "set standard_conforming_strings = on;", "begin;"]
                 await asked.run("\n".join([*begin, *planned.statements, "commit;"]))
-        return planned.names
+        return RolesMade(planned.names)
 
     async def drop_roles(self, names: Sequence[str]) -> None:
         """See `base.RoleKeeper.drop_roles`."""
