@@ -62,7 +62,7 @@ def declare(parser: Parser) -> None:
     parser.add_argument(
         "--roles",
         action="store_true",
-        help="with --into or --in-place, postgres: make roles that the server lacks first, with the hashes of their passwords; those that are there "
+        help="with --into or --in-place, postgres and mariadb: make roles that the server lacks first, with the hashes of their passwords; those that are there "
         "stay as they are",
     )
     parser.add_argument(

@@ -13,9 +13,11 @@ from engine import errors
 from engine.events import Noted
 from engine.model.definitions import Source
 from engine.model.requests import RestoreRequest
+from tests.families.mariadb import fresh_name
 from tests.families.postgres import make_shop, new_name, quoted
 from tests.jobs.test_databases import _damage
 from tests.jobs.world import World
+from tests.servers.mariadb import MariadbServer
 from tests.servers.postgres import Postgres
 
 pytestmark = pytest.mark.slow
@@ -72,6 +74,37 @@ async def test_missing_roles_come_with_a_restore_and_others_stay(
         await world.engine.restore(with_roles)
     roles = f"select count(*) from pg_roles where rolname in ({_literal(role)}, '{readers}')"
     assert other_postgres.psql(roles) == "1"
+
+
+async def test_the_account_of_a_view_comes_with_a_restore(
+    world: World, mariadb: MariadbServer, other_mariadb: MariadbServer, request: pytest.FixtureRequest
+) -> None:
+    """MariaDB runs a view as the account that made it: without that it is there, and of no use."""
+    user, shop = fresh_name("u"), fresh_name()
+
+    def clear() -> None:
+        other_mariadb.sql("DROP DATABASE IF EXISTS copy_of_shop")
+        mariadb.sql(f"DROP DATABASE {shop}")
+        for server in (mariadb, other_mariadb):
+            server.sql(f"DROP USER IF EXISTS {user}@localhost")
+
+    request.addfinalizer(clear)
+    mariadb.sql(
+        f"CREATE DATABASE {shop}; CREATE USER {user}@localhost IDENTIFIED BY 'one'; GRANT SELECT ON *.* TO {user}@localhost;"
+        f"CREATE DEFINER={user}@localhost VIEW {shop}.four AS SELECT 4"
+    )
+    await world.add_storages("first")
+    for name, server in (("db", mariadb), ("other", other_mariadb)):
+        options = {"socket": str(server.socket), "user": "root", "database": (shop,)}
+        await world.engine.add_source(Source(name, "mariadb", options=options))
+    await world.one_backup("db")
+    wanted = RestoreRequest("latest:db", into="copy_of_shop", target_source="other", is_with_roles=True)
+    await world.engine.restore(replace(wanted, is_dry_run=True))
+    assert f"create role `{user}`@`localhost`" in {
+        each.message for each in world.heard if isinstance(each, Noted)
+    }
+    await world.engine.restore(wanted)
+    assert other_mariadb.sql("SELECT * FROM copy_of_shop.four") == [["4"]]
 
 
 async def test_a_kind_without_roles_says_so(world: World, tmp_path: Path) -> None:
