@@ -85,7 +85,7 @@ class DatabaseBackup:
         return self.place(self.manifest.folder).count(b"/")
 
     async def read(
-        self, path: str, write: Callable[[bytes], Awaitable[None]], ahead_bytes: int = AHEAD_BYTES
+        self, path: str, write: Callable[[bytes], Awaitable[None]], ahead_bytes: int | None = None
     ) -> int:
         """Writes out one of the backup's items, every blob checked; a folder as a tar archive. Returns its length. Raises: DamagedError, PathMissingError."""
         place = self.place(path)
@@ -129,7 +129,7 @@ class DatabaseBackup:
             meter.warn(warning)
 
     async def _load_one(
-        self, stream: LoadStream, path: str, meter: _Meter, ahead_bytes: int = AHEAD_BYTES
+        self, stream: LoadStream, path: str, meter: _Meter, ahead_bytes: int | None = None
     ) -> None:
         async def write(data: bytes) -> None:
             await stream.write(data)

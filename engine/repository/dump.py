@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,9 +33,13 @@ Write = Callable[[bytes], Awaitable[None]]
 
 AHEAD_BYTES: Final = 24 << 20
 """Plaintext that is read before it can be written; three blobs at least."""
+FAR_AHEAD_BYTES: Final = 48 << 20
+"""The same from a storage that is far away: so much that each request is worth its while."""
 _GROUP_BYTES: Final = 2 << 20
 """Neighbours in a pack that are read and decoded as one, sealed."""
 _GAP_BYTES: Final = 64 << 10
+_REQUEST_BYTES: Final = 4 << 20
+"""Of a storage that is far away: a stream's blobs alternate between packs, and each request costs as much as half a MiB."""
 _LITERAL_BYTES: Final = 256 << 10
 """Headers and padding that are gathered before they are written."""
 
@@ -78,13 +82,40 @@ class _Group:
         return Read(first.pack, first.offset, last.offset + last.length - first.offset, tuple(self.blobs))
 
 
+@dataclass(slots=True)
+class _Range:
+    """A stretch of a pack that several groups share: it is asked for once, when the first of them wants it."""
+
+    pack: bytes
+    begin: int
+    end: int
+    task: asyncio.Task[bytes | HoldfastError] | None = None
+
+    def takes(self, read: Read) -> bool:
+        """Whether that read can join; reads come in the order in which they lie."""
+        is_near = read.pack == self.pack and read.offset <= self.end + _GAP_BYTES
+        return is_near and read.offset + read.length - self.begin <= _REQUEST_BYTES
+
+
+def _shared(reads: Sequence[Read]) -> dict[Read, _Range]:
+    """The stretches that cover the reads."""
+    found: dict[Read, _Range] = {}
+    current: _Range | None = None
+    for read in sorted(reads, key=lambda each: (each.pack, each.offset)):
+        if current is None or not current.takes(read):
+            current = _Range(read.pack, read.offset, read.offset)
+        current.end = max(current.end, read.offset + read.length)
+        found[read] = current
+    return found
+
+
 def plain_bytes(blob: Wanted) -> int:
     """Length of a blob's content, by the index; decoding proves it."""
     return blob.location.plain_length
 
 
 async def dump(
-    repository: Repository, snapshot: Snapshot, path: bytes, write: Write, *, ahead_bytes: int = AHEAD_BYTES
+    repository: Repository, snapshot: Snapshot, path: bytes, write: Write, *, ahead_bytes: int | None = None
 ) -> int:
     """Writes out the file, or the directory as tar, at that path; gives how many bytes were written. The index must be loaded.
 
@@ -125,7 +156,7 @@ async def _tar_of_one(repository: Repository, visited: Visited) -> AsyncIterator
     yield dump_tar.END
 
 
-async def dump_node(repository: Repository, node: Node, write: Write, ahead_bytes: int = AHEAD_BYTES) -> int:
+async def dump_node(repository: Repository, node: Node, write: Write, ahead_bytes: int | None = None) -> int:
     """Writes out the content of a file. Raises: DamagedError; also at the end, where it was not as long as the backup says."""
     written = await pump(repository, _each(_content(repository, node)), write, ahead_bytes)
     if written != node.size:
@@ -178,7 +209,7 @@ def _member(repository: Repository, visited: Visited) -> Iterator[Part]:
 
 
 async def pump(
-    repository: Repository, parts: AsyncIterator[Part], write: Write, ahead_bytes: int = AHEAD_BYTES
+    repository: Repository, parts: AsyncIterator[Part], write: Write, ahead_bytes: int | None = None
 ) -> int:
     """Writes the parts in order, reading ahead; gives how many bytes that were."""
     tune_allocator()
@@ -196,35 +227,53 @@ class _Pump:
         threads: ThreadPoolExecutor,
         tasks: asyncio.TaskGroup,
         write: Write,
-        most_ahead_bytes: int,
+        most_ahead_bytes: int | None,
     ) -> None:
-        self._most_ahead_bytes = most_ahead_bytes
         self._repository = repository
         self._threads = threads
         self._tasks = tasks
         self._write = write
         local = repository.storage.traits.local_path
         self._local = Path(local) if local is not None else None
+        self._most_ahead_bytes = most_ahead_bytes or (AHEAD_BYTES if self._local else FAR_AHEAD_BYTES)
         self._ahead: deque[tuple[int, asyncio.Task[list[bytes] | HoldfastError]]] = deque()
         self._ahead_bytes = 0
         self._written = 0
+        self._gathered: list[_Group] = []
+        self._gathered_bytes = 0
+        self._batch_bytes = 0 if self._local else _GROUP_BYTES
 
     async def run(self, parts: AsyncIterator[Part]) -> int:
         group = _Group()
         async for part in parts:
             if not group.takes(part):
-                await self._send(group)
+                await self._gather(group)
                 group = _Group()
             group.add(part)
-        await self._send(group)
+        await self._gather(group)
+        await self._send_gathered()
         while self._ahead:
             await self._write_next()
         return self._written
 
-    async def _send(self, group: _Group) -> None:
+    async def _gather(self, group: _Group) -> None:
+        """Sends groups together, so that those of one pack are asked for together: few at first, for the first bytes are waited for."""
+        self._gathered.append(group)
+        self._gathered_bytes += group.plain_bytes
+        if self._gathered_bytes >= self._batch_bytes:
+            await self._send_gathered()
+            self._batch_bytes = min(self._batch_bytes * 2, self._most_ahead_bytes // 2)
+
+    async def _send_gathered(self) -> None:
+        groups, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        ranges = {} if self._local else _shared([each.read() for each in groups if each.blobs])
+        for group in groups:
+            await self._send(group, ranges.get(group.read()) if group.blobs else None)
+
+    async def _send(self, group: _Group, shared: _Range | None) -> None:
         while self._is_full(group):
             await self._write_next()
-        self._ahead.append((group.plain_bytes, self._tasks.create_task(self._try_load(group))))
+        self._ahead.append((group.plain_bytes, self._tasks.create_task(self._try_load(group, shared))))
         self._ahead_bytes += group.plain_bytes
 
     def _is_full(self, group: _Group) -> bool:
@@ -241,25 +290,26 @@ class _Pump:
             self._written += len(piece)
             await self._write(piece)
 
-    async def _try_load(self, group: _Group) -> list[bytes] | HoldfastError:
+    async def _try_load(self, group: _Group, shared: _Range | None) -> list[bytes] | HoldfastError:
         """As `_load`; an error waits for its turn, so that all that comes before it is written."""
         try:
-            return await self._load(group)
+            return await self._load(group, shared)
         except HoldfastError as error:
             return error
 
-    async def _load(self, group: _Group) -> list[bytes]:
+    async def _load(self, group: _Group, shared: _Range | None) -> list[bytes]:
         """What the group stands for, small pieces joined."""
         if not group.blobs:
             return [b"".join(part for part in group.parts if isinstance(part, bytes))]
         read = group.read()
         loop = asyncio.get_running_loop()
-        if self._local is not None:
+        if shared is None:
             decoded = await loop.run_in_executor(self._threads, self._read_and_decode, read)
         else:
-            stored = await self._fetch(read)
+            stored = await self._fetch(shared)
+            around = read._replace(offset=shared.begin, length=shared.end - shared.begin)
             decoded = await loop.run_in_executor(
-                self._threads, self._repository.decoder.decode_read, read, stored
+                self._threads, self._repository.decoder.decode_read, around, stored
             )
         contents = iter(decoded)
         pieces: list[bytes] = []
@@ -285,13 +335,23 @@ class _Pump:
             os.close(opened)
         return self._repository.decoder.decode_read(read, stored)
 
-    async def _fetch(self, read: Read) -> bytes:
+    async def _fetch(self, shared: _Range) -> bytes:
+        """The stretch's bytes; none where they are not there, so that each blob is looked for elsewhere. Raises: StorageError."""
+        if shared.task is None:
+            shared.task = self._tasks.create_task(self._try_fetch(shared))
+        found = await shared.task
+        if isinstance(found, HoldfastError):
+            raise found
+        return found
+
+    async def _try_fetch(self, shared: _Range) -> bytes | HoldfastError:
+        key = Key(Kind.PACK, shared.pack.hex())
         try:
-            return await self._repository.storage.get(
-                Key(Kind.PACK, read.pack.hex()), read.offset, read.length
-            )
+            return await self._repository.storage.get(key, shared.begin, shared.end - shared.begin)
         except (ObjectMissingError, ShortReadError):
             return b""
+        except HoldfastError as error:
+            return error
 
     async def _rescue(self, blob: Wanted) -> bytes:
         """A blob that was not whole where it was looked for: once more, then at its other places. Raises: DamagedError."""

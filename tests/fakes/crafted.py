@@ -52,6 +52,20 @@ class Crafted:
         made = node or Node(name, "file", 0o644, mtime=MTIME, atime=MTIME, ctime=MTIME)
         return replace(made, name=name, size=made.size or sum(map(len, chunks)), content=ids)
 
+    async def dealt_file(self, name: bytes, *chunks: bytes, packs: int = 2) -> Node:
+        """The node of a file whose chunks, all of them different, lie by turns in that many packs."""
+        sealer = self.repository.sealer()
+        builders = [PackBuilder(sealer) for _ in range(packs)]
+        for number, chunk in enumerate(chunks):
+            encoded = self._coder.encode(chunk, "data")
+            self._known.add(encoded.id)
+            sealed = self._coder.seal_verified(sealer, encoded, chunk)
+            builders[number % packs].add("data", encoded.id, sealed, encoded.uncompressed_length)
+        for pack in [each.finish() for each in builders]:
+            await self.repository.storage.put(Key(Kind.PACK, pack.id.hex()), pack.parts)
+            self._packs.append((pack.id, pack.entries))
+        return await self.file(name, *chunks)
+
     async def folder(self, name: bytes, nodes: Sequence[Node], mode: int = 0o755) -> Node:
         """The node of a directory that holds these nodes, in the order given."""
         subtree = await self.tree(nodes)

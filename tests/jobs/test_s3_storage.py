@@ -107,6 +107,9 @@ def test_what_was_backed_up_to_a_bucket_is_read_by_us_and_by_stock_restic(
     restic.check()
     tested = bucket.done("storage", "test", "cloud").out
     assert "the keys that were given" in tested
+    kept = b"".join(each.read_bytes() for each in bucket.line.home.rglob("*") if each.is_file())
+    assert b"botocore" not in kept
+    assert bucket.ceph.secret_key.encode() not in kept
     usage = bucket.done("storage", "usage", "cloud", "--json").result
     assert usage["used_bytes"] > 3 << 20
     assert usage["free_bytes"] is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ _LOGINS: Final = {
     "custom-process": "a profile's own command",
 }
 """botocore's name for a way to log in -> ours."""
+
+for _talker in ("aioboto3", "aiobotocore", "boto3", "botocore", "s3transfer"):
+    # Each request is worth forty lines to them, which cost more time than the request; some hold what signs it.
+    logging.getLogger(_talker).setLevel(logging.WARNING)
 
 
 class HashedPayloadAuth(auth.S3SigV4Auth):  # type: ignore[misc]

@@ -48,6 +48,53 @@ async def test_a_file_comes_out_in_order(opened: Repository) -> None:
     assert written == len(sink.content)
 
 
+def counted_reads(opened: Repository, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The packs that are read from now on, once for each request."""
+    storage = opened.storage
+    assert isinstance(storage, MemoryStorage)
+    reads: list[str] = []
+    original = storage.get
+
+    async def counting(key: Key, offset: int = 0, length: int | None = None) -> bytes:
+        if key.kind is Kind.PACK:
+            reads.append(key.name)
+        return await original(key, offset, length)
+
+    monkeypatch.setattr(storage, "get", counting)
+    return reads
+
+
+async def test_blobs_of_one_pack_are_asked_for_together(
+    opened: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer fills several packs by turns, and each request to a storage that is far away costs a round trip."""
+    crafted = Crafted(opened)
+    chunks = [random.Random(number).randbytes(300_000) for number in range(60)]
+    named = await crafted.commit([await crafted.dealt_file(b"f", *chunks)])
+    reads = counted_reads(opened, monkeypatch)
+    sink = Sink()
+    await dump.dump(opened, named.snapshot, b"f", sink.write)
+    assert sink.content == b"".join(chunks)
+    assert len(reads) <= 12
+
+
+async def test_a_pack_that_is_gone_costs_no_blob_that_lies_elsewhere(opened: Repository) -> None:
+    """What is asked for together is not lost together."""
+    crafted = Crafted(opened)
+    chunks = [random.Random(number).randbytes(100_000) for number in range(8)]
+    await crafted.commit([await crafted.file(b"g", *chunks)])
+    again = Crafted(opened)
+    named = await again.commit([await again.dealt_file(b"f", *chunks)])
+    storage = opened.storage
+    assert isinstance(storage, MemoryStorage)
+    # The last three packs are the two of the file, and the one of the tree.
+    for key in [each for each in storage.objects if each.kind is Kind.PACK][-3:-1]:
+        del storage.objects[key]
+    sink = Sink()
+    await dump.dump(opened, named.snapshot, b"f", sink.write)
+    assert sink.content == b"".join(chunks)
+
+
 async def test_no_more_is_read_ahead_than_the_bound(
     opened: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,21 +102,11 @@ async def test_no_more_is_read_ahead_than_the_bound(
     crafted = Crafted(opened)
     chunks = [random.Random(number).randbytes(20_000) for number in range(50)]
     named = await crafted.commit([await crafted.file(b"f", *chunks)])
-    storage = opened.storage
-    assert isinstance(storage, MemoryStorage)
-    reads = 0
-    original = storage.get
-
-    async def counting(key: Key, offset: int = 0, length: int | None = None) -> bytes:
-        nonlocal reads
-        reads += key.kind is Kind.PACK
-        return await original(key, offset, length)
-
-    monkeypatch.setattr(storage, "get", counting)
+    reads = counted_reads(opened, monkeypatch)
     furthest: list[int] = []
 
     async def write(_piece: bytes) -> None:
-        furthest.append(reads - len(furthest))
+        furthest.append(len(reads) - len(furthest))
 
     await dump.dump(opened, named.snapshot, b"f", write, ahead_bytes=100_000)
     assert max(furthest) <= 8
