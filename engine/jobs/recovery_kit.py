@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import orjson
 
 from engine.errors import UsageError
 from engine.jobs import kit_databases
@@ -221,11 +224,20 @@ def _exports(
     secrets: Mapping[str, Secret],
     variables: Mapping[str, str],
 ) -> list[str]:
-    values = {variable: _revealed(secrets[name]) for name, variable in variables.items()}
+    values = {variable: _on_one_line(_revealed(secrets[name])) for name, variable in variables.items()}
     for variable, option in restic.environment.items():
         if option in options:
             values[variable] = str(options[option])
     return [f"export {variable}={shlex.quote(value)}" for variable, value in values.items()]
+
+
+def _on_one_line(secret: str) -> str:
+    """A key that is a file of JSON, as those of Google's service accounts are, without its line breaks."""
+    if "\n" not in secret:
+        return secret
+    with contextlib.suppress(ValueError):
+        return orjson.dumps(orjson.loads(secret)).decode()
+    return secret
 
 
 def _typed(options: Mapping[str, OptionValue], variables: Mapping[str, str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -90,7 +92,7 @@ def test_what_lies_there_is_a_repository_of_stock_restic(
     cloud.done("restore", "latest:data", "--to", str(tmp_path / "ours"))
     restic = Restic(restic_newest, objects(), tmp_path / "restic", PASSWORD)
     restic.check()
-    restic.restore("latest", tmp_path / "theirs")
+    restic.restore("latest", tmp_path / "theirs", "--tag", "holdfast:source=data")
     for target in ("ours", "theirs"):
         restored = tmp_path / target / cloud.line.data.relative_to("/")
         assert {path.name: path.read_bytes() for path in restored.iterdir()} == {
@@ -139,3 +141,29 @@ def test_the_test_of_a_storage_names_the_right_that_is_missing(
         assert (ran.code, ran.error["error"]) == (1, "StorageDeniedError")
         assert f"refuses the right to {missing}" in ran.error["message"]
         assert "sig=" not in ran.err
+
+
+def test_what_the_kit_of_a_webdav_storage_says_is_done_word_for_word(
+    webdav: WebDav, rclone: Path, restic_newest: ResticProgram, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Nobody has a second chance to find out that a line of it is wrong."""
+    cloud = Cloud(tmp_path, "webdav", request)
+    cloud.done(*cloud.words())
+    cloud.done("backup", "data", "--to", "cloud")
+    kit = cloud.done("storage", "recovery-kit", "cloud").out
+    exports = re.findall(r"^  export .+$", kit, re.MULTILINE)
+    lines = re.findall(r"^    (?:rclone|restic) .+$", kit, re.MULTILINE)
+    assert len(lines) == 4
+    restored = tmp_path / "restored"
+    script = (
+        "\n".join([*exports, *lines]).replace("/some/empty/folder", str(restored)).replace("=NAME ", "=data ")
+    )
+    tools = f"{rclone.parent}:{restic_newest.path.parent}:/usr/bin:/bin"
+    environment = {"PATH": tools, "HOME": str(tmp_path), "RESTIC_PASSWORD": PASSWORD}
+    done = subprocess.run(
+        ["sh", "-euc", script], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no errors were found" in done.stdout
+    assert (restored / cloud.line.data.relative_to("/") / "a").read_bytes() == b"one\n"
+    assert cloud.revealed["DAV_PASSWORD"] not in " ".join(lines)

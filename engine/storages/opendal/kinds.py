@@ -144,10 +144,14 @@ def _azure(told: Told) -> dict[str, str]:
 def _azure_restic(told: Told) -> StockRestic:
     is_key = told.has("account_key")
     secret = {"AZURE_ACCOUNT_KEY": "account_key"} if is_key else {"AZURE_ACCOUNT_SAS": "sas_token"}
+    copied = "copy the container's objects into a folder (azcopy, rclone), and give restic that folder"
+    is_elsewhere = told.has("endpoint")
     return StockRestic(
+        can_open=not is_elsewhere,
         environment={"AZURE_ACCOUNT_NAME": "account", **secret},
-        note="Debian builds restic without Azure from version 0.16 on: take restic's own build, or copy the container's objects into a folder "
-        "(azcopy, rclone) and give that folder behind -r." + (_NO_ENDPOINT if told.has("endpoint") else ""),
+        note=f"restic reaches Azure's own addresses only: {copied}."
+        if is_elsewhere
+        else f"Debian builds newer restics without Azure: take restic's own build, or {copied}.",
     )
 
 
@@ -178,9 +182,6 @@ def _azure_signer(told: Told) -> Sign | None:
     return signed
 
 
-_NO_ENDPOINT = " restic reaches no other endpoint than Azure's own."
-
-
 def _gcs(told: Told) -> dict[str, str]:
     arguments = {
         "bucket": told.plain("bucket"),
@@ -208,9 +209,28 @@ def _gcs_restic(told: Told) -> StockRestic:
     if told.has("token"):
         return StockRestic(environment={"GOOGLE_ACCESS_TOKEN": "token"})
     return StockRestic(
-        note="restic reads the service account's key from a file. After the export below, type:\n"
-        '  printf %s "$HOLDFAST_CREDENTIALS" > key.json; export GOOGLE_APPLICATION_CREDENTIALS="$PWD/key.json"'
+        can_open=False,
+        note=_typed(
+            "restic 0.14 or newer opens this bucket, and reads the service account's key from a file",
+            'printf %s "$HOLDFAST_CREDENTIALS" > key.json',
+            'GOOGLE_APPLICATION_CREDENTIALS="$PWD/key.json"; export GOOGLE_APPLICATION_CREDENTIALS',
+            *_restic_lines(KINDS["gcs"].location(told)),
+        ),
     )
+
+
+def _typed(what: str, *lines: str) -> str:
+    """A note whose lines are typed by a person: they need what the kit exports below them, and more than the exports."""
+    return "\n".join((f"{what}. After the exports below, type:", *(f"    {line}" for line in lines)))
+
+
+def _restic_lines(place: str) -> list[str]:
+    begin = f"restic -r {shlex.quote(place)}"
+    return [
+        f"{begin} snapshots",
+        f"{begin} restore latest --tag holdfast:source=NAME --target /some/empty/folder",
+        f"{begin} check --read-data",
+    ]
 
 
 def _b2(told: Told) -> dict[str, str]:
@@ -245,14 +265,13 @@ def _webdav_restic(told: Told) -> StockRestic:
 
 def _by_rclone(line: str, told: Told) -> StockRestic:
     """restic has no such backend of its own; `line` makes rclone's remote `holdfast`."""
-    place = shlex.quote(f"rclone:holdfast:{told.prefix()}")
     return StockRestic(
         can_open=False,
-        note="restic reaches this place through rclone only. Install restic 0.14 or newer and rclone, and after the exports below type:\n"
-        f"  {line}\n"
-        f"  restic -r {place} snapshots\n"
-        f"  restic -r {place} restore latest --target /some/empty/folder\n"
-        f"  restic -r {place} check --read-data",
+        note=_typed(
+            "restic 0.14 or newer opens this place through rclone, which is needed, too",
+            line,
+            *_restic_lines(f"rclone:holdfast:{told.prefix()}"),
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 
 import pytest
 from hypothesis import given
@@ -63,6 +64,15 @@ def test_a_kit_of_what_restic_cannot_open_says_what_to_do_instead() -> None:
     assert "Copy the objects into a folder first.\n" in text
     assert "restic -r" not in text
     assert recovery_kit.read(text).options == {"path": "/a"}
+
+
+def test_a_key_that_is_a_file_of_json_fits_on_a_line() -> None:
+    """Google's keys are files of many lines, and a person types one at a time."""
+    account = {"private_key": "-----BEGIN\nx\n", "type": "service_account"}
+    secrets = {"credentials": Secret(json.dumps(account, indent=2))}
+    text = kit_of(Storage("s", "gcs", {"credentials_ref": "vault:k"}), StockRestic(), "p", secrets)
+    kit = recovery_kit.read(text)
+    assert json.loads(kit.secrets["credentials"].reveal()) == account
 
 
 @pytest.mark.parametrize("text", ["", "password    x\n", "where       /a  (kind local)\npassword    x\n"])

@@ -32,6 +32,8 @@ GIVEN: dict[str, tuple[dict[str, OptionValue], dict[str, str]]] = {
     "swift": ({"container": "c", "endpoint": "https://s/v1/AUTH_x"}, {"token": "t"}),
     "webdav": ({"endpoint": "https://d/dav/", "user": "u", "prefix": "a"}, {"secret": "p"}),
 }
+STOCK = {"gcs": "gs:b:/a"} | dict.fromkeys(("dropbox", "gdrive", "onedrive", "webdav"), "rclone:holdfast:a")
+"""What restic is given where that is not the location."""
 LOCATIONS = {
     "azure": "azure:c:/a/b",
     "b2": "b2:b:/",
@@ -83,7 +85,8 @@ def test_stock_restic_is_told_of_options_that_are_there(kind: str) -> None:
     options, secrets = GIVEN[kind]
     restic = KINDS[kind].restic(told(kind))
     assert set(restic.environment.values()) <= {*options, *secrets}
-    assert restic.can_open is (kind in ("azure", "b2", "gcs", "swift"))
+    assert restic.can_open is (kind in ("azure", "b2", "swift"))
+    assert restic.can_open or f"restic -r {STOCK[kind]} snapshots" in restic.note
     named = {each.lower() for each in re.findall(r"HOLDFAST_([A-Z_]+)", restic.note)}
     assert named <= set(secrets)
     for value in secrets.values():
