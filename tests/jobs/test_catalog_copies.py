@@ -139,7 +139,10 @@ async def test_a_home_with_sources_of_its_own_takes_the_backups_alone(world: Wor
         storage = Storage("recovered", kit.kind, kit.options, f"file:{new.directory}/password")
         done = await new.engine.recover(storage)
         assert (done.storage, done.catalog_at, len(done.backups)) == ("recovered", None, 1)
-        assert [each.name for each in await new.engine.sources()] == ["mine", "tree"]  # which the backup's tags tell
+        assert [each.name for each in await new.engine.sources()] == [
+            "mine",
+            "tree",
+        ]  # which the backup's tags tell
         assert "db1" not in {each.name for each in await new.engine.hosts()}
         assert any(isinstance(each, Warned) and "sources of its own" in each.message for each in new.heard)
 
