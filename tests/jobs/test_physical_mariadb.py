@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UsageError
+from engine.events import Warned
 from engine.model.backup import Proof
 from engine.model.definitions import OptionValue, Source
 from engine.model.requests import DrillRequest, RestoreRequest
@@ -157,6 +158,26 @@ async def test_a_drill_starts_a_server_of_the_files_and_finds_what_is_wrong_with
         told = [each.detail for each in drilled.steps] + [each.actual for each in drilled.checks]
         assert (drilled.status, said in str(told)) == ("failed", True), (said, told)
         await undo()
+
+
+async def test_files_that_cannot_be_made_ready_are_restored_with_the_command_for_it(
+    world: World, mariadb: MariadbServer, tmp_path: Path
+) -> None:
+    """Another version's mariadb-backup may spoil them, so that a person is told what to do elsewhere."""
+    await world.add_storages("first")
+    options: dict[str, OptionValue] = {"socket": str(mariadb.socket), "user": "root", "physical": True}
+    await world.engine.add_source(Source("all", "mariadb", options=options))
+    await world.one_backup("all")
+    await tamper(world, "all", {"manifest.json": lambda text: text.replace(b"10.11.", b"10.4.")})
+    back = await world.engine.restore(RestoreRequest("latest:all", str(tmp_path)))
+    folder = tmp_path / "mariadb" / "all" / "data"
+    assert (back.status, f"mariadb-backup --prepare --target-dir={folder}" in back.note) == (
+        "completed",
+        True,
+    )
+    told = [each.message for each in world.heard if isinstance(each, Warned)]
+    assert told == [f"{folder} is as it was copied, because mariadb-backup is not of version 10.4"]
+    assert "backup_type = full-backuped" in (folder / "xtrabackup_checkpoints").read_text(encoding="ascii")
 
 
 def _left_out(_file: bytes) -> None:
