@@ -10,8 +10,8 @@ VERSIONED = ("find", "tar", "sqlite3")
 NAMED = ("python3", "zstd", "pg_dump", "mariadb-dump", "mysqldump", "redis-cli", "mongodump")
 """Tools whose version a person wants to see; asking takes a tenth of a second, so only `VERSIONS` does."""
 FOUND = (
-    *NAMED, "bash", "cat", "doas", "docker", "getfacl", "getfattr", "ionice", "kubectl", "mariadb", "mongorestore", "mysql", "nice", "pg_basebackup",
-    "pg_restore", "podman", "psql", "redis-check-rdb", "redis-server", "renice", "rsync", "runuser", "sha256sum", "stat", "sudo", "timeout",
+    *NAMED, "bash", "cat", "doas", "docker", "getfacl", "getfattr", "ionice", "kubectl", "mariadb", "mariadb-backup", "mongorestore", "mysql", "nice",
+    "pg_basebackup", "pg_restore", "podman", "psql", "redis-check-rdb", "redis-server", "renice", "rsync", "runuser", "sha256sum", "stat", "sudo", "timeout",
     "valkey-check-rdb", "valkey-cli", "valkey-server",
 )  # fmt: skip
 """Tools of which it is enough to know that they are there: asking docker or kubectl for a version may take a second."""
