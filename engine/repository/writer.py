@@ -325,9 +325,14 @@ class WriteSession:
 
     async def rescue(self) -> None:
         """Indexes what the storages took, dropped or not, so that the next backup finds it. Never raises for a storage's fault."""
-        for lane in self._lanes:
+
+        async def rescue(lane: Lane) -> None:
             with contextlib.suppress(HoldfastError):
                 await lane.rescue()
+
+        async with task_scope() as group:
+            for lane in self._lanes:
+                group.create_task(rescue(lane))
 
     def _begin_blob(self) -> None:
         self._is_flushed = False

@@ -29,6 +29,8 @@ class Run:
     cwd: Path | None = None
     feeders: int = 0
     """How many of the first stages only bring the data: their memory and CPU are not counted."""
+    ends_with: int = 0
+    """What the last stage ends with when all went as it should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +117,11 @@ def _start(run: Run, said: int, stdout: Path | None) -> list[subprocess.Popen[by
 
 def _own_children() -> set[int]:
     """The children of this process itself, ended or not."""
-    return {
-        int(child)
-        for task in Path("/proc/self/task").iterdir()
-        for child in (task / "children").read_bytes().split()
-    }
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that ends at this moment
+            found.update(map(int, (task / "children").read_bytes().split()))
+    return found
 
 
 def _reap_orphans(others: set[int]) -> float:
@@ -164,7 +166,9 @@ def measure(run: Run, stdout: Path | None = None) -> Measured:
             wall_s = time.perf_counter() - began
         finally:
             peak_bytes = sampler.stop()
-        failed = [process for process in processes if process.returncode != 0]
+        *first, last = processes
+        failed = [process for process in first if process.returncode != 0]
+        failed += [last] if last.returncode != run.ends_with else []
         if failed:
             said.seek(0)
             text = said.read().decode(errors="replace")[-4000:]
