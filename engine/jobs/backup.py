@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from engine.catalog.backups import BackupFilter
-from engine.errors import HoldfastError, UsageError
+from engine.errors import ConfigurationError, HoldfastError, UsageError
 from engine.events import StepBegan, Warned
 from engine.hosts import registry as hosts
 from engine.hosts.registry import HostPool
@@ -55,6 +55,7 @@ async def run(
     """
     work = [await _find(context, name, request, defined.get(name)) for name in request.sources]
     storages = await chosen_storages(context, request.storages)
+    spilling = spill_options(context)
     results = []
     errors = []
     async with AsyncExitStack() as stack:
@@ -70,7 +71,7 @@ async def run(
         for name, error in opened.failed:
             context.emit(Warned(f"storage {name} takes no part: {error.message}"))
         work = [await _with_lost(context, request, each, opened) for each in work]
-        means = _Means(opened, pool, processes, spill_options(context))
+        means = _Means(opened, pool, processes, spilling)
         for each in work:
             context.emit(StepBegan(f"back up {each.source.name}"))
             try:
@@ -90,9 +91,13 @@ async def run(
 
 
 def spill_options(context: JobContext) -> SpillOptions | None:
-    """Where packs of slow storages wait, as the administrator says; what killed jobs left there is removed."""
+    """Where packs of slow storages wait, as the administrator says; what killed jobs left there is removed. Raises: ConfigurationError."""
     settings = context.settings.spill
     folder = Path(settings.folder) if settings.folder else context.home.cache
+    if not folder.is_dir():
+        raise ConfigurationError(
+            f"{context.home.settings}: spill.folder {folder} is not there", hint="make it, or leave it out"
+        )
     spill.remove_leftovers(folder)
     if not settings.limit_bytes:
         return None

@@ -77,7 +77,8 @@ async def open_repositories(
                 is_beside=is_any_enough,
             )
             try:
-                async with asyncio.timeout(LATE_S + limits.wait_lock_s if is_any_enough else None):
+                is_hurried = is_any_enough and len(repositories) > 1
+                async with asyncio.timeout(LATE_S + limits.wait_lock_s if is_hurried else None):
                     held = await stack.enter_async_context(holding)
             except HoldfastError as error:
                 found.failed.append((definition.name, error))

@@ -12,6 +12,7 @@ import pytest
 
 from engine import errors, events
 from engine.clock import SystemClock
+from engine.jobs import opening
 from engine.model.backup import Backup, BackupStatus
 from engine.model.definitions import OptionValue, Storage
 from engine.model.requests import CopyRequest, VerifyRequest
@@ -97,6 +98,35 @@ async def test_a_storage_that_does_not_keep_up_is_dropped_told_and_caught_up(
         assert len(caught_up.copied) == 1
         back = await later.restore(done.backups[0].backup_id, world.directory / "back", "slow")
         assert differences(tree, back / str(tree).lstrip("/")) == []
+
+
+async def test_a_storage_that_does_not_answer_is_not_waited_for(
+    world: World, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket whose network is down is asked for a quarter of an hour; the disk at hand need not wait for that."""
+    members = cast("MutableMapping[str, str]", registry.MEMBERS)
+    monkeypatch.setitem(members, held.SILENT, "engine.storages.local:open_local")
+    monkeypatch.setattr(opening, "LATE_S", 0.0)
+    await world.add_storages("first")
+    options = {"path": str(world.place("silent"))}
+    await world.engine.add_storage(
+        Storage("silent", held.SILENT, options, f"file:{world.directory}/password")
+    )
+    monkeypatch.setitem(members, held.SILENT, "tests.jobs.held:open_silent")
+    done = await world.backup("tree", to=("silent", "first"))
+    copies = {copy.storage: copy for copy in done.backups[0].storages}
+    assert (done.status, copies["silent"].snapshot_id) == ("incomplete", "")
+    assert "did not answer" in copies["silent"].error
+    assert copies["first"].snapshot_id
+
+
+async def test_a_buffer_that_is_nowhere_is_told_before_anything_is_read(world: World, tree: Path) -> None:
+    """A slip in config.toml must not cost the second storage on the first slow night."""
+    await world.add_storages("first", "second")
+    _configure(world, '[spill]\nfolder = "/nowhere"\n')
+    async with world.again() as later:
+        with pytest.raises(errors.ConfigurationError, match=r"spill.folder /nowhere is not there"):
+            await later.backup("tree", to=("first", "second"))
 
 
 def _configure(world: World, text: str) -> None:

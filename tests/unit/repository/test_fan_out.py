@@ -13,9 +13,10 @@ import pytest
 
 from engine.errors import DamagedError, StorageBehindError, StorageUnreachableError
 from engine.format.ids import digest
-from engine.repository import lock, spill
+from engine.repository import check, lock, spill
 from engine.repository.finishing import Committed
 from engine.repository.packing import PackingOptions
+from engine.repository.pool import Processes
 from engine.repository.spill import PREFIX, Allowance, HeldUp, SpillOptions
 from engine.storages.base import Buffer, Key, Kind, OpenStorage, Wrapper
 from tests.fakes.faulty_storage import Fault, FaultyStorage, Gate
@@ -25,6 +26,7 @@ from tests.fakes.small_repositories import (
     expected,
     files,
     make,
+    reopen,
     session,
     snapshot,
 )
@@ -192,6 +194,28 @@ async def test_a_tree_is_read_once_more_from_one_that_keeps_up(tmp_path: Path) -
         assert writing.whole_repository is opened[1]
         assert _spilled(tmp_path)
         night.gate.opened.set()
+
+
+@pytest.mark.slow
+async def test_worker_processes_get_their_memory_back_from_a_slow_storage(tmp_path: Path) -> None:
+    """Their few slots would all be held by packs that wait for the slow one; and what is used again must not change what waits."""
+    night = _night(tmp_path)
+    opened = [await make(night.fast), await make(night.slow)]
+    first, second = directories(*files(300)), directories(*files(300, seed=2))
+    async with (
+        Processes.start(is_early=False) as processes,
+        session(*opened, packing=PACKING, processes=processes, spill=night.options) as writing,
+    ):
+        await writing.save_tree(MadeFeed(first), None)
+        await writing.flush()
+        result = await writing.save_tree(MadeFeed(second), None)
+        assert len(_spilled(tmp_path)) > 50
+        night.gate.opened.set()
+        done = await writing.commit(snapshot(result.tree_id))
+    assert [each.error for each in done] == [None, None]
+    for storage in (night.fast, night.slow):
+        assert list((await all_contents(storage)).values()) == [expected(second)]
+        assert not (await check.check(await reopen(storage))).damaged
 
 
 async def test_what_the_disk_changed_is_not_stored(tmp_path: Path) -> None:

@@ -219,6 +219,31 @@ async def test_a_removed_lock_stops_a_holder_that_does_not_ask(opened: Repositor
     assert clock.monotonic() < 6 * MINUTE_S
 
 
+async def test_a_removed_lock_does_not_stop_who_writes_elsewhere_too(
+    opened: Repository, clock: LoopClock
+) -> None:
+    """One of two storages lost its lock: the other gets its backup, and this one nothing that would point at what a prune removed."""
+    async with lock.hold_beside(opened, clock=clock) as held:
+        await held.confirmed()
+        await opened.delete(Kind.LOCK, held.name)
+        await asyncio.sleep(3600)
+        for ask in (held.confirmed, held.assert_held):
+            with pytest.raises(LockLostError):
+                await ask()
+
+
+async def test_a_lock_in_the_way_is_told_to_who_writes_elsewhere_too(
+    opened: Repository, clock: LoopClock
+) -> None:
+    """A prune that began in the same moment costs one of two storages, and not the backup."""
+    async with lock.hold_beside(opened, clock=clock) as held:
+        other = lock.HeldLock(opened, clock, exclusive=True)
+        await other.write()
+        with pytest.raises(RepositoryLockedError):
+            await held.confirmed()
+        await other.release()
+
+
 async def test_a_storage_that_fails_for_22_minutes_ends_the_holder(
     opened: Repository, storage: MemoryStorage, clock: LoopClock
 ) -> None:
