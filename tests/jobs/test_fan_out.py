@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Mapping, MutableMapping
+import uuid
+from collections.abc import MutableMapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from engine import errors, events
-from engine.clock import SystemClock
 from engine.jobs import opening
 from engine.model.backup import Backup, BackupStatus
 from engine.model.definitions import OptionValue, Storage
-from engine.model.requests import CopyRequest, VerifyRequest
+from engine.model.requests import CopyRequest, Limits, VerifyRequest
 from engine.storages import registry
 from engine.storages.base import Kind
 from tests.jobs import held
 from tests.jobs.world import World
+from tests.servers.ceph import Ceph
 from tests.servers.restic import PASSWORD, ResticProgram
+from tests.servers.sshd import Sshd
 from tests.servers.tree_compare import differences
 
 pytestmark = pytest.mark.slow
@@ -167,22 +170,42 @@ async def test_a_mirror_says_what_it_left_out(world: World, tree: Path, restic_n
     assert (back / str(tree).lstrip("/") / "folder" / "one").read_bytes() == b"one"
 
 
-def _kinds(world: World) -> dict[str, tuple[str, dict[str, OptionValue]]]:
-    """By storage: its kind, and the options that open it."""
-    return {name: ("local", {"path": str(world.place(name))}) for name in STORAGES}
-
-
-async def test_a_backup_in_three_storages_survives_the_loss_of_any_one(world: World, tree: Path) -> None:
-    """One burns, one rots, one is left: verified, made whole from another, restored; each of the three in each part."""
-    (world.directory / "password").write_text(PASSWORD, encoding="ascii")
-    kinds = _kinds(world)
+async def _add_three(world: World, ceph: Ceph, sshd: Sshd) -> None:
+    """A folder, a bucket, and a folder of a server."""
+    secrets = {"password": PASSWORD, "id": ceph.access_key, "key": ceph.secret_key}
+    for name, secret in secrets.items():
+        (world.directory / name).write_text(secret, encoding="ascii")
+    await world.add_host(sshd)
+    room = sshd.directory / uuid.uuid4().hex
+    kinds: dict[str, tuple[str, dict[str, OptionValue]]] = {
+        "first": ("local", {"path": str(world.place("first"))}),
+        "second": (
+            "s3",
+            {
+                "bucket": f"b-{uuid.uuid4().hex}",
+                "endpoint": ceph.endpoint,
+                "addressing": "path",
+                "access_key_id_ref": f"file:{world.directory}/id",
+                "secret_key_ref": f"file:{world.directory}/key",
+            },
+        ),
+        "third": ("sftp", {"host": "server", "path": str(room)}),
+    }
+    world.place("").mkdir()
     for name, (kind, options) in kinds.items():
         await world.engine.add_storage(Storage(name, kind, options, f"file:{world.directory}/password"))
+
+
+async def test_a_backup_in_a_folder_a_bucket_and_on_a_server_survives_the_loss_of_any_one(
+    world: World, tree: Path, ceph: Ceph, sshd: Sshd
+) -> None:
+    """One burns, one rots, one is left: found, made whole from the one that is left, and restored; each of the three in each part."""
+    await _add_three(world, ceph, sshd)
     backup = await world.one_backup("tree", STORAGES)
     for number, lost in enumerate(STORAGES):
         rotten, sound = STORAGES[number - 1], STORAGES[number - 2]
         await world.engine.enable_storage(lost, is_enabled=False)
-        await _rot(*kinds[rotten])
+        await _rot(world, rotten)
         found = await world.engine.verify(VerifyRequest(storage=rotten, is_reading_data=True))
         assert found.status == "damaged"
         request = VerifyRequest(storage=rotten, is_reading_data=True, is_repairing=True, repair_from=(sound,))
@@ -193,9 +216,12 @@ async def test_a_backup_in_three_storages_survives_the_loss_of_any_one(world: Wo
         await world.engine.enable_storage(lost, is_enabled=True)
 
 
-async def _rot(kind: str, options: Mapping[str, OptionValue]) -> None:
+async def _rot(world: World, name: str) -> None:
     """Flips a bit in one pack, and loses another, by the storage's own means."""
-    async with registry.open_storage(kind, options, clock=SystemClock()) as storage:
+    async with AsyncExitStack() as stack:
+        definition = await world.engine.show_storage(name)
+        context = world.engine._parts.context()
+        storage = await opening.open_storage(context, definition, Limits(), stack)
         lost, hurt, *_ = sorted([each.key async for each in storage.list(Kind.PACK)])
         await storage.delete(lost)
         stored = bytearray(await storage.get(hurt))
