@@ -13,7 +13,7 @@ from engine.errors import HoldfastError, PathMissingError, RefusedError, UsageEr
 from engine.events import StepBegan, Warned
 from engine.jobs import adopting, prune
 from engine.jobs.context import JobContext
-from engine.jobs.opening import Opened, open_repositories
+from engine.jobs.opening import Opened, open_repositories, require_deleting
 from engine.jobs.snapshot_tags import BACKUP_TAG, SOURCE_TAG, tag_value
 from engine.model.backup import Copy
 from engine.model.definitions import Storage
@@ -87,11 +87,8 @@ async def _refuse_held(
             errors.append(error)
             continue
         is_found = is_found or bool(planned.erasures)
-        if planned.erasures and found.repository.storage.traits.append_only:
-            raise RefusedError(
-                f"storage {storage.name} is append-only: nothing can be erased from it",
-                hint="its own administrator has to, or its retention must run out",
-            )
+        if planned.erasures:
+            require_deleting(found)
         ids = [tag_value(each.named.snapshot, BACKUP_TAG) for each in planned.erasures]
         for backup in await context.catalog.backups.get_many(ids):
             if backup.hold_reason:

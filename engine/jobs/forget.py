@@ -12,7 +12,7 @@ from engine.events import StepBegan, Warned
 from engine.format.snapshot import Snapshot
 from engine.jobs import adopting, catalog_copies, prune
 from engine.jobs.context import JobContext
-from engine.jobs.opening import Opened, open_repositories
+from engine.jobs.opening import Opened, open_repositories, require_deleting
 from engine.jobs.snapshot_tags import BACKUP_TAG, SOURCE_TAG, scope_of, tag_value
 from engine.model.backup import SAFETY_TAG, Scope
 from engine.model.definitions import Storage
@@ -96,14 +96,18 @@ async def _forget_in(context: JobContext, request: ForgetRequest, storage: Stora
         doomed = [fate for fate in fates if not fate.is_kept]
         if doomed and not request.is_dry_run:
             await remove(context, found, doomed)
-        if not request.is_dry_run:
+        if not request.is_dry_run and not found.repository.storage.traits.append_only:
             copies = await catalog_copies.superseded(context, found.repository)
             await forgetting.forget(found.repository, copies, found.lock, emit=context.emit)
     return fates
 
 
 async def remove(context: JobContext, opened: Opened, doomed: Sequence[Fate]) -> None:
-    """Removes snapshots, then what the catalog knew of them, in that order: a backup that is gone is known to be."""
+    """Removes snapshots, then what the catalog knew of them, in that order: a backup that is gone is known to be.
+
+    Raises: RefusedError where the storage is append-only.
+    """
+    require_deleting(opened)
     gone = await forgetting.forget(
         opened.repository, [fate.snapshot_id for fate in doomed], opened.lock, emit=context.emit
     )

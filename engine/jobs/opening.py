@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from typing import Final
 
-from engine.errors import HoldfastError, NoRepositoryError, StorageUnreachableError
+from engine.errors import HoldfastError, NoRepositoryError, RefusedError, StorageUnreachableError
 from engine.jobs.context import JobContext
 from engine.model import definitions
 from engine.model.definitions import OptionValue
@@ -150,6 +150,15 @@ def _late(definition: definitions.Storage) -> StorageUnreachableError:
     return StorageUnreachableError(
         f"storage {definition.name} did not answer within {LATE_S:.0f} s of the others"
     )
+
+
+def require_deleting(found: Opened) -> None:
+    """Raises: RefusedError where the storage deletes nothing: to find that out half-way would leave half a job."""
+    if found.repository.storage.traits.append_only:
+        raise RefusedError(
+            f"storage {found.definition.name} is append-only: nothing is removed from it",
+            hint="its own administrator has to, or its retention must run out; nothing was changed",
+        )
 
 
 async def open_unlocked(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.events import StepBegan
 from engine.jobs.context import JobContext
-from engine.jobs.opening import open_repositories
+from engine.jobs.opening import open_repositories, require_deleting
 from engine.model.requests import PruneRequest
 from engine.model.results import PruneResult
 from engine.repository import prune as pruning
@@ -14,7 +14,7 @@ from engine.repository.prune_plan import PruneOptions
 async def run(context: JobContext, request: PruneRequest) -> PruneResult:
     """Plans, and unless it is a dry run deletes. A dry run holds a shared lock and changes nothing.
 
-    Raises: RepositoryLockedError, LockLostError, DamagedError (then nothing that is needed was deleted), StorageError.
+    Raises: RefusedError where the storage is append-only; RepositoryLockedError, LockLostError, DamagedError (then nothing that is needed was deleted), StorageError.
     """
     storage = await context.catalog.storages.get(request.storage)
     began = context.clock.monotonic()
@@ -25,6 +25,7 @@ async def run(context: JobContext, request: PruneRequest) -> PruneResult:
     async with opening as opened:
         found = opened.opened[0]
         if not request.is_dry_run:
+            require_deleting(found)
             await found.repository.storage.clean(older_than_s=24 * 3600.0)
         done = await pruning.prune(
             found.repository,

@@ -100,9 +100,7 @@ def test_what_was_backed_up_to_a_bucket_is_read_by_us_and_by_stock_restic(
         restic.check()
         restic.restore("latest", tmp_path / program.version, "--tag", "holdfast:source=data")
         assert bucket.is_restored(tmp_path / program.version)
-    theirs = restic.backup(bucket.line.data / "large")["snapshot_id"]
-    assert restic.snapshots()[-1]["id"] == theirs
-    bucket.done("backup", "data")
+    restic.backup(bucket.line.data / "large")
     bucket.done("forget", "--source", "data", "--keep-last", "1", "--prune", "--yes")
     restic.check()
     tested = bucket.done("storage", "test", "cloud").out
@@ -113,6 +111,22 @@ def test_what_was_backed_up_to_a_bucket_is_read_by_us_and_by_stock_restic(
     usage = bucket.done("storage", "usage", "cloud", "--json").result
     assert usage["used_bytes"] > 3 << 20
     assert usage["free_bytes"] is None
+
+
+def test_what_an_append_only_storage_is_asked_to_remove_is_refused(bucket: Bucket) -> None:
+    """At once, as a refusal and not as a fault; backups go on."""
+    bucket.add()
+    backup = bucket.done("backup", "data", "--json").result["backups"][0]["backup_id"]
+    bucket.done("storage", "edit", "cloud", "--append-only")
+    bucket.done("backup", "data")
+    for words in (
+        ["prune", "cloud"],
+        ["forget", "--source", "data", "--keep-last", "1", "--yes"],
+        ["delete", backup, "--yes"],
+    ):
+        ran = bucket.run(*words)
+        assert (ran.code, "append-only: nothing is removed" in ran.err) == (5, True), ran
+    assert bucket.done("backups").out.count(" data ") == 2
 
 
 def test_a_repository_that_restic_made_in_a_bucket_is_opened(
