@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,9 +17,12 @@ from engine.clock import SystemClock
 from engine.model.definitions import OptionValue
 from engine.model.secret import Secret
 from engine.storages import registry
-from engine.storages.base import OpenStorage
+from engine.storages.base import OpenStorage, Reach
 from tests.families import opendal_places
+from tests.servers import sftp
 from tests.servers.ceph import Ceph
+from tests.servers.rclone import RestServer
+from tests.servers.sshd import Sshd
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,9 @@ class Server:
     port: int
     options: Callable[[int], Mapping[str, OptionValue]]
     """Of a place of the test's own, with a time-out of a second where the member takes one."""
-    secrets: Mapping[str, Secret]
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    reach: Callable[[int], Reach] | None = None
+    """The host that it lies on, by way of some port."""
 
 
 def _ceph(request: pytest.FixtureRequest, place: Path) -> Server:
@@ -61,11 +67,29 @@ def _by_opendal(kind: str) -> Callable[[pytest.FixtureRequest, Path], Server]:
     return made
 
 
+def _sftp(request: pytest.FixtureRequest, place: Path) -> Server:
+    """A directory of this machine."""
+    server: Sshd = request.getfixturevalue("sshd")
+    options: dict[str, OptionValue] = {"host": "box", "path": str(place / "there")}
+    return Server(
+        "sftp", server.port, lambda _port: options, reach=lambda port: sftp.reach_through(server, port)
+    )
+
+
+def _rest(request: pytest.FixtureRequest, place: Path) -> Server:
+    """A folder of the test's own."""
+    server: RestServer = request.getfixturevalue("plain_rest_server")
+    name = uuid.uuid4().hex
+    return Server("rest", server.port, lambda port: {"url": f"http://127.0.0.1:{port}/{name}/", "timeout": 1})
+
+
 SERVERS: dict[str, Callable[[pytest.FixtureRequest, Path], Server]] = {
     "s3": _ceph,
     **{kind: _by_opendal(kind) for kind in ("azure", "swift", "webdav")},
+    "sftp": _sftp,
+    "rest": _rest,
 }
-HTTP = ("s3", "azure", "swift", "webdav")
+HTTP = ("s3", "azure", "swift", "webdav", "rest")
 """Those whose server speaks HTTP without TLS: it is given wrong, late and damaged answers too."""
 
 
@@ -96,7 +120,13 @@ async def opened_behind(server: Server, proxy_port: int) -> AsyncIterator[Behind
         async def opened(port: int, **more: OptionValue) -> OpenStorage:
             options = {**server.options(port), **more}
             opening = registry.open_storage(
-                server.kind, options, clock=SystemClock(), secrets=server.secrets, emit=note, sleep=_no_sleep
+                server.kind,
+                options,
+                clock=SystemClock(),
+                secrets=server.secrets,
+                reach=server.reach and server.reach(port),
+                emit=note,
+                sleep=_no_sleep,
             )
             return await stack.enter_async_context(opening)
 

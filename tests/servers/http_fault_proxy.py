@@ -108,7 +108,7 @@ class HttpFaultProxy(FaultProxy):
         self.requests.append(Request(method, target, len(body), headers))
         rule = self._rule(method, target)
         if rule is not None and rule.answer is not None and not rule.is_done_first:
-            return await self._say(client, rule.answer)
+            return await self._say(client, rule.answer, method)
         server.writer.write(_packed([each for each in head if not _is_hop(each)], body, method))
         answer_head = await server.read_head()
         if not answer_head:
@@ -118,7 +118,7 @@ class HttpFaultProxy(FaultProxy):
         if rule is not None and rule.held is not None:
             await rule.held.wait()
         if rule is not None and rule.answer is not None:
-            return await self._say(client, rule.answer)
+            return await self._say(client, rule.answer, method)
         return await self._hand_on(client, answer_head, answer, rule, has_body=has_body)
 
     def _rule(self, method: str, target: str) -> Spoiled | None:
@@ -130,9 +130,11 @@ class HttpFaultProxy(FaultProxy):
                 return rule
         return None
 
-    async def _say(self, client: _Stream, answer: Answer) -> bool:
+    async def _say(self, client: _Stream, answer: Answer, method: str) -> bool:
         lines = [f"{name}: {value}" for name, value in answer.headers.items()]
-        client.writer.write(_packed([f"HTTP/1.1 {answer.status} Spoiled", *lines], answer.body, "PUT"))
+        # An answer to HEAD has no body, whatever its head says.
+        body = b"" if method == "HEAD" else answer.body
+        client.writer.write(_packed([f"HTTP/1.1 {answer.status} Spoiled", *lines], body, "PUT"))
         await client.writer.drain()
         return True
 

@@ -23,6 +23,7 @@ _READY_TIMEOUT_S = 20.0
 class RestServer:
     """A server of restic's protocol."""
 
+    port: int
     url: str
     certificate: Path
     """That of the server, which signed itself."""
@@ -65,20 +66,21 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(directory: Path, *words: str) -> Iterator[RestServer]:
-    """A server of its own, with more words for rclone."""
+def serving(directory: Path, *words: str, is_plain: bool = False) -> Iterator[RestServer]:
+    """A server of its own, with more words for rclone; a plain one has neither TLS nor login."""
     certificate, key = make_certificate(directory)
     place = directory / "served"
     place.mkdir()
     port = free_port()
-    command = [str(find_rclone()), "serve", "restic", "--addr", f"127.0.0.1:{port}", "--cert", str(certificate), "--key", str(key),
-               "--user", USER, "--pass", SECRET, "--config", "/dev/null", *words, str(place)]  # fmt: skip
+    guarded = ("--cert", str(certificate), "--key", str(key), "--user", USER, "--pass", SECRET)
+    command = [str(find_rclone()), "serve", "restic", "--addr", f"127.0.0.1:{port}", "--config", "/dev/null", "--cache-objects=false",
+               *(() if is_plain else guarded), *words, str(place)]  # fmt: skip
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
             _wait_ready(port, process)
-            yield RestServer(f"https://127.0.0.1:{port}/", certificate, place)
+            yield RestServer(port, f"http{'' if is_plain else 's'}://127.0.0.1:{port}/", certificate, place)
         finally:
             process.kill()
 
@@ -94,6 +96,13 @@ def _wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture(scope="session")
 def rest_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestServer]:
-    """One server for the whole session, that overwrites nothing and removes no more than locks where it is asked to."""
+    """One server for the whole session."""
     with serving(tmp_path_factory.mktemp("rest")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def plain_rest_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestServer]:
+    """One that speaks HTTP without TLS, for proxies that understand it."""
+    with serving(tmp_path_factory.mktemp("rest"), is_plain=True) as server:
         yield server

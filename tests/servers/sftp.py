@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -26,3 +28,12 @@ def bare_sftp() -> Iterator[Sshd]:
 def reach(server: Sshd) -> Reach:
     """The way there, as the catalog gives it to a storage."""
     return Reach(ssh_definition(server), resolve_secret)
+
+
+def reach_through(server: Sshd, port: int) -> Reach:
+    """The same by way of a proxy at that port; a line that stands still is noticed within two seconds."""
+    key = " ".join(Path(f"{server.host_key}.pub").read_text(encoding="ascii").split()[:2])
+    there = ssh_definition(
+        server, host_key=(key,), known_hosts=None, keepalive=1, keepalive_count=1, connect_timeout=2
+    )
+    return Reach(replace(there, address=f"{server.user}@127.0.0.1:{port}"), resolve_secret)

@@ -17,7 +17,6 @@ from engine.storages.ftp.client import Client
 
 CONNECT_TIMEOUT_S = 20.0
 ANSWER_TIMEOUT_S = 120.0
-"""Without a byte."""
 IDLE_S = 30.0
 """Servers end connections on which nothing happens; one that rested that long is asked whether it lives."""
 CLOSE_TIMEOUT_S = 2.0
@@ -33,6 +32,8 @@ class Server:
     secret: str = field(repr=False)
     trust: ssl.SSLContext | None
     """None for plain FTP."""
+    timeout_s: float = ANSWER_TIMEOUT_S
+    """Without a byte."""
 
 
 class Connections:
@@ -109,7 +110,7 @@ class Connections:
         """A new one; None where the server takes no more of them beside those that are open. Raises: StorageError."""
         server = self._server
         failure = f"{server.host} could not be logged in to"
-        client = Client(socket_timeout=ANSWER_TIMEOUT_S, connection_timeout=CONNECT_TIMEOUT_S)
+        client = Client(socket_timeout=server.timeout_s, connection_timeout=CONNECT_TIMEOUT_S)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await client.connect(server.host, server.port)

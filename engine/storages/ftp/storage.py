@@ -37,7 +37,7 @@ from engine.storages.base import (
 )
 from engine.storages.ftp import failures, files
 from engine.storages.ftp.client import Client
-from engine.storages.ftp.connections import Connections, Server
+from engine.storages.ftp.connections import ANSWER_TIMEOUT_S, Connections, Server
 from engine.storages.ftp.listing import Entry
 
 CONNECTIONS = 4
@@ -49,7 +49,7 @@ FOLDERS_AT_ONCE = 8
 @contextlib.asynccontextmanager
 async def open_ftp(opening: Opening) -> AsyncIterator[FtpStorage]:
     """Options: `address` (HOST[:PORT]), `path` (from the root, or below the folder that a login leads to), `user`, `secret` (REF),
-    `ca_file`, `plain` (without TLS), `connections`.
+    `ca_file`, `plain` (without TLS), `timeout` (seconds without a byte moving), `connections`.
 
     Logs in; opens whether the directory is there or not: `create` makes it. Raises: ConfigurationError, StorageError.
     """
@@ -90,7 +90,8 @@ async def _server(opening: Opening) -> Server:
     user = str(opening.options.get("user") or "anonymous")
     if any(letter in "\r\n" for letter in user + password + text_option(opening.options, "path")):
         raise errors.ConfigurationError("the user, its password or the path holds a line break")
-    return Server(host, port, user, password, await _trust(opening))
+    timeout_s = float(count_option(opening.options, "timeout") or ANSWER_TIMEOUT_S)
+    return Server(host, port, user, password, await _trust(opening), timeout_s)
 
 
 async def _trust(opening: Opening) -> ssl.SSLContext | None:

@@ -33,10 +33,12 @@ PIECE_BYTES = 256 << 10
 VERSION_2 = "application/vnd.x.restic.rest.v2"
 
 
-def session(connector: aiohttp.BaseConnector, headers: Mapping[str, str]) -> aiohttp.ClientSession:
+def session(
+    connector: aiohttp.BaseConnector, headers: Mapping[str, str], timeout_s: float = ANSWER_TIMEOUT_S
+) -> aiohttp.ClientSession:
     """A session for one server, with headers for every request; whoever makes it closes it."""
     timeout = aiohttp.ClientTimeout(
-        total=None, sock_connect=CONNECT_TIMEOUT_S, connect=None, sock_read=ANSWER_TIMEOUT_S
+        total=None, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s), connect=None, sock_read=timeout_s
     )
     return aiohttp.ClientSession(
         connector=connector,
@@ -260,16 +262,24 @@ class RestStorage:
         """One request about the object `key`, whose errors become those of a storage."""
         failure = f"{failure} on {self._behind.name}"
         door = await (find or self._behind.door)()
+        loop, patience_s = asyncio.get_running_loop(), door.session.timeout.sock_read or ANSWER_TIMEOUT_S
         try:
-            async with door.session.request(
-                method,
-                door.url + path,
-                headers=headers,
-                data=None if data is None else _pieces(data),
-                # The server may refuse before it has read all: what is refused is not sent.
-                expect100=data is not None and count_bytes(data) > PIECE_BYTES,
-                allow_redirects=False,
-            ) as answer:
+            # aiohttp counts the time for an answer from the end of the body: what stalls before is ended here.
+            async with (
+                asyncio.timeout(None if data is None else patience_s) as watch,
+                door.session.request(
+                    method,
+                    door.url + path,
+                    headers=headers,
+                    data=None
+                    if data is None
+                    else _pieces(data, lambda: watch.reschedule(loop.time() + patience_s)),
+                    # The server may refuse before it has read all: what is refused is not sent.
+                    expect100=data is not None and count_bytes(data) > PIECE_BYTES,
+                    allow_redirects=False,
+                ) as answer,
+            ):
+                watch.reschedule(None)
                 if answer.status == 404 and key is not None:
                     raise errors.ObjectMissingError(
                         f"{key.path()} is not there on {self._behind.name}",
@@ -287,9 +297,10 @@ def _path(key: Key) -> str:
     return key.path() if key.kind is not Kind.PACK else f"{key.path()[:5]}{key.name}"
 
 
-async def _pieces(parts: Sequence[Buffer]) -> AsyncIterator[bytes]:
-    """In pieces that the socket's buffer takes, however the parts are cut."""
+async def _pieces(parts: Sequence[Buffer], moved: Callable[[], object]) -> AsyncIterator[bytes]:
+    """In pieces that the socket's buffer takes, however the parts are cut; calls `moved` each time that one is wanted."""
     waiting = bytearray()
+    moved()
     for part in parts:
         view = memoryview(part).cast("B")
         for begin in range(0, len(view), PIECE_BYTES):
@@ -297,5 +308,7 @@ async def _pieces(parts: Sequence[Buffer]) -> AsyncIterator[bytes]:
             if len(waiting) >= PIECE_BYTES:
                 yield bytes(waiting)
                 waiting.clear()
+                moved()
     if waiting:
         yield bytes(waiting)
+        moved()

@@ -15,20 +15,22 @@ from yarl import URL
 
 from engine import errors
 from engine.storages.base import Opening, StockRestic, Traits, count_option, text_option
-from engine.storages.rest.client import Behind, Door, RestStorage, session
+from engine.storages.rest.client import ANSWER_TIMEOUT_S, Behind, Door, RestStorage, session
 
 CONNECTIONS = 5
 
 
 @contextlib.asynccontextmanager
 async def open_rest(opening: Opening) -> AsyncIterator[RestStorage]:
-    """Options: `url`, `user`, `secret` (REF of the login's password), `ca_file`, `plain` (a login over HTTP), `connections`.
+    """Options: `url`, `user`, `secret` (REF of the login's password), `ca_file`, `plain` (a login over HTTP), `timeout`
+    (seconds without a byte moving), `connections`.
 
     Connects at the first call. Raises: ConfigurationError.
     """
     url = _url(opening)
+    timeout_s = float(count_option(opening.options, "timeout") or ANSWER_TIMEOUT_S)
     connector = aiohttp.TCPConnector(limit=0, ssl=await _trust(opening))
-    async with session(connector, _login(opening)) as opened:
+    async with session(connector, _login(opening), timeout_s) as opened:
 
         async def door() -> Door:
             return Door(opened, str(url))
