@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncssh
+from asyncssh.stream import SSHClientStreamSession
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -62,7 +63,8 @@ _OF_CHANNELS = (
 
 
 def shorten(connection: asyncssh.SSHClientConnection, session_class: type) -> None:
-    """Puts the short way under an open connection, for sessions of that class, which must copy what they are given.
+    """Puts the short way under an open connection, for sessions of that class, which must copy what they are given, and for asyncssh's own
+    streams, on which SFTP goes: these are given copies, and nothing while they are paused.
 
     Does nothing where the connection has no socket of its own (behind a jump), or is made otherwise than we know.
     """
@@ -227,8 +229,10 @@ class Receiver(asyncio.BufferedProtocol):
             # The session takes it all the same, but the window is not opened again.
             channel._recv_window -= count
             channel._session.data_received(data, None)
-        else:
+        elif type(channel._session) is self._session_class:
             channel._accept_data(data)
+        else:
+            channel._accept_data(bytes(data))
 
     def _is_open(self, channel: Any, count: int) -> bool:
         """Whether the channel takes so many bytes now, has kept none back, and gives them to a session of ours."""
@@ -236,7 +240,10 @@ class Receiver(asyncio.BufferedProtocol):
             self._knows_channels = _has_all(channel, _OF_CHANNELS)
         return (
             self._knows_channels
-            and type(channel._session) is self._session_class
+            and (
+                type(channel._session) is self._session_class
+                or (type(channel._session) is SSHClientStreamSession and not channel._recv_paused)
+            )
             and channel._recv_state == "open"
             and channel._send_state not in _CLOSING
             and 0 < count <= channel._recv_window
