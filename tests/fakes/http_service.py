@@ -147,6 +147,14 @@ class _Writer:
         self.closed = True
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself: Python leaves one open whose client went away before the first word."""
+
+    def __del__(self) -> None:
+        with contextlib.suppress(OSError):
+            self.close()
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
@@ -185,6 +193,7 @@ class _Certificates:
             + self._signed(name, key.public_key(), host).public_bytes(serialization.Encoding.PEM)
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.sslsocket_class = _TlsSocket
         context.load_cert_chain(path)
         return context
 

@@ -7,6 +7,7 @@ turns them with few objects.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import itertools
 import json
@@ -53,13 +54,20 @@ class Objects:
         return names[:limit], names[limit] if len(names) > limit else ""
 
 
+@functools.cache
+def _key() -> rsa.RSAPrivateKey:
+    """Made once: it takes a third of a second."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 class Gcs:
     """https://cloud.google.com/storage/docs/json_api/v1: objects insert, get, list and delete, and the login of a service account."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: rsa.RSAPrivateKey | None = None) -> None:
         self.objects = Objects()
         self.token = secrets.token_hex(16)
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.token_uri = "https://oauth2.googleapis.com/token"
+        self._key = key or _key()
 
     @property
     def credentials(self) -> str:
@@ -74,7 +82,7 @@ class Gcs:
             "private_key": private.decode(),
             "client_email": "backup@tests.iam.gserviceaccount.com",
             "client_id": "1",
-            "token_uri": "https://oauth2.googleapis.com/token",
+            "token_uri": self.token_uri,
         }
         return json.dumps(account, indent=2)
 

@@ -9,7 +9,7 @@ import opendal
 import pytest
 
 from tests.fakes.drive_services import Dropbox, GoogleDrive, OneDrive
-from tests.fakes.http_service import Answer, Request, Service, environment, intercepting
+from tests.fakes.http_service import Answer, Request, Service, environment, intercepting, serving
 from tests.fakes.object_services import B2, Gcs
 
 
@@ -48,8 +48,9 @@ class Clouds:
 def clouds() -> Iterator[Clouds]:
     """For programs that are started in its environment; whatever opens storages in this process asks for `clouds_here`."""
     clouds = Clouds()
-    with intercepting(clouds.services()) as found:
+    with intercepting(clouds.services()) as found, serving({"": clouds.gcs}) as port:
         clouds.environment.update(found)
+        clouds.gcs.token_uri = f"http://127.0.0.1:{port}/token"
         yield clouds
 
 

@@ -6,18 +6,21 @@ import base64
 import binascii
 import datetime
 import hmac
-import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from engine import errors
+from engine.clock import Clock
 from engine.storages.base import Opening, StockRestic, text_option
+from engine.storages.opendal import google_login
 
 Sign = Callable[[str, datetime.datetime], str]
 """Makes the address of an object below the prefix from which anybody may read it until that instant."""
+Login = Callable[[], Awaitable[str]]
+"""Gives a token with some life left: the same one as long as it has."""
 
 
 class Told:
@@ -25,6 +28,11 @@ class Told:
 
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
+
+    @property
+    def clock(self) -> Clock:
+        """The storage's."""
+        return self._opening.clock
 
     def text(self, name: str) -> str:
         """An option that must be there. Raises: ConfigurationError."""
@@ -107,6 +115,8 @@ class Kind:
     location: Callable[[Told], str]
     """Where it is; stock restic's `-r`, where it can open it."""
     restic: Callable[[Told], StockRestic]
+    login: Callable[[Told], Login | None] = lambda _told: None
+    """What gets the token that is among the arguments, where opendal cannot keep one for its life."""
     signer: Callable[[Told], Sign | None] = lambda _told: None
     """What makes links, where the service takes signed ones and the key for it was given."""
     connections: int = 5
@@ -192,17 +202,13 @@ def _gcs(told: Told) -> dict[str, str]:
     }
     if told.one_of("credentials", "token") == "token":
         return arguments | {"token": told.secret("token")}
-    text = told.secret("credentials")
-    try:
-        is_account = isinstance(parsed := json.loads(text), dict) and "private_key" in parsed
-    except ValueError:
-        is_account = False
-    if not is_account:
-        raise errors.ConfigurationError(
-            "the value of --credentials is no key of a service account",
-            hint="it is the JSON file that Google Cloud makes for a service account's key",
-        )
-    return arguments | {"credential": base64.b64encode(text.encode()).decode()}
+    return arguments
+
+
+def _gcs_login(told: Told) -> Login | None:
+    if told.has("token"):
+        return None
+    return google_login.ServiceAccount(told.secret("credentials"), told.clock).token
 
 
 def _gcs_restic(told: Told) -> StockRestic:
@@ -331,8 +337,8 @@ def _at(word: str, name: str | None = None) -> Callable[[Told], str]:
 KINDS: Final[Mapping[str, Kind]] = {
     kind.name: kind
     for kind in (
-        Kind("azure", "azblob", _azure, _at("azure", "container"), _azure_restic, _azure_signer),
-        Kind("gcs", "gcs", _gcs, _at("gs", "bucket"), _gcs_restic),
+        Kind("azure", "azblob", _azure, _at("azure", "container"), _azure_restic, signer=_azure_signer),
+        Kind("gcs", "gcs", _gcs, _at("gs", "bucket"), _gcs_restic, login=_gcs_login),
         Kind(
             "b2",
             "b2",

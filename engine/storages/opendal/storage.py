@@ -8,7 +8,7 @@ import contextlib
 import datetime
 import hashlib
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
@@ -33,7 +33,7 @@ from engine.storages.opendal.calls import STALL_S, Calls
 from engine.storages.opendal.kinds import Kind, Told
 from engine.storages.opendal.sharing import OpendalSharing
 
-WHOLE_BYTES: Final = 8 << 20
+WHOLE_BYTES: Final = 4 << 20
 """What a read of a whole object is given time for, as nobody knows its size: large ones are read in ranges."""
 CLEAN_UP_S: Final = 10
 
@@ -44,17 +44,8 @@ def opener(kind: Kind) -> Callable[[Opening], AbstractAsyncContextManager[Openda
     @contextlib.asynccontextmanager
     async def open_storage(opening: Opening) -> AsyncIterator[OpendalStorage]:
         """Makes no call to the service. Raises: ConfigurationError."""
-        told = Told(opening)
-        arguments = kind.arguments(told)
         hidden = [secret.reveal().decode(errors="replace").strip() for secret in opening.secrets.values()]
-        hidden = [value for value in hidden if value]
-        try:
-            operator = opendal.AsyncOperator(kind.scheme, **arguments, root=f"/{told.prefix()}")
-            whole = opendal.AsyncOperator(kind.scheme, **arguments)
-        except failures.RAISED as error:
-            failure = failures.read(error, hidden)
-            raise failures.translated(failure, f"the options of a storage of kind {kind.name}") from None
-        yield OpendalStorage(kind, operator, whole, opening, hidden)
+        yield OpendalStorage(kind, opening, [value for value in hidden if value])
 
     return open_storage
 
@@ -62,31 +53,46 @@ def opener(kind: Kind) -> Callable[[Opening], AbstractAsyncContextManager[Openda
 class OpendalStorage:
     """Objects at one of opendal's services. Has nothing to close: opendal keeps its connections for the whole process."""
 
-    def __init__(
-        self,
-        kind: Kind,
-        operator: opendal.AsyncOperator,
-        whole: opendal.AsyncOperator,
-        opening: Opening,
-        hidden: Collection[str] = (),
-    ) -> None:
-        """`whole` is the same without the prefix; `hidden` are the texts that no message may hold."""
+    def __init__(self, kind: Kind, opening: Opening, hidden: Collection[str] = ()) -> None:
+        """`hidden` are the texts that no message may hold. Raises: ConfigurationError."""
         told, connections = Told(opening), count_option(opening.options, "connections", kind.connections)
         stall_s = count_option(opening.options, "timeout", STALL_S) or STALL_S
         self._kind = kind
-        self._operator = operator
-        self._whole = whole
         self._prefix = told.prefix()
+        self._arguments = kind.arguments(told)
+        self._login = kind.login(told)
         self._location = kind.location(told)
         self._clock = opening.clock
         self._calls = Calls(self._location, hidden, stall_s)
+        self._operator, self._whole = self._made(self._arguments)
         sign = kind.signer(told)
         self._traits = Traits(
             connections=connections or kind.connections,
             append_only=opening.options.get("append_only") is True,
             restic=kind.restic(told),
-            sharing=None if sign is None else OpendalSharing(operator, self._calls, sign, opening.clock),
+            sharing=None
+            if sign is None
+            else OpendalSharing(self._operator, self._calls, sign, opening.clock),
         )
+
+    def _made(self, arguments: Mapping[str, str]) -> tuple[opendal.AsyncOperator, opendal.AsyncOperator]:
+        """What makes the calls below the prefix, and the same without it. Raises: ConfigurationError."""
+        try:
+            return (
+                opendal.AsyncOperator(self._kind.scheme, **arguments, root=f"/{self._prefix}"),
+                opendal.AsyncOperator(self._kind.scheme, **arguments),
+            )
+        except failures.RAISED as error:
+            what = f"the options of a storage of kind {self._kind.name}"
+            raise failures.translated(self._calls.read(error), what) from None
+
+    async def _log_in(self) -> None:
+        """Sees to a token with some life left, where the kind logs in by itself."""
+        if self._login is not None:
+            token = await self._login()
+            if token != self._arguments.get("token"):
+                self._arguments = {**self._arguments, "token": token}
+                self._operator, self._whole = self._made(self._arguments)
 
     @property
     def location(self) -> str:
@@ -100,6 +106,7 @@ class OpendalStorage:
 
     async def create(self) -> None:
         """Makes the folders, where there are folders; else looks whether the container or bucket is there and may be listed."""
+        await self._log_in()
         if not self._kind.has_folders:
             await self._look()
             return
@@ -117,6 +124,7 @@ class OpendalStorage:
 
     async def put(self, key: Key, parts: Sequence[Buffer]) -> None:
         """Writes the object in one call, or beside its name and renamed; then asks for its size, and compares the checksum where the service has one."""
+        await self._log_in()
         path = key.path()
         content = b"".join(parts)
         if not content and not self._kind.holds_empty:
@@ -144,6 +152,7 @@ class OpendalStorage:
 
     async def get(self, key: Key, offset: int = 0, length: int | None = None) -> bytes:
         """Reads the range in one call; asks for the size first where no length was given behind an offset."""
+        await self._log_in()
         path = key.path()
         if offset < 0 or (length is not None and length < 0):
             check_range(key, 0, offset, length)
@@ -173,6 +182,7 @@ class OpendalStorage:
 
     async def size(self, key: Key) -> int:
         """Asks for the object's properties."""
+        await self._log_in()
         path = key.path()
         found = await self._calls.call(
             self._operator.stat(path), f"{self._calls.named(path)} could not be looked at"
@@ -181,6 +191,7 @@ class OpendalStorage:
 
     async def list(self, kind: ObjectKind) -> AsyncGenerator[Listed, None]:
         """Pages through the folder, with all folders in it; an object without a size in the listing is looked at by itself."""
+        await self._log_in()
         if kind is ObjectKind.CONFIG:
             with contextlib.suppress(errors.ObjectMissingError):
                 yield Listed(Key(kind), await self.size(Key(kind)))
@@ -206,6 +217,7 @@ class OpendalStorage:
 
     async def delete(self, key: Key) -> None:
         """Removes the object. B2 hides it, Drive, Dropbox and OneDrive keep it in their trash: how long is the service's own rule."""
+        await self._log_in()
         path = key.path()
         if self._traits.append_only and key.kind is not ObjectKind.LOCK:
             raise errors.StorageReadOnlyError(
@@ -223,6 +235,7 @@ class OpendalStorage:
 
     async def clean(self, older_than_s: float) -> int:
         """Removes what an interrupted writer left beside an object's name; a service whose objects appear whole has no such thing."""
+        await self._log_in()
         if self._kind.is_put_atomic:
             return 0
         before = self._clock.now() - datetime.timedelta(seconds=older_than_s)

@@ -112,6 +112,7 @@ WRONG: list[tuple[str, dict[str, OptionValue], str]] = [
     ("dropbox", {"token": "t"}, "was given 2"),
     ("gcs", {"credentials": "{}"}, "no key of a service account"),
     ("gcs", {"credentials": "[1]"}, "no key of a service account"),
+    ("gcs", {"token": "t"}, "was given 2"),
     ("gdrive", {"client_id": None}, "client_id"),
     ("swift", {"endpoint": None}, "endpoint"),
     ("webdav", {"secret": None}, "secret"),
@@ -123,7 +124,7 @@ def test_a_wrong_option_is_named(kind: str, changed: dict[str, OptionValue], sai
     """Before anything is sent."""
     found = told(kind, **changed)
     with pytest.raises(errors.ConfigurationError, match=re.escape(said)):
-        _ = KINDS[kind].arguments(found), found.prefix()
+        _ = KINDS[kind].arguments(found), found.prefix(), KINDS[kind].login(found)
 
 
 def test_what_is_sealed_may_end_in_a_line_break() -> None:
