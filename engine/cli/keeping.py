@@ -70,9 +70,7 @@ async def _delete(call: Call) -> int:
 
 
 def _declare_recover(parser: Parser) -> None:
-    parser.add_argument(
-        "--storage-kind", required=True, metavar="KIND", help=f"one of {', '.join(storage_options.KINDS)}"
-    )
+    parser.add_argument("--storage-kind", required=True, metavar="KIND", help=storage_options.HELP)
     storage_options.declare(parser)
     parser.add_argument("--password", required=True, type=reference, metavar="REF", help="of the repository")
     parser.add_argument(

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
 def _declare_add(parser: Parser) -> None:
     add_name(parser, "storage")
-    parser.add_argument(
-        "--kind", required=True, metavar="KIND", help=f"one of {', '.join(storage_options.KINDS)}"
-    )
+    parser.add_argument("--kind", required=True, metavar="KIND", help=storage_options.HELP)
     storage_options.declare(parser)
     parser.add_argument(
         "--password", type=reference, metavar="REF", help="left out: a strong one is made and shown once"
@@ -209,9 +207,7 @@ async def _rotate_password(call: Call) -> int:
 
 def _declare_move(parser: Parser) -> None:
     add_name(parser, "storage")
-    parser.add_argument(
-        "--kind", required=True, metavar="KIND", help=f"one of {', '.join(storage_options.KINDS)}"
-    )
+    parser.add_argument("--kind", required=True, metavar="KIND", help=storage_options.HELP)
     storage_options.declare(parser)
     parser.add_argument(
         "--password", type=reference, metavar="REF", help="of the new place; left out: the same one"

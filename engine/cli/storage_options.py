@@ -165,6 +165,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     "webdav": Kind(needed=("endpoint",), optional=(*_SHARED, "user", "secret", "token")),
 }
 """Kinds that other packages add take every option."""
+STOOD_IN_FOR: Final = ("b2", "dropbox", "gcs", "gdrive", "onedrive")
+"""Kinds whose service no test has seen: stand-ins answer as its documentation says."""
+HELP: Final = (
+    f"one of {', '.join(KINDS)}; tested against stand-ins of the service only: {', '.join(STOOD_IN_FOR)}"
+)
+"""What a storage's kind may be."""
 
 FILES: Final = ("ca_file", "rclone_config")
 """Options that name a file of this machine."""

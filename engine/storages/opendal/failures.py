@@ -39,7 +39,17 @@ _STATUS = re.compile(r"\n\s+response: Parts \{ status: (\d{3})")
 _SOURCE = re.compile(r"\n\nSource:\n(.*?)(?:\n\nBacktrace:|\Z)", re.DOTALL)
 _MARKUP_MESSAGE = re.compile(r"<(?:\w+:)?[Mm]essage>([^<]*)</")
 _URL = re.compile(r"\S*://\S*")
-_CODE = re.compile(r"""\bcode: "([\w.]+)"|"code":\s*"([\w.]+)"|"error_summary":\s*"([\w/]+)|"reason":\s*"(\w+)"|<Code>(\w+)</Code>""")  # fmt: skip
+_TELLING = tuple(
+    re.compile(each)
+    for each in (
+        r'\bcode: "([\w.]+)"|"code":\s*"([\w.]+)"|<Code>(\w+)</Code>',
+        r'\berror_summary"?: "([\w/]*\w)',
+        r'"error":\s*"(\w+)"',
+        r'"reason":\s*"(\w+)"',
+        r'\bmessage"?: "((?:[^"\\]|\\.)+)"',
+    )
+)
+"""What of an answer tells most; the first that is there is shown."""
 _LONGEST_REASON: Final = 200
 """Letters: an answer may be a whole page."""
 
@@ -48,6 +58,9 @@ _PASSING: Final = frozenset({408, 421, 425, 429, 500, 502, 503, 504, 509, _LOCKE
 _FULL_CODES: Final = ("storageQuotaExceeded", "quotaLimitReached", "insufficient_space", "storage_cap_exceeded", "AccountQuota")  # fmt: skip
 _BUSY_CODES: Final = ("rateLimitExceeded", "userRateLimitExceeded", "too_many_requests", "too_many_write_operations", "ServerBusy", "OperationTimedOut")  # fmt: skip
 _FIXED_CODES: Final = ("BlobImmutableDueToPolicy", "ObjectUnderActiveHold", "retentionPolicyNotMet")
+_REFUSED_TOKEN: Final = "missing field `access_token`"  # noqa: S105 -- a message
+"""What opendal makes of Dropbox's refusal of a refresh token."""
+_LOGIN_CODES: Final = ("AuthenticationFailed", "invalid_grant", _REFUSED_TOKEN)
 _PLACE_CODES: Final = ("ContainerNotFound", "The specified bucket does not exist", "no_such_bucket", "bad_bucket_id")  # fmt: skip
 
 
@@ -97,9 +110,11 @@ def read(error: BaseException, secrets: Iterable[str] = ()) -> Failure:
     text = str(error)
     head, status, source = _HEAD.search(text), _STATUS.search(text), _SOURCE.search(text)
     said = head[2] if head else text
-    code = _CODE.search(said)
-    if code is not None:
-        reason = next(filter(None, code.groups()))
+    telling = next(filter(None, (each.search(said) for each in _TELLING)), None)
+    if _REFUSED_TOKEN in text:
+        reason = "the login was refused"
+    elif telling is not None:
+        reason = next(filter(None, telling.groups())).rstrip(".")
     elif source is not None:
         reason = source[1].rpartition("error: ")[2]
     else:
@@ -163,7 +178,7 @@ _RULES: Final[Sequence[tuple[Callable[[Failure], bool], type[errors.StorageError
         "make the container or bucket first, and check its name",
     ),
     (
-        lambda failure: failure.status == _UNAUTHORIZED or "AuthenticationFailed" in failure.text,
+        lambda failure: failure.status == _UNAUTHORIZED or _says(*_LOGIN_CODES)(failure),
         errors.StorageDeniedError,
         "check the key or token, that it has not expired, and that this machine's clock is right",
     ),

@@ -36,6 +36,8 @@ from engine.storages.opendal.sharing import OpendalSharing
 WHOLE_BYTES: Final = 4 << 20
 """What a read of a whole object is given time for, as nobody knows its size: large ones are read in ranges."""
 CLEAN_UP_S: Final = 10
+SHORTEST_SECRET: Final = 4
+"""Letters: less is found in any word."""
 
 
 def opener(kind: Kind) -> Callable[[Opening], AbstractAsyncContextManager[OpendalStorage]]:
@@ -45,7 +47,7 @@ def opener(kind: Kind) -> Callable[[Opening], AbstractAsyncContextManager[Openda
     async def open_storage(opening: Opening) -> AsyncIterator[OpendalStorage]:
         """Makes no call to the service. Raises: ConfigurationError."""
         hidden = [secret.reveal().decode(errors="replace").strip() for secret in opening.secrets.values()]
-        yield OpendalStorage(kind, opening, [value for value in hidden if value])
+        yield OpendalStorage(kind, opening, [value for value in hidden if len(value) >= SHORTEST_SECRET])
 
     return open_storage
 

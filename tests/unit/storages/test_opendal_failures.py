@@ -80,6 +80,30 @@ CASES: list[tuple[type[Exception], str, type[errors.HoldfastError], str]] = [
         errors.StorageUnreachableError,
         "Connection refused",
     ),
+    (
+        exceptions.Unexpected,
+        text("missing field `access_token` at line 1 column 58"),
+        errors.StorageDeniedError,
+        "the login was refused",
+    ),
+    (
+        exceptions.Unexpected,
+        text('{"error": "invalid_grant", "error_description": "x"}', status=400),
+        errors.StorageDeniedError,
+        "HTTP 400, invalid_grant",
+    ),
+    (
+        exceptions.Unexpected,
+        text('DropboxErrorResponse { error_summary: "invalid_access_token/.." }', status=401),
+        errors.StorageDeniedError,
+        "HTTP 401, invalid_access_token",
+    ),
+    (
+        exceptions.NotFound,
+        text('E { code: 404, message: "The specified bucket does not exist.", x: "y" }', status=404),
+        errors.StorageError,
+        "HTTP 404, The specified bucket does not exist",
+    ),
     (exceptions.ConfigInvalid, text("no bucket"), errors.ConfigurationError, "no bucket"),
     (exceptions.Unsupported, text("cannot"), errors.StorageError, "cannot"),
 ]
