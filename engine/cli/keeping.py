@@ -5,10 +5,11 @@ from __future__ import annotations
 from engine.cli import asking, diagnostics, storage_options, text
 from engine.cli.browse import backup_item
 from engine.cli.command import Call, Command, Parser, StandardInput, reference
-from engine.cli.options import add_yes
+from engine.cli.options import add_limits, add_yes, limits
 from engine.cli.output import shape
 from engine.cli.upkeep import tell_forget
 from engine.model.definitions import Storage
+from engine.model.requests import CopyCatalogRequest
 
 
 def _declare_backup(parser: Parser) -> None:
@@ -112,6 +113,27 @@ async def _recover(call: Call) -> int:
     return diagnostics.DONE
 
 
+def _declare_copy_catalog(parser: Parser) -> None:
+    parser.add_argument(
+        "storages", nargs="*", metavar="STORAGE", help="all that are enabled where none is named"
+    )
+    add_limits(parser)
+
+
+async def _copy_catalog(call: Call) -> int:
+    request = CopyCatalogRequest(tuple(call.arguments.storages), limits(call.arguments))
+    result = await call.engine.copy_catalog(request)
+    if result.storages:
+        call.output.line(
+            f"the catalog is copied into {', '.join(result.storages)}; its recovery kit brings it back"
+        )
+    for name, why in result.failed.items():
+        call.output.line(text.printable(f"storage {name} has no copy: {why}"))
+    call.output.result(shape(result))
+    return diagnostics.exit_of(result.status)
+
+
+COPY_CATALOG = Command(_declare_copy_catalog, _copy_catalog, is_job=True)
 PROTECT = Command(_declare_backup, _protect)
 UNPROTECT = Command(_declare_backup, _unprotect)
 HOLD = Command(_declare_hold, _hold)

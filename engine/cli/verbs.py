@@ -81,6 +81,7 @@ VERBS: Final[dict[str, Verb]] = {
     "unprotect": Verb("keeping:UNPROTECT", "end a backup's protection, and its hold"),
     "hold": Verb("keeping:HOLD", "keep a backup, and say why"),
     "delete": Verb("keeping:DELETE", "forget backups in every storage"),
+    "catalog copy": Verb("keeping:COPY_CATALOG", "seal a copy of all that is defined into storages"),
     "recover": Verb("keeping:RECOVER", "rebuild a lost catalog from a repository alone"),
     "job show": Verb("job:SHOW", "show one job"),
     "job log": Verb("job:LOG", "print a job's log"),

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import datetime
 import getpass
-import hashlib
 import os
 import shutil
 import tempfile
@@ -28,7 +27,7 @@ from engine.errors import CatalogError, DamagedError, HoldfastError, PathMissing
 from engine.events import Warned
 from engine.format.snapshot import Snapshot
 from engine.format.tree import Node
-from engine.jobs import item_tree
+from engine.jobs import catalog_state, item_tree
 from engine.jobs.context import JobContext
 from engine.jobs.item_tree import StoredItem
 from engine.jobs.opening import Opened
@@ -48,50 +47,32 @@ KEPT: Final = 8
 _FOLDER: Final = "holdfast"
 _NAME: Final = "catalog.db"
 _CONFIG: Final = "config.toml"
-_OLDEST: Final = datetime.timedelta(days=1)
-"""So old a copy may be although nothing was defined since: proofs and holds are in it, too."""
 _PIECE_BYTES: Final = 1 << 20
-_SETTING: Final = "catalog-copy."
 
 
 async def keep(context: JobContext, opened: Sequence[Opened]) -> None:
     """Seals a copy into those of the locked storages whose last one is another, or a day old. What goes wrong is told, and stops nothing."""
     try:
-        fingerprint = await _fingerprint(context)
-        due = [each for each in opened if await _is_due(context, each.definition.name, fingerprint)]
+        found = await catalog_state.fingerprint(context.catalog, context.vault, context.home)
+        now = context.clock.now()
+        due = [
+            each
+            for each in opened
+            if await catalog_state.is_due(context.catalog, each.definition.name, found, now)
+        ]
         if due:
-            await _keep(context, due, fingerprint)
+            await _keep(context, due, found)
     except HoldfastError as error:
         context.emit(Warned(f"the catalog was not copied into the storages: {error.message}"))
 
 
-async def _fingerprint(context: JobContext) -> str:
-    """Changes with every definition. Not with backups: their snapshots tell of them."""
-    catalog = context.catalog
-    config = ""
-    with contextlib.suppress(OSError):
-        config = await asyncio.to_thread(context.home.settings.read_text, errors="replace")
-    everything = [
-        await catalog.hosts.all(),
-        await catalog.sources.all(),
-        await catalog.storages.all(),
-        await catalog.plans.all(),
-        await catalog.host_keys.all(),
-        await context.vault.names(),
-        config,
-    ]
-    return hashlib.sha256(repr(everything).encode("utf-8", "backslashreplace")).hexdigest()
+async def keep_now(context: JobContext, opened: Sequence[Opened]) -> dict[str, str]:
+    """Seals a copy into each of the locked storages; by the name of those that did not take it, why. Raises: HoldfastError where none did."""
+    found = await catalog_state.fingerprint(context.catalog, context.vault, context.home)
+    return await _keep(context, opened, found)
 
 
-async def _is_due(context: JobContext, storage: str, fingerprint: str) -> bool:
-    last = await context.catalog.settings.get(_SETTING + storage)
-    if not isinstance(last, dict) or last.get("fingerprint") != fingerprint:
-        return True
-    age = context.clock.now() - datetime.datetime.fromisoformat(str(last.get("at")))
-    return not datetime.timedelta() <= age < _OLDEST
-
-
-async def _keep(context: JobContext, due: Sequence[Opened], fingerprint: str) -> None:
+async def _keep(context: JobContext, due: Sequence[Opened], fingerprint: str) -> dict[str, str]:
     now = context.clock.now()
     async with _room(context) as room:
         await context.catalog.copy_to(room / _NAME)
@@ -107,10 +88,14 @@ async def _keep(context: JobContext, due: Sequence[Opened], fingerprint: str) ->
                 stored.append(StoredItem(f"{_FOLDER}/{path.name}", result.content, result.size_bytes))
             tree_id = await item_tree.save(session, stored, now)
             committed = await session.commit(await _snapshot(context, tree_id, now))
+    failed = {}
     for each, done in zip(due, committed, strict=True):
-        if done.snapshot_id is not None:
-            kept = {"fingerprint": fingerprint, "at": now.isoformat(), "snapshot": done.snapshot_id}
-            await context.catalog.settings.put(_SETTING + each.definition.name, kept)
+        name = each.definition.name
+        if done.snapshot_id is None:
+            failed[name] = done.error.message if done.error is not None else "it was dropped"
+        else:
+            await catalog_state.remember(context.catalog, name, fingerprint, now, done.snapshot_id)
+    return failed
 
 
 async def _snapshot(context: JobContext, tree_id: bytes, now: datetime.datetime) -> Snapshot:

@@ -214,6 +214,15 @@ class ShareRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyCatalogRequest:
+    """A sealed copy of the catalog into storages."""
+
+    storages: tuple[str, ...] = ()
+    """Empty: all that are enabled."""
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
 class EraseRequest:
     """Erase one path from all backups of a source, in every storage that is enabled."""
 

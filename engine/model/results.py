@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.model.backup import Backup, Copy
@@ -449,6 +449,17 @@ class HostReport:
     """Source lines, ready to run."""
     uncovered: Sequence[str]
     """Data folders and databases that no source takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyCatalogResult:
+    """Where the catalog was copied to."""
+
+    job_id: str
+    status: str
+    storages: Sequence[str]
+    failed: Mapping[str, str]
+    """By the storage's name, why it has no copy."""
 
 
 @dataclass(frozen=True, slots=True)

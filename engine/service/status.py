@@ -37,8 +37,28 @@ class StatusMethods(Methods):
             rows.append(_row(source, facts))
         found = await self._uncovered()
         concerns += [concern for each in found for concern in judging.of_host(each)]
+        concerns += await self._unkept()
         concerns.sort(key=lambda concern: not concern.is_risk)
         return judging.Status(now, concerns, rows, sum(len(each.what) for each in found))
+
+    async def _unkept(self) -> list[judging.Concern]:
+        """That what is defined would go with this machine. Nothing where copies are not wanted, or nothing was ever backed up."""
+        parts = self._parts
+        if not parts.settings.catalog.copies or not await parts.catalog.backups.count():
+            return []
+        from engine.jobs import catalog_state
+
+        found = await catalog_state.fingerprint(parts.catalog, parts.vault, parts.home)
+        if await catalog_state.is_kept(parts.catalog, found):
+            return []
+        return [
+            judging.Concern(
+                "catalog",
+                False,
+                "what was defined last is in no storage's copy of it",
+                "holdfast catalog copy",
+            )
+        ]
 
     async def _uncovered(self) -> list[judging.Uncovered]:
         """Of those hosts that are still defined."""

@@ -19,6 +19,7 @@ from engine.model.job import Job
 from engine.model.plans import Plan, PlanRequest, PlanResult
 from engine.model.requests import (
     BackupRequest,
+    CopyCatalogRequest,
     CopyRequest,
     DownloadRequest,
     DrillRequest,
@@ -33,6 +34,7 @@ from engine.model.requests import (
 )
 from engine.model.results import (
     BackupResult,
+    CopyCatalogResult,
     CopyResult,
     DrillResult,
     ForgetResult,
@@ -58,6 +60,7 @@ VERBS: Mapping[str, tuple[type[Any], type[Any]]] = {
     "prune": (PruneRequest, PruneResult),
     "copy": (CopyRequest, CopyResult),
     "erase": (EraseRequest, EraseResult),
+    "copy_catalog": (CopyCatalogRequest, CopyCatalogResult),
     "download": (DownloadRequest, DownloadResult),
     "share": (ShareRequest, ShareResult),
     "rollback": (RollbackRequest, RollbackResult),
@@ -188,6 +191,10 @@ class WorkMethods(Methods):
                 slots=(f"storage:{new.name}",),
             )
         )
+
+    async def copy_catalog(self, request: CopyCatalogRequest) -> CopyCatalogResult:
+        """Seals a copy of the catalog into storages. Raises: UsageError; the first error where none could be written."""
+        return await self._run("copy_catalog", request, CopyCatalogResult, "")
 
     async def erase(self, request: EraseRequest, *, idempotency_key: str = "") -> EraseResult:
         """Erases one path from all backups of a source. Raises: PathMissingError where none holds it; RefusedError where one is held."""

@@ -17,7 +17,7 @@ from engine.jobs.catalog_copies import KEPT, OWN_TAG
 from engine.jobs.recovery_kit import Kit
 from engine.model.definitions import Host, Source, Storage
 from engine.model.plans import Plan, PlanStep
-from engine.model.requests import ForgetRequest, KeepPolicy, RestoreRequest
+from engine.model.requests import CopyCatalogRequest, ForgetRequest, KeepPolicy, RestoreRequest
 from engine.model.secret import Secret
 from engine.repository import repository
 from engine.storages import registry
@@ -194,3 +194,17 @@ async def test_a_damaged_copy_is_passed_over_for_an_older_one(world: World, tmp_
         await found_again(new, kit, vault_key=True)
         assert any(isinstance(each, Warned) and "is passed over" in each.message for each in new.heard)
         assert len(await new.engine.sources()) == 2
+
+
+async def test_what_was_defined_since_the_last_copy_is_advised_of_and_can_be_copied_at_once(
+    world: World,
+) -> None:
+    """A machine may be lost before the next backup."""
+    assert "catalog" not in {each.subject for each in (await world.engine.status()).concerns}
+    await world.engine.set_secret("another", Secret("x"))
+    (advice,) = [each for each in (await world.engine.status()).concerns if each.subject == "catalog"]
+    assert (advice.is_risk, advice.remedy) == (False, "holdfast catalog copy")
+    done = await world.engine.copy_catalog(CopyCatalogRequest())
+    assert (done.status, done.storages, done.failed) == ("completed", ("near",), {})
+    assert await copies(world) == 2
+    assert "catalog" not in {each.subject for each in (await world.engine.status()).concerns}
