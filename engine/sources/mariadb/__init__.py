@@ -2,5 +2,5 @@
 
 One dump a database, and none that names its database inside: such a dump would overwrite the live one wherever it is loaded. The password
 travels on standard input and is known to the client alone (`hosts.base.Command.secrets`). Measured with MariaDB 10.11; MySQL's own tools
-differ in words, and those are known from its manual.
+differ in words, and those are known from its manual. A whole server's own files come by mariadb-backup's stream (`physical`), of MariaDB alone.
 """

@@ -163,6 +163,12 @@ def restore_grants(user: str, *, is_mysql: bool) -> list[Grant]:
             "Only where columns are masked: what was in them is not to stay in the binary log",
             "restore",
         ),
+        Grant(
+            "sql",
+            f"GRANT CREATE USER ON *.* TO {account};",
+            "Only where missing users and roles are made (--roles): it can give them those rights alone that it holds itself, WITH GRANT OPTION",
+            "restore",
+        ),
     ]
 
 
