@@ -196,9 +196,11 @@ def run_quietly(
 
 
 def size_bytes(folder: Path | None) -> int | None:
-    """The sum of the sizes of the files below a folder."""
+    """The sum of the sizes of the files below a folder, or that of a file."""
     if folder is None:
         return None
+    if folder.is_file():
+        return folder.stat().st_size
     return sum(
         (Path(root) / name).stat().st_size for root, _folders, names in os.walk(folder) for name in names
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.measure import Measured, RunFailedError, measure, size_bytes
-from tests.bench.programs import Program, Task
+from tests.bench.programs import STREAM, Program, Task
 from tests.bench.workloads import Step, Workload
 
 
@@ -80,7 +80,7 @@ def _do_step(program: Program, room: Path, data: Path, step: Step) -> Sample | N
 
 def _assert_restored(task: Task) -> None:
     """A restore that left something out is not faster. Raises RunFailedError."""
-    restored = task.target / str(task.data).lstrip("/")
+    restored = task.target / (str(task.data).lstrip("/") if task.data.is_dir() else STREAM)
     if size_bytes(restored) != size_bytes(task.data):
         raise RunFailedError(f"{restored} does not hold what {task.data} holds")
 

@@ -14,6 +14,8 @@ from tests.servers.sshd import Sshd
 from tests.servers.tools import PROJECT, require_tool
 
 PASSWORD = "correct horse battery staple"
+STREAM = "stream.sql"
+"""What a stream's file is called in a backup."""
 HOLDFAST = PROJECT / ".venv" / "bin" / "holdfast"
 
 
@@ -91,20 +93,18 @@ class Holdfast:
                 )
             )
         elif where:
-            command = ("--run", f"cat {task.data}", "--filename", "stream.sql")
+            command = ("--run", f"cat {task.data}", "--filename", STREAM)
             run_quietly(*self.words(room, "source", "add", "data", "--kind", "command", *where, *command))
 
     def run(self, room: Path, task: Task) -> Run | None:
         """The verbs of a step."""
         if task.step == "backup-stream" and self.server is None:
-            words = self.words(
-                room, "backup", "--stdin", "stream.sql", "--as-source", "data", "--to", "bench"
-            )
+            words = self.words(room, "backup", "--stdin", STREAM, "--as-source", "data", "--to", "bench")
             return Run((_cat(task.data), words), feeders=1)
         verbs = {
             "backup-stream": ("backup", "data", "--to", "bench"),
             "backup-tree": ("backup", "data", "--to", "bench"),
-            "dump": ("dump", "latest:data", "/stream.sql"),
+            "dump": ("dump", "latest:data", f"/{STREAM}"),
             "restore": ("restore", "latest:data", "--to", str(task.target)),
             "check": ("verify", "--storage", "bench", "--read-data"),
         }
@@ -154,11 +154,11 @@ class StockRestic:
         environment = self._environment(room)
         if task.step == "backup-stream":
             feeder = _cat(task.data) if self.server is None else tuple(self.server.ssh(*_cat(task.data)))
-            reader = (*words, "backup", "--stdin", "--stdin-filename", "stream.sql")
+            reader = (*words, "backup", "--stdin", "--stdin-filename", STREAM)
             return Run((feeder, reader), environment, feeders=1 if self.server is None else 0)
         commands = {
             "backup-tree": ("backup", str(task.data)),
-            "dump": ("dump", "latest", "/stream.sql"),
+            "dump": ("dump", "latest", f"/{STREAM}"),
             "restore": ("restore", "latest", "--target", str(task.target)),
             "check": ("check", "--read-data"),
         }
@@ -200,7 +200,7 @@ class Borg:
         create = (str(self.path), "create", *self.options)
         if task.step == "backup-stream":
             return Run(
-                (_cat(task.data), (*create, "--stdin-name", "stream.sql", archive, "-")),
+                (_cat(task.data), (*create, "--stdin-name", STREAM, archive, "-")),
                 environment,
                 feeders=1,
             )

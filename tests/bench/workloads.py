@@ -41,7 +41,7 @@ FLOORS = {
     "sql-check": Floor({"restic": 1.2}, 150),
     "ssh-sql": Floor({"restic": 1.5}, 250),
     "s3-sql": Floor({"restic": 1.5}, 300),
-    "s3-sql-dump": Floor({"restic": 1.2}, 300),
+    "s3-sql-restore": Floor({"restic": 1.2}, 300),
     "sftp-sql": Floor({"restic": 1.3}, 300),
     "sftp-sql-dump": Floor({"restic": 1.0}, 300),
     "ssh-small": Floor({"rsync": 1.0}, 250),
@@ -95,7 +95,14 @@ WORKLOADS = (
     ),
     Workload("ssh-sql", "sql", (Step("ssh-sql", "backup-stream"),), is_remote=True),
     Workload(
-        "s3-sql", "sql", (Step("s3-sql", "backup-stream"), Step("s3-sql-dump", "dump")), is_in_bucket=True
+        "s3-sql",
+        "sql",
+        (
+            Step("s3-sql", "backup-stream"),
+            Step("s3-sql-restore", "restore"),
+            Step("s3-sql-dump", "dump"),
+        ),
+        is_in_bucket=True,
     ),
     Workload(
         "sftp-sql",
