@@ -346,14 +346,48 @@ async def test_where_no_key_is_found_the_ways_to_give_one_are_told(
             pass
 
 
-async def test_a_proxy_carries_all_requests(bucket: Bucket) -> None:
-    """Where the machine may not go out by itself."""
+@pytest.mark.parametrize(
+    ("addressing", "place"),
+    [("path", "storage.invalid/{bucket}"), ("virtual", "{bucket}.storage.invalid")],
+    ids=["path", "virtual"],
+)
+async def test_a_proxy_carries_all_requests(bucket: Bucket, addressing: str, place: str) -> None:
+    """Where the machine may not go out by itself; the bucket's name stands where the service wants it."""
     async with running_http_fault_proxy(bucket.ceph.port) as proxy:
         seen: HttpFaultProxy = proxy
         carried = f"http://127.0.0.1:{proxy.port}"
-        async with bucket.opened(endpoint="http://storage.invalid", proxy=carried) as storage:
+        options: dict[str, OptionValue] = {
+            "endpoint": "http://storage.invalid",
+            "proxy": carried,
+            "addressing": addressing,
+        }
+        async with bucket.opened(None, **options) as storage:
             proxy.spoil(Spoiled(Answer(200, OBJECT)))
             assert await storage.get(KEY) == OBJECT
-        assert [each.target.split("?")[0] for each in seen.requests] == [
-            f"http://storage.invalid/{bucket.name}/{KEY.path()}"
-        ]
+        (asked,) = seen.requests
+        assert asked.target.split("?")[0] == f"http://{place.format(bucket=bucket.name)}/{KEY.path()}"
+
+
+async def test_the_role_of_a_container_is_asked_for_its_keys(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No key is kept anywhere, and the ones that the machine is lent are gone in hours."""
+    until = (SystemClock().now() + datetime.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    lent = {
+        "AccessKeyId": bucket.ceph.access_key,
+        "SecretAccessKey": bucket.ceph.secret_key,
+        "Token": "",
+        "Expiration": until,
+    }
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, "/nonexistent")
+    async with running_http_fault_proxy(bucket.ceph.port) as metadata:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://127.0.0.1:{metadata.port}/role")
+        metadata.spoil(Spoiled(Answer(200, json.dumps(lent).encode()), times=9))
+        told = bucket.opening().options
+        async with registry.open_storage("s3", told, clock=SystemClock()) as storage:
+            assert storage.traits.login == "the role of this container"
+            await storage.create()
+        assert {each.target for each in metadata.requests} == {"/role"}
