@@ -346,6 +346,19 @@ async def test_where_no_key_is_found_the_ways_to_give_one_are_told(
             pass
 
 
+async def test_a_key_that_nobody_knows_is_told_from_a_wrong_one(bucket: Bucket) -> None:
+    """Which half was mistyped is half the way to mend it."""
+    told = bucket.opening().options
+    for name, words in (
+        ("access_key_id", "knows no such access key id"),
+        ("secret_key", "does not belong to"),
+    ):
+        secrets = {**bucket.secrets(), name: Secret("NOSUCHKEY00NOSUCHKEY")}
+        async with registry.open_storage("s3", told, clock=SystemClock(), secrets=secrets) as storage:
+            with pytest.raises(errors.StorageDeniedError, match=words):
+                await storage.create()
+
+
 @pytest.mark.parametrize(
     ("addressing", "place"),
     [("path", "storage.invalid/{bucket}"), ("virtual", "{bucket}.storage.invalid")],

@@ -116,17 +116,12 @@ def test_what_was_backed_up_to_a_bucket_is_read_by_us_and_by_stock_restic(
 def test_what_an_append_only_storage_is_asked_to_remove_is_refused(bucket: Bucket) -> None:
     """At once, as a refusal and not as a fault; backups go on."""
     bucket.add()
-    backup = bucket.done("backup", "data", "--json").result["backups"][0]["backup_id"]
     bucket.done("storage", "edit", "cloud", "--append-only")
-    bucket.done("backup", "data")
-    for words in (
-        ["prune", "cloud"],
-        ["forget", "--source", "data", "--keep-last", "1", "--yes"],
-        ["delete", backup, "--yes"],
-    ):
+    backup = bucket.done("backup", "data", "--json").result["backups"][0]["backup_id"]
+    for words in (["prune", "cloud"], ["delete", backup, "--yes"]):
         ran = bucket.run(*words)
         assert (ran.code, "append-only: nothing is removed" in ran.err) == (5, True), ran
-    assert bucket.done("backups").out.count(" data ") == 2
+    assert backup[:8] in bucket.done("backups").out
 
 
 def test_a_repository_that_restic_made_in_a_bucket_is_opened(
@@ -188,7 +183,6 @@ def test_the_catalog_comes_back_from_the_kit(bucket: Bucket, tmp_path: Path) -> 
     ("changed", "expected"),
     [
         ({"secret-key": "env:WRONG"}, "the secret key does not belong to the access key id"),
-        ({"access-key-id": "env:WRONG"}, "the service knows no such access key id"),
         ({"bucket": "A_"}, "that is no name for a bucket"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
