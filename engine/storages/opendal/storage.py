@@ -141,9 +141,10 @@ class OpendalStorage:
             try:
                 await self._write(temporary, content)
             except errors.StorageError as error:
-                # Services say in different ways that the folder is missing.
-                if error.retryable or not await self._make_folder(path):
+                # Services say in different ways that the folder is missing; another writer may make it at this moment.
+                if error.retryable or isinstance(error, errors.StorageDeniedError | errors.StorageFullError):
                     raise
+                await self._make_folder(path)
                 await self._write(temporary, content)
             await self._calls.call(
                 self._operator.rename(temporary, path), f"{self._calls.named(path)} could not be written"
@@ -274,20 +275,13 @@ class OpendalStorage:
                 hint="something on the way changes uploads",
             )
 
-    async def _make_folder(self, path: str) -> bool:
-        """Makes the folder of an object, and says whether it was missing. Never the root: a disk that is not mounted must not be written beside."""
+    async def _make_folder(self, path: str) -> None:
+        """Makes the folder of an object where it is missing. Never the root: a disk that is not mounted must not be written beside."""
         folder = path.rpartition("/")[0] + "/"
-        try:
-            await self._calls.call(
-                self._operator.stat(folder), f"{self._calls.named(folder)} could not be looked at"
-            )
-        except errors.ObjectMissingError:
-            await self._look()
-            await self._calls.call(
-                self._operator.create_dir(folder), f"the folder {self._calls.named(folder)} could not be made"
-            )
-            return True
-        return False
+        await self._look()
+        await self._calls.call(
+            self._operator.create_dir(folder), f"the folder {self._calls.named(folder)} could not be made"
+        )
 
     async def _drop(self, path: str) -> None:
         """Takes away what was written of a file that is not wanted; gives up soon, for `clean` comes by later."""
