@@ -108,7 +108,7 @@ def concerns(facts: SourceFacts, now: datetime.datetime) -> list[Concern]:
         return [Concern(subject, is_risk=True, reason=said, remedy=back_up)]
     found = []
     last = facts.backups[0]
-    if last.status is not BackupStatus.COMPLETED:
+    if last.status is not BackupStatus.COMPLETED and not _lacks_only_copies(last):
         ended = "failed" if last.status is BackupStatus.FAILED else f"is {last.status.value}"
         found.append(Concern(subject, True, f"the last backup {ended}{_why(last)}", back_up))
     if late := _lateness(facts.backups, now):
@@ -154,6 +154,12 @@ def usual_gap_s(backups: Sequence[Backup]) -> float | None:
 
 def _why(backup: Backup) -> str:
     return f": {backup.warnings[0]}" if backup.warnings else ""
+
+
+def _lacks_only_copies(backup: Backup) -> bool:
+    """Whether all that was asked for is in it, and only some storage lacks it: to read the source again would mend nothing."""
+    is_lacking = any(not copy.snapshot_id for copy in backup.copies)
+    return backup.status is BackupStatus.INCOMPLETE and is_lacking and not backup.warnings
 
 
 def _lateness(backups: Sequence[Backup], now: datetime.datetime) -> str:

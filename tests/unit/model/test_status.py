@@ -75,7 +75,8 @@ def test_a_burst_of_backups_by_hand_is_no_rhythm_to_be_late_by() -> None:
 def test_a_storage_that_lacks_the_newest_is_a_risk_with_the_copy_that_mends_it() -> None:
     """Two storages were wanted for a reason."""
     lacking = Copy("far", "", BackupStatus.FAILED, "connection refused")
-    backup = dataclasses.replace(_backup(HOUR), copies=(Copy("near", "ab" * 32), lacking))
+    taken = _backup(HOUR, BackupStatus.INCOMPLETE)
+    backup = dataclasses.replace(taken, copies=(Copy("near", "ab" * 32), lacking))
     (concern,) = _concerns([backup, *_daily(5)], DRILLED)
     assert concern.reason == "storage far has no copy of the newest backup: connection refused"
     assert concern.remedy == "holdfast copy --missing --to far"
