@@ -89,6 +89,23 @@ class Backups:
             for backup in backups:
                 await _write(transaction, backup)
 
+    async def finish(self, backup: Backup) -> None:
+        """Writes down how a backup ended that may have been added before it was done. What people said of it meanwhile, and what was proved,
+        stands."""
+        async with self._database.transaction() as transaction:
+            row = _backup_row(backup)
+            names = ("backup_id", "status", "completed_at", "added_bytes")
+            if await transaction.execute("finish_backup", **{name: row[name] for name in names}):
+                for query, copies in (
+                    ("add_copy", [copy for copy in backup.copies if copy.snapshot_id]),
+                    ("add_missing_copy", [copy for copy in backup.copies if not copy.snapshot_id]),
+                ):
+                    await transaction.execute_many(
+                        query, [_copy_row(backup.backup_id, copy) for copy in copies]
+                    )
+            else:
+                await _write(transaction, backup)
+
     async def add_copy(self, backup_id: str, copy: Copy, *, is_whole: bool = False) -> None:
         """Adds a copy in one more storage, or puts it in place of that storage's.
 

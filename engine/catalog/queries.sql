@@ -82,6 +82,9 @@ ON CONFLICT (backup_id) DO UPDATE SET source = excluded.source, host = excluded.
     expires_at = excluded.expires_at, hold_reason = excluded.hold_reason, job_id = excluded.job_id,
     scope = excluded.scope, proven_by = excluded.proven_by;
 
+-- name: finish_backup
+UPDATE backups SET status = :status, completed_at = :completed_at, added_bytes = :added_bytes WHERE backup_id = :backup_id;
+
 -- name: remove_copies_of_backup
 DELETE FROM copies WHERE backup_id = :backup_id;
 
@@ -91,6 +94,12 @@ DELETE FROM tags WHERE backup_id = :backup_id;
 -- name: add_copy
 INSERT OR REPLACE INTO copies (backup_id, storage, snapshot_id, status, error, created_at)
 SELECT backup_id, :storage, :snapshot_id, :status, :error, created_at FROM backups WHERE backup_id = :backup_id;
+
+-- One that a storage lacks, unless another job brought it there meanwhile.
+-- name: add_missing_copy
+INSERT INTO copies (backup_id, storage, snapshot_id, status, error, created_at)
+SELECT backup_id, :storage, :snapshot_id, :status, :error, created_at FROM backups WHERE backup_id = :backup_id
+ON CONFLICT (backup_id, storage) DO UPDATE SET status = excluded.status, error = excluded.error WHERE snapshot_id = x'';
 
 -- A backup that was incomplete only because a storage lacked it.
 -- name: complete_backup

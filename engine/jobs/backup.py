@@ -169,11 +169,11 @@ async def _one(context: JobContext, request: BackupRequest, work: _Work, means: 
 
     async def keep(kept: Kept) -> None:
         """What is whole in one storage can be restored from then on, however long another takes."""
-        await context.catalog.backups.add(_backup(capture, kept, failed))
+        await context.catalog.backups.finish(_backup(capture, kept, failed))
 
     kept = await backup_source.capture(capture, means.opened.opened, means.processes, keep)
     backup = _backup(capture, kept, failed)
-    await context.catalog.backups.add(backup)
+    await context.catalog.backups.finish(backup)
     return _result(backup, context.clock.monotonic() - began)
 
 

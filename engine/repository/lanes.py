@@ -155,6 +155,10 @@ class Lane:
             await storing
         except HoldfastError as error:
             self.drop(error)
+            if (
+                self._others
+            ):  # who would wait with them for another that is asked again for a quarter of an hour
+                self._cancel_uploads()
         finally:
             self._uploading -= 1
             self._uploading_bytes -= size_bytes
@@ -301,8 +305,13 @@ class Lane:
     def abandon(self, error: HoldfastError) -> None:
         """As `drop`, and ends the uploads under way, for which nobody waits any longer."""
         self.drop(error)
+        self._cancel_uploads()
+
+    def _cancel_uploads(self) -> None:
+        """But for the one that asks for it."""
         for uploader in self._uploaders:
-            uploader.cancel()
+            if uploader is not asyncio.current_task():
+                uploader.cancel()
 
     def _give_up_offered(self) -> None:
         while self._offered:

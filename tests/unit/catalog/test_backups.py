@@ -165,6 +165,35 @@ async def test_a_copy_that_comes_later_is_shown(catalog: Catalog) -> None:
     assert await catalog.backups.count_by_storage() == {"shelf": 1, "cellar": 1}
 
 
+async def test_what_was_said_of_a_backup_before_it_was_done_stands(catalog: Catalog) -> None:
+    """It is shown as soon as one storage has it: who holds it then, or copies it on, must not lose that when the last one is done."""
+    lacking = [Copy(name, "", BackupStatus.FAILED, "behind") for name in ("cellar", "far")]
+    early = replace(_backup(1), status=BackupStatus.INCOMPLETE, copies=(*_backup(1).copies, *lacking))
+    await catalog.backups.finish(early)
+    await catalog.backups.protect("00000001", is_protected=True, hold_reason="audit")
+    await catalog.backups.add_copy("00000001", Copy("cellar", _snapshot(1, "cellar")))
+    dropped = [replace(each, error="too slow") for each in lacking]
+    await catalog.backups.finish(replace(early, copies=(*_backup(1).copies, *dropped), added_bytes=7))
+    found = await catalog.backups.get("00000001")
+    assert (found.is_protected, found.added_bytes) == (True, 7)
+    assert [copy.storage for copy in found.copies if copy.snapshot_id] == ["cellar", "shelf"]
+    assert [copy.error for copy in found.copies if not copy.snapshot_id] == ["too slow"]
+
+
+async def test_a_backup_lacks_nothing_when_its_last_copy_is_there(catalog: Catalog) -> None:
+    """What was missed and is caught up is no risk any more, unless something of the source is missing."""
+    lacking = Copy("far", "", BackupStatus.FAILED, "gone")
+    for number in (1, 2):
+        taken = replace(_backup(number), status=BackupStatus.INCOMPLETE)
+        await catalog.backups.add(replace(taken, copies=(*taken.copies, lacking)))
+        assert [each.backup_id for each in await catalog.backups.missing("far")] == [taken.backup_id]
+        copy = Copy("far", _snapshot(number, "far"))
+        await catalog.backups.add_copy(taken.backup_id, copy, is_whole=number == 1)
+    statuses = [(await catalog.backups.get(f"0000000{number}")).status for number in (1, 2)]
+    assert statuses == [BackupStatus.COMPLETED, BackupStatus.INCOMPLETE]
+    assert await catalog.backups.missing("far") == []
+
+
 async def test_a_proof_lifts_and_a_failure_brings_down(catalog: Catalog) -> None:
     """A backup that a drill could not restore is not to be trusted, whatever was proved before."""
     await catalog.backups.add(_backup(1))

@@ -148,6 +148,32 @@ async def test_a_storage_that_is_too_far_behind_is_dropped_and_gets_no_snapshot(
     assert list(tmp_path.iterdir()) == []
 
 
+class _Broken(Wrapper):
+    """Never takes its first pack, and refuses its second."""
+
+    packs = 0
+
+    async def put(self, key: Key, parts: Sequence[Buffer]) -> None:
+        """All but packs is taken."""
+        if key.kind is Kind.PACK:
+            self.packs += 1
+            if self.packs > 1:
+                raise StorageUnreachableError("the line is cut")
+            await asyncio.Event().wait()
+        await self._inner.put(key, parts)
+
+
+async def test_nobody_waits_for_the_other_uploads_of_a_storage_that_failed(tmp_path: Path) -> None:
+    """A call that is asked again and again for a quarter of an hour is given up with its storage."""
+    night = _night(tmp_path)
+    opened = [await make(night.fast), await make(_Broken(MemoryStorage("broken")))]
+    async with asyncio.timeout(30), session(*opened, packing=PACKING, spill=night.options) as writing:
+        result = await writing.save_tree(MadeFeed(TREE), None)
+        fast, broken = await writing.commit(snapshot(result.tree_id))
+    assert fast.snapshot_id is not None
+    assert isinstance(broken.error, StorageUnreachableError)
+
+
 async def test_a_storage_that_would_take_too_long_at_the_end_is_dropped(tmp_path: Path) -> None:
     """A job that never ends is a backup that never began the next night."""
     night = _night(tmp_path, allowance=Allowance(0.0))
