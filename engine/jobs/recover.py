@@ -81,7 +81,8 @@ async def run(
 
 
 async def _is_lived_in(context: JobContext) -> bool:
-    return bool(await context.catalog.sources.all() or await context.catalog.hosts.all())
+    """A host alone may be the one that the storage lies on."""
+    return bool(await context.catalog.sources.all())
 
 
 async def _take_up(context: JobContext, storage: str, found: Sequence[tuple[str, Snapshot]]) -> None:
