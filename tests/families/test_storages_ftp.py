@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -150,3 +151,21 @@ async def test_leftovers_are_cleaned_by_age(vsftpd: Ftpd) -> None:
         assert await storage.clean(3600) == 1
         assert not left.exists()
         assert await storage.get(PACK) == CONTENT
+
+
+async def test_an_answer_without_end_is_no_answer() -> None:
+    """A server that is none of ours must not fill our memory."""
+
+    async def chatter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while not reader.at_eof():
+                writer.write(b"220-and another thing\r\n" * 1000)
+                await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(chatter, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        options: dict[str, OptionValue] = {"address": f"127.0.0.1:{port}", "path": "x", "plain": True}
+        with pytest.raises(errors.StorageUnreachableError, match="an answer of over 1000 lines"):
+            async with registry.open_storage("ftp", options, clock=SystemClock()):
+                pass

@@ -7,15 +7,34 @@ RFC 4217 section 12.4.
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 
 import aioftp
 from aioftp.client import DataConnectionThrottleStreamIO
 from aioftp.common import SSLSessionBoundContext
 
+MOST_LINES = 1000
+"""Of one answer; each is of 64 KiB at most."""
+
 
 class Client(aioftp.Client):
     """One connection for commands."""
+
+    _lines = 0
+
+    async def parse_response(self) -> tuple[aioftp.Code, list[str]]:
+        """An answer, which ends."""
+        self._lines = 0
+        return await super().parse_response()
+
+    async def parse_line(self) -> tuple[aioftp.Code, str]:
+        """A line of an answer. Raises: ConnectionResetError also where there are too many of them."""
+        self._lines += 1
+        if self._lines > MOST_LINES:
+            self.close()
+            raise ConnectionResetError(errno.ECONNRESET, f"an answer of over {MOST_LINES} lines")
+        return await super().parse_line()
 
     async def transfer(self, command: str, offset: int = 0) -> DataConnectionThrottleStreamIO:
         """A data connection for the command, at that offset in bytes; whoever asked for it finishes or closes it.
