@@ -43,7 +43,7 @@ FLOORS = {
     "s3-sql": Floor({"restic": 1.5}, 300),
     "s3-sql-restore": Floor({"restic": 1.2}, 300),
     "sftp-sql": Floor({"restic": 1.3}, 300),
-    "sftp-sql-dump": Floor({"restic": 1.0}, 300),
+    "sftp-sql-dump": Floor({}, 300),
     "ssh-small": Floor({"rsync": 1.0}, 250),
     "ssh-many": Floor({}, 250),
     "ssh-many-unchanged": Floor({"find": 0.25}, 250),
