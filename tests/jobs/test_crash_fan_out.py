@@ -34,12 +34,12 @@ from tests.servers.restic import ResticProgram
 
 pytestmark = pytest.mark.slow
 
-TREE = directories(*files(10))
+TREE = directories(*files(20))
 PACKING = PackingOptions(pack_bytes=16 << 10)
-TURNS = 20
+TURNS = 40
 """Of the event loop that the slow storage takes for a pack."""
-STRIDE = 9
-"""Every ninth await is cancelled: of several hundred, most are turns of the slow storage. With 1 here, all are (a minute)."""
+STRIDE = 23
+"""Every 23rd await is cancelled: of a thousand, most are turns of the slow storage. With 1 here, all are (minutes)."""
 
 
 @dataclass(slots=True)
@@ -173,7 +173,7 @@ async def test_a_power_cut_at_any_call_to_either_of_two_storages_loses_nothing(
         if mains.calls < at:
             break
     assert at > 50
-    assert night.most_spilled > 1
+    assert night.most_spilled > 0
 
 
 @pytest.mark.timeout(300)
