@@ -121,6 +121,7 @@ async def test_an_answer_beyond_the_limit_is_an_error(host: OpenHost) -> None:
         await host.run(Command(("head", "-c", "100000", "/dev/zero")), limit_bytes=1000)
 
 
+@pytest.mark.slow
 async def test_a_hundred_megabytes_arrive_unchanged(host: OpenHost, open_directory: Path) -> None:
     """Dumps are binary, and long."""
     data = os.urandom(100_000_000)
@@ -177,6 +178,7 @@ async def test_an_unread_command_stands_still_and_takes_no_memory(host: OpenHost
     assert grown < 32 * MIB
 
 
+@pytest.mark.slow
 async def test_an_unread_input_makes_the_writer_wait(host: OpenHost) -> None:
     """A restore must not pile up in memory what the database has not taken yet."""
     async with host.start(Command(("sleep", "100"), input="stream")) as process:
@@ -220,6 +222,7 @@ async def test_cancelling_ends_the_command(host: OpenHost) -> None:
     await wait_until(lambda: not processes_with(word))
 
 
+@pytest.mark.slow
 async def test_a_command_that_ignores_the_polite_signal_is_ended_too(host: OpenHost) -> None:
     """A tool that traps TERM must not survive its backup."""
     word = marker()
@@ -254,6 +257,7 @@ async def test_closing_the_input_twice_is_well(host: OpenHost) -> None:
         assert await drain(process) == b"x"
 
 
+@pytest.mark.slow
 async def test_many_commands_share_the_host(host: OpenHost) -> None:
     """Twenty at once on a host with fewer channels: the rest waits its turn."""
     async with asyncio.TaskGroup() as group:

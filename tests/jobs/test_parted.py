@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -117,23 +116,6 @@ async def _compared(world: World, shop: Shop, before: str) -> None:
     compared = await world.engine.diff_live(before, live.append)
     assert "3 tables" in " ".join(compared.compared)
     assert {each.path.rpartition("/")[2] for each in live} == {"public.sales"}
-
-
-async def test_stock_tools_bring_a_database_in_parts_back(world: World, shop: Shop) -> None:
-    """If holdfast is gone, what the recovery kit says is enough."""
-    await _add(world, shop.server, LOCAL_HOST, shop.name)
-    await world.one_backup("db")
-    kit = await world.engine.recovery_kit("first")
-    script = [line.strip() for line in kit.splitlines() if "pg_restore" in line]
-    folder = (await world.restore("latest:db", world.directory / "back")) / "postgres/db/databases"
-    (dump,) = folder.glob("*.dump")
-    shop.server.psql(f"create database {quoted(shop.copy('by hand'))} template template0")
-    connection = {"PGHOST": str(shop.server.directory), "PGPORT": str(shop.server.port), "PGUSER": "postgres"}
-    names = {"DATABASE": shop.copy("by hand"), "NAME": dump.with_suffix("").name}
-    lines = "\n".join(script).replace("DATABASE", '"$DATABASE"').replace("NAME.", '"$NAME".')
-    environment = {**os.environ, **connection, **names}
-    subprocess.run(["sh", "-ec", lines], cwd=folder, env=environment, check=True)
-    assert shop.server.psql(_COUNT, shop.copy("by hand")) == shop.server.psql(_COUNT, shop.name)
 
 
 async def test_a_part_whose_backend_is_killed_leaves_nothing_of_its_database(
