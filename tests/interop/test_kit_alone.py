@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from engine.model.definitions import LOCAL_HOST, OptionValue, Source
 from tests.families.postgres import new_name
 from tests.jobs.world import World, open_world
 from tests.servers.mariadb import MariadbServer
-from tests.servers.postgres import Postgres
+from tests.servers.postgres import Postgres, running_postgres
 from tests.servers.restic import PASSWORD, ResticProgram
 
 pytestmark = pytest.mark.slow
@@ -60,9 +60,16 @@ async def backed_up(world: World, name: str, kind: str, options: dict[str, Optio
     return await world.engine.recovery_kit("near")
 
 
+@pytest.fixture(scope="module")
+def foreign_postgres() -> Iterator[Postgres]:
+    """A server of this file's own: what the kit brings changes the roles of all its databases."""
+    with running_postgres() as server:
+        yield server
+
+
 @pytest.mark.parametrize("jobs", [1, 2], ids=["in one dump", "in parts"])
 async def test_postgresql_comes_back_by_the_kit_alone(
-    postgres: Postgres, other_postgres: Postgres, restic_newest: ResticProgram, tmp_path: Path, jobs: int
+    postgres: Postgres, foreign_postgres: Postgres, restic_newest: ResticProgram, tmp_path: Path, jobs: int
 ) -> None:
     """On another server, which never heard of us."""
     name = new_name()
@@ -75,22 +82,25 @@ async def test_postgresql_comes_back_by_the_kit_alone(
         await world.add_storages("near")
         kit = await backed_up(world, "shop", "postgres", options)
     folder = tmp_path / "empty"
-    path = f"{other_postgres.binaries}:{restic_newest.path.parent}:/usr/bin:/bin"
+    path = f"{foreign_postgres.binaries}:{restic_newest.path.parent}:/usr/bin:/bin"
     environment = {
-        "PATH": path, "HOME": str(tmp_path), "PGHOST": str(other_postgres.directory),
-        "PGPORT": str(other_postgres.port), "PGUSER": "postgres",
+        "PATH": path, "HOME": str(tmp_path), "PGHOST": str(foreign_postgres.directory),
+        "PGPORT": str(foreign_postgres.port), "PGUSER": "postgres",
     }  # fmt: skip
     listed = typed(kit, folder, environment, "restic", "cd ")
     assert "no errors were found" in listed
     typed(kit, folder, environment, "cd ")
-    assert other_postgres.psql("select n from sold", name).strip() == "500"
-    other_postgres.psql(f"drop database {name}")
+    assert foreign_postgres.psql("select n from sold", name).strip() == "500"
 
 
 async def test_mariadb_comes_back_by_the_kit_alone(
-    mariadb: MariadbServer, other_mariadb: MariadbServer, restic_newest: ResticProgram, tmp_path: Path
+    mariadb: MariadbServer,
+    start_mariadb: Callable[..., MariadbServer],
+    restic_newest: ResticProgram,
+    tmp_path: Path,
 ) -> None:
     """The same for the other one."""
+    other_mariadb = start_mariadb()
     name = new_name()
     mariadb.sql(
         f"create database {name}; create table {name}.t (i int primary key); insert into {name}.t values (1),(2),(3)"
@@ -107,4 +117,3 @@ async def test_mariadb_comes_back_by_the_kit_alone(
     typed(kit, folder, environment, "restic", "cd ")
     typed(kit, folder, environment, "cd ")
     assert other_mariadb.sql(f"select count(*) from {name}.t") == [["3"]]
-    other_mariadb.sql(f"drop database {name}")

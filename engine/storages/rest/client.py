@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import aiohttp
 
@@ -87,6 +88,8 @@ class RestStorage:
 
     def __init__(self, behind: Behind) -> None:
         self._behind = behind
+        self._turns: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+        """Of objects that are being written: rclone shows one while it is written, so that a second writer would mistake or spoil it."""
 
     @property
     def location(self) -> str:
@@ -105,6 +108,11 @@ class RestStorage:
 
     async def put(self, key: Key, parts: Sequence[Buffer]) -> None:
         """Sends it, and asks for the size that then lies there. A server that overwrites nothing has the old object removed, unless it is the same."""
+        turn = self._turns.setdefault(key, asyncio.Lock())
+        async with turn:
+            await self._put_or_settle(key, parts)
+
+    async def _put_or_settle(self, key: Key, parts: Sequence[Buffer]) -> None:
         try:
             await self._put(key, parts)
         except BaseException:
