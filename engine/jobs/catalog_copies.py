@@ -25,6 +25,7 @@ from engine.catalog.catalog import Catalog
 from engine.catalog.takeover import DEFINED, KNOWN, SEALED
 from engine.errors import CatalogError, DamagedError, HoldfastError, PathMissingError, VaultError
 from engine.events import Warned
+from engine.format.chunker import MIN_BYTES
 from engine.format.snapshot import Snapshot
 from engine.format.tree import Node
 from engine.jobs import catalog_state, item_tree
@@ -37,6 +38,7 @@ from engine.process import ProcessIdentity
 from engine.repository import dump, reader, writer
 from engine.repository.reader import Named
 from engine.repository.repository import Repository
+from engine.repository.writer import WriteSession
 from engine.vault import is_sealed_under, parse_keys
 
 OWN_TAG: Final = "holdfast:own"
@@ -82,10 +84,7 @@ async def _keep(context: JobContext, due: Sequence[Opened], fingerprint: str) ->
         async with writer.open_session(
             [(each.repository, each.lock) for each in due], clock=context.clock, emit=context.emit
         ) as session:
-            stored = []
-            for path in files:
-                result = await session.save_stream(_pieces(path))
-                stored.append(StoredItem(f"{_FOLDER}/{path.name}", result.content, result.size_bytes))
+            stored = [await _store(session, path) for path in files]
             tree_id = await item_tree.save(session, stored, now)
             committed = await session.commit(await _snapshot(context, tree_id, now))
     failed = {}
@@ -108,6 +107,22 @@ async def _snapshot(context: JobContext, tree_id: bytes, now: datetime.datetime)
         tags=[OWN_TAG, LOG_TAG + await context.audit.identity()],
         program_version=f"holdfast {engine.__version__}",
     )
+
+
+async def _store(session: WriteSession, path: Path) -> StoredItem:
+    """A small file as one blob: a chunker takes 50 MiB, at the end of a job that has its own memory still."""
+    name = f"{_FOLDER}/{path.name}"
+    if (await asyncio.to_thread(path.stat)).st_size > MIN_BYTES:
+        result = await session.save_stream(_pieces(path))
+        return StoredItem(name, result.content, result.size_bytes)
+    content = await asyncio.to_thread(path.read_bytes)
+    ids: list[bytes] = []
+    if content:
+        putting = session.put_small(content, None, lambda _tokens, blob_id: ids.append(bytes(blob_id)))
+        if putting is not None:
+            await putting
+        await session.wait_until(lambda: bool(ids))
+    return StoredItem(name, tuple(ids), len(content))
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:
