@@ -71,6 +71,9 @@ async def run(
         for name, error in opened.failed:
             context.emit(Warned(f"storage {name} takes no part: {error.message}"))
         work = [await _with_lost(context, request, each, opened) for each in work]
+        if context.settings.catalog.copies:
+            # Before anything is read: afterwards the index of all that was added would be held twice.
+            await catalog_copies.keep(context, opened.opened)
         means = _Means(opened, pool, processes, spilling)
         for each in work:
             context.emit(StepBegan(f"back up {each.source.name}"))
@@ -79,12 +82,6 @@ async def run(
             except HoldfastError as error:
                 errors.append(error)
                 results.append(await _failed(context, request, each, error))
-        if context.settings.catalog.copies:
-            # To those that answered to the end: one that failed would be asked again for a quarter of an hour.
-            having = {copy.storage for each in results for copy in each.storages if copy.snapshot_id}
-            await catalog_copies.keep(
-                context, [each for each in opened.opened if each.definition.name in having]
-            )
     if errors and len(errors) == len(work):
         raise errors[0]
     return BackupResult(context.job_id, _overall(results), tuple(results))

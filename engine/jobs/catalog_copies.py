@@ -25,6 +25,7 @@ from engine.catalog.catalog import Catalog
 from engine.catalog.takeover import DEFINED, KNOWN, SEALED
 from engine.errors import CatalogError, DamagedError, HoldfastError, PathMissingError, VaultError
 from engine.events import Warned
+from engine.format.allocator import give_back
 from engine.format.chunker import MIN_BYTES
 from engine.format.snapshot import Snapshot
 from engine.format.tree import Node
@@ -36,9 +37,10 @@ from engine.model.definitions import Storage
 from engine.model.secret import Secret
 from engine.process import ProcessIdentity
 from engine.repository import dump, reader, writer
+from engine.repository.packing import PackingOptions
 from engine.repository.reader import Named
 from engine.repository.repository import Repository
-from engine.repository.writer import WriteSession
+from engine.repository.writer import WriteOptions, WriteSession
 from engine.vault import is_sealed_under, parse_keys
 
 OWN_TAG: Final = "holdfast:own"
@@ -49,6 +51,10 @@ KEPT: Final = 8
 _FOLDER: Final = "holdfast"
 _NAME: Final = "catalog.db"
 _CONFIG: Final = "config.toml"
+_LONGEST_S: Final = 60.0
+"""A backup must not wait longer for a storage that does not answer."""
+_PACK_BYTES: Final = 1 << 20
+"""Small: the memory of packs comes on top of what the job has still."""
 _PIECE_BYTES: Final = 1 << 20
 
 
@@ -63,7 +69,10 @@ async def keep(context: JobContext, opened: Sequence[Opened]) -> None:
             if await catalog_state.is_due(context.catalog, each.definition.name, found, now)
         ]
         if due:
-            await _keep(context, due, found)
+            async with asyncio.timeout(_LONGEST_S):
+                await _keep(context, due, found)
+    except TimeoutError:
+        context.emit(Warned(f"the catalog was not copied into the storages within {_LONGEST_S:.0f} s"))
     except HoldfastError as error:
         context.emit(Warned(f"the catalog was not copied into the storages: {error.message}"))
 
@@ -76,13 +85,17 @@ async def keep_now(context: JobContext, opened: Sequence[Opened]) -> dict[str, s
 
 async def _keep(context: JobContext, due: Sequence[Opened], fingerprint: str) -> dict[str, str]:
     now = context.clock.now()
+    give_back()
     async with _room(context) as room:
         await context.catalog.copy_to(room / _NAME)
         files = [room / _NAME]
         if context.home.settings.is_file():
             files.append(context.home.settings)
         async with writer.open_session(
-            [(each.repository, each.lock) for each in due], clock=context.clock, emit=context.emit
+            [(each.repository, each.lock) for each in due],
+            clock=context.clock,
+            options=WriteOptions(PackingOptions(pack_bytes=_PACK_BYTES)),
+            emit=context.emit,
         ) as session:
             stored = [await _store(session, path) for path in files]
             tree_id = await item_tree.save(session, stored, now)

@@ -208,7 +208,9 @@ def test_a_backup_that_is_told_to_end_leaves_the_repository_as_it_was(
     jobs = program.json("jobs")["items"]
     assert jobs[0]["status"] == "cancelled"
     restic = _restic(program, restic_newest)
-    assert (restic.snapshots(), restic.list_names("locks")) == ([], [])
+    # The copy of the catalog is made before anything is read.
+    backups = [each for each in restic.snapshots() if "holdfast:own" not in each["tags"]]
+    assert (backups, restic.list_names("locks")) == ([], [])
     restic.check()
 
 
