@@ -10,9 +10,9 @@ from pathlib import Path
 from engine.errors import RestoreError, UsageError
 from engine.events import StepBegan
 from engine.export import archive
-from engine.jobs import packing_up
+from engine.jobs import archiving
+from engine.jobs.archiving import Give, Packed
 from engine.jobs.context import JobContext
-from engine.jobs.packing_up import Give, Packed
 from engine.model.archives import DownloadResult
 from engine.model.requests import DownloadRequest
 from engine.model.secret import Secret
@@ -39,7 +39,7 @@ async def run(context: JobContext, request: DownloadRequest) -> DownloadResult:
     async def use(give: Give) -> Packed:
         return await _write(context, name, target, password, give)
 
-    packed = await packing_up.from_any(context, backup, request.path, request.limits, use)
+    packed = await archiving.from_any(context, backup, request.path, request.limits, use)
     return DownloadResult(
         job_id=context.job_id,
         status="completed",

@@ -15,10 +15,10 @@ from contextlib import AsyncExitStack, aclosing
 
 from engine.errors import RefusedError, UnknownNameError, UsageError
 from engine.events import StepBegan
-from engine.jobs import packing_up
+from engine.jobs import archiving
+from engine.jobs.archiving import Give, Packed
 from engine.jobs.context import JobContext
 from engine.jobs.opening import open_storage
-from engine.jobs.packing_up import Give, Packed
 from engine.model.archives import Share, ShareResult
 from engine.model.definitions import Storage
 from engine.model.requests import Limits, ShareRequest
@@ -52,7 +52,7 @@ async def run(context: JobContext, request: ShareRequest) -> ShareResult:
         async def use(give: Give) -> Packed:
             return await _put(context, sharing, name, request, password, give)
 
-        packed = await packing_up.from_any(context, backup, request.path, request.limits, use)
+        packed = await archiving.from_any(context, backup, request.path, request.limits, use)
     return ShareResult(
         job_id=context.job_id,
         status="completed",

@@ -18,8 +18,8 @@ from tests.fakes.memory_storage import MemoryStorage
 from tests.fakes.small_repositories import make
 from tests.families.hosts import opened, ssh_definition
 from tests.families.sources import Equipped
+from tests.jobs.nasty import nasty_tree_kept
 from tests.jobs.world import World
-from tests.servers.nasty_tree import make_nasty_tree
 from tests.servers.sshd import Sshd
 from tests.servers.tree_compare import describe, swollen
 
@@ -41,15 +41,7 @@ async def test_a_nasty_tree_comes_back_over_sftp_but_for_what_is_named(
     world: World, plain: Sshd, tmp_path: Path
 ) -> None:
     """Odd names, modes, owners, links and holes come; a link that lies in the way is replaced, not followed; devices cannot be made."""
-    tree, outside, target = tmp_path / "tree", tmp_path / "outside", tmp_path / "there"
-    make_nasty_tree(tree)
-    outside.mkdir()
-    (target / str(tmp_path).lstrip("/")).mkdir(parents=True)
-    (target / str(tree).lstrip("/")).symlink_to(outside)
-    await world.add_storages("first")
-    await world.add_host(plain)
-    await world.add_files("tree", tree)
-    await world.one_backup("tree")
+    tree, outside, target = await nasty_tree_kept(world, plain, tmp_path)
     request = RestoreRequest("latest:tree", str(target), host="server", overwrite="if-changed")
     done = await world.engine.restore(request)
     back = target / str(tree).lstrip("/")

@@ -17,8 +17,8 @@ from engine.model.requests import ForgetRequest, KeepPolicy, RestoreRequest, Rol
 from engine.model.results import RestoreResult
 from tests.families.hosts import wait_until
 from tests.jobs.command_line import CommandLine
+from tests.jobs.nasty import nasty_tree_kept
 from tests.jobs.world import World
-from tests.servers.nasty_tree import make_nasty_tree
 from tests.servers.sshd import Sshd
 from tests.servers.tree_compare import describe, differences, swollen
 
@@ -137,15 +137,7 @@ async def test_a_nasty_tree_comes_back_below_a_directory_of_a_host(
     world: World, sshd: Sshd, tmp_path: Path
 ) -> None:
     """Odd names, times, links, holes, attributes and ACLs cross the wire as they were; a link that lies in the way is replaced, not followed."""
-    tree, outside, target = tmp_path / "tree", tmp_path / "outside", tmp_path / "there"
-    make_nasty_tree(tree)
-    outside.mkdir()
-    (target / str(tmp_path).lstrip("/")).mkdir(parents=True)
-    (target / str(tree).lstrip("/")).symlink_to(outside)
-    await world.add_storages("first")
-    await world.add_host(sshd)
-    await world.add_files("tree", tree)
-    await world.one_backup("tree")
+    tree, outside, target = await nasty_tree_kept(world, sshd, tmp_path)
     done = await world.engine.restore(RestoreRequest("latest:tree", str(target), host="server"))
     assert (done.status, done.warnings) == ("completed", ())
     back = target / str(tree).lstrip("/")

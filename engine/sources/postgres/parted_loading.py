@@ -6,6 +6,7 @@ The main archive is read once. What needs none of its rows is made of its table 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
@@ -122,7 +123,7 @@ class _PartedLoad:
             return await restoring.finish()
 
 
-class _Stream:
+class _Stream(ABC):
     """See `base.LoadStream`: one of the archives."""
 
     def __init__(self, whole: _PartedLoad, stack: AsyncExitStack) -> None:
@@ -154,9 +155,9 @@ class _Stream:
         await self._stack.aclose()
         return said
 
+    @abstractmethod
     async def _begin(self, held: Sequence[bytes]) -> None:
         """The table of contents is there."""
-        raise NotImplementedError
 
     async def _start(self, held: Sequence[bytes], picked: Sequence[int] | None) -> None:
         """The rows begin to flow. Whatever a table needs besides is made by the main archive's other sections."""
