@@ -65,7 +65,10 @@ def parse_ahead(text: str, now: datetime.datetime, offset_of: OffsetOf) -> datet
         and _ABSOLUTE.fullmatch(text.strip()) is None
         and not words.endswith("ago")
     )
-    return parse(f"in {words}" if is_span else text, now, offset_of)
+    try:
+        return parse(f"in {words}" if is_span else text, now, offset_of)
+    except UsageError as error:
+        raise UsageError(f"{text!r} is no instant to come", hint="say 2d, or 2026-11-20 14:05") from error
 
 
 def _span(words: str, text: str) -> datetime.timedelta:

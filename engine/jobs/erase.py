@@ -21,13 +21,14 @@ from engine.model.erasures import Erased, EraseResult
 from engine.model.requests import EraseRequest, PruneRequest
 from engine.repository import rewrite
 from engine.repository.reader import Named
+from engine.repository.rewrite import RewritePlan
 
 
 async def run(context: JobContext, request: EraseRequest) -> EraseResult:
     """Erases, unless it is a dry run. A storage that fails does not stop the others: the result is incomplete then.
 
     Raises: UsageError for the root; PathMissingError where no backup holds the path; RefusedError where one that does is on legal hold,
-    or a storage is append-only; where no storage could be looked at, the first error.
+    or a storage is append-only; UnknownNameError for a source that is not there and has no backups; where no storage could be looked at, the first error.
     """
     path = request.path.strip("/")
     if not path or any(part in ("", ".", "..") for part in path.split("/")):
@@ -40,7 +41,7 @@ async def run(context: JobContext, request: EraseRequest) -> EraseResult:
         for each in await context.catalog.storages.all()
         if not each.is_enabled
     ]
-    await _refuse_held(context, request, path, storages, warnings)
+    await _refuse_held(context, request, path, storages)
     erased: list[Erased] = []
     for storage in storages:
         context.emit(StepBegan(f"erase from {storage.name}"))
@@ -66,10 +67,10 @@ async def run(context: JobContext, request: EraseRequest) -> EraseResult:
 
 
 async def _refuse_held(
-    context: JobContext, request: EraseRequest, path: str, storages: Sequence[Storage], warnings: list[str]
+    context: JobContext, request: EraseRequest, path: str, storages: Sequence[Storage]
 ) -> None:
     """Looks into every storage before anything is changed in one. What could not be opened is left for later to tell."""
-    is_found = False
+    is_found = has_backups = False
     errors: list[HoldfastError] = []
     for storage in storages:
         try:
@@ -87,22 +88,30 @@ async def _refuse_held(
             errors.append(error)
             continue
         is_found = is_found or bool(planned.erasures)
+        has_backups = has_backups or bool(planned.erasures or planned.untouched)
         if planned.erasures:
             require_deleting(found)
-        ids = [tag_value(each.named.snapshot, BACKUP_TAG) for each in planned.erasures]
-        for backup in await context.catalog.backups.get_many(ids):
-            if backup.hold_reason:
-                raise RefusedError(
-                    f"backup {backup.backup_id} holds {request.path} and is on hold: {backup.hold_reason}",
-                    hint=f"nothing was erased; holdfast unprotect {backup.backup_id} ends the hold",
-                )
+        await _require_not_held(context, request, planned)
     if len(errors) == len(storages) and errors:
         raise errors[0]
     if not is_found:
+        if not has_backups:
+            await context.catalog.sources.get(request.source)
         raise PathMissingError(
             f"no backup of {request.source} holds {request.path}",
             hint=f"holdfast find NAME --source {request.source}",
         )
+
+
+async def _require_not_held(context: JobContext, request: EraseRequest, planned: RewritePlan) -> None:
+    """Raises: RefusedError where one of the backups is on legal hold."""
+    ids = [tag_value(each.named.snapshot, BACKUP_TAG) for each in planned.erasures]
+    for backup in await context.catalog.backups.get_many(ids):
+        if backup.hold_reason:
+            raise RefusedError(
+                f"backup {backup.backup_id} holds {request.path} and is on hold: {backup.hold_reason}",
+                hint=f"nothing of it was erased; holdfast unprotect {backup.backup_id} ends the hold",
+            )
 
 
 async def _snapshots(opened: Opened, source: str) -> list[Named]:
@@ -133,6 +142,8 @@ async def _erase_in(context: JobContext, request: EraseRequest, path: str, stora
         )
         if not planned.erasures:
             return None
+        # Again: a storage may have answered only now, and a hold may have come since.
+        await _require_not_held(context, request, planned)
         others = [each.snapshot.tree for each in everything if each.id not in chosen]
         others += [each.snapshot.tree for each in planned.untouched]
         still_needed = await rewrite.still_needed(repository, planned, others)

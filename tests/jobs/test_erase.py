@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import PathMissingError, RefusedError, UsageError
+from engine.errors import PathMissingError, RefusedError, UnknownNameError, UsageError
+from engine.jobs import erase
 from engine.model.requests import EraseRequest
 from tests.jobs.world import World, open_world
 from tests.servers.restic import ResticProgram
@@ -91,6 +92,30 @@ async def test_a_backup_on_hold_stops_it_before_anything_is_changed(world: World
     with pytest.raises(RefusedError, match="on hold: case 7"):
         await world.engine.erase(asked(world))
     assert await world.engine.backups() == before
+
+
+async def test_a_hold_counts_in_a_storage_that_answers_only_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not there when all were looked at, and holds a backup that no other has."""
+    oldest = (await world.engine.backups())[-1].backup_id
+    await world.engine.protect_backup(oldest, is_protected=True, hold_reason="case 7")
+    before = sorted((world.place("second") / "snapshots").iterdir())
+
+    async def looked_at(*_asked: object) -> None:
+        """Nothing answered, so that nothing was found to be held."""
+
+    monkeypatch.setattr(erase, "_refuse_held", looked_at)
+    done = await world.engine.erase(asked(world))
+    assert (done.status, done.storages) == ("incomplete", ())
+    assert all("on hold: case 7" in each for each in done.warnings)
+    assert sorted((world.place("second") / "snapshots").iterdir()) == before
+
+
+async def test_a_source_that_nobody_knows_is_named(world: World) -> None:
+    """Rather than the path."""
+    with pytest.raises(UnknownNameError, match="no source named tere"):
+        await world.engine.erase(EraseRequest("/x", "tere"))
 
 
 async def test_a_storage_that_is_switched_off_is_named(world: World) -> None:

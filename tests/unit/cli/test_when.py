@@ -86,3 +86,20 @@ def test_no_text_ends_in_anything_but_an_instant_or_a_refusal(text: str) -> None
     """A traceback helps nobody who mistyped."""
     with contextlib.suppress(UsageError):
         assert when.parse(text, NOW, berlin).tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"), [("2d", 48), ("in 2d", 48), ("90 min", 1.5), ("1d 12h", 36), ("2H", 2), ("now", 0)]
+)
+def test_a_span_alone_counts_from_now_where_what_is_meant_lies_ahead(text: str, hours: float) -> None:
+    """Nobody says in how long a link shall end with the word in."""
+    now = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
+    assert when.parse_ahead(text, now, lambda _at: datetime.UTC) == now + datetime.timedelta(hours=hours)
+
+
+def test_what_is_no_instant_ahead_is_refused_with_an_example_of_one() -> None:
+    """An hour ago would be no help."""
+    now = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
+    with pytest.raises(UsageError, match="'soon' is no instant to come") as refused:
+        when.parse_ahead("soon", now, lambda _at: datetime.UTC)
+    assert refused.value.hint == "say 2d, or 2026-11-20 14:05"
