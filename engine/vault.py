@@ -267,6 +267,11 @@ class Vault:
         keys = await self._keys.read()
         return Secret(base64.b64encode(keys[0])) if keys else None
 
+    async def key_name(self) -> str:
+        """Tells the key that secrets are sealed under from others, and tells nothing of it; empty where there is none. Raises: VaultError."""
+        keys = await self._keys.read()
+        return key_id(keys[0]).hex() if keys else ""
+
     async def add_key(self, key: Secret) -> None:
         """Opens also what was sealed under this key, in base64, from now on. Idempotent. Raises: VaultError."""
         (found,) = parse_keys(key.reveal(), "what was given")[:1]

@@ -40,6 +40,10 @@ async def _list(call: Call) -> int:
 async def _rotate(call: Call) -> int:
     count = await call.engine.rotate_vault()
     call.output.line(f"{count} secrets are sealed under a fresh key")
+    if await call.engine.storages():
+        call.output.line(
+            "copy the catalog, then print each recovery kit anew: holdfast catalog copy, holdfast storage recovery-kit NAME"
+        )
     call.output.result({"secrets": count})
     return diagnostics.DONE
 

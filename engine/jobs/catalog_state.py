@@ -30,6 +30,8 @@ async def fingerprint(catalog: Catalog, vault: Vault, home: Home) -> str:
         await catalog.plans.all(),
         await catalog.host_keys.all(),
         await vault.names(),
+        # A kit that is printed after a rotation must open the newest copy.
+        await vault.key_name(),
         config,
     ]
     return hashlib.sha256(repr(everything).encode("utf-8", "backslashreplace")).hexdigest()

@@ -214,3 +214,16 @@ async def test_what_was_defined_since_the_last_copy_is_advised_of_and_can_be_cop
     assert (done.status, done.storages, done.failed) == ("completed", ("near",), {})
     assert await copies(world) == 2
     assert "catalog" not in {each.subject for each in (await world.engine.status()).concerns}
+
+
+async def test_the_kit_that_is_printed_after_a_rotation_opens_the_newest_copy(
+    world: World, tmp_path: Path
+) -> None:
+    """Older copies are sealed under a key that no kit has any more."""
+    await world.engine.rotate_vault()
+    assert "catalog" in {each.subject for each in (await world.engine.status()).concerns}
+    await world.one_backup("tree")
+    kit = await kit_of(world)
+    async with open_world(tmp_path / "new", copies_catalog=True) as new:
+        await found_again(new, kit, vault_key=True)
+        assert [name for name, _ in await new.engine.secrets()] == ["shop", "storage.near"]
