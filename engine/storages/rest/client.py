@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from weakref import WeakValueDictionary
 
 import aiohttp
 
@@ -23,6 +22,7 @@ from engine.storages.base import (
 )
 from engine.storages.rest import failures
 from engine.storages.rest.listing import Listing
+from engine.storages.turns import Turns
 
 CONNECT_TIMEOUT_S = 20.0
 ANSWER_TIMEOUT_S = 600.0
@@ -88,8 +88,8 @@ class RestStorage:
 
     def __init__(self, behind: Behind) -> None:
         self._behind = behind
-        self._turns: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
-        """Of objects that are being written: rclone shows one while it is written, so that a second writer would mistake or spoil it."""
+        self._turns = Turns()
+        """Rclone shows an object while it is written, so that a second writer would mistake or spoil it."""
 
     @property
     def location(self) -> str:
@@ -108,8 +108,7 @@ class RestStorage:
 
     async def put(self, key: Key, parts: Sequence[Buffer]) -> None:
         """Sends it, and asks for the size that then lies there. A server that overwrites nothing has the old object removed, unless it is the same."""
-        turn = self._turns.setdefault(key, asyncio.Lock())
-        async with turn:
+        async with self._turns.of(key):
             await self._put_or_settle(key, parts)
 
     async def _put_or_settle(self, key: Key, parts: Sequence[Buffer]) -> None:

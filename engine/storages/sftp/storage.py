@@ -33,6 +33,7 @@ from engine.storages.base import (
 )
 from engine.storages.sftp import failures, folders, way
 from engine.storages.sftp.channels import Channels
+from engine.storages.turns import Turns
 
 CONNECTIONS = 5
 """SFTP sessions at once: the server reads, writes and syncs for one call after the other in each of them; OpenSSH allows 10 a connection."""
@@ -114,6 +115,7 @@ class SftpStorage:
         self._can_sync = True
         self._can_sync_folders = True
         self._is_group_readable: bool | None = None
+        self._turns = Turns()
 
     @property
     def location(self) -> str:
@@ -140,7 +142,7 @@ class SftpStorage:
             try:
                 try:
                     await self._write(client, temporary, stored)
-                    await self._rename(client, temporary, path)
+                    await self._rename(client, temporary, key)
                 except asyncssh.SFTPFailure as error:
                     # Asked before the removal, which makes room again.
                     raise await self._explained(client, error, failure) from error
@@ -304,22 +306,24 @@ class SftpStorage:
                 hint="its disk may be failing; what was being written is not visible",
             )
 
-    async def _rename(self, client: asyncssh.SFTPClient, old: bytes, new: bytes) -> None:
+    async def _rename(self, client: asyncssh.SFTPClient, old: bytes, key: Key) -> None:
         """Gives the file its name, in place of what has it. Where the server knows no such renaming, there is a moment with neither."""
+        new = self._path(key)
         if self._traits.atomic_replace:
             await client.posix_rename(old, new)
             return
-        for tried in range(RENAME_TRIES):
-            try:
-                await client.rename(old, new)
-            except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
-                # Others may write the same object at the same time, and be first again and again.
-                if tried == RENAME_TRIES - 1 or await folders.size_of_file(client, new) is None:
-                    raise
-                with contextlib.suppress(*failures.MISSING):
-                    await client.remove(new)
-            else:
-                return
+        async with self._turns.of(key):
+            for tried in range(RENAME_TRIES):
+                try:
+                    await client.rename(old, new)
+                except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
+                    # Other processes may write the same object at the same time: one is first again, or just removes what was in the way.
+                    if tried == RENAME_TRIES - 1:
+                        raise
+                    with contextlib.suppress(*failures.MISSING):
+                        await client.remove(new)
+                else:
+                    return
 
     async def _sync_folder(self, client: asyncssh.SFTPClient, path: bytes) -> None:
         """Makes the names in the file's folder durable. OpenSSH on Linux opens a folder as it does a file; others refuse, and then nothing is done."""
