@@ -18,6 +18,8 @@ from engine.storages.base import Key, Kind
 
 BATCH_BYTES: Final = 8 << 20
 """Plaintext that is held at once, but for a single blob that is longer."""
+FAR_BATCH_BYTES: Final = 16 << 20
+"""The same of a long file where packs are far: a request costs a server as much as a megabyte."""
 _GAP_BYTES: Final = 64 << 10
 """Bytes of a pack that are read for nothing rather than sought over."""
 _OPEN_PACKS: Final = 8
@@ -50,18 +52,34 @@ def pieces(index: Index, content: Sequence[bytes], places: dict[bytes, Wanted] |
     return found
 
 
-def batches(wanted: Sequence[Piece]) -> Iterator[list[Piece]]:
+def batches(wanted: Sequence[Piece], limit_bytes: int) -> Iterator[list[Piece]]:
     """The pieces in order, in groups of no more plaintext than is held at once."""
     group: list[Piece] = []
     held = 0
     for piece in wanted:
-        if group and held + piece.length > BATCH_BYTES:
+        if group and held + piece.length > limit_bytes:
             yield group
             group, held = [], 0
         group.append(piece)
         held += piece.length
     if group:
         yield group
+
+
+def reads_of(index: Index, wanted: Sequence[Piece], differs: set[int] | None) -> list[Read]:
+    """The ranges that `write_content` will ask for where packs are far, as much as can be told beforehand; `differs` is None where all is fetched."""
+    found: list[Read] = []
+    number = 0
+    for group in batches(wanted, FAR_BATCH_BYTES):
+        asked = {piece.id for place, piece in enumerate(group, number) if differs is None or place in differs}
+        places = [Wanted("data", each, place) for each in asked if (place := index.lookup("data", each))]
+        found += _plan(places, FAR_BATCH_BYTES)
+        number += len(group)
+    return found
+
+
+def _plan(wanted: Sequence[Wanted], batch_bytes: int) -> list[Read]:
+    return blobs.plan_reads(wanted, _GAP_BYTES, batch_bytes)
 
 
 Request = Callable[[Sequence[Read]], Iterator[bytes]]
@@ -100,8 +118,12 @@ class LocalPacks:
 class BlobSource:
     """Verified plaintext by id."""
 
-    def __init__(self, index: Index, decoder: BlobDecoder, request: Request, rescue: Rescue) -> None:
+    def __init__(
+        self, index: Index, decoder: BlobDecoder, request: Request, rescue: Rescue, *, batch_bytes: int
+    ) -> None:
+        """`batch_bytes`: plaintext of a long file that is asked for and held at once."""
         self.index = index
+        self.batch_bytes = batch_bytes
         self._decoder = decoder
         self._request = request
         self._rescue = rescue
@@ -126,7 +148,7 @@ class BlobSource:
             else:
                 wanted.append(place)
         self._places.clear()
-        reads = blobs.plan_reads(wanted, _GAP_BYTES, BATCH_BYTES)
+        reads = _plan(wanted, self.batch_bytes)
         for read, stored in zip(reads, self._request(reads), strict=True):
             for blob, plain in zip(read.blobs, self._decoder.decode_read(read, stored), strict=True):
                 found[blob.id] = self._rescued(blob.id) if isinstance(plain, DamagedError) else plain
@@ -169,7 +191,7 @@ def write_content(
     """
     fetched = 0
     number = 0
-    for group in batches(wanted):
+    for group in batches(wanted, source.batch_bytes):
         asked = [piece.id for place, piece in enumerate(group, number) if old is None or place in differs]
         plain = source.load(asked)
         for place, piece in enumerate(group, number):

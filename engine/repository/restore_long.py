@@ -115,7 +115,7 @@ async def _write(
     for begin, group in _segments(file.pieces):
         own = None if differs is None else [n for n in range(len(group)) if begin + n in differs]
         header = {**place, "pieces": group, "differs": own}
-        asked.append(await pool.ask(restore_talk.SEGMENT, header))
+        asked.append(await pool.ask_for_content(header, group, None if own is None else set(own)))
     error = ""
     for answer in asked:
         report = await answer

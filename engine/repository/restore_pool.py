@@ -26,9 +26,10 @@ from typing import Any, Final
 import msgspec
 
 from engine.errors import DamagedError, ObjectMissingError, ShortReadError
-from engine.repository import restore_talk
+from engine.repository import restore_content, restore_talk
 from engine.repository.frames import Channel, start_workers
 from engine.repository.repository import Repository
+from engine.repository.restore_content import Piece
 from engine.scope import task_scope
 from engine.storages.base import Key, Kind
 
@@ -53,6 +54,8 @@ class Report(msgspec.Struct):
 
 
 Done = Callable[[Report], None]
+_Range = tuple[bytes, int, int]
+"""A pack, an offset in it, a length."""
 
 
 class _Worker:
@@ -71,6 +74,9 @@ class RestorePool:
         self._workers = workers
         self._repository = repository
         self._group = group
+        self._is_local = repository.storage.traits.local_path is not None
+        self._ahead: dict[_Range, asyncio.Task[bytes]] = {}
+        """Ranges that a worker will ask for: it neither fetches while it writes, nor writes while it waits."""
         self._slots = asyncio.Semaphore(TASKS_AHEAD * len(workers))
         self._open_tasks = 0
         self._is_idle = asyncio.Event()
@@ -79,6 +85,9 @@ class RestorePool:
     async def submit(self, kind: bytes, header: Any, body: Sequence[bytes], done: Done) -> None:
         """Gives a task to the worker that has the least to do; waits while all have enough. `done` is called on the event loop."""
         await self._slots.acquire()
+        await self._give(kind, header, body, done)
+
+    async def _give(self, kind: bytes, header: Any, body: Sequence[bytes], done: Done) -> None:
         self._open_tasks += 1
         self._is_idle.clear()
         worker = min(self._workers, key=lambda each: len(each.waiting))
@@ -88,14 +97,33 @@ class RestorePool:
 
     async def ask(self, kind: bytes, header: Any, body: Sequence[bytes] = ()) -> asyncio.Future[Report]:
         """The same, with a future for the report."""
-        answered: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
-
-        def answer(report: Report) -> None:
-            if not answered.done():
-                answered.set_result(report)
-
-        await self.submit(kind, header, body, answer)
+        answered, done = _awaited()
+        await self.submit(kind, header, body, done)
         return answered
+
+    async def ask_for_content(
+        self, header: Any, pieces: Sequence[Piece], differs: set[int] | None
+    ) -> asyncio.Future[Report]:
+        """`ask`, for a segment of a long file. What it needs is fetched from afar as soon as a worker has nothing but this to do next."""
+        await self._slots.acquire()
+        ahead: dict[_Range, asyncio.Task[bytes]] = {}
+        if not self._is_local:
+            for read in restore_content.reads_of(self._repository.index, pieces, differs):
+                place = (read.pack, read.offset, read.length)
+                if place not in self._ahead:
+                    ahead[place] = self._group.create_task(self._fetch(*place))
+        self._ahead |= ahead
+        answered, done = _awaited()
+        answered.add_done_callback(lambda _: self._forget(ahead))
+        await self._give(restore_talk.SEGMENT, header, (), done)
+        return answered
+
+    def _forget(self, fetched: dict[_Range, asyncio.Task[bytes]]) -> None:
+        """What nobody asked for, where the worker looked elsewhere."""
+        for place, task in fetched.items():
+            if self._ahead.get(place) is task:
+                del self._ahead[place]
+                task.cancel()
 
     async def wait_idle(self) -> None:
         """Waits until every task was done."""
@@ -117,7 +145,11 @@ class RestorePool:
                 self._group.create_task(self._rescue(worker, frame.header))
 
     async def _serve(self, worker: _Worker, reads: Sequence[tuple[bytes, int, int]]) -> None:
-        fetches = [self._group.create_task(self._fetch(*read)) for read in reads]
+        places = [(pack, offset, length) for pack, offset, length in reads]
+        fetches = [
+            self._ahead.pop(place) if place in self._ahead else self._group.create_task(self._fetch(*place))
+            for place in places
+        ]
         for fetch in fetches:
             stored = await fetch
             async with worker.turn:
@@ -137,6 +169,17 @@ class RestorePool:
             message = error.message
         async with worker.turn:
             await worker.channel.send(restore_talk.DATA, message, [plain])
+
+
+def _awaited() -> tuple[asyncio.Future[Report], Done]:
+    """A future for a report, and what fulfils it."""
+    answered: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
+
+    def done(report: Report) -> None:
+        if not answered.done():
+            answered.set_result(report)
+
+    return answered, done
 
 
 @asynccontextmanager

@@ -96,14 +96,14 @@ class _Worker:
         self._temporary = b"%b%b-%d-" % (restore_files.TEMPORARY_PREFIX, setup["token"], os.getpid())
         self._count = 0
         index = Index.open_files([Path(os.fsdecode(path)) for path in setup["indexes"]])
-        packs = (
-            LocalPacks(Path(os.fsdecode(setup["local_path"]))).request
-            if setup["local_path"]
-            else talk.request
-        )
-        self._together_bytes = _TOGETHER_BYTES if setup["local_path"] else restore_content.BATCH_BYTES
         decoder = BlobDecoder(MasterKey.from_json(setup["key"]))
-        self._source = BlobSource(index, decoder, packs, talk.rescue)
+        if setup["local_path"]:
+            packs = LocalPacks(Path(os.fsdecode(setup["local_path"]))).request
+            batch_bytes, self._together_bytes = restore_content.BATCH_BYTES, _TOGETHER_BYTES
+        else:
+            packs = talk.request
+            batch_bytes, self._together_bytes = restore_content.FAR_BATCH_BYTES, restore_content.BATCH_BYTES
+        self._source = BlobSource(index, decoder, packs, talk.rescue, batch_bytes=batch_bytes)
 
     def files(self, task: Frame, report: TaskReport) -> None:
         """Everything but directories in some folders."""

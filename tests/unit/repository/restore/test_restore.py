@@ -11,11 +11,15 @@ import pytest
 from engine.errors import PathMissingError, RefusedError
 from engine.format import tree
 from engine.format.tree import Node
-from engine.repository import restore, restore_plan
+from engine.repository import repository, restore, restore_plan
 from engine.repository.patterns import Selection
 from engine.repository.restore import RestoreOptions
+from engine.storages.base import Key, Kind
 from tests.fakes.crafted import MTIME, Crafted, link
+from tests.fakes.loop_clock import LoopClock
+from tests.fakes.memory_storage import MemoryStorage
 from tests.servers.tree_compare import describe
+from tests.unit.repository.conftest import PASSWORD, POLYNOMIAL, QUICK
 from tests.unit.repository.restore import restoring
 
 pytestmark = pytest.mark.slow
@@ -391,6 +395,32 @@ async def test_long_files_are_restored_by_all_workers(
     mended = await restoring.run(crafted, nodes, target)
     assert (mended.restored_files, mended.fetched_bytes) == (1, 10_000)
     assert (target / "long").read_bytes() == b"".join(chunks)
+
+
+async def test_each_range_of_a_long_file_is_fetched_once_from_afar(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are asked for ahead of the workers, who then find them and ask no second time."""
+    monkeypatch.setattr("engine.repository.restore_walk.LONG_FROM_BYTES", 100_000)
+    monkeypatch.setattr("engine.repository.restore_long.SEGMENT_BYTES", 50_000)
+    storage = MemoryStorage()
+    far = await repository.create(storage, PASSWORD, clock=LoopClock(), polynomial_=POLYNOMIAL, kdf=QUICK)
+    crafted = Crafted(far)
+    chunks = [os.urandom(10_000) for _ in range(40)]
+    named = await crafted.commit([await crafted.dealt_file(b"long", *chunks)])
+    asked: list[tuple[Key, int]] = []
+    get = storage.get
+
+    async def counted(key: Key, offset: int = 0, length: int | None = None) -> bytes:
+        if key.kind is Kind.PACK:
+            asked.append((key, offset))
+        return await get(key, offset, length)
+
+    monkeypatch.setattr(storage, "get", counted)
+    tally = await restoring.run_named(crafted, named, target)
+    assert ((target / "long").read_bytes(), tally.failures) == (b"".join(chunks), [])
+    of_data = [each for each in asked if asked.count(each) > 1]
+    assert (of_data, len(asked) >= 16) == ([], True)
 
 
 # Previews.
