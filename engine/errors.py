@@ -202,6 +202,10 @@ class ObjectMissingError(StorageError):
     """the storage holds no such object"""
 
 
+class ObjectExistsError(StorageError):
+    """the storage holds an object of that name already"""
+
+
 class ShortReadError(StorageError):
     """the storage returned fewer bytes than were asked for"""
 

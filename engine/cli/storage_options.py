@@ -59,6 +59,11 @@ OPTIONS: Final = (
     Option("retention_mode", "s3: object lock of all that is written", choices=("governance", "compliance")),
     Option("retention_days", "s3: how long it is locked", "DAYS", count),
     Option("legal_hold", "s3: all that is written is held until somebody lets it go", is_flag=True),
+    Option(
+        "conditional_writes",
+        "s3: nothing is written over the same bytes: a bucket with versions keeps one, and its policy may demand it",
+        is_flag=True,
+    ),
     Option("append_only", "nothing is ever deleted but locks", is_flag=True),
     Option(
         "ca_file",
@@ -141,6 +146,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "retention_mode",
             "retention_days",
             "legal_hold",
+            "conditional_writes",
             "append_only",
             "ca_file",
             "insecure_tls",

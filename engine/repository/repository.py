@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from engine.errors import (
     DamagedError,
     HoldfastError,
     NoRepositoryError,
+    ObjectExistsError,
     ObjectMissingError,
     RepositoryExistsError,
     ShortReadError,
@@ -298,12 +300,17 @@ async def create(
     chosen = polynomial_ if polynomial_ is not None else await asyncio.to_thread(polynomial.generate)
     config = Config(config_file.VERSION, os.urandom(32).hex(), chosen)
     name = await keys.add(storage, master, password, clock=clock, kdf=kdf or Kdf())
-    sealed = config_file.encode(Sealer(master), config)
-    await storage.put(Key(Kind.CONFIG), [sealed])
-    if await storage.get(Key(Kind.CONFIG)) != sealed or name not in await keys.names(storage):
-        raise RepositoryExistsError(
-            f"another process made a repository at {storage.location} at the same time"
-        )
+    try:
+        await _put_config(storage, config_file.encode(Sealer(master), config))
+    except RepositoryExistsError:
+        # Under the same password it would be taken for a key of the repository that the other made.
+        with contextlib.suppress(StorageError):
+            await storage.delete(Key(Kind.KEY, name))
+        raise
+    if storage.traits.put_new is not None:
+        await _clear_keys(storage, but=name)
+    if name not in await keys.names(storage):
+        raise _made_by_another(storage)
     return Repository(storage, config, Unlocked(name, master), clock, cache_directory)
 
 
@@ -364,6 +371,19 @@ async def _read_config(storage: OpenStorage) -> bytes:
     ) from missing
 
 
+async def _put_config(storage: OpenStorage, sealed: bytes) -> None:
+    """Makes the place a repository. Raises: RepositoryExistsError where another process did so at the same time."""
+    put = storage.traits.put_new or storage.put
+    with contextlib.suppress(ObjectExistsError):
+        await put(Key(Kind.CONFIG), [sealed])
+    if await storage.get(Key(Kind.CONFIG)) != sealed:
+        raise _made_by_another(storage)
+
+
+def _made_by_another(storage: OpenStorage) -> RepositoryExistsError:
+    return RepositoryExistsError(f"another process made a repository at {storage.location} at the same time")
+
+
 async def _refuse_existing(storage: OpenStorage) -> None:
     try:
         await storage.size(Key(Kind.CONFIG))
@@ -384,8 +404,15 @@ async def _clear_leftovers(storage: OpenStorage) -> None:
                 f"{storage.location} holds parts of a repository, but no config",
                 hint="a config that was lost is in the recovery kit; an empty place takes a new repository",
             )
+    if storage.traits.put_new is None:
+        await _clear_keys(storage)
+
+
+async def _clear_keys(storage: OpenStorage, but: str = "") -> None:
+    """Where one alone can write the config, only that one does so, and behind the config: these may be another's who makes one now."""
     for name in await keys.names(storage):
-        await storage.delete(Key(Kind.KEY, name))
+        if name != but:
+            await storage.delete(Key(Kind.KEY, name))
 
 
 async def _holds(storage: OpenStorage, kind: Kind) -> bool:

@@ -132,6 +132,10 @@ class Sharing(Protocol):
         ...
 
 
+PutNew = Callable[[Key, Sequence[Buffer]], Awaitable[None]]
+"""`put` where nothing of that name is there. Raises: ObjectExistsError, and nothing is changed; all that `put` raises."""
+
+
 @dataclass(frozen=True, slots=True)
 class Traits:
     """What a storage can do; asked instead of its class."""
@@ -150,6 +154,10 @@ class Traits:
     """How stock restic gets at it."""
     sharing: Sharing | None = field(default=None, compare=False)
     """Where it can hand out links."""
+    put_new: PutNew | None = field(default=None, compare=False)
+    """Where the service itself sees to it that of several writers of one name the first alone is heard: what a repository's config is written
+    with, so that two that are made at once at one place do not mix. It may come back as `ObjectExistsError` when a try before it had done
+    the work and its answer was lost: compare what is there. A service that turns out not to know the condition replaces, as `put` does."""
     recover_first: Sequence[str] = ()
     """What a home that knows nothing must be told before `recover`: words behind `holdfast`."""
 
@@ -219,6 +227,8 @@ class OpenStorage(Protocol):
     async def put(self, key: Key, parts: Sequence[Buffer]) -> None:
         """Writes the object whole, from the concatenation of `parts`. On return it is durable and complete under its name; before, it is
         not visible at all. Idempotent; what is there is replaced. The parts must not change until the return.
+
+        A member may leave an object untouched that it finds to hold these very bytes already.
 
         Raises: StorageFullError, StorageReadOnlyError, StorageDeniedError, StorageUnreachableError.
         """

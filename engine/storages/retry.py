@@ -7,13 +7,14 @@ An error is retried only where its class says `retryable`; waits double with jit
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from engine import errors, events
 from engine.clock import Clock
-from engine.storages.base import Buffer, Key, Kind, Listed, OpenStorage, Space, Wrapper
+from engine.storages.base import Buffer, Key, Kind, Listed, OpenStorage, Space, Traits, Wrapper
 
 Result = TypeVar("Result")
 
@@ -59,6 +60,19 @@ class RetryingStorage(Wrapper):
         self._sleep = sleep
         self._draw = draw
         self._emit = emit
+
+    @property
+    def traits(self) -> Traits:
+        """What the inner storage can do, trying again."""
+        traits = self._inner.traits
+        put_new = traits.put_new
+        if put_new is None:
+            return traits
+
+        async def put_patiently(key: Key, parts: Sequence[Buffer]) -> None:
+            await self._persist(lambda: put_new(key, parts))
+
+        return dataclasses.replace(traits, put_new=put_patiently)
 
     async def create(self) -> None:
         """Makes the place, trying again."""

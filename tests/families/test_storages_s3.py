@@ -234,6 +234,40 @@ async def test_only_packs_go_into_another_class_and_all_are_encrypted(bucket: Bu
         }
 
 
+async def test_the_first_alone_of_two_configs_at_one_place_is_kept(bucket: Bucket) -> None:
+    """The repository of the second would be sealed with a key that the first one's config does not fit."""
+    config = Key(Kind.CONFIG)
+    async with running_http_fault_proxy(bucket.ceph.port) as proxy, bucket.opened(proxy.port) as storage:
+        await storage.create()
+        put_new = storage.traits.put_new
+        assert put_new is not None
+        proxy.spoil(Spoiled(said(501, "NotImplemented")))
+        await put_new(config, [b"by a service that knows no conditions"])
+        await storage.delete(config)
+        await put_new(config, [b"first"])
+        with pytest.raises(errors.ObjectExistsError, match=r"config at .* is there already"):
+            await put_new(config, [b"second"])
+        assert await storage.get(config) == b"first"
+
+
+async def test_conditional_writes_never_write_the_same_bytes_twice(bucket: Bucket) -> None:
+    """A lost answer would make a version more, which is paid for, and which under a retention nobody can remove."""
+    async with (
+        running_http_fault_proxy(bucket.ceph.port) as proxy,
+        bucket.opened(proxy.port, conditional_writes=True) as storage,
+    ):
+        await storage.create()
+        proxy.spoil(Spoiled(Answer(503), is_done_first=True, method="PUT"))
+        await storage.put(KEY, [OBJECT[:-1], OBJECT[-1:]])
+        await storage.put(KEY, [OBJECT])
+        assert [each.headers.get("if-none-match") for each in proxy.requests if each.method == "PUT"] == [
+            "*"
+        ] * 3
+        for other in (b"x" * len(OBJECT), b"shorter"):
+            await storage.put(KEY, [other])
+            assert await storage.get(KEY) == other
+
+
 def said(status: int, code: str) -> Answer:
     """An error as S3 words it."""
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>words of\x20a stranger</Message></Error>"

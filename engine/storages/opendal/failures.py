@@ -54,6 +54,8 @@ _LONGEST_REASON: Final = 200
 """Letters: an answer may be a whole page."""
 
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _RANGE, _LOCKED, _FULL = 401, 403, 404, 416, 423, 507
+_CONFLICT, _CONDITION = 409, 412
+_EXISTS: Final = (exceptions.ConditionNotMatch, exceptions.AlreadyExists)
 _PASSING: Final = frozenset({408, 421, 425, 429, 500, 502, 503, 504, 509, _LOCKED})
 _FULL_CODES: Final = ("storageQuotaExceeded", "quotaLimitReached", "insufficient_space", "storage_cap_exceeded", "AccountQuota")  # fmt: skip
 _BUSY_CODES: Final = ("rateLimitExceeded", "userRateLimitExceeded", "too_many_requests", "too_many_write_operations", "ServerBusy", "OperationTimedOut")  # fmt: skip
@@ -186,6 +188,11 @@ _RULES: Final[Sequence[tuple[Callable[[Failure], bool], type[errors.StorageError
         lambda failure: failure.kind is exceptions.PermissionDenied or failure.status == _FORBIDDEN,
         errors.StorageDeniedError,
         "give the key or token the right to list, read, write and delete there",
+    ),
+    (
+        lambda failure: failure.status in (_CONFLICT, _CONDITION) and failure.kind in _EXISTS,
+        errors.ObjectExistsError,
+        "look at what is there",
     ),
     (
         lambda failure: failure.is_missing,

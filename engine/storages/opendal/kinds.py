@@ -123,6 +123,8 @@ class Kind:
     """Calls at once; restic's number."""
     is_put_atomic: bool = True
     """Whether an object appears whole, with its last byte; else it is written beside its name and renamed."""
+    has_conditions: bool = False
+    """Whether the service writes an object only where none of its name is, when it is asked to."""
     has_folders: bool = False
     """Whether a repository lies in a folder that somebody made, and is missing where nobody did."""
     holds_empty: bool = True
@@ -337,7 +339,15 @@ def _at(word: str, name: str | None = None) -> Callable[[Told], str]:
 KINDS: Final[Mapping[str, Kind]] = {
     kind.name: kind
     for kind in (
-        Kind("azure", "azblob", _azure, _at("azure", "container"), _azure_restic, signer=_azure_signer),
+        Kind(
+            "azure",
+            "azblob",
+            _azure,
+            _at("azure", "container"),
+            _azure_restic,
+            signer=_azure_signer,
+            has_conditions=True,
+        ),
         Kind("gcs", "gcs", _gcs, _at("gs", "bucket"), _gcs_restic, login=_gcs_login),
         Kind(
             "b2",

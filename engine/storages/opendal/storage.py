@@ -72,6 +72,7 @@ class OpendalStorage:
             connections=connections or kind.connections,
             append_only=opening.options.get("append_only") is True,
             restic=kind.restic(told),
+            put_new=self._put_new if kind.has_conditions else None,
             sharing=None
             if sign is None
             else OpendalSharing(self._operator, self._calls, sign, opening.clock),
@@ -152,6 +153,11 @@ class OpendalStorage:
         except BaseException:
             await asyncio.shield(self._drop(temporary))
             raise
+
+    async def _put_new(self, key: Key, parts: Sequence[Buffer]) -> None:
+        """See `base.Traits.put_new`."""
+        await self._log_in()
+        await self._write(key.path(), b"".join(parts), is_new=True)
 
     async def get(self, key: Key, offset: int = 0, length: int | None = None) -> bytes:
         """Reads the range in one call; asks for the size first where no length was given behind an offset."""
@@ -256,9 +262,10 @@ class OpendalStorage:
             )
         return len(found)
 
-    async def _write(self, path: str, content: bytes) -> None:
+    async def _write(self, path: str, content: bytes, *, is_new: bool = False) -> None:
         what = f"{self._calls.named(path)} could not be written"
-        await self._calls.call(self._operator.write(path, content), what, len(content))
+        writing = self._operator.write(path, content, if_not_exists=is_new or None)
+        await self._calls.call(writing, what, len(content))
         try:
             stored = await self._calls.call(self._operator.stat(path), what)
         except errors.StorageDeniedError:

@@ -117,7 +117,9 @@ _MEANINGS: Final[Mapping[str, _Meaning]] = {
     "XAmzContentSHA256Mismatch": _DAMAGED_ON_THE_WAY,
     "XAmzContentChecksumMismatch": _DAMAGED_ON_THE_WAY,
     "NotImplemented": _Meaning(
-        errors.StorageError, "the service does not offer {action}, or an option of it"
+        errors.StorageError,
+        "the service does not offer {action}, or an option of it",
+        "leave --conditional-writes and what else its documentation does not name out: holdfast storage edit NAME --unset OPTION",
     ),
     "MethodNotAllowed": _Meaning(errors.StorageError, "the service does not allow {action} there"),
     "ObjectLockConfigurationNotFoundError": _Meaning(
@@ -143,10 +145,12 @@ _MEANINGS: Final[Mapping[str, _Meaning]] = {
         "TooManyRequests",
         "BandwidthLimitExceeded",
         "PriorRequestNotComplete",
+        "ConditionalRequestConflict",
     ),
     _PASSING,
 )
 MISSING: Final = ("NoSuchKey", "404", "NotFound")
+EXISTS: Final = ("PreconditionFailed", "412")
 
 _CLIENT: Final[Mapping[type[BaseException], _Meaning]] = {
     boto.NoCredentialsError: _Meaning(
@@ -219,6 +223,8 @@ class Speaker:
             return errors.ObjectMissingError(
                 f"{self._place(what)} is not there", hint="run verify to see which backups need it"
             )
+        if code in EXISTS:
+            return errors.ObjectExistsError(f"{self._place(what)} is there already")
         meaning = _MEANINGS.get(code) or self._by_status(error)
         if meaning is None:
             said = _printable(str(error.response.get("Error", {}).get("Message", "")))

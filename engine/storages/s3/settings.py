@@ -47,6 +47,9 @@ class Settings:
     """Of everything but locks, which come and go."""
     has_legal_hold: bool = False
     is_append_only: bool = False
+    is_conditional: bool = False
+    """Whether nothing is ever written over what is there with the same bytes: a bucket that keeps versions, or locks them, keeps one, and a
+    policy may demand the condition of every writer. Ceph 16 heeds the condition in buckets without versions only."""
     proxy: str = ""
     timeout_s: float = TIMEOUT_S
     connections: int = CONNECTIONS
@@ -120,6 +123,7 @@ def read(options: Mapping[str, OptionValue]) -> Settings:
         retention_days=days,
         has_legal_hold=options.get("legal_hold") is True,
         is_append_only=options.get("append_only") is True,
+        is_conditional=options.get("conditional_writes") is True,
         proxy=_proxy(options),
         timeout_s=float(count_option(options, "timeout") or TIMEOUT_S),
         connections=count_option(options, "connections") or CONNECTIONS,

@@ -33,6 +33,8 @@ from engine.storages.s3.settings import Settings
 from engine.storages.s3.sharing import S3Sharing
 
 _CLEAN_UP_S: Final = 10.0
+_WHERE_NONE: Final = {"IfNoneMatch": "*"}
+"""The condition that nothing of that name is there; the service answers 412 where something is (RFC 9110, 13.1.2)."""
 _OUT_OF_RANGE: Final = ("InvalidRange", "416")
 
 
@@ -55,7 +57,9 @@ class S3Storage:
         self._speaker = Speaker(found.location)
         self._prefix = f"{found.prefix}/" if found.prefix else ""
         sharing = S3Sharing(connection.client, found.bucket, self._prefix, self._speaker)
-        self._traits = dataclasses.replace(_traits(found, connection, opening.options), sharing=sharing)
+        self._traits = dataclasses.replace(
+            _traits(found, connection, opening.options), sharing=sharing, put_new=self._put_new
+        )
 
     @property
     def location(self) -> str:
@@ -74,10 +78,7 @@ class S3Storage:
             with self._calling("s3:ListBucket"):
                 await self._client.list_objects_v2(**call)
         except errors.StorageError as error:
-            if (
-                not isinstance(error.__cause__, boto.ClientError)
-                or code_of(error.__cause__) != "NoSuchBucket"
-            ):
+            if not _is_of(error, "NoSuchBucket"):
                 raise
         else:
             return
@@ -91,10 +92,32 @@ class S3Storage:
             await self._client.create_bucket(**made)
 
     async def put(self, key: Key, parts: Sequence[Buffer]) -> None:
-        """One request, whose signature carries the hash of all bytes; several parts for an object that is larger than one may be."""
+        """One request, whose signature carries the hash of all bytes; several parts for an object that is larger than one may be.
+
+        With `conditional_writes` it is sent only where nothing of that name is there; what is there is read, and replaced where it differs.
+        """
+        if not self._settings.is_conditional:
+            await self._write(key, parts, {})
+            return
+        try:
+            await self._write(key, parts, _WHERE_NONE)
+        except errors.ObjectExistsError:
+            if not await self._holds(key, parts):
+                await self._write(key, parts, {})
+
+    async def _put_new(self, key: Key, parts: Sequence[Buffer]) -> None:
+        """See `base.Traits.put_new`."""
+        try:
+            await self._write(key, parts, _WHERE_NONE)
+        except errors.StorageError as error:
+            if not _is_of(error, "NotImplemented"):
+                raise
+            await self._write(key, parts, {})
+
+    async def _write(self, key: Key, parts: Sequence[Buffer], condition: Mapping[str, str]) -> None:
         where, how = self._at(key), self._how(key)
         if count_bytes(parts) > self._settings.part_bytes:
-            await self._put_in_parts(key, where | how, parts)
+            await self._put_in_parts(key, where | how, parts, condition)
             return
         with self._calling("s3:PutObject", key.path()):
             async with self._patience() as patience:
@@ -102,7 +125,15 @@ class S3Storage:
                     parts, has_md5=self._settings.is_locking, on_progress=patience.renew
                 )
                 summed = {"ContentMD5": prepared.md5} if prepared.md5 else {}
-                await self._client.put_object(**where, **how, **summed, Body=prepared.content)
+                await self._client.put_object(**where, **how, **summed, **condition, Body=prepared.content)
+
+    async def _holds(self, key: Key, parts: Sequence[Buffer]) -> bool:
+        """Whether just these bytes lie there, as after an answer that was lost."""
+        wanted = count_bytes(parts)
+        try:
+            return await self.size(key) == wanted and await self.get(key, 0, wanted) == b"".join(parts)
+        except errors.ObjectMissingError:
+            return False
 
     async def get(self, key: Key, offset: int = 0, length: int | None = None) -> bytes:
         """A range of the object. A service that ignores ranges is refused, not waited for."""
@@ -225,7 +256,9 @@ class S3Storage:
         check_range(key, len(found), 0, promised)
         return found
 
-    async def _put_in_parts(self, key: Key, call: Mapping[str, Any], parts: Sequence[Buffer]) -> None:
+    async def _put_in_parts(
+        self, key: Key, call: Mapping[str, Any], parts: Sequence[Buffer], condition: Mapping[str, str]
+    ) -> None:
         """Nothing is visible before the last request, which names all parts; what was sent is given up where it fails."""
         where = self._at(key)
         with self._calling("s3:PutObject", key.path()):
@@ -243,7 +276,9 @@ class S3Storage:
                             **where, **summed, PartNumber=number, Body=prepared.content
                         )
                     done.append({"PartNumber": number, "ETag": answer["ETag"]})
-                await self._client.complete_multipart_upload(**where, MultipartUpload={"Parts": done})
+                await self._client.complete_multipart_upload(
+                    **where, **condition, MultipartUpload={"Parts": done}
+                )
             except BaseException:
                 with contextlib.suppress(boto.BotoCoreError, boto.ClientError, OSError, TimeoutError):
                     async with asyncio.timeout(_CLEAN_UP_S):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from engine.errors import (
     DamagedError,
     NoRepositoryError,
+    ObjectExistsError,
     ObjectMissingError,
     RepositoryExistsError,
     StorageError,
@@ -24,14 +26,15 @@ from engine.errors import (
 from engine.format import config_file, index, snapshot
 from engine.format.blob import BlobCoder
 from engine.format.config_file import Config
+from engine.format.crypto import MasterKey
 from engine.format.pack import BlobEntry, Pack, PackBuilder
 from engine.format.snapshot import Snapshot
 from engine.model.secret import Secret
-from engine.repository import fetching, repository
+from engine.repository import fetching, keys, repository
 from engine.repository.blobs import Wanted
 from engine.repository.keys import Unlocked
 from engine.repository.repository import Repository
-from engine.storages.base import Key, Kind, OpenStorage
+from engine.storages.base import Buffer, Key, Kind, OpenStorage, Traits, Wrapper
 from tests.fakes.faulty_storage import Fault, FaultyStorage, Mode
 from tests.fakes.loop_clock import BEGIN, LoopClock
 from tests.fakes.memory_storage import MemoryStorage
@@ -95,6 +98,39 @@ async def test_a_repository_whose_config_was_lost_is_not_overwritten(
     with pytest.raises(DamagedError, match="config is missing"):
         await _open(storage, clock)
     assert storage.objects == before
+
+
+class Overtaken(Wrapper):
+    """A storage at which somebody else makes a repository just before the own key is written."""
+
+    def __init__(self, inner: OpenStorage, clock: LoopClock) -> None:
+        super().__init__(inner)
+        self._clock = clock
+        self._is_over = False
+
+    async def put(self, key: Key, parts: Sequence[Buffer]) -> None:
+        """Passes the call on, after the other's."""
+        if key.kind is Kind.KEY and not self._is_over:
+            self._is_over = True
+            await repository.create(self._inner, PASSWORD, clock=self._clock, kdf=QUICK)
+        await self._inner.put(key, parts)
+
+
+async def test_of_two_that_are_made_at_once_the_first_is_heard(clock: LoopClock) -> None:
+    """The second would leave a config that no key opens, or a key that opens no config."""
+    storage = MemoryStorage()
+
+    async def put_new(key: Key, parts: Sequence[Buffer]) -> None:
+        if key in storage.objects:
+            raise ObjectExistsError("it is there already")
+        await storage.put(key, parts)
+
+    storage._traits = Traits(put_new=put_new)
+    await keys.add(storage, MasterKey.generate(), PASSWORD, clock=clock, kdf=QUICK)
+    with pytest.raises(RepositoryExistsError, match="at the same time"):
+        await repository.create(Overtaken(storage, clock), PASSWORD, clock=clock, kdf=QUICK)
+    await _open(storage, clock)
+    assert sorted(key.kind for key in storage.objects) == [Kind.CONFIG, Kind.KEY]
 
 
 async def test_an_interrupted_creation_is_repeated(storage: MemoryStorage, clock: LoopClock) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from engine import errors, events
-from engine.storages.base import Key, Kind, Listed, OpenStorage, Traits
+from engine.storages.base import Buffer, Key, Kind, Listed, OpenStorage, Traits
 from engine.storages.retry import Patience, RetryingStorage
 from tests.fakes.faulty_storage import Call, Fault, FaultyStorage, Mode
 from tests.fakes.memory_storage import MemoryStorage
@@ -38,6 +39,23 @@ async def test_a_call_outlives_a_storage_that_is_away_for_a_moment(method: str, 
     }
     await getattr(retrying(faulty, clock), method)(*arguments.get(method, (PACK,)))
     assert clock.waits == [1, 2, 4]
+
+
+async def test_what_is_written_once_alone_is_tried_again_too() -> None:
+    """A repository is made by one call among many, over the same line."""
+    left = [errors.StorageUnreachableError("away"), errors.StorageUnreachableError("away")]
+
+    async def put_new(_key: Key, _parts: Sequence[Buffer]) -> None:
+        if left:
+            raise left.pop()
+        raise errors.ObjectExistsError("it is there already")
+
+    clock = WaitingClock()
+    storage = retrying(MemoryStorage(traits=Traits(put_new=put_new)), clock)
+    assert storage.traits.put_new is not None
+    with pytest.raises(errors.ObjectExistsError):
+        await storage.traits.put_new(PACK, [b"pack"])
+    assert clock.waits == [1, 2]
 
 
 @pytest.mark.parametrize("mode", [Mode.BEFORE, Mode.AFTER])
