@@ -71,7 +71,9 @@ OPTIONS: Final = (
         "FILE",
     ),
     Option("insecure_tls", "s3: trust any certificate", is_flag=True),
-    Option("proxy", "s3: an HTTP proxy", "URL"),
+    Option("proxy", "s3, rest: a proxy of this storage's own: http://HOST:PORT or socks5://HOST:PORT", "URL"),
+    Option("proxy_user", "s3, rest: who logs in to the proxy", "NAME"),
+    Option("proxy_secret", "s3, rest: the password for it", is_secret=True),
     Option("container", "azure, swift: the container", "NAME"),
     Option("bucket_id", "b2: the bucket's id, as Backblaze shows it", "ID"),
     Option("prefix", "the folder below the bucket, container or account", "PREFIX"),
@@ -111,6 +113,7 @@ OPTIONS: Final = (
 )
 _OF_EVERY_KIND: Final = ("connections", "limit_upload", "limit_download", "limit_hours", "max_size")
 _SHARED: Final = ("prefix", "append_only", "timeout")
+_PROXY: Final = ("proxy", "proxy_user", "proxy_secret")
 _BY_TOKEN: Final = (*_SHARED, "token", "refresh_token", "client_id", "client_secret")
 
 
@@ -150,13 +153,13 @@ KINDS: Final[Mapping[str, Kind]] = {
             "append_only",
             "ca_file",
             "insecure_tls",
-            "proxy",
+            *_PROXY,
             "timeout",
         ),
     ),
     "ftp": Kind(needed=("address", "path"), optional=("user", "secret", "ca_file", "plain", "timeout")),
     "rclone": Kind(needed=("remote",), optional=("rclone_config", "rclone_program")),
-    "rest": Kind(needed=("url",), optional=("user", "secret", "ca_file", "plain", "timeout")),
+    "rest": Kind(needed=("url",), optional=("user", "secret", "ca_file", "plain", *_PROXY, "timeout")),
     "sftp": Kind(needed=("host", "path")),
     "azure": Kind(
         needed=("container", "account"),

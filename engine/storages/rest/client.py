@@ -35,9 +35,12 @@ VERSION_2 = "application/vnd.x.restic.rest.v2"
 
 
 def session(
-    connector: aiohttp.BaseConnector, headers: Mapping[str, str], timeout_s: float = ANSWER_TIMEOUT_S
+    connector: aiohttp.BaseConnector,
+    headers: Mapping[str, str],
+    timeout_s: float = ANSWER_TIMEOUT_S,
+    proxy: str | None = None,
 ) -> aiohttp.ClientSession:
-    """A session for one server, with headers for every request; whoever makes it closes it."""
+    """A session for one server, with headers for every request, through that HTTP proxy; whoever makes it closes it."""
     timeout = aiohttp.ClientTimeout(
         total=None, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s), connect=None, sock_read=timeout_s
     )
@@ -47,6 +50,7 @@ def session(
         timeout=timeout,
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
+        proxy=proxy,
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import Final
 
 import aiohttp
 
 from engine import errors
+from engine.storages import proxy as proxies
 
 CAUGHT: Final = (aiohttp.ClientError, OSError, ValueError)
 """Whatever a request may raise; a timeout is an OSError."""
@@ -32,6 +34,8 @@ _LOG: Final[tuple[tuple[re.Pattern[str], type[errors.StorageError], str | None],
 
 def of_status(status: int, failure: str, log: str = "") -> errors.StorageError:
     """The error for an answer that is no success; `log` is the last that a bridge of ours wrote about it."""
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return proxies.of_status(status, failure)
     said = f"{failure}: {log}" if log else f"{failure}: the server answers {status}"
     for pattern, kind, hint in _LOG if status >= 500 else ():
         if pattern.search(log):
@@ -48,6 +52,8 @@ def of_status(status: int, failure: str, log: str = "") -> errors.StorageError:
 
 def translated(error: Exception, failure: str) -> errors.StorageError:
     """The error for a request that was not answered."""
+    if (of_proxy := proxies.failure(error, failure)) is not None:
+        return of_proxy
     if isinstance(error, aiohttp.ClientSSLError | aiohttp.ServerFingerprintMismatch):
         return errors.StorageError(
             f"{failure}: the server's certificate is not trusted: {error}",

@@ -10,11 +10,12 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-import aiohttp
 from yarl import URL
 
 from engine import errors
+from engine.storages import proxy as proxies
 from engine.storages.base import Opening, StockRestic, Traits, count_option, text_option
+from engine.storages.proxy import Proxy
 from engine.storages.rest.client import ANSWER_TIMEOUT_S, Behind, Door, RestStorage, session
 
 CONNECTIONS = 5
@@ -23,19 +24,22 @@ CONNECTIONS = 5
 @contextlib.asynccontextmanager
 async def open_rest(opening: Opening) -> AsyncIterator[RestStorage]:
     """Options: `url`, `user`, `secret` (REF of the login's password), `ca_file`, `plain` (a login over HTTP), `timeout`
-    (seconds without a byte moving), `connections`.
+    (seconds without a byte moving), `connections`, `proxy`, `proxy_user`, `proxy_secret` (REF).
 
     Connects at the first call. Raises: ConfigurationError.
     """
     url = _url(opening)
     timeout_s = float(count_option(opening.options, "timeout") or ANSWER_TIMEOUT_S)
-    connector = aiohttp.TCPConnector(limit=0, ssl=await _trust(opening))
-    async with session(connector, _login(opening), timeout_s) as opened:
+    proxy = proxies.read(opening.options, opening.secrets)
+    connector = proxies.connector(proxy, limit=0, ssl=await _trust(opening))
+    async with session(
+        connector, _login(opening), timeout_s, None if proxy is None else proxy.for_requests
+    ) as opened:
 
         async def door() -> Door:
             return Door(opened, str(url))
 
-        yield RestStorage(Behind(url.host or "", f"rest:{url}", _traits(opening), door, door))
+        yield RestStorage(Behind(url.host or "", f"rest:{url}", _traits(opening, url, proxy), door, door))
 
 
 def _login(opening: Opening) -> Mapping[str, str]:
@@ -49,15 +53,17 @@ def _login(opening: Opening) -> Mapping[str, str]:
     return {"Authorization": f"Basic {base64.b64encode(login).decode()}"}
 
 
-def _traits(opening: Opening) -> Traits:
+def _traits(opening: Opening, url: URL, proxy: Proxy | None) -> Traits:
     flags = ("--cacert", text_option(opening.options, "ca_file")) if opening.options.get("ca_file") else ()
     note = (
         "restic takes the login from these variables from 0.16.1 on; an older one wants it in the URL, as rest:https://USER:PASSWORD@HOST/."
         if opening.options.get("user")
         else ""
     )
-    environment = {"RESTIC_REST_USERNAME": "user", "RESTIC_REST_PASSWORD": "secret"}
-    restic = StockRestic(environment=environment if note else {}, flags=flags, note=note)
+    login = {"RESTIC_REST_USERNAME": "user", "RESTIC_REST_PASSWORD": "secret"} if note else {}
+    environment = {**login, f"{url.scheme.upper()}_PROXY": "proxy"}
+    note = f"{note} {proxies.advice(proxy)}".strip()
+    restic = StockRestic(environment=environment, flags=flags, note=note)
     connections = count_option(opening.options, "connections", CONNECTIONS) or CONNECTIONS
     return Traits(connections=connections, restic=restic)
 

@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import aioboto3
+import aiohttp
 from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore import auth, loaders
 from botocore import exceptions as boto
+from botocore.httpsession import get_cert_path
 
 from engine import errors
 from engine.model.secret import Secret
+from engine.storages import proxy as proxies
+from engine.storages.proxy import Proxy
 from engine.storages.s3.body import Body
 from engine.storages.s3.errors import Speaker
 from engine.storages.s3.settings import DEFAULT_REGION, Settings
@@ -150,10 +155,38 @@ def _config(settings: Settings) -> AioConfig:
         connect_timeout=settings.timeout_s,
         # storage.py looks after the bytes that move; this is for requests that it does not look after.
         read_timeout=settings.timeout_s * 2,
-        proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
+        proxies=_proxies(settings.proxy),
+        http_session_cls=_sessions(settings.proxy),
         ignore_configured_endpoint_urls=True,
         user_agent_extra="holdfast",
     )
+
+
+def _proxies(proxy: Proxy | None) -> Mapping[str, str] | None:
+    """What requests are told: where no proxy is named, botocore asks the environment; by SOCKS the connections go, and requests know nothing."""
+    if proxy is None:
+        return None
+    through = proxy.for_requests
+    return {} if through is None else {"http": through, "https": through}
+
+
+def _sessions(proxy: Proxy | None) -> type[AIOHTTPSession]:
+    """What makes the connections, to the proxy where there is one.
+
+    aiobotocore's own does not look at the service's certificate when it goes through a proxy (2.25, `_create_connector`).
+    """
+
+    class Session(AIOHTTPSession):  # type: ignore[misc]
+        def _create_connector(self, proxy_url: str | None) -> aiohttp.TCPConnector:
+            del proxy_url
+            trust: Any = self._get_ssl_context() if self._verify else False
+            if trust and (authorities := get_cert_path(self._verify)):
+                trust.load_verify_locations(authorities)
+            return proxies.connector(
+                proxy, limit=self._max_pool_connections, ssl=trust, **self._connector_args
+            )
+
+    return Session
 
 
 def _choose_signature(signature_version: object, **_: object) -> str | None:

@@ -13,6 +13,7 @@ from botocore import exceptions as boto
 from botocore import parsers
 
 from engine import errors
+from engine.storages import proxy as proxies
 
 _LONGEST_MESSAGE: Final = 200
 _REGION: Final = "give its region: holdfast storage edit NAME --region REGION"
@@ -168,9 +169,6 @@ _CLIENT: Final[Mapping[type[BaseException], _Meaning]] = {
         "its TLS certificate is not trusted, or it speaks no TLS",
         "give the authority's certificate with --ca-file, or an --endpoint that begins with http:// where no TLS is meant",
     ),
-    boto.ProxyConnectionError: _Meaning(
-        errors.StorageUnreachableError, "the proxy does not let anybody through", "look at --proxy"
-    ),
     boto.CredentialRetrievalError: _Meaning(
         errors.StorageDeniedError,
         "the way to a key that this machine was set up with failed",
@@ -225,6 +223,8 @@ class Speaker:
             )
         if code in EXISTS:
             return errors.ObjectExistsError(f"{self._place(what)} is there already")
+        if _status(error) == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            return proxies.of_status(_status(error), self._place(what))
         meaning = _MEANINGS.get(code) or self._by_status(error)
         if meaning is None:
             said = _printable(str(error.response.get("Error", {}).get("Message", "")))
@@ -238,7 +238,7 @@ class Speaker:
 
     def _by_status(self, error: boto.ClientError) -> _Meaning | None:
         """What an answer means whose code is not known."""
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        status = _status(error)
         if code_of(error).startswith("KMS."):
             return _ENCRYPTION
         if status == http.HTTPStatus.INSUFFICIENT_STORAGE:
@@ -251,6 +251,9 @@ class Speaker:
 
     def _of_client(self, error: BaseException, what: str) -> errors.StorageError:
         """What never became an answer."""
+        if isinstance(error, boto.ProxyConnectionError):
+            told = proxies.failure(error.kwargs.get("error", error), self._place(what))
+            return told or proxies.of_status(http.HTTPStatus.BAD_GATEWAY, self._place(what))
         for kind, meaning in _CLIENT.items():
             if isinstance(error, kind):
                 return meaning.kind(f"{self._place(what)}: {meaning.message}", hint=meaning.hint)
@@ -265,6 +268,10 @@ class Speaker:
 def code_of(error: boto.ClientError) -> str:
     """The service's name for the fault; a HEAD has no more than its status."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _status(error: boto.ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _reason(error: BaseException) -> str:

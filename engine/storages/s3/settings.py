@@ -9,7 +9,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from engine import errors
 from engine.model.definitions import OptionValue
+from engine.model.secret import Secret
+from engine.storages import proxy as proxies
 from engine.storages.base import StockRestic, count_option, text_option
+from engine.storages.proxy import Proxy
 
 CONNECTIONS: Final = 5
 """Calls at once, as restic's S3 backend has them."""
@@ -50,7 +53,7 @@ class Settings:
     is_conditional: bool = False
     """Whether nothing is ever written over what is there with the same bytes: a bucket that keeps versions, or locks them, keeps one, and a
     policy may demand the condition of every writer. Ceph 16 heeds the condition in buckets without versions only."""
-    proxy: str = ""
+    proxy: Proxy | None = None
     timeout_s: float = TIMEOUT_S
     connections: int = CONNECTIONS
     part_bytes: int = PART_BYTES
@@ -87,14 +90,15 @@ class Settings:
             if is_archived
             else ""
         )
+        note = f"{note} {proxies.advice(self.proxy)}".strip()
         has_keys = "access_key_id_ref" in options
         if not has_keys and not self.profile:
             note = f"{note} It was opened with what the machine itself was allowed: find keys that may read the bucket.".strip()
         return StockRestic(environment=environment, flags=flags, note=note)
 
 
-def read(options: Mapping[str, OptionValue]) -> Settings:
-    """Raises: ConfigurationError, naming the option."""
+def read(options: Mapping[str, OptionValue], secrets: Mapping[str, Secret] | None = None) -> Settings:
+    """`secrets` are the values of those options that are REFs. Raises: ConfigurationError, naming the option."""
     mode = _choice(options, "retention_mode", _MODES)
     days = count_option(options, "retention_days") or 0
     if bool(mode) != bool(days):
@@ -124,7 +128,7 @@ def read(options: Mapping[str, OptionValue]) -> Settings:
         has_legal_hold=options.get("legal_hold") is True,
         is_append_only=options.get("append_only") is True,
         is_conditional=options.get("conditional_writes") is True,
-        proxy=_proxy(options),
+        proxy=proxies.read(options, secrets or {}),
         timeout_s=float(count_option(options, "timeout") or TIMEOUT_S),
         connections=count_option(options, "connections") or CONNECTIONS,
     )
@@ -162,11 +166,6 @@ def _endpoint(options: Mapping[str, OptionValue]) -> str:
             f"the endpoint {endpoint} holds more than a host", hint="the bucket is given by --bucket, the rest by --prefix"
         )  # fmt: skip
     return f"{parsed.scheme}://{parsed.netloc}"
-
-
-def _proxy(options: Mapping[str, OptionValue]) -> str:
-    proxy = _text(options, "proxy")
-    return _url(proxy if "://" in proxy else f"http://{proxy}", "proxy").geturl() if proxy else ""
 
 
 def _url(text: str, name: str) -> SplitResult:

@@ -41,7 +41,7 @@ _OUT_OF_RANGE: Final = ("InvalidRange", "416")
 @contextlib.asynccontextmanager
 async def open_s3(opening: Opening) -> AsyncIterator[S3Storage]:
     """Options: see `settings.Settings`. Opens whether the bucket is there or not: `create` makes it."""
-    found = settings.read(opening.options)
+    found = settings.read(opening.options, opening.secrets)
     speaker = Speaker(found.location)
     async with client.connected(found, opening.secrets, speaker) as connection:
         yield S3Storage(found, connection, opening)
