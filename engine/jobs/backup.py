@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from engine.catalog.backups import BackupFilter
 from engine.errors import ConfigurationError, HoldfastError, UsageError
-from engine.events import StepBegan, Warned
+from engine.events import Noted, StepBegan, Warned
 from engine.hosts import registry as hosts
 from engine.hosts.registry import HostPool
 from engine.jobs import adopting, backup_source, catalog_copies
@@ -74,7 +74,7 @@ async def run(
         if context.settings.catalog.copies:
             # Before anything is read: afterwards the index of all that was added would be held twice.
             await catalog_copies.keep(context, opened.opened)
-        means = _Means(opened, pool, processes, spilling)
+        means = _Means(opened, pool, processes, spilling, _seed(context, opened))
         for each in work:
             context.emit(StepBegan(f"back up {each.source.name}"))
             try:
@@ -155,13 +155,41 @@ class _Means:
     pool: HostPool
     processes: Processes
     spill: SpillOptions | None
+    chunker_seed: int | None
+
+
+def _seed(context: JobContext, opened: OpenedSet) -> int | None:
+    """What all is cut by, where the storages' repositories were made to cut in different ways; else None.
+
+    That of the default storage, or of the first by name, in whatever order they were named: with another cutting each time, all that is longer
+    than a chunk would be stored anew each time.
+    """
+    repositories = {each.definition.name: each.repository for each in opened.opened}
+    if len({each.config.chunker_polynomial for each in repositories.values()}) < 2:
+        return None
+    defaults = [each.definition.name for each in opened.opened if each.definition.is_default]
+    name = min(defaults or repositories)
+    context.emit(
+        Noted(f"{', '.join(sorted(repositories))} cut files in different ways: all is cut as for {name}")
+    )
+    return repositories[name].chunker_seed
 
 
 async def _one(context: JobContext, request: BackupRequest, work: _Work, means: _Means) -> SourceResult:
     began = context.clock.monotonic()
     started_at = context.clock.now()
     host = await means.pool.host(work.host)
-    capture = Capture(context, request, work.source, host, work.backup_id, started_at, work.last, means.spill)
+    capture = Capture(
+        context,
+        request,
+        work.source,
+        host,
+        work.backup_id,
+        started_at,
+        work.last,
+        means.spill,
+        means.chunker_seed,
+    )
     failed = [Copy(name, "", BackupStatus.FAILED, error.message) for name, error in means.opened.failed]
 
     async def keep(kept: Kept) -> None:

@@ -74,6 +74,8 @@ class Capture:
     """The backup to decide against."""
     spill: SpillOptions | None = None
     """Where packs of slow storages wait."""
+    chunker_seed: int | None = None
+    """What is cut by; None: as the first storage cuts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,9 @@ async def capture(
                 [(each.repository, each.lock) for each in opened],
                 clock=context.clock,
                 processes=processes,
-                options=WriteOptions(spill=job.spill, most_bytes=job.request.most_bytes),
+                options=WriteOptions(
+                    spill=job.spill, most_bytes=job.request.most_bytes, chunker_seed=job.chunker_seed
+                ),
                 emit=context.emit,
             )
         )

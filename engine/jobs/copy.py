@@ -108,6 +108,7 @@ async def _copy_all(context: JobContext, request: CopyRequest, into: Opened, tal
                 for each in backups:
                     tally.fails(each.backup_id, source.name, error)
                 continue
+            _say_if_cut_otherwise(context, first, into, tally)
             if request.is_all:
                 await _count_unknown(context, first, tally)
             await _copy_from(context, first, into, backups, tally)
@@ -163,6 +164,16 @@ async def _copy_from(
             tally.skipped += 1
         else:
             tally.copied.append(copy)
+
+
+def _say_if_cut_otherwise(context: JobContext, first: Opened, into: Opened, tally: _Tally) -> None:
+    """What is copied is not cut anew: where the storages cut in different ways, it shares no long piece with what lies there."""
+    if first.repository.config.chunker_polynomial != into.repository.config.chunker_polynomial:
+        tally.warnings.append(
+            f"{first.definition.name} and {into.definition.name} cut files in different ways: nothing is cut anew, so that of files over "
+            "512 KiB nothing is shared with backups that were not copied"
+        )
+        context.emit(Warned(tally.warnings[-1]))
 
 
 async def _count_unknown(context: JobContext, first: Opened, tally: _Tally) -> None:

@@ -1,6 +1,7 @@
 """Writing: a session feeds one or several repositories from one reading, and commits with the snapshot as its last act.
 
-What is cut by the chunker is cut with the secret of the first repository: any cutting is valid to read, and one cutting serves all. Blobs
+What is cut by the chunker is cut with the secret of one repository, the first where the options name none: any cutting is valid to read, and
+one cutting serves all, also where their secrets differ. Blobs
 are hashed and compressed once, sealed for each repository that lacks them, and packed there. A repository whose storage is slow takes its
 packs from a buffer on disk, and gets its snapshot later than the others, or none (lanes.py, finishing.py). Until `commit` nothing points at
 what was stored; after an interruption the index does, so that the next backup finds it.
@@ -56,6 +57,8 @@ class WriteOptions:
     packing: PackingOptions = field(default_factory=PackingOptions)
     spill: SpillOptions | None = None
     """Where packs of a slow storage may wait; None: it slows all others down, and all are waited for at the end."""
+    chunker_seed: int | None = None
+    """What the chunker is salted with; None: that of the first repository."""
     most_bytes: int | None = None
     """Of packs that a session may add to a repository, give or take those on their way; None: any number."""
 
@@ -81,12 +84,14 @@ class WriteSession:
         workers: chunk_workers.ChunkWorkers,
         start_pool: Callable[[], Awaitable[pool.Pool]] | None,
         emit: Emit,
-        allowance: Allowance | None = None,
+        options: WriteOptions,
     ) -> None:
-        self.most_bytes: int | None = None
+        self.most_bytes = options.most_bytes
         """See `WriteOptions.most_bytes`."""
         self._lanes = lanes
-        self._allowance = allowance or Allowance(math.inf)
+        seed = options.chunker_seed
+        self._seed = lanes[0].repository.chunker_seed if seed is None else seed
+        self._allowance = Allowance(math.inf) if options.spill is None else options.spill.allowance
         self._workers = workers
         self._start_pool = start_pool
         self._pool: pool.Pool | None = None
@@ -134,7 +139,7 @@ class WriteSession:
             self._beside.append(streams)
 
     def _new_streams(self) -> Streams:
-        return Streams(self._workers, self._lanes[0].repository.chunker_seed, self._begin_blob)
+        return Streams(self._workers, self._seed, self._begin_blob)
 
     async def _stored(self, results: Sequence[StreamResult]) -> StreamResult:
         await self._workers.wait_until(lambda: bool(results))
@@ -371,8 +376,8 @@ async def open_session(
     stored by then where it is left by an error or a cancel. A second cancel cuts the time short that this may take.
     """
     tune_allocator()
-    packing = (options or WriteOptions()).packing
-    spilling = (options or WriteOptions()).spill
+    options = options or WriteOptions()
+    packing, spilling = options.packing, options.spill
     spill = Spill(spilling) if spilling is not None and len(repositories) > 1 else None
     lanes = [Lane(repository, lock, clock, packing.pack_bytes) for repository, lock in repositories]
     async with AsyncExitStack() as outer, task_scope() as group, AsyncExitStack() as stack:
@@ -388,9 +393,8 @@ async def open_session(
             workers,
             starter.start if starter is not None else None,
             emit,
-            spilling.allowance if spilling is not None else None,
+            options,
         )
-        session.most_bytes = (options or WriteOptions()).most_bytes
         helping = group.create_task(session.help())
         try:
             yield session

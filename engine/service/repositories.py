@@ -58,6 +58,8 @@ async def add(parts: Parts, storage: definitions.Storage, *, is_default: bool = 
             functools.partial(_polynomial, parts),
         )
         location = found.location
+    if not is_new:
+        await _say_if_cut_otherwise(parts, storage.name, found)
     reference = storage.password
     if made or reference == "-":
         reference = f"vault:storage.{storage.name}"
@@ -172,6 +174,18 @@ async def _sources_in(parts: Parts, storage: str) -> list[definitions.Source]:
 async def _open(parts: Parts, name: str, stack: AsyncExitStack) -> Repository:
     definition = await parts.catalog.storages.get(name)
     return await open_unlocked(parts.context(), definition, Limits(), stack)
+
+
+async def _say_if_cut_otherwise(parts: Parts, name: str, found: Repository) -> None:
+    """What becomes of one cutting for all when a repository is taken in that was made elsewhere."""
+    others = await _polynomial(parts)
+    if others not in (None, found.config.chunker_polynomial):
+        parts.emit(
+            Warned(
+                f"{name} cuts files in another way than the other storages: what is backed up to it by itself and what is backed up to several "
+                "share nothing of files over 512 KiB, so name the same storages each time"
+            )
+        )
 
 
 async def _polynomial(parts: Parts) -> int | None:
