@@ -45,6 +45,11 @@ class Ceph:
         """Whom to trust at the port that speaks TLS."""
         return self.folder / "authority.pem"
 
+    def administer(self, *words: str) -> None:
+        """What its administrator types behind `radosgw-admin`."""
+        command = [str(require_tool("radosgw-admin")), "-c", str(self.folder / "ceph.conf"), *words]
+        subprocess.run(command, check=True, capture_output=True)
+
 
 @contextlib.contextmanager
 def running_ceph(room: Path) -> Iterator[Ceph]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import secrets
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -13,7 +12,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.servers.ceph import Ceph
-from tests.servers.tools import require_tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +42,7 @@ def swift(ceph: Ceph) -> Swift:
     """An account at the session's Ceph, logged in as Swift's first version of its login has it."""
     user, key = f"tests:{secrets.token_hex(4)}", secrets.token_hex(16)
     words = ["subuser", "create", "--uid=tests", f"--subuser={user}", "--access=full", "--key-type=swift"]
-    subprocess.run(
-        [
-            str(require_tool("radosgw-admin")),
-            "-c",
-            str(ceph.folder / "ceph.conf"),
-            *words,
-            f"--secret-key={key}",
-        ],
-        check=True,
-        capture_output=True,
-    )
+    ceph.administer(*words, f"--secret-key={key}")
     status, headers = _called(ceph.endpoint, "GET", "/auth/1.0", {"X-Auth-User": user, "X-Auth-Key": key})
     assert status in (200, 204), headers
     found = Swift(headers["X-Storage-Url"], headers["X-Auth-Token"], f"c{secrets.token_hex(8)}")

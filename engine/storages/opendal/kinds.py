@@ -15,7 +15,8 @@ from urllib.parse import quote, urlencode, urlsplit
 from engine import errors
 from engine.clock import Clock
 from engine.storages.base import Opening, StockRestic, text_option
-from engine.storages.opendal import google_login
+from engine.storages.opendal import google_login, room
+from engine.storages.opendal.room import Room
 
 Sign = Callable[[str, datetime.datetime], str]
 """Makes the address of an object below the prefix from which anybody may read it until that instant."""
@@ -119,6 +120,8 @@ class Kind:
     """What gets the token that is among the arguments, where opendal cannot keep one for its life."""
     signer: Callable[[Told], Sign | None] = lambda _told: None
     """What makes links, where the service takes signed ones and the key for it was given."""
+    room: Callable[[Told], Room | None] = lambda _told: None
+    """What asks for the room that there is, where the service tells."""
     connections: int = 5
     """Calls at once; restic's number."""
     is_put_atomic: bool = True
@@ -259,6 +262,14 @@ def _webdav(told: Told) -> dict[str, str]:
     return arguments
 
 
+def _webdav_room(told: Told) -> Room:
+    folder = f"{told.endpoint()}/{quote(told.prefix())}/" if told.prefix() else f"{told.endpoint()}/"
+    if told.has("token"):
+        return room.of_webdav(folder, room.bearer(told.secret("token")))
+    login = room.basic(told.text("user"), told.secret("secret")) if told.has("user") else {}
+    return room.of_webdav(folder, login)
+
+
 def _webdav_restic(told: Told) -> StockRestic:
     words = ["url=" + told.endpoint(), "vendor=other"]
     if told.has("user"):
@@ -329,6 +340,10 @@ def _swift(told: Told) -> dict[str, str]:
     }
 
 
+def _swift_room(told: Told) -> Room:
+    return room.of_swift(told.endpoint(), told.plain("container"), told.secret("token"))
+
+
 def _at(word: str, name: str | None = None) -> Callable[[Told], str]:
     """`gs:BUCKET:/PREFIX`, as restic writes it; without a container `dropbox:/PREFIX`."""
     if name is None:
@@ -367,6 +382,7 @@ KINDS: Final[Mapping[str, Kind]] = {
                 environment={"OS_STORAGE_URL": "endpoint", "OS_AUTH_TOKEN": "token"},
                 note="The token is as old as this page, and tokens expire: `openstack token issue` gives a new one.",
             ),
+            room=_swift_room,
         ),
         Kind(
             "webdav",
@@ -374,6 +390,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             _webdav,
             lambda told: f"{told.endpoint()}/{told.prefix()}",
             _webdav_restic,
+            room=_webdav_room,
             is_put_atomic=False,
             has_folders=True,
             lists_itself=True,

@@ -28,7 +28,7 @@ from engine.storages.base import (
     is_name,
 )
 from engine.storages.base import Kind as ObjectKind
-from engine.storages.opendal import failures
+from engine.storages.opendal import failures, room
 from engine.storages.opendal.calls import STALL_S, Calls
 from engine.storages.opendal.kinds import Kind, Told
 from engine.storages.opendal.sharing import OpendalSharing
@@ -63,6 +63,7 @@ class OpendalStorage:
         self._prefix = told.prefix()
         self._arguments = kind.arguments(told)
         self._login = kind.login(told)
+        self._room = kind.room(told)
         self._location = kind.location(told)
         self._clock = opening.clock
         self._calls = Calls(self._location, hidden, stall_s)
@@ -239,8 +240,8 @@ class OpendalStorage:
             )
 
     async def space(self) -> Space:
-        """opendal asks no service for its room."""
-        return Space(free_bytes=None, total_bytes=None)
+        """What the service tells, where it does (room.py)."""
+        return room.UNKNOWN if self._room is None else await self._room()
 
     async def clean(self, older_than_s: float) -> int:
         """Removes what an interrupted writer left beside an object's name; a service whose objects appear whole has no such thing."""
