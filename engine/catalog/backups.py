@@ -342,16 +342,15 @@ class Backups:
 
     async def list_proofs(self, backup_id: str) -> list[ProofRecord]:
         """All attempts to prove a backup, newest first."""
-        return _proof_records(await self._database.fetch_all("list_proofs", backup_id=backup_id))
+        return proof_records(await self._database.fetch_all("list_proofs", backup_id=backup_id))
 
     async def source_proofs(self, source: str, limit: int = 1000) -> list[ProofRecord]:
         """The newest attempts to prove any backup that holds all of a source, newest first."""
-        return _proof_records(
-            await self._database.fetch_all("list_source_proofs", source=source, limit=limit)
-        )
+        return proof_records(await self._database.fetch_all("list_source_proofs", source=source, limit=limit))
 
 
-def _proof_records(rows: Iterable[Row]) -> list[ProofRecord]:
+def proof_records(rows: Iterable[Row]) -> list[ProofRecord]:
+    """The rows of `list_proofs`."""
     return [
         ProofRecord(backup_id, storage, _PROOFS[proof], to_instant(at), bool(is_passed), job_id, detail, verb)
         for backup_id, storage, proof, at, is_passed, job_id, detail, verb in rows

@@ -11,6 +11,7 @@ from engine.catalog.database import Database
 from engine.catalog.definitions import Hosts, Plans, Sources, Storages
 from engine.catalog.jobs import Jobs
 from engine.catalog.opening import Schema
+from engine.catalog.proofs import Proofs
 from engine.catalog.settings import AuditRows, HostKeys, PackProofs, SealedSecrets, Settings
 from engine.catalog.workers import Workers
 from engine.clock import Clock
@@ -29,6 +30,7 @@ class Catalog:
         self.storages = Storages(database)
         self.plans = Plans(database)
         self.backups = Backups(database)
+        self.proofs = Proofs(database)
         self.jobs = Jobs(database)
         self.workers = Workers(database)
         self.settings = Settings(database)

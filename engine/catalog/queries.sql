@@ -187,10 +187,17 @@ UPDATE backups SET proof = :proof, proven_at = :proven_at, proven_by = :proven_b
 SELECT backup_id, storage, proof, proven_at, is_passed, job_id, detail, verb FROM proofs
 WHERE backup_id = :backup_id ORDER BY proven_at DESC, storage, proof;
 
--- Every attempt to prove a backup of the source that holds all of it, newest first.
+-- name: proved_in_storage
+SELECT DISTINCT backup_id FROM proofs WHERE storage = :storage AND is_passed AND proof != 'taken';
+
+-- Every attempt to prove a backup of the source that holds all of it, newest first; but those whose bytes are others now.
 -- name: list_source_proofs
 SELECT p.backup_id, p.storage, p.proof, p.proven_at, p.is_passed, p.job_id, p.detail, p.verb FROM proofs AS p
-JOIN backups AS b ON b.backup_id = p.backup_id WHERE b.source = :source AND b.scope = 'all' ORDER BY p.proven_at DESC LIMIT :limit;
+JOIN backups AS b ON b.backup_id = p.backup_id WHERE b.source = :source AND b.scope = 'all' AND p.proof != 'taken' AND NOT EXISTS (
+    SELECT 1 FROM proofs AS d
+    WHERE d.backup_id = p.backup_id AND d.storage = p.storage AND d.proof = 'taken' AND d.proven_at >= p.proven_at
+)
+ORDER BY p.proven_at DESC LIMIT :limit;
 
 -- name: add_pack_proof
 INSERT OR REPLACE INTO pack_proofs (repository_id, pack, proven_at) VALUES (:repository_id, :pack, :proven_at);

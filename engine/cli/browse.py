@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from engine.catalog.backups import BackupFilter, Place, ProofRecord
+from engine.catalog.proofs import void
 from engine.cli import definitions, diagnostics, text, when
 from engine.cli.command import Call, Command, Parser
 from engine.cli.options import count
@@ -201,7 +202,7 @@ def show_backup(
             "files",
             f"{backup.files_new} new, {backup.files_changed} changed, {backup.files_unmodified} unmodified",
         ),
-        *_ladder(backup, proofs),
+        *ladder(backup, proofs),
         ("job", backup.job_id),
     ]
     pairs += [
@@ -223,9 +224,22 @@ def show_backup(
     definitions.show_pairs(output, pairs)
 
 
-def _ladder(backup: Backup, proofs: Sequence[ProofRecord]) -> list[tuple[str, str]]:
-    """The rung where the backup stands, then the newest attempt at each rung: when, by what, in which storage."""
+def ladder(backup: Backup, proofs: Sequence[ProofRecord]) -> list[tuple[str, str]]:
+    """The rung where the backup stands, then the newest attempt at each rung that still means something: when, by what, in which storage; and
+    why what was proved before does not.
+    """
     pairs = [("proof", backup.proof.value), ("taken", text.instant(backup.created_at))]
+    stale = void(proofs)
+    for each in proofs:
+        if each.proof is Proof.TAKEN:
+            what = ", ".join(sorted({old.proof.value for old in stale if old.storage == each.storage}))
+            pairs.append(
+                (
+                    "proof dropped",
+                    f"{text.instant(each.proven_at)} by {each.verb}, job {each.job_id}, in {each.storage}: {each.detail} ({what} before)",
+                )
+            )
+    proofs = [each for each in proofs if each not in stale]
     for rung in (Proof.READABLE, Proof.VERIFIED, Proof.DRILLED):
         newest = next((each for each in proofs if each.proof is rung), None)
         if newest is None:

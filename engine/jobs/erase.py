@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from engine.catalog.proofs import Dropped
 from engine.errors import HoldfastError, PathMissingError, RefusedError, UsageError
 from engine.events import StepBegan, Warned
 from engine.jobs import adopting, prune
@@ -149,6 +150,9 @@ async def _erase_in(context: JobContext, request: EraseRequest, path: str, stora
         still_needed = await rewrite.still_needed(repository, planned, others)
         backups = {each.named.id: tag_value(each.named.snapshot, BACKUP_TAG) for each in planned.erasures}
         if not request.is_dry_run:
+            # Before anything is changed: no proof speaks of what is no longer there.
+            why = Dropped(context.clock.now(), "erase", context.job_id, f"{request.path} was erased from it")
+            await context.catalog.proofs.drop(storage.name, backups.values(), why)
             renamed = await rewrite.apply(repository, found.lock, planned, emit=context.emit)
             known = {
                 each.backup_id for each in await context.catalog.backups.get_many(list(backups.values()))

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
+from engine.catalog.proofs import Dropped
 from engine.errors import DamagedError, RefusedError, StorageReadOnlyError, UsageError
 from engine.events import StepBegan
 from engine.jobs.context import JobContext
@@ -52,6 +53,15 @@ async def run(context: JobContext, new: Storage, limits: Limits) -> MoveResult:
         await _require_all(into, names, rest)
         moved = {each.source_id: each.target_id for each in rest.snapshots}
         kept = dataclasses.replace(new, repository_id=into.id)
+        # Before the switch: who is interrupted here proves once more, and no proof speaks of bytes that nobody read.
+        ids = (await context.catalog.backups.by_snapshots(old.name, list(moved))).values()
+        why = Dropped(
+            context.clock.now(),
+            "storage move",
+            context.job_id,
+            f"it was read at {old_location}, and lies at {location} now",
+        )
+        await context.catalog.proofs.drop(old.name, ids, why)
         await context.catalog.storages.move(kept, moved)
     return MoveResult(
         job_id=context.job_id,

@@ -10,7 +10,8 @@ import pytest
 
 from engine.errors import PathMissingError, RefusedError, UnknownNameError, UsageError
 from engine.jobs import erase
-from engine.model.requests import EraseRequest
+from engine.model.backup import Proof
+from engine.model.requests import EraseRequest, VerifyRequest
 from tests.jobs.world import World, open_world
 from tests.servers.restic import ResticProgram
 
@@ -46,7 +47,9 @@ async def test_it_is_gone_everywhere_and_the_rest_is_whole(
 ) -> None:
     """From both storages and both backups, bytes and name; the ids of the backups stay, and the audit log says who and why."""
     before = {each.backup_id for each in await world.engine.backups()}
+    await world.engine.verify(VerifyRequest(storage="first", is_reading_data=True))
     done = await world.engine.erase(asked(world))
+    assert {each.proof for each in await world.engine.backups()} == {Proof.TAKEN}
     assert (done.status, [each.storage for each in done.storages]) == ("completed", ["first", "second"])
     for each in done.storages:
         assert (each.snapshots, each.files, each.size_bytes) == (2, 2, 2 * len(SECRET))

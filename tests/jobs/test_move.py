@@ -9,7 +9,10 @@ from typing import cast
 import pytest
 
 from engine import errors
+from engine.cli import browse
+from engine.model.backup import Proof
 from engine.model.definitions import Storage
+from engine.model.requests import CopyRequest, VerifyRequest
 from engine.storages import registry
 from tests.jobs.command_line import CommandLine
 from tests.jobs.world import World
@@ -64,6 +67,24 @@ async def test_a_storage_moves_with_all_that_it_holds(
     world.restic(restic_newest, "new").check()
     back = await world.restore(later.backup_id, world.directory / "back")
     assert differences(tree, back / str(tree).lstrip("/")) == []
+
+
+async def test_what_was_proved_of_the_old_place_is_not_said_of_the_new(world: World, tree: Path) -> None:
+    """Nobody read the bytes there yet; what lies in another storage is as well proved as before."""
+    newest, older = [each.backup_id for each in await world.engine.backups()]
+    await world.engine.copy(CopyRequest("first", "second", (newest,)))
+    for storage in ("first", "second"):
+        await world.engine.verify(VerifyRequest(storage=storage, is_reading_data=storage == "first"))
+    assert (await world.engine.show_backup(older)).proof is Proof.VERIFIED
+    moved = await world.engine.move_storage(_new(world))
+    assert [each.proof for each in await world.engine.backups()] == [Proof.READABLE, Proof.TAKEN]
+    shown = browse.ladder(await world.engine.show_backup(older), await world.engine.backup_proofs(older))
+    told = dict(shown)["proof dropped"]
+    assert f"by storage move, job {moved.job_id}, in first: it was read at {world.place('first')}" in told
+    assert told.endswith("(verified before)")
+    assert "verified" not in dict(shown)
+    await world.engine.verify(VerifyRequest(storage="first", is_reading_data=True))
+    assert [each.proof for each in await world.engine.backups()] == [Proof.VERIFIED, Proof.VERIFIED]
 
 
 async def test_nothing_is_switched_where_not_all_can_move(
