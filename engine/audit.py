@@ -26,6 +26,8 @@ from engine.vault import Vault
 
 KEY_NAME = "audit-key"
 """The vault's name of the chain's key."""
+JOIN_VERB = "audit join"
+"""Of the row between a log that was lost and found again and the one that a new home had begun before that."""
 _DOMAIN = b"holdfast audit 1\0"
 _ANCHOR_KIND = "holdfast-audit-anchor"
 _HASH_BYTES = 32
@@ -157,6 +159,20 @@ def next_row(key: bytes, sequence: int, previous: bytes, record: str) -> ChainRo
     return ChainRow(sequence, record, previous, chain_hash(key, sequence, previous, record))
 
 
+def join(key: bytes, head: tuple[int, bytes], entry: Entry, begun: Sequence[ChainRow]) -> list[ChainRow]:
+    """The rows that follow a log whose newest row and key these are: `entry`, and what another log held, chained anew.
+
+    The records stay as they were; the entry should name the hash that the other log ended with, which its rows lose.
+    """
+    sequence, previous = head
+    rows: list[ChainRow] = []
+    for record in (encode_entry(entry), *(each.record for each in begun)):
+        sequence += 1
+        rows.append(next_row(key, sequence, previous, record))
+        previous = rows[-1].hash
+    return rows
+
+
 def verify(rows: Iterable[ChainRow], key: bytes, anchors: Iterable[Anchor] = ()) -> list[Finding]:
     """All that is wrong with the log, in the order in which it shows; nothing where it is whole.
 
@@ -275,6 +291,14 @@ class AuditLog:
     async def newest(self, limit: int = 100) -> list[Entry]:
         """The newest entries, newest first. Raises: DamagedError."""
         return [decode_entry(row) for row in await self._rows.newest(limit)]
+
+    async def joins(self) -> list[Entry]:
+        """Where another log was taken in, newest first. Raises: DamagedError."""
+        return [each for each in await self.newest(-1) if each.verb == JOIN_VERB]
+
+    async def rows(self) -> list[ChainRow]:
+        """All of a short log, oldest first."""
+        return [row async for row in self._rows.all()]
 
     async def anchor(self) -> Anchor:
         """The newest row at this instant."""

@@ -13,6 +13,7 @@ from engine.catalog.jobs import Jobs
 from engine.catalog.opening import Schema
 from engine.catalog.proofs import Proofs
 from engine.catalog.settings import AuditRows, HostKeys, PackProofs, SealedSecrets, Settings
+from engine.catalog.takeover import Join
 from engine.catalog.workers import Workers
 from engine.clock import Clock
 
@@ -73,9 +74,9 @@ class Catalog:
         """Writes a whole copy, as it is at one instant, to a path where nothing is; sealed secrets stay sealed. Raises: CatalogError."""
         await self._database.copy_to(path)
 
-    async def take_over(self, path: Path, tables: Sequence[str]) -> int:
+    async def take_over(self, path: Path, tables: Sequence[str], join: Join | None = None) -> int:
         """Adds what the copy at `path`, of this version, knows in these tables and this catalog does not; how many rows. Raises: CatalogError."""
-        return await self._database.take_over(path, tables)
+        return await self._database.take_over(path, tables, join)
 
     async def check(self) -> list[str]:
         """What SQLite finds wrong with the file; nothing where it is whole. Reads all of it."""

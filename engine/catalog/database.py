@@ -180,11 +180,11 @@ class Database:
             with opening.translated(self.path):
                 await self._connection.execute("VACUUM INTO ?", (str(path),))
 
-    async def take_over(self, path: Path, tables: Sequence[str]) -> int:
+    async def take_over(self, path: Path, tables: Sequence[str], join: takeover.Join | None = None) -> int:
         """See `takeover.take_over`. Raises: CatalogError."""
         async with self._turn:
             with opening.translated(path):
-                return await takeover.take_over(self._connection, path, tables)
+                return await takeover.take_over(self._connection, path, tables, join)
 
     def query(self, name: str) -> str:
         """The text of a query, for putting together."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,12 +18,26 @@ _ONLY: Final = {
     # What was under way when the copy was made is not under way here.
     "jobs": "WHERE status NOT IN ('queued', 'running')",
     "job_log": "WHERE job_id IN (SELECT job_id FROM main.jobs)",
-    # A log that was begun here goes on; two cannot be made one.
+    # A log that was begun here goes on, where it is not joined to the copy's.
     "audit": "WHERE NOT EXISTS (SELECT 1 FROM main.audit)",
 }
 
 
-async def take_over(connection: aiosqlite.Connection, path: Path, tables: Sequence[str]) -> int:
+@dataclass(frozen=True, slots=True)
+class Join:
+    """An audit log that was begun here, which the copy's takes in. Its key goes: all is under the copy's from then on."""
+
+    key_name: str
+    """Under which secrets hold the key."""
+    rows: int
+    """That were begun here: with others the join is void."""
+    joined: Sequence[tuple[int, str, bytes, bytes]]
+    """What is to follow the copy's log."""
+
+
+async def take_over(
+    connection: aiosqlite.Connection, path: Path, tables: Sequence[str], join: Join | None = None
+) -> int:
     """Adds the rows of these tables that are not here yet; how many. All of it or nothing. Raises: sqlite3.Error.
 
     Without the audit log that goes with them, backups lose their job: those with one are held against the log that is here.
@@ -30,6 +46,8 @@ async def take_over(connection: aiosqlite.Connection, path: Path, tables: Sequen
     try:
         try:
             await connection.execute("BEGIN IMMEDIATE")
+            if join is not None:
+                await _make_way(connection, join)
             is_log_taken = "audit" in tables and not await connection.execute_fetchall(
                 "SELECT 1 FROM main.audit LIMIT 1"
             )
@@ -37,6 +55,11 @@ async def take_over(connection: aiosqlite.Connection, path: Path, tables: Sequen
             for table in tables:
                 values = {} if is_log_taken or table != "backups" else {"job_id": "''"}
                 taken += await _take(connection, table, values)
+            if join is not None:
+                await connection.executemany(
+                    "INSERT INTO main.audit (sequence, record, previous, hash) VALUES (?, ?, ?, ?)",
+                    join.joined,
+                )
             await connection.commit()
         except BaseException:
             await connection.rollback()
@@ -44,6 +67,15 @@ async def take_over(connection: aiosqlite.Connection, path: Path, tables: Sequen
     finally:
         await connection.execute("DETACH DATABASE copy")
     return taken
+
+
+async def _make_way(connection: aiosqlite.Connection, join: Join) -> None:
+    """Takes the log that was begun here, and its key, out of the way. Raises: sqlite3.OperationalError where somebody wrote to it meanwhile."""
+    ((count,),) = await connection.execute_fetchall("SELECT count(*) FROM main.audit")
+    if count != join.rows:
+        raise sqlite3.OperationalError("the audit log was written to meanwhile: try again")
+    await connection.execute("DELETE FROM main.audit")
+    await connection.execute("DELETE FROM main.secrets WHERE name = ?", (join.key_name,))
 
 
 async def _take(connection: aiosqlite.Connection, table: str, values: Mapping[str, str]) -> int:

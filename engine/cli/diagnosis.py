@@ -48,8 +48,17 @@ async def _verify(call: Call) -> int:
         call.output.line(f"{call.output.styled(each.kind, '31')}: {text.printable(each.message)}")
     if not findings:
         call.output.line("the audit log is whole")
+    joins = [] if findings else await call.engine.audit_joins()
+    for join in joins:
+        call.output.line(text.printable(f"row {join.sequence}, {text.instant(join.at)}: {join.detail}"))
     status = "damaged" if findings else "passed"
-    call.output.result({"status": status, "findings": [shape(each) for each in findings]})
+    call.output.result(
+        {
+            "status": status,
+            "findings": [shape(each) for each in findings],
+            "joins": [shape(each) for each in joins],
+        }
+    )
     return diagnostics.exit_of(status)
 
 

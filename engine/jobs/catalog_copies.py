@@ -22,14 +22,14 @@ from typing import Final
 
 import engine
 from engine.catalog.catalog import Catalog
-from engine.catalog.takeover import DEFINED, KNOWN, SEALED
+from engine.catalog.takeover import DEFINED, KNOWN, SEALED, Join
 from engine.errors import CatalogError, DamagedError, HoldfastError, PathMissingError, VaultError
 from engine.events import Warned
 from engine.format.allocator import give_back
 from engine.format.chunker import MIN_BYTES
 from engine.format.snapshot import Snapshot
 from engine.format.tree import Node
-from engine.jobs import catalog_state, item_tree
+from engine.jobs import audit_join, catalog_state, item_tree
 from engine.jobs.context import JobContext
 from engine.jobs.item_tree import StoredItem
 from engine.jobs.opening import Opened
@@ -200,7 +200,9 @@ async def take_over(
                     known = [
                         each for each in await found.storages.all() if each.repository_id == repository.id
                     ]
-                return await _take(context, copy, room, known[0] if known else None, storage, vault_key)
+                    join = await audit_join.plan(context, found, vault_key)
+                lost = _Lost(copy, room, known[0] if known else None, join)
+                return await _take(context, lost, storage, vault_key)
         except VaultError as error:
             refusal = error
         except (DamagedError, PathMissingError, CatalogError) as error:
@@ -233,19 +235,24 @@ async def _require_key(found: Catalog, vault_key: Secret | None) -> None:
             )
 
 
-async def _take(
-    context: JobContext,
-    copy: Named,
-    room: Path,
-    known: Storage | None,
-    given: Storage,
-    vault_key: Secret | None,
-) -> Taken:
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """A copy that was laid down."""
+
+    copy: Named
+    room: Path
+    storage: Storage | None
+    """The one that it was found in, as it was defined."""
+    join: Join | None
+
+
+async def _take(context: JobContext, lost: _Lost, given: Storage, vault_key: Secret | None) -> Taken:
+    room, known = lost.room, lost.storage
     tables = [*DEFINED, *KNOWN]
     if vault_key is not None:
         await context.vault.add_key(vault_key)
         tables += [*SEALED, "audit"]
-    await context.catalog.take_over(room / _NAME, tables)
+    await context.catalog.take_over(room / _NAME, tables, lost.join)
     if known is None:
         name = given.name
     else:
@@ -258,7 +265,7 @@ async def _take(
         await context.catalog.storages.replace(here)
     if (room / _CONFIG).exists() and not context.home.settings.exists():
         await asyncio.to_thread(shutil.move, room / _CONFIG, context.home.settings)
-    return Taken(copy.snapshot.time, name)
+    return Taken(lost.copy.snapshot.time, name)
 
 
 async def _fetch(repository: Repository, copy: Named, room: Path) -> None:

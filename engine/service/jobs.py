@@ -90,6 +90,10 @@ class JobMethods(Methods):
         ]
         return [*findings, *evidence_files.findings(self._parts.home.evidence, claims)]
 
+    async def audit_joins(self) -> Sequence[Entry]:
+        """Where the log of a new home was joined to one that was lost and found again, newest first."""
+        return await self._parts.audit.joins()
+
     async def doctor(self) -> dict[str, Any]:
         """What a bug report needs; no secret, no name of a host, file or database."""
         catalog = self._parts.catalog

@@ -126,6 +126,27 @@ async def test_all_that_was_defined_comes_back_and_goes_on(
         assert (again.files_unmodified, again.files_new) == (1, 0)
 
 
+async def test_the_log_that_a_new_home_began_follows_the_lost_one(world: World, tmp_path: Path) -> None:
+    """A storage over SFTP is found only by a host that is defined first: who did what before must not be lost for that."""
+    kit = await kit_of(world)
+    lost = (await world.engine.audit_log(limit=-1))[::-1]
+    async with open_world(tmp_path / "new", copies_catalog=True) as new:
+        await new.engine.add_host(Host("box", "ssh", "backup@box.example.org"))
+        (begun,) = await new.engine.audit_log()
+        await found_again(new, kit, vault_key=True)
+        found = (await new.engine.audit_log(limit=-1))[::-1]
+        known = [each for each in lost if each in found]
+        assert found[: len(known)] == known == lost[: len(known)]
+        join, moved, recovered = found[len(known) :]
+        assert (join.verb, join.sequence) == ("audit join", len(known) + 1)
+        assert dataclasses.replace(moved, sequence=begun.sequence) == begun
+        assert (recovered.verb, recovered.sequence) == ("recover", len(known) + 3)
+        assert await new.engine.audit_joins() == [join]
+        assert await new.engine.verify_audit() == []
+        await new.one_backup("tree")
+        assert await new.engine.verify_audit() == []
+
+
 async def test_without_the_vaults_key_all_but_the_secrets_comes_back(world: World, tmp_path: Path) -> None:
     """A kit that was printed before there were secrets."""
     kit = await kit_of(world)
