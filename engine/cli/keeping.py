@@ -72,7 +72,8 @@ async def _delete(call: Call) -> int:
 
 def _declare_recover(parser: Parser) -> None:
     parser.add_argument("--storage-kind", required=True, metavar="KIND", help=storage_options.HELP)
-    storage_options.declare(parser)
+    usage = "--storage-kind KIND [OPTION ...] --password REF"
+    storage_options.declare(parser, usage)
     parser.add_argument("--password", required=True, type=reference, metavar="REF", help="of the repository")
     parser.add_argument(
         "--vault-key",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def _declare_add(parser: Parser) -> None:
     add_name(parser, "storage")
     parser.add_argument("--kind", required=True, metavar="KIND", help=storage_options.HELP)
-    storage_options.declare(parser)
+    storage_options.declare(parser, "NAME --kind KIND [OPTION ...]")
     parser.add_argument(
         "--password", type=reference, metavar="REF", help="left out: a strong one is made and shown once"
     )
@@ -208,7 +208,7 @@ async def _rotate_password(call: Call) -> int:
 def _declare_move(parser: Parser) -> None:
     add_name(parser, "storage")
     parser.add_argument("--kind", required=True, metavar="KIND", help=storage_options.HELP)
-    storage_options.declare(parser)
+    storage_options.declare(parser, "NAME --kind KIND [OPTION ...]")
     parser.add_argument(
         "--password", type=reference, metavar="REF", help="of the new place; left out: the same one"
     )
@@ -313,7 +313,7 @@ async def _show(call: Call) -> int:
 
 def _declare_edit(parser: Parser) -> None:
     add_name(parser, "storage")
-    storage_options.declare(parser)
+    storage_options.declare(parser, "NAME [OPTION ...]")
     parser.add_argument(
         "--password", type=reference, metavar="REF", help="where the password is kept now; it is not changed"
     )

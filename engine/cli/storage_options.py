@@ -38,73 +38,73 @@ class Option:
 
 
 OPTIONS: Final = (
-    Option("path", "local, sftp, ftp: the directory of the repository", "DIR"),
-    Option("host", "sftp: the host that it lies on; `holdfast host add` makes it known", "HOST"),
-    Option("bucket", "s3, gcs, b2: the bucket; in S3 it is made where there is none", "BUCKET"),
-    Option("region", "s3: where the bucket lies", "REGION"),
-    Option(
-        "addressing",
-        "s3: the name of the bucket in the path, or in the host; auto",
-        choices=("auto", "path", "virtual"),
-    ),
-    Option("session_token", "s3: of temporary keys", is_secret=True),
-    Option("profile", "s3: the profile in ~/.aws instead of keys", "PROFILE"),
-    Option("storage_class", "s3: of packs; all else stays standard", "CLASS"),
-    Option(
-        "encryption",
-        "s3: by the service, beside that of holdfast",
-        choices=("AES256", "aws:kms", "aws:kms:dsse"),
-    ),
-    Option("kms_key", "s3: with aws:kms", "KEY"),
-    Option("retention_mode", "s3: object lock of all that is written", choices=("governance", "compliance")),
-    Option("retention_days", "s3: how long it is locked", "DAYS", count),
-    Option("legal_hold", "s3: all that is written is held until somebody lets it go", is_flag=True),
-    Option(
-        "conditional_writes",
-        "s3: nothing is written over the same bytes: a bucket with versions keeps one, and its policy may demand it",
-        is_flag=True,
-    ),
-    Option("append_only", "nothing is ever deleted but locks", is_flag=True),
-    Option(
-        "ca_file",
-        "rest, ftp, s3: the authorities that sign the server's certificate, in PEM, where the system does not know them",
-        "FILE",
-    ),
-    Option("insecure_tls", "s3: trust any certificate", is_flag=True),
-    Option("proxy", "s3, rest: a proxy of this storage's own: http://HOST:PORT or socks5://HOST:PORT", "URL"),
-    Option("proxy_user", "s3, rest: who logs in to the proxy", "NAME"),
-    Option("proxy_secret", "s3, rest: the password for it", is_secret=True),
-    Option("container", "azure, swift: the container", "NAME"),
-    Option("bucket_id", "b2: the bucket's id, as Backblaze shows it", "ID"),
-    Option("prefix", "the folder below the bucket, container or account", "PREFIX"),
+    Option("path", "the directory of the repository", "DIR"),
+    Option("host", "the host that it lies on; `holdfast host add` makes it known", "HOST"),
+    Option("bucket", "the bucket; in S3 it is made where there is none", "BUCKET"),
+    Option("bucket_id", "the bucket's id, as Backblaze shows it", "ID"),
+    Option("container", "the container", "NAME"),
     Option(
         "endpoint",
         "s3, azure, gcs: another address than AWS's, Azure's or Google's; webdav: the folder's; swift: the storage's",
         "URL",
     ),
-    Option("account", "azure: the storage account", "NAME"),
-    Option("account_key", "azure: the account's key", is_secret=True),
-    Option("sas_token", "azure: a shared access signature instead of the key", is_secret=True),
-    Option("credentials", "gcs: the JSON key of a service account", is_secret=True),
+    Option("address", "where the server is", "HOST[:PORT]"),
+    Option("url", "where the server is, without the login", "URL"),
+    Option("remote", "one of its remotes and the folder there", "NAME:PATH"),
+    Option("rclone_config", "its configuration, where that is not in its usual place", "FILE"),
+    Option("rclone_program", "the program, where it is not in PATH", "FILE"),
+    Option("prefix", "the folder below the bucket, container or account", "PREFIX"),
+    Option("region", "where the bucket lies", "REGION"),
+    Option(
+        "addressing",
+        "the name of the bucket in the path, or in the host; auto",
+        choices=("auto", "path", "virtual"),
+    ),
     Option(
         "access_key_id",
         "s3: left out: the keys or role of this machine; b2: the id of the application key",
         is_secret=True,
     ),
-    Option("secret_key", "s3, and b2's application key", is_secret=True),
-    Option("token", "gcs, webdav, swift, dropbox, gdrive, onedrive: an access token", is_secret=True),
-    Option("client_id", "dropbox, gdrive, onedrive: the id of the registered application", "ID"),
-    Option("client_secret", "dropbox, gdrive, onedrive: the application's secret", is_secret=True),
-    Option("refresh_token", "dropbox, gdrive, onedrive: gets an access token for each run", is_secret=True),
+    Option("secret_key", "the key itself", is_secret=True),
+    Option("session_token", "of temporary keys", is_secret=True),
+    Option("profile", "the profile in ~/.aws instead of keys", "PROFILE"),
+    Option("account", "the storage account", "NAME"),
+    Option("account_key", "the account's key", is_secret=True),
+    Option("sas_token", "a shared access signature instead of the key", is_secret=True),
+    Option("credentials", "the JSON key of a service account", is_secret=True),
+    Option("user", "who logs in", "NAME"),
+    Option("secret", "the login's password", is_secret=True),
+    Option("token", "an access token", is_secret=True),
+    Option("client_id", "the id of the registered application", "ID"),
+    Option("client_secret", "the application's secret", is_secret=True),
+    Option("refresh_token", "gets an access token for each run", is_secret=True),
+    Option("storage_class", "of packs; all else stays standard", "CLASS"),
+    Option(
+        "encryption",
+        "by the service, beside that of holdfast",
+        choices=("AES256", "aws:kms", "aws:kms:dsse"),
+    ),
+    Option("kms_key", "with aws:kms", "KEY"),
+    Option("retention_mode", "object lock of all that is written", choices=("governance", "compliance")),
+    Option("retention_days", "how long it is locked", "DAYS", count),
+    Option("legal_hold", "all that is written is held until somebody lets it go", is_flag=True),
+    Option(
+        "conditional_writes",
+        "nothing is written over the same bytes: a bucket with versions keeps one, and its policy may demand it",
+        is_flag=True,
+    ),
+    Option("append_only", "nothing is ever deleted but locks", is_flag=True),
+    Option(
+        "ca_file",
+        "the authorities that sign the server's certificate, in PEM, where the system does not know them",
+        "FILE",
+    ),
+    Option("insecure_tls", "trust any certificate", is_flag=True),
+    Option("plain", "without TLS, so that the login is there for all to read", is_flag=True),
+    Option("proxy", "a proxy of its own: http://HOST:PORT or socks5://HOST:PORT", "URL"),
+    Option("proxy_user", "who logs in to the proxy", "NAME"),
+    Option("proxy_secret", "the password for it", is_secret=True),
     Option("timeout", "seconds without a byte moving; 60, for rest 600, for ftp 120", "SECONDS", count),
-    Option("address", "ftp: where the server is", "HOST[:PORT]"),
-    Option("url", "rest: where the server is, without the login", "URL"),
-    Option("user", "rest, ftp, webdav: who logs in", "NAME"),
-    Option("secret", "rest, ftp, webdav: the login's password", is_secret=True),
-    Option("plain", "rest, ftp: without TLS, so that the login is there for all to read", is_flag=True),
-    Option("remote", "rclone: one of its remotes and the folder there", "NAME:PATH"),
-    Option("rclone_config", "rclone: its configuration, where that is not in its usual place", "FILE"),
-    Option("rclone_program", "rclone: the program, where it is not in PATH", "FILE"),
     Option("connections", "calls at once", "N", count),
     Option("limit_upload", "KiB a second, always", "KIB", count),
     Option("limit_download", "KiB a second, always", "KIB", count),
@@ -187,18 +187,51 @@ _BY_NAME: Final = {each.name: each for each in OPTIONS}
 KEPT: Final = tuple(each.kept_as for each in OPTIONS)
 
 
-def declare(parser: Parser) -> None:
-    """Every option of every kind."""
+def declare(parser: Parser, usage: str) -> None:
+    """Every option of every kind, in a group of its own for each kind, one for those that several take, and one for those that all take."""
+    parser.usage = f"{parser.prog} {usage}"
+    for kind, known in KINDS.items():
+        own = [each for each in OPTIONS if kinds_of(each.name) == (kind,)]
+        group = parser.add_argument_group(f"kind {kind}", _about(known))
+        for each in own:
+            _add(group, each, each.help)
+    group = parser.add_argument_group("of several kinds")
     for each in OPTIONS:
-        keywords: dict[str, Any] = {"dest": each.kept_as, "help": each.help}
-        if each.is_flag:
-            keywords |= {"action": "store_true", "default": None}
-        else:
-            keywords |= {"metavar": each.metavar or ("REF" if each.is_secret else None)}
-            keywords |= {"type": reference if each.is_secret else each.type}
-        if each.choices:
-            keywords |= {"choices": each.choices}
-        parser.add_argument(each.flag, **keywords)
+        if len(kinds := kinds_of(each.name)) > 1:
+            _add(
+                group,
+                each,
+                each.help
+                if ": " in each.help and each.help.startswith(kinds)
+                else f"{', '.join(kinds)}: {each.help}",
+            )
+    group = parser.add_argument_group("of every kind")
+    for name in _OF_EVERY_KIND:
+        _add(group, _BY_NAME[name], _BY_NAME[name].help)
+
+
+def kinds_of(name: str) -> tuple[str, ...]:
+    """The kinds that take the option of that name; none where it is one of every kind."""
+    return tuple(kind for kind, known in KINDS.items() if name in known.names)
+
+
+def _about(known: Kind) -> str:
+    """What is said of a kind above its options."""
+    needed = " ".join(_BY_NAME[each].flag for each in known.needed)
+    more = " ".join(_BY_NAME[each].flag for each in known.optional if len(kinds_of(each)) > 1)
+    return "; ".join(filter(None, (needed and f"needs {needed}", more and f"takes {more}")))
+
+
+def _add(group: Any, option: Option, text: str) -> None:
+    keywords: dict[str, Any] = {"dest": option.kept_as, "help": text}
+    if option.is_flag:
+        keywords |= {"action": "store_true", "default": None}
+    else:
+        keywords |= {"metavar": option.metavar or ("REF" if option.is_secret else None)}
+        keywords |= {"type": reference if option.is_secret else option.type}
+    if option.choices:
+        keywords |= {"choices": option.choices}
+    group.add_argument(option.flag, **keywords)
 
 
 async def read(call: Call, name: str, kind: str) -> dict[str, OptionValue]:
@@ -225,9 +258,23 @@ def check(kind: str, options: Mapping[str, OptionValue]) -> None:
     kept = {_BY_NAME[each].kept_as for each in (*known.names, *_OF_EVERY_KIND)}
     for option in options:
         if option not in kept:
-            flag = "--" + option.removesuffix("_ref").replace("_", "-")
+            name = option.removesuffix("_ref")
+            takers = kinds_of(name)
+            who = f"{', '.join(takers)} {'takes' if len(takers) == 1 else 'take'} it"
             flags = " ".join(_BY_NAME[each].flag for each in (*known.names, *_OF_EVERY_KIND))
-            raise UsageError(f"{flag} means nothing to a storage of kind {kind}", hint=f"it takes {flags}")
+            raise UsageError(
+                f"--{name.replace('_', '-')} means nothing to a storage of kind {kind}: {who}",
+                hint=_instead(kind) if name in _PROXY else f"it takes {flags}",
+            )
+
+
+def _instead(kind: str) -> str:
+    """How a storage of that kind goes by way of a proxy."""
+    if kind == "sftp":
+        return "its host is reached by way of another one: holdfast host edit HOST --jump OTHER"
+    if kind in ("local", "ftp"):
+        return "it goes by way of none"
+    return "one for all storages of such kinds stands in the environment: HTTPS_PROXY or ALL_PROXY"
 
 
 async def shaped(

@@ -38,7 +38,7 @@ def test_the_ladder_names_the_newest_attempt_at_each_rung() -> None:
         ProofRecord("1", "near", Proof.VERIFIED, START, True, "7b"),
         ProofRecord("1", "near", Proof.DRILLED, START, True, "7a", verb="drill"),
     ]
-    lines = dict(browse._ladder(backup, proofs))
+    lines = dict(browse.ladder(backup, proofs))
     assert list(lines) == ["proof", "taken", "verified", "drilled"]
     assert "by verify, job 7b, in near" in lines["verified"]
     assert lines["drilled"].startswith("FAILED")
