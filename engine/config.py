@@ -96,7 +96,7 @@ class LimitSettings:
     """[limits]: how much at once, and how fast."""
 
     jobs: int = 8
-    """Jobs of one worker."""
+    """Jobs at once, beyond which no worker takes another; what a person runs waits for none."""
     host_jobs: int = 2
     """Jobs at one host."""
     storage_jobs: int = 4
@@ -147,6 +147,18 @@ class SpillSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """[worker]: how jobs that wait are run."""
+
+    grace_s: int = 60
+    """Told to stop, a worker lets jobs go on for so long; those that are not over then are cancelled, and tried again by the next worker."""
+    attempts: int = 3
+    """How often a job that may be repeated is tried, where nothing else was said."""
+    retry_s: int = 60
+    """Before the second attempt; four times as long before each further one, an hour at most."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """config.toml."""
 
@@ -155,6 +167,7 @@ class Settings:
     logs: LogSettings = field(default_factory=LogSettings)
     catalog: CatalogSettings = field(default_factory=CatalogSettings)
     spill: SpillSettings = field(default_factory=SpillSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
 
 
 _LEAST: Mapping[str, int] = {
@@ -163,6 +176,8 @@ _LEAST: Mapping[str, int] = {
     "file_bytes": 10_000,
     "limit_bytes": 0,
     "wait_s": 0,
+    "grace_s": 0,
+    "retry_s": 0,
 }
 """The least value of a number; 1 where none is named."""
 
@@ -199,6 +214,7 @@ class _Reader:
             "logs": LogSettings,
             "catalog": CatalogSettings,
             "spill": SpillSettings,
+            "worker": WorkerSettings,
         }
         for name, kind in kinds.items():
             table = document.get(name, {})

@@ -9,6 +9,7 @@ The tree (exit codes are those of the command line's contract; a class without o
       RefusedError                     5
       AlreadyRunningError              6
       InterruptedJobError            130
+      DeadlinePassedError              1
       ProofFailedError                 4
       HostError                        1
         HostUnreachableError           1  retryable
@@ -106,6 +107,10 @@ class InterruptedJobError(HoldfastError):
     """the job was interrupted; what was done is safe"""
 
     exit_code = 130
+
+
+class DeadlinePassedError(HoldfastError):
+    """the job's deadline passed before it could begin"""
 
 
 class ProofFailedError(HoldfastError):

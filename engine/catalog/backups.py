@@ -262,6 +262,11 @@ class Backups:
         condition = "b.backup_id IN (SELECT value FROM json_each(:ids))"
         return await self._select([condition], {"ids": to_json(ids), "limit": -1})
 
+    async def of_job(self, job_id: str) -> list[Backup]:
+        """All that a job made."""
+        rows = await self._database.fetch_all("backups_of_job", job_id=job_id)
+        return await self.get_many(row[0] for row in rows)
+
     async def count_by_storage(self) -> dict[str, int]:
         """How many backups each storage holds."""
         return {row[0]: row[1] for row in await self._database.fetch_all("count_backups_by_storage")}

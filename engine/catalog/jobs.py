@@ -15,10 +15,11 @@ from engine.catalog.database import (
     to_microseconds,
     to_object,
     to_optional_instant,
+    to_optional_microseconds,
     to_text,
 )
 from engine.errors import UnknownNameError, UsageError
-from engine.model.job import Job, JobStatus
+from engine.model.job import Job, JobStatus, QueueRule
 from engine.model.names import is_id_prefix
 from engine.process import ProcessIdentity
 
@@ -28,6 +29,8 @@ RENEW_S = 15.0
 """How often its holder renews it: three failures in a row do not lose it."""
 LOG_LINES = 1_000
 """Lines of log that the catalog keeps of a job, the newest: everything else lies in the log files."""
+LONGEST_RETRY_S = 3_600
+_OVERDUE = "its deadline passed before it could begin"
 _LATEST = to_microseconds(datetime.datetime(9000, 1, 1, tzinfo=datetime.UTC))
 
 Level = Literal["person", "expert"]
@@ -43,6 +46,21 @@ class NewJob:
     slots: Sequence[str] = ()
     """What it needs a place at: host:NAME, storage:NAME."""
     idempotency_key: str = ""
+    owner: str = ""
+    """The process that will run it, by its identity; empty for any worker."""
+    rule: QueueRule = field(default_factory=QueueRule)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What workers have before them."""
+
+    waiting: int
+    """Jobs."""
+    ready: int
+    """Of those the ones that wait for a place only, and for no time."""
+    next_at: datetime.datetime | None
+    """When the next one is ready, or its deadline passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +70,8 @@ class SlotLimits:
     default: int = 1
     each: Mapping[str, int] = field(default_factory=dict)
     """Slot -> limit, where it is not the default; `KIND:*` is the limit of all slots of a kind that are not named."""
+    overall: int = -1
+    """Jobs that may run at once for a worker to take another; below 0 for no limit. A job that is claimed by its id waits for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +119,12 @@ class Jobs:
                     request=to_json(dict(new.request)),
                     created_at=self._database.now,
                     idempotency_key=new.idempotency_key,
+                    owner=new.owner,
+                    priority=new.rule.priority,
+                    not_before=to_optional_microseconds(new.rule.not_before),
+                    deadline=to_optional_microseconds(new.rule.deadline),
+                    most_attempts=new.rule.most_attempts,
+                    retry_s=new.rule.retry_s,
                 )
                 await transaction.execute_many(
                     "add_slot", [{"job_id": new.job_id, "resource": each} for each in new.slots]
@@ -114,7 +140,10 @@ class Jobs:
     async def claim(
         self, owner: ProcessIdentity, limits: SlotLimits, *, job_id: str = "", lease_s: float = LEASE_S
     ) -> Job | None:
-        """Takes the oldest queued job whose slots are all free (or `job_id`, if it is so), and its slots, in one transaction. None where there is none."""
+        """Takes the most urgent queued job whose slots are all free (or `job_id`, if it is so), and its slots, in one transaction.
+
+        None where there is none. Of two that are as urgent the older one goes first.
+        """
         now = self._database.now
         lease_until = now + int(lease_s * 1_000_000)
         async with self._database.transaction() as transaction:
@@ -124,6 +153,8 @@ class Jobs:
                 limits=to_json(dict(limits.each)),
                 default_limit=limits.default,
                 job_id=job_id,
+                owner=str(owner),
+                overall=limits.overall,
             )
             if found is None:
                 return None
@@ -172,22 +203,66 @@ class Jobs:
                 await transaction.execute("free_slots", job_id=job_id)
         return bool(is_ours)
 
+    async def queue(self) -> Queue:
+        """What waits for a worker: one read."""
+        row = await self._database.fetch_one("queue", now=self._database.now)
+        waiting, ready, not_before, deadline = row or (0, 0, None, None)
+        return Queue(
+            waiting, ready, to_optional_instant(min(filter(None, (not_before, deadline)), default=None))
+        )
+
+    async def try_again(
+        self, job: Job, outcome: Outcome, *, is_counted: bool = True, is_ours: bool = True
+    ) -> bool:
+        """Ends an attempt and queues the job for the next one, by its rule. False, and nothing changed, where none is left, where a
+        person wanted its end, or where it is not that owner's any more.
+
+        With `is_counted` False the attempt counts as none, and the next may follow at once. `is_ours` says that the owner itself
+        asks; else a lease that was renewed since `job` was read says that the owner lives.
+        """
+        async with self._database.transaction() as transaction:
+            is_done = await transaction.execute(
+                "requeue_job",
+                job_id=job.job_id,
+                owner=job.owner,
+                lease_until=None if is_ours else to_optional_microseconds(job.lease_until),
+                uncounted=int(not is_counted),
+                now=self._database.now,
+                longest=LONGEST_RETRY_S * 1_000_000,
+                error=to_text(outcome.error),
+                error_class=outcome.error_class,
+            )
+            if is_done:
+                await transaction.execute("wait_again", job_id=job.job_id)
+        return bool(is_done)
+
     async def interrupt(self, job: Job, reason: str) -> bool:
-        """Marks a running job interrupted and frees its slots, unless it was renewed or ended since `job` was read. Whether it was so."""
-        if job.lease_until is None:
-            return False
+        """Marks a job that a process ran, or was about to, interrupted, and frees its slots, unless it was renewed or ended since `job` was
+        read. Whether it was so.
+        """
         async with self._database.transaction() as transaction:
             is_done = await transaction.execute(
                 "interrupt_job",
                 job_id=job.job_id,
                 owner=job.owner,
-                lease_until=to_microseconds(job.lease_until),
+                lease_until=to_optional_microseconds(job.lease_until),
                 completed_at=self._database.now,
                 error=to_text(reason),
             )
             if is_done:
                 await transaction.execute("free_slots", job_id=job.job_id)
         return bool(is_done)
+
+    async def has_overdue(self) -> bool:
+        """Whether `end_overdue` has something to do: one read."""
+        return bool(await self._database.fetch_one("has_overdue_jobs", now=self._database.now))
+
+    async def end_overdue(self) -> int:
+        """Ends the jobs whose deadline passed while they waited; how many."""
+        async with self._database.transaction() as transaction:
+            rows = await transaction.fetch_all("end_overdue_jobs", now=self._database.now, reason=_OVERDUE)
+            await transaction.execute_many("free_slots", [{"job_id": row[0]} for row in rows])
+        return len(rows)
 
     async def request_cancel(self, job_id: str) -> bool:
         """Ends a queued job at once, and asks a running one to end: its holder sees it at the next renewal. False where it is over already.
@@ -259,6 +334,10 @@ class Jobs:
         """All jobs that some process says it runs. Whoever judges them looks at the lease *and* at the owner's liveness."""
         return await self.page(status=JobStatus.RUNNING, limit=-1)
 
+    async def held(self) -> list[Job]:
+        """All jobs that are some process's: those that it runs, and those that wait for it alone."""
+        return [await self.get(row[0]) for row in await self._database.fetch_all("list_held_jobs")]
+
     async def find_lapsed(self) -> list[Job]:
         """Running jobs whose lease ran out. That alone proves nothing: see `ProcessIdentity.liveness`."""
         now = self._database.clock.now()
@@ -297,7 +376,8 @@ class Jobs:
 
 def _to_job(row: Row) -> Job:
     job_id, verb, request, status, created_at, started_at, completed_at, owner, lease_until, *rest = row
-    idempotency_key, progress, result, error, error_class, is_cancel_requested = rest
+    idempotency_key, progress, result, error, error_class, is_cancel_requested, *rest = rest
+    priority, not_before, deadline, attempts, most_attempts = rest
     return Job(
         job_id,
         verb,
@@ -314,4 +394,9 @@ def _to_job(row: Row) -> Job:
         error,
         error_class,
         bool(is_cancel_requested),
+        priority,
+        to_optional_instant(not_before),
+        to_optional_instant(deadline),
+        attempts,
+        most_attempts,
     )

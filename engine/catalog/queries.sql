@@ -209,8 +209,9 @@ SELECT pack, proven_at FROM pack_proofs WHERE repository_id = :repository_id;
 DELETE FROM pack_proofs WHERE repository_id = :repository_id AND pack = :pack;
 
 -- name: add_job
-INSERT INTO jobs (job_id, verb, request, status, created_at, idempotency_key)
-VALUES (:job_id, :verb, :request, 'queued', :created_at, :idempotency_key);
+INSERT INTO jobs (job_id, verb, request, status, created_at, idempotency_key, owner, priority, not_before, deadline, most_attempts, retry_s)
+VALUES (:job_id, :verb, :request, 'queued', :created_at, :idempotency_key, :owner, :priority, :not_before, :deadline, :most_attempts,
+    :retry_s);
 
 -- name: get_job_by_key
 SELECT job_id, verb FROM jobs WHERE idempotency_key = :idempotency_key;
@@ -220,21 +221,24 @@ INSERT OR IGNORE INTO slots (job_id, resource) VALUES (:job_id, :resource);
 
 -- name: get_job
 SELECT job_id, verb, request, status, created_at, started_at, completed_at, owner, lease_until, idempotency_key, progress, result,
-    error, error_class, is_cancel_requested
+    error, error_class, is_cancel_requested, priority, not_before, deadline, attempts, most_attempts
 FROM jobs WHERE job_id = :job_id;
 
 -- name: jobs_by_prefix
 SELECT job_id FROM jobs WHERE job_id >= :prefix AND job_id < :prefix || '~' ORDER BY job_id LIMIT 2;
 
+-- name: backups_of_job
+SELECT backup_id FROM backups WHERE job_id = :job_id AND job_id <> '';
+
 -- name: list_jobs
 SELECT job_id, verb, request, status, created_at, started_at, completed_at, owner, lease_until, idempotency_key, progress, result,
-    error, error_class, is_cancel_requested
+    error, error_class, is_cancel_requested, priority, not_before, deadline, attempts, most_attempts
 FROM jobs WHERE (created_at, job_id) < (:created_at, :job_id) AND (:verb = '' OR verb = :verb)
 ORDER BY created_at DESC, job_id DESC LIMIT :limit;
 
 -- name: list_jobs_of_status
 SELECT job_id, verb, request, status, created_at, started_at, completed_at, owner, lease_until, idempotency_key, progress, result,
-    error, error_class, is_cancel_requested
+    error, error_class, is_cancel_requested, priority, not_before, deadline, attempts, most_attempts
 FROM jobs WHERE status = :status AND (created_at, job_id) < (:created_at, :job_id) AND (:verb = '' OR verb = :verb)
 ORDER BY created_at DESC, job_id DESC LIMIT :limit;
 
@@ -244,7 +248,8 @@ SELECT job_id FROM jobs
 WHERE status = 'completed' AND verb = 'drill' AND json_extract(result, '$.source') = :source
 ORDER BY created_at DESC, job_id DESC LIMIT 1;
 
--- The oldest job that waits and whose places are all free. A place is taken while its job's lease lives.
+-- The most urgent, then oldest, job that waits and whose places are all free. A place is taken while its job's lease lives. One that has an
+-- owner waits for that process alone, which asks for it by its id.
 -- name: find_claimable
 WITH taken (resource) AS (
     SELECT resource FROM slots WHERE held_until > :now
@@ -257,11 +262,23 @@ WITH taken (resource) AS (
 )
 SELECT job_id FROM jobs
 WHERE status = 'queued' AND (:job_id = '' OR job_id = :job_id)
+    AND (owner = '' OR (owner = :owner AND :job_id <> ''))
+    AND (not_before IS NULL OR not_before <= :now OR :job_id <> '')
+    AND (deadline IS NULL OR deadline > :now)
+    AND (:overall < 0 OR :job_id <> ''
+        OR (SELECT count(*) FROM jobs AS busy WHERE busy.status = 'running' AND busy.lease_until > :now) < :overall)
     AND NOT EXISTS (SELECT 1 FROM slots WHERE slots.job_id = jobs.job_id AND slots.resource IN (SELECT resource FROM taken))
-ORDER BY created_at, job_id LIMIT 1;
+ORDER BY priority DESC, created_at, job_id LIMIT 1;
+
+-- What workers have before them: how many jobs wait, how many of those need not wait for a time, when that is so for the next one, and the
+-- next deadline.
+-- name: queue
+SELECT count(*), coalesce(sum(not_before IS NULL OR not_before <= :now), 0), min(CASE WHEN not_before > :now THEN not_before END),
+    min(deadline)
+FROM jobs WHERE status = 'queued' AND owner = '';
 
 -- name: claim_job
-UPDATE jobs SET status = 'running', owner = :owner, lease_until = :lease_until, started_at = :now
+UPDATE jobs SET status = 'running', owner = :owner, lease_until = :lease_until, started_at = :now, attempts = attempts + 1
 WHERE job_id = :job_id AND status = 'queued';
 
 -- name: hold_slots
@@ -280,9 +297,35 @@ UPDATE jobs SET status = :status, completed_at = :completed_at, result = :result
     lease_until = NULL
 WHERE job_id = :job_id AND owner = :owner AND status = 'running';
 
+-- Jobs that some process holds: those that run, and those that wait for that process alone.
+-- name: list_held_jobs
+SELECT job_id FROM jobs WHERE owner <> '' AND status IN ('queued', 'running');
+
+-- Queues a job again that another attempt is to be made of, unless a person wanted its end. `uncounted` is 1 where this attempt is not counted.
+-- name: requeue_job
+UPDATE jobs SET status = 'queued', owner = '', lease_until = NULL, progress = '{}', error = :error, error_class = :error_class,
+    attempts = attempts - :uncounted,
+    not_before = CASE WHEN :uncounted THEN NULL
+        ELSE :now + min(:longest, (retry_s * 1000000) << min(2 * (attempts - 1), 20)) END
+WHERE job_id = :job_id AND owner = :owner AND status = 'running' AND (:lease_until IS NULL OR lease_until = :lease_until)
+    AND is_cancel_requested = 0 AND most_attempts > 1 AND attempts - :uncounted < most_attempts;
+
+-- name: wait_again
+UPDATE slots SET held_until = NULL WHERE job_id = :job_id;
+
 -- name: interrupt_job
-UPDATE jobs SET status = 'interrupted', completed_at = :completed_at, error = :error, error_class = 'InterruptedJobError', lease_until = NULL
-WHERE job_id = :job_id AND owner = :owner AND status = 'running' AND lease_until = :lease_until;
+UPDATE jobs SET status = CASE WHEN is_cancel_requested THEN 'cancelled' ELSE 'interrupted' END, completed_at = :completed_at, error = :error,
+    error_class = 'InterruptedJobError', lease_until = NULL
+WHERE job_id = :job_id AND owner = :owner AND status IN ('running', 'queued') AND lease_until IS :lease_until;
+
+-- name: has_overdue_jobs
+SELECT 1 FROM jobs WHERE status = 'queued' AND deadline <= :now LIMIT 1;
+
+-- name: end_overdue_jobs
+UPDATE jobs SET status = 'failed', completed_at = :now, error_class = 'DeadlinePassedError',
+    error = :reason || CASE WHEN error = '' THEN '' ELSE ' again (' || error || ')' END
+WHERE status = 'queued' AND deadline <= :now
+RETURNING job_id;
 
 -- name: cancel_queued_job
 UPDATE jobs SET status = 'cancelled', completed_at = :completed_at, is_cancel_requested = 1
@@ -310,13 +353,23 @@ SELECT number, at, level, message FROM job_log WHERE job_id = :job_id AND number
 
 -- name: renew_worker
 INSERT INTO workers (owner, version, started_at, lease_until) VALUES (:owner, :version, :now, :lease_until)
-ON CONFLICT (owner) DO UPDATE SET lease_until = excluded.lease_until, version = excluded.version;
+ON CONFLICT (owner) DO UPDATE SET lease_until = excluded.lease_until, version = excluded.version
+RETURNING is_stopping;
+
+-- name: stop_worker
+UPDATE workers SET is_stopping = 1 WHERE owner = :owner AND is_stopping = 0;
+
+-- name: is_worker_stopping
+SELECT is_stopping FROM workers WHERE owner = :owner;
 
 -- name: remove_worker
 DELETE FROM workers WHERE owner = :owner;
 
+-- name: remove_idle_worker
+DELETE FROM workers WHERE owner = :owner AND NOT EXISTS (SELECT 1 FROM jobs WHERE status = 'queued' AND owner = '');
+
 -- name: list_workers
-SELECT owner, version, started_at, lease_until FROM workers ORDER BY started_at, owner;
+SELECT owner, version, started_at, lease_until, is_stopping FROM workers ORDER BY started_at, owner;
 
 -- name: live_leases
 SELECT owner, 'a worker of holdfast ' || version, lease_until FROM workers WHERE lease_until > :now

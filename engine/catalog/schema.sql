@@ -1,5 +1,5 @@
 -- The catalog as it is now. A new home gets this; an older one gets there by migrations/, and a test keeps the two equal.
--- `workers` and `jobs` are read by programs of other versions before they migrate: their columns owner, version, status and lease_until stay.
+-- `workers` and `jobs` are read by programs of other versions before they migrate: their columns owner, version, status, lease_until and is_stopping stay.
 
 CREATE TABLE hosts (
     name TEXT PRIMARY KEY,
@@ -122,11 +122,19 @@ CREATE TABLE jobs (
     result TEXT NOT NULL DEFAULT '{}',
     error TEXT NOT NULL DEFAULT '',
     error_class TEXT NOT NULL DEFAULT '',
-    is_cancel_requested INTEGER NOT NULL DEFAULT 0
+    is_cancel_requested INTEGER NOT NULL DEFAULT 0,
+    priority INTEGER NOT NULL DEFAULT 0,
+    not_before INTEGER,
+    deadline INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    most_attempts INTEGER NOT NULL DEFAULT 1,
+    retry_s INTEGER NOT NULL DEFAULT 60
 );
 CREATE UNIQUE INDEX jobs_by_key ON jobs (idempotency_key) WHERE idempotency_key <> '';
 CREATE INDEX jobs_by_time ON jobs (created_at, job_id);
 CREATE INDEX jobs_by_status ON jobs (status, created_at, job_id);
+CREATE INDEX jobs_waiting ON jobs (priority DESC, created_at, job_id) WHERE status = 'queued';
+CREATE INDEX jobs_held ON jobs (owner) WHERE owner <> '' AND status IN ('queued', 'running');
 
 -- What a job needs a place at, `host:NAME` or `storage:NAME`. held_until is empty while it waits; then it is the job's lease.
 CREATE TABLE slots (
@@ -150,7 +158,8 @@ CREATE TABLE workers (
     owner TEXT PRIMARY KEY,
     version TEXT NOT NULL,
     started_at INTEGER NOT NULL,
-    lease_until INTEGER NOT NULL
+    lease_until INTEGER NOT NULL,
+    is_stopping INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
 CREATE TABLE settings (

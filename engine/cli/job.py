@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from engine.cli import definitions, diagnostics, text
@@ -13,9 +17,11 @@ from engine.errors import UsageError
 from engine.events import Progress
 from engine.model.job import Job, JobStatus
 from engine.model.spans import span
+from engine.notify import Notifier
 
 _SHOWN: Final = 50
 _LOOK_INTERVAL_S: Final = 0.5
+_MOST_STOPS: Final = 2
 _HEADS: Final = (
     Column("JOB"),
     Column("VERB"),
@@ -169,12 +175,34 @@ def _declare_worker(parser: Parser) -> None:
 
 
 async def _worker(call: Call) -> int:
-    if not call.arguments.once:
-        raise UsageError("a worker that stays is not there yet", hint="holdfast worker --once")
-    done = await call.engine.work()
-    call.output.line(f"{done} jobs run")
+    worker = call.engine.worker(is_staying=not call.arguments.once)
+    with stopping(worker.stop):
+        done = await worker.work(Notifier.of(os.environ), call.listener.emit)
+    call.output.line(f"{text.counted(done, 'job')} run")
     call.output.result({"jobs": done})
     return diagnostics.DONE
+
+
+@contextlib.contextmanager
+def stopping(stop: Callable[[], None]) -> Iterator[None]:
+    """The first SIGINT or SIGTERM stops a worker gently, the second at once, the third ends the process."""
+    count = 0
+
+    def end() -> None:
+        nonlocal count
+        count += 1
+        if count > _MOST_STOPS:
+            os._exit(diagnostics.INTERRUPTED)
+        stop()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
 
 
 SHOW = Command(_declare_job, _show)

@@ -39,11 +39,11 @@ async def adopt(context: JobContext, opened: Opened) -> int:
 
 
 async def adopt_lost(context: JobContext, source: str, opened: Sequence[Opened]) -> bool:
-    """Adopts where a job of this source ended without a word since its newest backup; whether there was anything.
+    """Adopts where a job of this source, or an earlier attempt of this job, ended without a word; whether there was anything.
 
     Asks the catalog alone where all jobs ended well. Raises: StorageError.
     """
-    if not await _has_doubtful_job(context, source):
+    if context.attempt <= 1 and not await _has_doubtful_job(context, source):
         return False
     return sum([await adopt(context, each) for each in opened]) > 0
 

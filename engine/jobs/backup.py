@@ -71,11 +71,15 @@ async def run(
         for name, error in opened.failed:
             context.emit(Warned(f"storage {name} takes no part: {error.message}"))
         work = [await _with_lost(context, request, each, opened) for each in work]
+        done = await _done_before(context, storages)
         if context.settings.catalog.copies:
             # Before anything is read: afterwards the index of all that was added would be held twice.
             await catalog_copies.keep(context, opened.opened)
         means = _Means(opened, pool, processes, spilling, _seed(context, opened))
         for each in work:
+            if each.source.name in done:
+                results.append(done[each.source.name])
+                continue
             context.emit(StepBegan(f"back up {each.source.name}"))
             try:
                 results.append(await _one(context, request, each, means))
@@ -235,6 +239,20 @@ async def _with_lost(context: JobContext, request: BackupRequest, work: _Work, o
         return work
     last = await _last(context, work.source.name, is_full=request.kind == "differential")
     return dataclasses.replace(work, last=last)
+
+
+async def _done_before(
+    context: JobContext, storages: Sequence[definitions.Storage]
+) -> Mapping[str, SourceResult]:
+    """By source, what an earlier attempt of this very job has made already, in all storages: that is not made twice."""
+    if context.attempt <= 1:
+        return {}
+    wanted = {each.name for each in storages}
+    return {
+        backup.source: _result(backup, 0.0)
+        for backup in await context.catalog.backups.of_job(context.job_id)
+        if wanted <= {copy.storage for copy in backup.copies if copy.snapshot_id}
+    }
 
 
 async def _last(context: JobContext, source: str, *, is_full: bool) -> Backup | None:

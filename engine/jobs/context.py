@@ -28,3 +28,7 @@ class JobContext:
     job_id: str
     settings: Settings
     """What the machine's administrator decided."""
+    attempt: int = 1
+    """Of this job: one that is not the first finds what the ones before it left."""
+    is_unattended: bool = False
+    """Whether nobody looks on who could remove a lock that a killed process left."""

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from engine.errors import HoldfastError, NoRepositoryError, RefusedError, StorageUnreachableError
+from engine.errors import (
+    HoldfastError,
+    NoRepositoryError,
+    RefusedError,
+    StorageDeniedError,
+    StorageReadOnlyError,
+    StorageUnreachableError,
+)
+from engine.events import Warned
 from engine.jobs.context import JobContext
 from engine.model import definitions
 from engine.model.definitions import OptionValue
@@ -79,6 +87,7 @@ async def open_repositories(
             try:
                 is_hurried = is_any_enough and len(repositories) > 1
                 async with asyncio.timeout(LATE_S + limits.wait_lock_s if is_hurried else None):
+                    await _clear_dead_locks(context, repository)
                     held = await stack.enter_async_context(holding)
             except HoldfastError as error:
                 found.failed.append((definition.name, error))
@@ -215,6 +224,15 @@ async def _reach(context: JobContext, options: Mapping[str, OptionValue]) -> Rea
     """The host that the storage lies on. Raises: UnknownNameError."""
     name = options.get("host")
     return Reach(await context.catalog.hosts.get(name), context.secrets) if isinstance(name, str) else None
+
+
+async def _clear_dead_locks(context: JobContext, repository: Repository) -> None:
+    """Where nobody looks on: takes away the locks of processes that are proved dead, as `storage unlock` does. Raises: StorageError."""
+    if not context.is_unattended:
+        return
+    with suppress(StorageReadOnlyError, StorageDeniedError):
+        for each in await lock.remove_stale(repository, clock=context.clock):
+            context.emit(Warned(f"a lock at {repository.location} was removed: {each.reason}"))
 
 
 def _lock(

@@ -16,19 +16,33 @@ from typing import Any, Generic, TypeVar
 
 from engine import events
 from engine.catalog.catalog import Catalog
-from engine.catalog.jobs import RENEW_S, Level, NewJob, Outcome, SlotLimits
+from engine.catalog.jobs import LOG_LINES, RENEW_S, Level, NewJob, Outcome, SlotLimits
 from engine.clock import Clock
-from engine.errors import AlreadyRunningError, CommandTimeoutError, HoldfastError, InterruptedJobError
+from engine.errors import (
+    AlreadyRunningError,
+    CatalogDamagedError,
+    CatalogError,
+    CatalogVersionError,
+    CommandTimeoutError,
+    HoldfastError,
+    InterruptedJobError,
+    LockLostError,
+    RepositoryLockedError,
+)
 from engine.jobs import values
-from engine.model.job import Job, JobStatus
+from engine.jobs.left_behind import end_dead_jobs, tell_again
+from engine.model.job import Job, JobStatus, QueueRule
 from engine.model.names import new_id
-from engine.process import Liveness, ProcessIdentity
+from engine.process import ProcessIdentity
 from engine.scope import task_scope
 
 PROGRESS_INTERVAL_S = 0.4
 SLOT_INTERVAL_S = 0.5
 """How often a job that waits for a place at its host or storage looks again."""
 FINISH_TIMEOUT_S = 15.0
+END_INTERVAL_S = 2.0
+"""How often a worker tries to write a job's end into a catalog that takes nothing: it is locked, or its disk is full."""
+STOPPED = "the worker was stopped; what was done is safe"
 
 _log = logging.getLogger("holdfast.job")
 
@@ -59,10 +73,16 @@ class Runner:
         self._limits = limits
         self._owner = ProcessIdentity.current()
 
-    async def enqueue(self, task: Task[Any]) -> Job:
-        """Writes the job's row, or finds that of the same idempotency key."""
+    async def enqueue(self, task: Task[Any], rule: QueueRule | None = None) -> Job:
+        """Writes the job's row, or finds that of the same idempotency key. With a rule it waits for any worker, else for this process."""
         new = NewJob(
-            new_id(os.urandom), task.verb, values.to_object(task.request), task.slots, task.idempotency_key
+            new_id(os.urandom),
+            task.verb,
+            values.to_object(task.request),
+            task.slots,
+            task.idempotency_key,
+            "" if rule else str(self._owner),
+            rule or QueueRule(),
         )
         job, _ = await self._catalog.jobs.create(new)
         return job
@@ -75,37 +95,53 @@ class Runner:
         job = await self.enqueue(task)
         if job.status in (JobStatus.COMPLETED, JobStatus.INCOMPLETE):
             return values.from_object(task.result_type, job.result)
-        if job.status is not JobStatus.QUEUED:
-            raise AlreadyRunningError(
-                f"the job of this idempotency key is {job.status.value}: {job.job_id}",
-                hint=f"look at it with holdfast job show {job.job_id}",
-            )
+        is_own = job.owner == str(self._owner)
+        if job.status is not JobStatus.QUEUED or not (is_own or not job.owner):
+            raise _already(job)
         try:
             await self._claim(job, emit)
         except BaseException:
-            await asyncio.shield(self._catalog.jobs.request_cancel(job.job_id))
+            if is_own:
+                await asyncio.shield(self._catalog.jobs.request_cancel(job.job_id))
             raise
         return await self.run_claimed(job.job_id, task, emit)
 
-    async def run_claimed(self, job_id: str, task: Task[Result], emit: events.Emit) -> Result:
-        """Runs a job that this process has claimed. Its end is written even when it is cancelled."""
+    async def run_claimed(
+        self, job_id: str, task: Task[Result], emit: events.Emit, *, is_unattended: bool = False
+    ) -> Result:
+        """Runs a job that this process has claimed. Its end is written even when it is cancelled.
+
+        With `is_unattended`, as a worker runs it: cancelled, it was the worker that was stopped, and nobody who wanted the job's end; that
+        and passing faults have it tried again by its rule; and an error that nobody thought of is the job's end, not the process's.
+        """
         teller = _Teller(self._catalog, self._clock, self._owner, job_id, emit)
         try:
             async with self._kept(job_id, teller), asyncio.timeout(task.timeout_s):
                 result = await task.work(job_id, teller.emit)
         except BaseException as error:
             raised = _said(error, task)
-            await asyncio.shield(self._end(job_id, _failure(raised), teller))
+            is_timed_out = raised is not error
+            ending = _unattended(raised, is_timed_out) if is_unattended else _Ending(_failure(raised))
+            await asyncio.shield(self._end(job_id, ending, teller))
+            if is_unattended and isinstance(raised, Exception) and not isinstance(raised, HoldfastError):
+                _log.exception("job %s", job_id)
+                raise HoldfastError(f"unexpected: {ending.outcome.error}") from error
             if raised is error:
                 raise
             raise raised from error
-        await asyncio.shield(self._end(job_id, _success(result), teller))
+        ending = _Ending(_success(result), is_patient=is_unattended)
+        await asyncio.shield(self._end(job_id, ending, teller))
         return result
 
     async def _claim(self, job: Job, emit: events.Emit) -> None:
         is_told = False
         while await self._catalog.jobs.claim(self._owner, self._limits, job_id=job.job_id) is None:
-            await self._clear_dead()
+            await end_dead_jobs(self._catalog)
+            now = await self._catalog.jobs.get(job.job_id)
+            if now.status is JobStatus.CANCELLED:
+                raise InterruptedJobError(f"job {job.job_id} was cancelled before it began")
+            if now.status is not JobStatus.QUEUED:
+                raise _already(now)
             if not is_told:
                 await self._refuse_twins(job)
                 emit(events.Noted("waits for another job to leave its host or storage"))
@@ -123,13 +159,6 @@ class Runner:
                     hint=f"follow it with holdfast job follow {other.job_id}",
                 )
 
-    async def _clear_dead(self) -> None:
-        """Ends the rows of jobs whose process is proved dead, so that nobody waits for them."""
-        for job in await self._catalog.jobs.running():
-            owner = ProcessIdentity.parse(job.owner)
-            if owner is not None and owner.liveness() is Liveness.DEAD:
-                await self._catalog.jobs.interrupt(job, "the process that ran it ended without a word")
-
     @asynccontextmanager
     async def _kept(self, job_id: str, teller: _Teller) -> AsyncIterator[None]:
         """Renews the lease and writes progress while the body runs; ends the body when the job is cancelled or lost."""
@@ -142,13 +171,50 @@ class Runner:
     async def _renew(self, job_id: str) -> None:
         while True:
             await asyncio.sleep(RENEW_S)
-            _raise_unless_held(await self._catalog.jobs.renew(job_id, self._owner), job_id)
+            try:
+                state = await self._catalog.jobs.renew(job_id, self._owner)
+            except CatalogError as error:
+                # Whoever looks for dead jobs sees that this process lives.
+                _log.warning("job %s: %s", job_id, error.message)
+            else:
+                _raise_unless_held(state, job_id)
 
-    async def _end(self, job_id: str, outcome: Outcome, teller: _Teller) -> None:
-        async with asyncio.timeout(FINISH_TIMEOUT_S):
-            await teller.write_log()
-            await self._catalog.jobs.finish(job_id, self._owner, outcome)
-        _log.info("job %s ended: %s %s", job_id, outcome.status.value, outcome.error)
+    async def _end(self, job_id: str, ending: _Ending, teller: _Teller) -> None:
+        async with asyncio.timeout(None if ending.is_patient else FINISH_TIMEOUT_S):
+            while True:
+                try:
+                    await teller.write_log()
+                    await self._write_end(job_id, ending)
+                    break
+                except CatalogError as error:
+                    if not ending.is_patient or not is_passing(error):
+                        raise
+                    _log.warning("job %s: its end cannot be written: %s", job_id, error.message)
+                await asyncio.sleep(END_INTERVAL_S)
+        _log.info("job %s ended: %s %s", job_id, ending.outcome.status.value, ending.outcome.error)
+
+    async def _write_end(self, job_id: str, ending: _Ending) -> None:
+        if ending.is_passing:
+            job = await self._catalog.jobs.get(job_id)
+            is_ours = job.owner == str(self._owner)
+            if is_ours and await self._catalog.jobs.try_again(
+                job, ending.outcome, is_counted=ending.is_counted
+            ):
+                await tell_again(self._catalog, job_id)
+                return
+        await self._catalog.jobs.finish(job_id, self._owner, ending.outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How an attempt ended, and what follows from it."""
+
+    outcome: Outcome
+    is_passing: bool = False
+    """Whether another attempt may go better."""
+    is_counted: bool = True
+    is_patient: bool = False
+    """Whether it is written however long the catalog takes nothing."""
 
 
 class _Teller:
@@ -189,19 +255,50 @@ class _Teller:
         version: int | None = None
         while True:
             await asyncio.sleep(PROGRESS_INTERVAL_S)
-            await self.write_log()
-            if self._progress is not written and self._progress is not None:
-                written = self._progress
-                await self._catalog.jobs.set_progress(self._job_id, self._owner, values.to_object(written))
-            # Changes when another process wrote something, which a wish to cancel is.
-            last, version = version, await self._catalog.data_version()
-            if version != last and (await self._catalog.jobs.get(self._job_id)).is_cancel_requested:
+            try:
+                await self.write_log()
+                if self._progress is not written and self._progress is not None:
+                    written = self._progress
+                    await self._catalog.jobs.set_progress(
+                        self._job_id, self._owner, values.to_object(written)
+                    )
+                # Changes when another process wrote something, which a wish to cancel is.
+                last, version = version, await self._catalog.data_version()
+                is_cancelled = (
+                    version != last and (await self._catalog.jobs.get(self._job_id)).is_cancel_requested
+                )
+            except CatalogError as error:
+                # No reason to end a job that may have run for hours: what cannot be written now is written later.
+                _log.warning("job %s: %s", self._job_id, error.message)
+                continue
+            if is_cancelled:
                 _raise_unless_held("cancelled", self._job_id)
 
     async def write_log(self) -> None:
-        """Writes the lines that are waiting."""
+        """Writes the lines that are waiting; where that fails, they wait on. Raises: CatalogError."""
         lines, self._lines = self._lines, []
-        await self._catalog.jobs.add_log_lines(self._job_id, lines)
+        try:
+            await self._catalog.jobs.add_log_lines(self._job_id, lines)
+        except CatalogError:
+            self._lines = [*lines, *self._lines][-LOG_LINES:]
+            raise
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same may go well a little later: what is unreachable now, locked, or held by a catalog that takes nothing."""
+    if isinstance(error, CatalogError):
+        return not isinstance(error, CatalogDamagedError | CatalogVersionError)
+    if isinstance(error, RepositoryLockedError | LockLostError | AlreadyRunningError):
+        return True
+    return isinstance(error, HoldfastError) and error.retryable
+
+
+def _already(job: Job) -> AlreadyRunningError:
+    said = "waits for another process" if job.status is JobStatus.QUEUED else f"is {job.status.value}"
+    return AlreadyRunningError(
+        f"the job of this idempotency key {said}: {job.job_id}",
+        hint=f"look at it with holdfast job show {job.job_id}",
+    )
 
 
 def _raise_unless_held(state: str, job_id: str) -> None:
@@ -227,6 +324,14 @@ def _success(result: object) -> Outcome:
     status = getattr(result, "status", "completed")
     is_incomplete = status == JobStatus.INCOMPLETE.value
     return Outcome(JobStatus.INCOMPLETE if is_incomplete else JobStatus.COMPLETED, values.to_object(result))
+
+
+def _unattended(error: BaseException, is_timed_out: bool) -> _Ending:
+    if isinstance(error, asyncio.CancelledError):
+        stopped = Outcome(JobStatus.INTERRUPTED, {}, STOPPED, "InterruptedJobError")
+        return _Ending(stopped, is_passing=True, is_counted=False, is_patient=True)
+    # What a person gave so much time and no more is not begun again.
+    return _Ending(_failure(error), is_passing=is_passing(error) and not is_timed_out, is_patient=True)
 
 
 def _failure(error: BaseException) -> Outcome:

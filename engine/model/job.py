@@ -28,6 +28,21 @@ class JobStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class QueueRule:
+    """When a job that waits for a worker has its turn, and how often it is tried."""
+
+    priority: int = 0
+    """The highest goes first, whatever came first."""
+    not_before: datetime.datetime | None = None
+    deadline: datetime.datetime | None = None
+    """A job that has not begun by then fails."""
+    most_attempts: int = 1
+    """Another attempt follows where the worker died, was stopped (which is not counted), or met a passing fault; with 1 never."""
+    retry_s: int = 60
+    """Before the second attempt; four times as long before each further one, an hour at most."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One execution. `request` and `result` are JSON objects, so that a worker elsewhere can take the job up."""
 
@@ -47,3 +62,9 @@ class Job:
     error: str = ""
     error_class: str = ""
     is_cancel_requested: bool = False
+    priority: int = 0
+    not_before: datetime.datetime | None = None
+    deadline: datetime.datetime | None = None
+    attempts: int = 0
+    """That were begun."""
+    most_attempts: int = 1

@@ -115,4 +115,4 @@ def _slot_limits(limits: LimitSettings) -> SlotLimits:
     each = {"host:*": limits.host_jobs, "storage:*": limits.storage_jobs}
     each |= {f"host:{name}": count for name, count in limits.hosts.items()}
     each |= {f"storage:{name}": count for name, count in limits.storages.items()}
-    return SlotLimits(1, each)
+    return SlotLimits(1, each, limits.jobs)

@@ -13,9 +13,9 @@ from typing import Any
 import engine
 from engine.audit import Anchor, Entry, Finding
 from engine.catalog.jobs import LogLine
+from engine.jobs.left_behind import end_dead_jobs
 from engine.model.job import Job, JobStatus
 from engine.service.parts import Methods
-from engine.worker import end_dead_jobs
 
 FOLLOW_INTERVAL_S = 0.3
 _LIBRARIES = (
@@ -51,7 +51,8 @@ class JobMethods(Methods):
         return await self._parts.catalog.jobs.log(found.job_id, after=after)
 
     async def cancel_job(self, job: str) -> bool:
-        """Asks a job to end; False where it is over already. Raises: UnknownNameError, UsageError."""
+        """Asks a job to end, whoever runs it; False where it is over already. Raises: UnknownNameError, UsageError."""
+        await end_dead_jobs(self._parts.catalog)
         found = await self._parts.catalog.jobs.find(job)
         is_asked = await self._parts.catalog.jobs.request_cancel(found.job_id)
         await self._parts.write_down("job cancel", found.job_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import import_module
@@ -9,13 +10,15 @@ from typing import Any, TypeVar, cast
 
 from engine.audit import Outcome
 from engine.errors import HoldfastError, InterruptedJobError, RefusedError, UsageError
+from engine.events import Emit
 from engine.jobs import values
 from engine.jobs.context import JobContext
+from engine.jobs.left_behind import end_dead_jobs
 from engine.jobs.runner import Task
 from engine.model.archives import DownloadResult, Share, ShareResult
 from engine.model.definitions import LOCAL_HOST, Storage
 from engine.model.erasures import EraseResult
-from engine.model.job import Job
+from engine.model.job import Job, QueueRule
 from engine.model.plans import Plan, PlanRequest, PlanResult
 from engine.model.requests import (
     BackupRequest,
@@ -46,7 +49,7 @@ from engine.model.results import (
     VerifyResult,
 )
 from engine.service.parts import Methods
-from engine.worker import end_dead_jobs, ensure_worker, run_until_idle
+from engine.worker import Tick, Worker, WorkerOptions, ensure_worker
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -68,6 +71,10 @@ VERBS: Mapping[str, tuple[type[Any], type[Any]]] = {
     "plan": (PlanRequest, PlanResult),
 }
 """What a job's row names, so that a worker can take it up: request and result."""
+
+
+REPEATABLE = frozenset({"backup", "verify", "forget", "prune", "copy", "copy_catalog", "drill"})
+"""Verbs of which a second attempt does no more than the first one left undone. What changes a host is begun again by a person alone."""
 
 
 class WorkMethods(Methods):
@@ -234,33 +241,81 @@ class WorkMethods(Methods):
             )
         )
 
-    async def submit(self, verb: str, request: object, *, idempotency_key: str = "") -> Job:
+    async def submit(
+        self, verb: str, request: object, *, idempotency_key: str = "", rule: QueueRule | None = None
+    ) -> Job:
         """Queues a job for a worker, and starts one where none lives. Raises: RefusedError where it reads standard input."""
+        job = await self.enqueue(verb, request, idempotency_key=idempotency_key, rule=rule)
+        await ensure_worker(self._parts.home, self._parts.catalog, executable=sys.executable)
+        return job
+
+    async def enqueue(
+        self, verb: str, request: object, *, idempotency_key: str = "", rule: QueueRule | None = None
+    ) -> Job:
+        """Queues a job for whichever worker there will be; without a rule it has the settings' one. Raises: RefusedError, UsageError."""
         if isinstance(request, BackupRequest) and request.stdin_filename:
             raise RefusedError(
                 "a backup of standard input cannot be handed to a worker", hint="leave --detach out"
             )
-        job = await self._parts.runner.enqueue(
-            self._task(verb, request, idempotency_key, await self._slots(request))
-        )
-        await ensure_worker(self._parts.home, self._parts.catalog, executable=sys.executable)
-        return job
+        settings = self._parts.settings.worker
+        rule = rule or QueueRule(most_attempts=settings.attempts, retry_s=settings.retry_s)
+        if verb not in REPEATABLE:
+            rule = dataclasses.replace(rule, most_attempts=1)
+        task = self._task(verb, request, idempotency_key, await self._slots(request))
+        return await self._parts.runner.enqueue(task, rule)
 
-    async def work(self) -> int:
-        """What a one-shot worker does: runs queued jobs until there are none for a while; returns how many."""
-        return await run_until_idle(self._parts.catalog, self._parts.slot_limits, self._run_queued)
+    def worker(self, *, is_staying: bool, tick: Tick | None = None) -> Worker:
+        """A worker on this home, whose `work` runs jobs until it is stopped or, where it does not stay, until there are none for a while."""
+        options = WorkerOptions(
+            most_jobs=self._parts.settings.limits.jobs, grace_s=self._parts.settings.worker.grace_s
+        )
+        if is_staying:
+            options = dataclasses.replace(options, linger_s=None)
+        return Worker(
+            self._parts.catalog,
+            self._parts.clock,
+            self._parts.slot_limits,
+            self._run_queued,
+            tick=tick,
+            options=options,
+        )
 
     async def _run_queued(self, job: Job) -> None:
         emit = self._parts.emit
-        request_type, _ = VERBS[job.verb]
-        task = self._task(job.verb, values.from_object(request_type, job.request), job.idempotency_key)
         try:
-            result = await self._parts.runner.run_claimed(job.job_id, task, emit)
+            result = await self._parts.runner.run_claimed(
+                job.job_id, self._queued_task(job), emit, is_unattended=True
+            )
         except HoldfastError as error:
             await self._parts.write_down(job.verb, _target(job.request), _outcome_of(error), error.message)
         else:
             detail = _detail(result) or f"job {job.job_id}"
             await self._parts.write_down(job.verb, _target(job.request), detail=detail)
+
+    def _queued_task(self, job: Job) -> Task[Any]:
+        """The task that a row means; where it means none, one that says so."""
+        try:
+            if job.verb not in VERBS:
+                raise UsageError(
+                    f"this holdfast knows no {job.verb}", hint="another version queued it: restart the worker"
+                )
+            request = values.from_object(VERBS[job.verb][0], job.request)
+        except HoldfastError as error:
+            return Task(job.verb, {}, object, _failing(error))
+        limits = getattr(request, "limits", None)
+        return Task(
+            job.verb,
+            request,
+            VERBS[job.verb][1],
+            lambda job_id, emit: self._do(
+                job.verb,
+                dataclasses.replace(
+                    self._parts.context(job_id, emit), attempt=job.attempts, is_unattended=True
+                ),
+                request,
+            ),
+            timeout_s=limits.timeout_s if limits is not None else None,
+        )
 
     def _task(self, verb: str, request: object, idempotency_key: str, slots: Sequence[str] = ()) -> Task[Any]:
         _, result_type = VERBS[verb]
@@ -326,6 +381,13 @@ class WorkMethods(Methods):
 def _work(verb: str) -> Work:
     """The function that does a verb. Its module is loaded on use: it brings the repository engine, which most verbs start faster without."""
     return cast("Work", import_module(f"engine.jobs.{verb}").run)
+
+
+def _failing(error: HoldfastError) -> Callable[[str, Emit], Awaitable[Any]]:
+    async def fail(_job_id: str, _emit: Emit) -> Any:
+        raise error
+
+    return fail
 
 
 def _target(request: Mapping[str, Any]) -> str:
