@@ -30,6 +30,7 @@ RENEW_S = 15.0
 LOG_LINES = 1_000
 """Lines of log that the catalog keeps of a job, the newest: everything else lies in the log files."""
 LONGEST_RETRY_S = 3_600
+_RETRY_S = 60
 _OVERDUE = "its deadline passed before it could begin"
 _LATEST = to_microseconds(datetime.datetime(9000, 1, 1, tzinfo=datetime.UTC))
 
@@ -123,8 +124,8 @@ class Jobs:
                     priority=new.rule.priority,
                     not_before=to_optional_microseconds(new.rule.not_before),
                     deadline=to_optional_microseconds(new.rule.deadline),
-                    most_attempts=new.rule.most_attempts,
-                    retry_s=new.rule.retry_s,
+                    most_attempts=new.rule.most_attempts or 1,
+                    retry_s=_RETRY_S if new.rule.retry_s is None else new.rule.retry_s,
                 )
                 await transaction.execute_many(
                     "add_slot", [{"job_id": new.job_id, "resource": each} for each in new.slots]

@@ -7,6 +7,7 @@ from typing import Final
 
 from engine.cli import diagnostics, text, when
 from engine.cli.command import Call, Command, Parser
+from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, limits, size
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
@@ -49,7 +50,7 @@ def _declare(parser: Parser) -> None:
     parser.add_argument(
         "--max-size", type=size, metavar="SIZE", help="fail rather than add more than this to a storage: 20G"
     )
-    parser.add_argument("--detach", action="store_true", help="hand it to a worker, and print the job's id")
+    add_detach(parser)
     add_key(parser)
     add_limits(parser)
 
@@ -88,15 +89,9 @@ def _request(arguments: argparse.Namespace, call: Call) -> BackupRequest:
 
 async def _backup(call: Call) -> int:
     request = _request(call.arguments, call)
-    key = call.arguments.idempotency_key
-    if call.arguments.detach:
-        job = await call.engine.submit("backup", request, idempotency_key=key)
-        call.output.line(
-            f"job {job.job_id} is {job.status.value}; `holdfast job follow {job.job_id}` watches it"
-        )
-        call.output.result({"job_id": job.job_id, "status": job.status.value})
-        return diagnostics.DONE
-    result = await call.engine.backup(request, idempotency_key=key)
+    if is_detached(call):
+        return await hand_over(call, "backup", request)
+    result = await call.engine.backup(request, idempotency_key=call.arguments.idempotency_key)
     for each in result.backups:
         tell_backup(call.output, each)
     call.output.result(shape(result))

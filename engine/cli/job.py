@@ -14,7 +14,7 @@ from engine.cli.command import Call, Command, Parser
 from engine.cli.options import count
 from engine.cli.output import Column, Output, shape
 from engine.errors import UsageError
-from engine.events import Progress
+from engine.events import Progress, Warned
 from engine.model.job import Job, JobStatus
 from engine.model.spans import span
 from engine.notify import Notifier
@@ -48,8 +48,18 @@ async def _show(call: Call) -> int:
         ("began", text.instant(job.started_at)),
         ("ended", text.instant(job.completed_at)),
     ]
+    if job.most_attempts > 1 and (job.attempts > 1 or job.error):
+        pairs.append(("attempts", f"{job.attempts} of {job.most_attempts}"))
+    if job.priority:
+        pairs.append(("priority", str(job.priority)))
+    if job.status is JobStatus.QUEUED:
+        pairs += [
+            (name, text.instant(at))
+            for name, at in (("not before", job.not_before), ("deadline", job.deadline))
+            if at is not None
+        ]
     if job.error:
-        pairs.append(("error", job.error))
+        pairs.append(("error" if job.status.is_final else "last error", job.error))
     if not job.status.is_final and job.progress:
         pairs.append(("progress", _progress_line(job)))
     definitions.show_pairs(call.output, pairs)
@@ -108,6 +118,8 @@ async def _cancel(call: Call) -> int:
 async def _follow(call: Call) -> int:
     last = None
     async for job in call.engine.follow_job(call.arguments.job):
+        if job.status is JobStatus.QUEUED and last is not None and last.status is not JobStatus.QUEUED:
+            call.listener.emit(Warned(_again(job)))
         last = job
         if job.progress and not job.status.is_final:
             call.listener.emit(_progress(job))
@@ -119,6 +131,11 @@ async def _follow(call: Call) -> int:
     _tell_end(call.output, last)
     call.output.result(_object(last))
     return diagnostics.exit_of(last.status.value)
+
+
+def _again(job: Job) -> str:
+    at = f" at {text.instant(job.not_before)}" if job.not_before else ""
+    return f"{job.error}; attempt {job.attempts + 1} of {job.most_attempts} follows{at}"
 
 
 def _progress(job: Job) -> Progress:

@@ -7,6 +7,7 @@ from typing import Final
 
 from engine.cli import asking, diagnostics, text
 from engine.cli.command import Call, Command, Parser
+from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, add_yes, duration, limits, number, size
 from engine.cli.output import Column, Output, shape
 from engine.errors import UsageError
@@ -55,6 +56,7 @@ def _declare_verify(parser: Parser) -> None:
         metavar="STORAGE",
         help="repair from this storage alone (may be repeated); else from all that are enabled",
     )
+    add_detach(parser)
     add_key(parser)
     add_limits(parser)
 
@@ -122,6 +124,8 @@ async def _verify(call: Call) -> int:
         repair_from=tuple(arguments.repair_from),
         limits=limits(arguments),
     )
+    if is_detached(call):
+        return await hand_over(call, "verify", request)
     result = await call.engine.verify(request, idempotency_key=arguments.idempotency_key)
     _tell_verify(call.output, result)
     call.output.result(shape(result))
@@ -270,6 +274,7 @@ def _declare_prune(parser: Parser) -> None:
         metavar="PERCENT",
         help="leave so much unused rather than copy packs (5)",
     )
+    add_detach(parser)
     add_key(parser)
     add_limits(parser)
 
@@ -287,6 +292,8 @@ def _percent(written: str) -> float:
 async def _prune(call: Call) -> int:
     arguments = call.arguments
     request = PruneRequest(arguments.storage, arguments.dry_run, arguments.max_unused, limits(arguments))
+    if is_detached(call):
+        return await hand_over(call, "prune", request)
     result = await call.engine.prune(request, idempotency_key=arguments.idempotency_key)
     tell_prune(call.output, result)
     call.output.result(shape(result))
@@ -319,6 +326,7 @@ def _declare_copy(parser: Parser) -> None:
         help="with --all; else whichever has the backups where it is left out",
     )
     parser.add_argument("--to", dest="to_storage", required=True, metavar="STORAGE")
+    add_detach(parser)
     add_key(parser)
     add_limits(parser)
 
@@ -340,6 +348,8 @@ async def _copy(call: Call) -> int:
         arguments.missing,
         limits(arguments),
     )
+    if is_detached(call):
+        return await hand_over(call, "copy", request)
     result = await call.engine.copy(request, idempotency_key=arguments.idempotency_key)
     call.output.line(
         f"{result.status}: {text.counted(len(result.copied), 'backup')} copied, {result.skipped} were there already, "

@@ -88,7 +88,12 @@ VERBS: Final[dict[str, Verb]] = {
     "job cancel": Verb("job:CANCEL", "ask a job to end"),
     "job follow": Verb("job:FOLLOW", "watch a job until its end"),
     "jobs": Verb("job:JOBS", "list jobs"),
-    "worker": Verb("job:WORKER", "run the jobs that wait"),
+    "worker": Verb("job:WORKER", "run the jobs that wait and those that are due, until it is stopped"),
+    "service install": Verb(
+        "service:INSTALL", "make the worker a service of systemd, kept from what it does not need"
+    ),
+    "service uninstall": Verb("service:UNINSTALL", "stop the service, and take its units away"),
+    "service status": Verb("service:STATUS", "say how the service is, and which workers live"),
     "status": Verb("status:STATUS", "say what is at risk, and why"),
     "audit": Verb("diagnosis:AUDIT", "print who did what, or prove the log whole"),
     "doctor": Verb("diagnosis:DOCTOR", "print what a bug report needs, secrets left out"),

@@ -36,10 +36,11 @@ class QueueRule:
     not_before: datetime.datetime | None = None
     deadline: datetime.datetime | None = None
     """A job that has not begun by then fails."""
-    most_attempts: int = 1
-    """Another attempt follows where the worker died, was stopped (which is not counted), or met a passing fault; with 1 never."""
-    retry_s: int = 60
-    """Before the second attempt; four times as long before each further one, an hour at most."""
+    most_attempts: int | None = None
+    """Another attempt follows where the worker died, was stopped (which is not counted), or met a passing fault; with 1 never. None: as the
+    settings say."""
+    retry_s: int | None = None
+    """Before the second attempt; four times as long before each further one, an hour at most. None: as the settings say."""
 
 
 @dataclass(frozen=True, slots=True)

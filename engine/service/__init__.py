@@ -25,6 +25,7 @@ from engine.service.jobs import JobMethods
 from engine.service.parts import Parts
 from engine.service.status import StatusMethods
 from engine.service.storages import StorageMethods
+from engine.service.units import UnitMethods
 from engine.service.work import WorkMethods
 from engine.vault import SecretResolver, open_vault
 
@@ -37,6 +38,7 @@ class Engine(
     EvidenceMethods,
     JobMethods,
     StatusMethods,
+    UnitMethods,
 ):
     """All verbs. Made by `open_engine`; methods may be called concurrently."""
 

@@ -13,7 +13,8 @@ from typing import Any
 import engine
 from engine.audit import Anchor, Entry, Finding
 from engine.catalog.jobs import LogLine
-from engine.jobs.left_behind import end_dead_jobs
+from engine.catalog.workers import Worker
+from engine.jobs.left_behind import death_of, end_dead_jobs
 from engine.model.job import Job, JobStatus
 from engine.service.parts import Methods
 
@@ -57,6 +58,17 @@ class JobMethods(Methods):
         is_asked = await self._parts.catalog.jobs.request_cancel(found.job_id)
         await self._parts.write_down("job cancel", found.job_id)
         return is_asked
+
+    async def workers(self) -> Sequence[Worker]:
+        """The workers that live, those that were told to stop too; whose process is proved dead is forgotten on the way."""
+        now = self._parts.clock.now()
+        living = []
+        for worker in await self._parts.catalog.workers.all():
+            if death_of(worker.owner):
+                await self._parts.catalog.workers.remove(worker.owner)
+            elif worker.lease_until > now:
+                living.append(worker)
+        return living
 
     async def follow_job(self, job: str) -> AsyncIterator[Job]:
         """The job each time it changed, until its end. Raises: UnknownNameError, UsageError."""

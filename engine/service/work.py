@@ -252,15 +252,16 @@ class WorkMethods(Methods):
     async def enqueue(
         self, verb: str, request: object, *, idempotency_key: str = "", rule: QueueRule | None = None
     ) -> Job:
-        """Queues a job for whichever worker there will be; without a rule it has the settings' one. Raises: RefusedError, UsageError."""
+        """Queues a job for whichever worker there will be; what the rule leaves open the settings say. Raises: RefusedError, UsageError."""
         if isinstance(request, BackupRequest) and request.stdin_filename:
             raise RefusedError(
                 "a backup of standard input cannot be handed to a worker", hint="leave --detach out"
             )
         settings = self._parts.settings.worker
-        rule = rule or QueueRule(most_attempts=settings.attempts, retry_s=settings.retry_s)
-        if verb not in REPEATABLE:
-            rule = dataclasses.replace(rule, most_attempts=1)
+        rule = rule or QueueRule()
+        attempts = (rule.most_attempts or settings.attempts) if verb in REPEATABLE else 1
+        retry_s = settings.retry_s if rule.retry_s is None else rule.retry_s
+        rule = dataclasses.replace(rule, most_attempts=attempts, retry_s=retry_s)
         task = self._task(verb, request, idempotency_key, await self._slots(request))
         return await self._parts.runner.enqueue(task, rule)
 
