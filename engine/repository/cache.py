@@ -18,7 +18,7 @@ from engine.clock import Clock
 from engine.errors import DamagedError
 from engine.repository.index import Index
 from engine.repository.index_builder import IndexBuilder
-from engine.repository.packed_index import PackedIndex, file_name
+from engine.repository.packed_index import TEMPORARY, PackedIndex, file_name
 from engine.scope import task_scope
 
 KEPT_UNUSED = datetime.timedelta(days=1)
@@ -65,7 +65,12 @@ async def load_index(
 def _choose(directory: Path, names: frozenset[bytes], now: datetime.datetime) -> _Choice:
     directory.mkdir(parents=True, exist_ok=True)
     choice = _Choice(missing=set(names))
-    opened = [file for path in sorted(directory.glob("index-*")) if (file := _open(path)) is not None]
+    paths = sorted(directory.glob("index-*"))
+    for path in paths:
+        if path.suffix == TEMPORARY:
+            _discard_leftover(path, now)
+    finished = [path for path in paths if path.suffix != TEMPORARY]
+    opened = [file for path in finished if (file := _open(path)) is not None]
     for file in sorted(opened, key=len, reverse=True):
         covered = frozenset(file.index_ids)
         serves = covered & choice.missing
@@ -93,10 +98,15 @@ def _open(path: Path) -> PackedIndex | None:
 
 def _discard(file: PackedIndex, now: datetime.datetime) -> None:
     file.close()
+    _discard_leftover(file.path, now)
+
+
+def _discard_leftover(path: Path, now: datetime.datetime) -> None:
+    """Removes a file of the cache that was not used for long. One that is being written is another job's, and is let alone."""
     with contextlib.suppress(OSError):
-        used = datetime.datetime.fromtimestamp(file.path.stat().st_mtime, datetime.UTC)
+        used = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
         if now - used > KEPT_UNUSED:
-            file.path.unlink()
+            path.unlink()
 
 
 def _plan_merges(choice: _Choice) -> None:

@@ -35,6 +35,8 @@ from engine.format.crypto import OVERHEAD_BYTES
 from engine.format.ids import BlobType
 
 MAGIC: Final = b"HFINDEX1"
+TEMPORARY: Final = ".tmp"
+"""End of the name of a file that is being written."""
 ROW_BYTES: Final = 48
 ID_BYTES: Final = 32
 
@@ -249,7 +251,7 @@ class PackedWriter:
 
     def __init__(self, path: Path, data: int, tree: int) -> None:
         self._path = path
-        self._temporary = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+        self._temporary = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}{TEMPORARY}")
         self._file = self._temporary.open("xb")
         self._file.write(bytes(_HEADER.size))
         self._counts = {"data": data, "tree": tree}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,18 @@ async def test_a_damaged_cache_is_made_anew(tmp_path: Path, damage: str) -> None
     index = await files.load(tmp_path)
     assert all(index.has("data", _id(1000 * number)) for number in range(30))
     assert path.read_bytes() == stored
+
+
+async def test_what_another_job_is_writing_is_let_alone(tmp_path: Path) -> None:
+    """Several jobs at one storage share the cache; what a killed one left there goes after a day."""
+    files = _IndexFiles()
+    files.add(_pack(1))
+    now = LoopClock().now().timestamp()
+    for name, age_s in (("index-ab.1-cd.tmp", 60), ("index-ab.2-cd.tmp", 2 * 86_400)):
+        (tmp_path / name).write_bytes(b"half")
+        os.utime(tmp_path / name, (now - age_s, now - age_s))
+    await files.load(tmp_path)
+    assert [each.name for each in tmp_path.glob("*.tmp")] == ["index-ab.1-cd.tmp"]
 
 
 async def test_a_damaged_index_file_is_named(tmp_path: Path) -> None:
