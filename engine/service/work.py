@@ -49,7 +49,7 @@ from engine.model.results import (
     VerifyResult,
 )
 from engine.service.parts import Methods
-from engine.worker import Tick, Worker, WorkerOptions, ensure_worker
+from engine.worker import LINGER_S, Tick, Worker, WorkerOptions, ensure_worker
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -265,13 +265,12 @@ class WorkMethods(Methods):
         task = self._task(verb, request, idempotency_key, await self._slots(request))
         return await self._parts.runner.enqueue(task, rule)
 
-    def worker(self, *, is_staying: bool, tick: Tick | None = None) -> Worker:
+    def worker(self, *, is_staying: bool, tick: Tick | None = None, linger_s: float = LINGER_S) -> Worker:
         """A worker on this home, whose `work` runs jobs until it is stopped or, where it does not stay, until there are none for a while."""
+        settings = self._parts.settings
         options = WorkerOptions(
-            most_jobs=self._parts.settings.limits.jobs, grace_s=self._parts.settings.worker.grace_s
+            None if is_staying else linger_s, settings.limits.jobs, settings.worker.grace_s
         )
-        if is_staying:
-            options = dataclasses.replace(options, linger_s=None)
         return Worker(
             self._parts.catalog,
             self._parts.clock,
