@@ -34,7 +34,7 @@ def plain(start_sshd: Callable[..., Sshd], tmp_path: Path) -> Sshd:
     for name in ("find", "tar"):
         (tools / name).write_text("#!/bin/sh\necho other; exit 1\n", encoding="ascii")
         (tools / name).chmod(0o755)
-    return start_sshd(extra=(f"SetEnv PATH={tools}:/usr/bin:/bin",))
+    return start_sshd(extra=(f"SetEnv SHLVL=1 PATH={tools}:/usr/bin:/bin",))
 
 
 async def test_a_nasty_tree_comes_back_over_sftp_but_for_what_is_named(

@@ -190,6 +190,8 @@ def _write_config(directory: Path, port: int, max_sessions: int, extra: Sequence
         "PrintMotd no",
         "LogLevel VERBOSE",
         "Subsystem sftp internal-sftp",
+        # A login by SSH has bash read the user's own ~/.bashrc before every command, but not below another shell.
+        "SetEnv SHLVL=1",
     )
     path = directory / "sshd_config"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
