@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.jobs.prepared import prepared
+
 ROOT = Path(__file__).parents[2]
 PASSWORD = "correct horse battery staple"
 TIMEOUT_S = 60
@@ -73,16 +75,8 @@ class CommandLine:
         self, *words: str, given: bytes | None = None, environment: Mapping[str, str] | None = None
     ) -> Ran:
         """Runs a command without a terminal; `given` is its standard input, else that is closed."""
-        ran = subprocess.run(
-            self.words(*words),
-            input=given,
-            stdin=subprocess.DEVNULL if given is None else None,
-            capture_output=True,
-            env=self.environment(environment),
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-        return Ran(ran.returncode, ran.stdout.decode(), ran.stderr.decode())
+        code, out, err = prepared().run(words, self.environment(environment), given, TIMEOUT_S)
+        return Ran(code, out.decode(), err.decode())
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
         """Starts a command; the caller waits for it."""

@@ -168,7 +168,7 @@ def test_the_command_line_says_how_a_drill_ended(tmp_path: Path) -> None:
     assert passed.code == 0, passed.err
     assert "restore" in passed.out
     assert "scratch gone: yes" in passed.out
-    failed = line.run("drill", "data", "--budget", "0.001", "--json")
+    failed = line.run("drill", "data", "--budget", "0.000001", "--json")
     assert failed.code == 4
     assert failed.result["previous"]["status"] == "passed"
     assert failed.result["status"] == "failed"
