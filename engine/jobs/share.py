@@ -113,7 +113,7 @@ async def _sharing(context: JobContext, storage: Storage, limits: Limits, stack:
     if sharing is None:
         raise RefusedError(
             f"storage {storage.name} is of kind {storage.kind}, which hands out no links",
-            hint="share on one of kind s3 or azure, or use holdfast download",
+            hint="share on one of kind s3, azure, or gcs with --credentials, or use holdfast download",
         )
     return sharing
 

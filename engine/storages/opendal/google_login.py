@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import datetime
+import hashlib
 import json
 import urllib.error
 import urllib.parse
@@ -23,6 +25,7 @@ from engine.clock import Clock
 _SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_write"
 _GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _TOKEN_URI: Final = "https://oauth2.googleapis.com/token"  # noqa: S105 -- an address
+_SIGNING: Final = "GOOG4-RSA-SHA256"
 _LIFE_S: Final = 3600
 _EARLY_S: Final = 300
 """A token is renewed so long before its end: the longest call must still end with it."""
@@ -63,6 +66,25 @@ class ServiceAccount:
                 self._token, life_s = await asyncio.to_thread(_exchange, self._url, claim)
                 self._until_s = self._clock.monotonic() + max(life_s - _EARLY_S, 0)
             return self._token
+
+    def link(self, endpoint: str, path: str, expires_s: int) -> str:
+        """An address under which anybody may read what lies at that path, encoded as it is sent, for so many seconds: a secret."""
+        now = self._clock.now().astimezone(datetime.UTC)
+        scope = f"{now:%Y%m%d}/auto/storage/goog4_request"
+        query = {
+            "X-Goog-Algorithm": _SIGNING,
+            "X-Goog-Credential": f"{self._account}/{scope}",
+            "X-Goog-Date": f"{now:%Y%m%dT%H%M%SZ}",
+            "X-Goog-Expires": str(expires_s),
+            "X-Goog-SignedHeaders": "host",
+        }
+        words = urllib.parse.urlencode(query, quote_via=urllib.parse.quote, safe="")
+        host = urllib.parse.urlsplit(endpoint).netloc
+        asked = "\n".join(("GET", path, words, f"host:{host}", "", "host", "UNSIGNED-PAYLOAD"))
+        digest = hashlib.sha256(asked.encode()).hexdigest()
+        text = "\n".join((_SIGNING, query["X-Goog-Date"], scope, digest))
+        signature = self._key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256()).hex()
+        return f"{endpoint}{path}?{words}&X-Goog-Signature={signature}"
 
     def _claim(self) -> str:
         now = int(self._clock.now().timestamp())

@@ -76,7 +76,7 @@ class OpendalStorage:
             put_new=self._put_new if kind.has_conditions else None,
             sharing=None
             if sign is None
-            else OpendalSharing(self._operator, self._calls, sign, opening.clock),
+            else OpendalSharing(self._ready, self._calls, sign, kind.longest_link_s),
         )
 
     def _made(self, arguments: Mapping[str, str]) -> tuple[opendal.AsyncOperator, opendal.AsyncOperator]:
@@ -89,6 +89,11 @@ class OpendalStorage:
         except failures.RAISED as error:
             what = f"the options of a storage of kind {self._kind.name}"
             raise failures.translated(self._calls.read(error), what) from None
+
+    async def _ready(self) -> opendal.AsyncOperator:
+        """What makes the calls below the prefix, logged in."""
+        await self._log_in()
+        return self._operator
 
     async def _log_in(self) -> None:
         """Sees to a token with some life left, where the kind logs in by itself."""
