@@ -158,7 +158,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         ),
     ),
     "ftp": Kind(needed=("address", "path"), optional=("user", "secret", "ca_file", "plain", "timeout")),
-    "rclone": Kind(needed=("remote",), optional=("rclone_config", "rclone_program")),
+    "rclone": Kind(needed=("remote",), optional=("rclone_config", "rclone_program", *_PROXY)),
     "rest": Kind(needed=("url",), optional=("user", "secret", "ca_file", "plain", *_PROXY, "timeout")),
     "sftp": Kind(needed=("host", "path")),
     "azure": Kind(

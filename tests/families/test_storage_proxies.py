@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import subprocess
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 
 from engine import errors
@@ -22,6 +25,7 @@ from tests.servers import rclone
 from tests.servers.ceph import Ceph
 from tests.servers.forward_proxy import ForwardProxy, running_forward_proxy
 from tests.servers.rclone import RestServer
+from tests.servers.wsgidav import WebDav
 
 pytestmark = pytest.mark.slow
 
@@ -92,6 +96,37 @@ async def test_all_goes_by_the_storages_own_proxy(
         assert proxy.targets == {place.target}
         assert proxy.carried_bytes > len(CONTENT)
         await _refusals(place, proxy)
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+async def test_rclone_goes_by_the_storages_own_proxy_too(
+    scheme: str, rclone: Path, webdav: WebDav, tmp_path: Path
+) -> None:
+    """It reaches sixty kinds more, and is told the login where no other account can read it."""
+    hidden = subprocess.run([rclone, "obscure", webdav.password], stdout=subprocess.PIPE, check=True)
+    target = f"dav.invalid:{webdav.port}"
+    lines = [
+        "[dav]",
+        "type = webdav",
+        "vendor = other",
+        f"url = http://{target}/dav",
+        f"user = {webdav.user}",
+    ]
+    (tmp_path / "rclone.conf").write_text("\n".join([*lines, f"pass = {hidden.stdout.decode()}"]))
+    options: dict[str, OptionValue] = {
+        "remote": f"dav:{webdav.make_folder()}",
+        "rclone_program": str(rclone),
+        "rclone_config": str(tmp_path / "rclone.conf"),
+    }
+    async with running_forward_proxy(scheme, USER, SECRET) as proxy:
+        proxy.names["dav.invalid"] = "127.0.0.1"
+        async with Place("rclone", target, options, {}).opened(proxy) as storage:
+            await storage.create()
+            await storage.put(KEY, [CONTENT])
+            assert await storage.get(KEY, 1000, 2000) == CONTENT[1000:3000]
+            commands = [each.cmdline() for each in psutil.Process().children(recursive=True)]
+        assert proxy.targets == {target}
+        assert not any(SECRET in word for words in commands for word in words)
 
 
 async def _refusals(place: Place, proxy: ForwardProxy) -> None:

@@ -31,6 +31,8 @@ class ForwardProxy:
         """HOST:PORT of all that it carried to."""
         self.closed: set[str] = set()
         """HOST:PORT that its rules close."""
+        self.names: dict[str, str] = {}
+        """Host -> where that is, of names that nobody else knows."""
         self.carried_bytes = 0
         """Both ways together."""
 
@@ -71,7 +73,9 @@ class ForwardProxy:
             target, first, answer = address, b"", b"HTTP/1.1 200 Established\r\n\r\n"
         else:
             target, _, path = address.partition("://")[2].partition("/")
-            first, answer = line.replace(address.encode(), b"/" + path.encode()) + b"\r\n" + rest, b""
+            # One request a connection: the next would have to be rewritten, too.
+            own = line.replace(address.encode(), b"/" + path.encode())
+            first, answer = own + b"\r\nConnection: close\r\n" + rest, b""
         if target in self.closed:
             writer.write(b"HTTP/1.1 403 Closed\r\nContent-Length: 0\r\n\r\n")
             await writer.drain()
@@ -116,7 +120,7 @@ class ForwardProxy:
     ) -> None:
         """Connects, and hands on; `first` goes to the target, `answer` to the client."""
         host, _, port = target.rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+        reader, writer = await asyncio.open_connection(self.names.get(host, host), int(port))
         self._writers.add(writer)
         self.targets.add(target)
         writer.write(first)

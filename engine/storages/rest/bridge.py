@@ -7,13 +7,14 @@ import contextlib
 import os
 import tempfile
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
 from engine import errors
+from engine.storages.proxy import Proxy
 from engine.storages.rest.client import Door, session
 
 _GUARD = """
@@ -44,6 +45,16 @@ class Rclone:
     program: str
     remote: str
     config: str | None
+    proxy: Proxy | None = None
+    """The way that it is to go, whatever the environment says."""
+
+    def environment(self) -> Mapping[str, str]:
+        """What it is started in: a proxy's login must not be an argument, which all can read."""
+        if self.proxy is None:
+            return os.environ
+        ours = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), self.proxy.url_with_login)
+        theirs = {name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")}
+        return {**theirs, **ours}
 
     def words(self, *words: str) -> list[str]:
         """A command line of it."""
@@ -105,7 +116,7 @@ class Bridge:
         process = await asyncio.create_subprocess_exec(
             "/bin/sh", "-c", _GUARD, "sh", folder, *words,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
+            start_new_session=True, env=self._rclone.environment(),
         )  # fmt: skip
         self._process = process
         reading = self._group.create_task(self._read_log(process))
@@ -153,11 +164,11 @@ async def _answers(socket: Path) -> bool:
     return True
 
 
-async def run(words: Sequence[str]) -> bytes | None:
+async def run(rclone: Rclone, *words: str) -> bytes | None:
     """What a short call of rclone prints; None where it fails."""
     process = await asyncio.create_subprocess_exec(
-        *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        env=os.environ,
+        *rclone.words(*words), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        env=rclone.environment(),
     )  # fmt: skip
     try:
         out, _ = await process.communicate()

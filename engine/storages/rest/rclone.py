@@ -10,6 +10,7 @@ import orjson
 
 from engine import errors
 from engine.scope import task_scope
+from engine.storages import proxy as proxies
 from engine.storages.base import Opening, Space, StockRestic, Traits, count_option, text_option
 from engine.storages.rest import bridge
 from engine.storages.rest.bridge import Bridge, Rclone
@@ -22,7 +23,7 @@ _REMOTE = re.compile(r":?[\w.+@][\w.+@ -]*(?:,[^:]*)?:.*", re.ASCII | re.DOTALL)
 
 @contextlib.asynccontextmanager
 async def open_rclone(opening: Opening) -> AsyncIterator[RestStorage]:
-    """Options: `remote` (NAME:PATH), `rclone_config`, `rclone_program`, `connections`.
+    """Options: `remote` (NAME:PATH), `rclone_config`, `rclone_program`, `connections`, `proxy`, `proxy_user`, `proxy_secret` (REF).
 
     Two servers, so that nothing is ever overwritten: one adds, and is started now; the other deletes, and is started when something is to
     be deleted. Raises: ConfigurationError, StorageError.
@@ -67,22 +68,24 @@ def _rclone(opening: Opening) -> Rclone:
         )
     config = opening.options.get("rclone_config")
     program = opening.options.get("rclone_program") or "rclone"
-    return Rclone(str(program), remote, None if config is None else str(config))
+    proxy = proxies.read(opening.options, opening.secrets)
+    return Rclone(str(program), remote, None if config is None else str(config), proxy)
 
 
 def _restic(rclone: Rclone) -> StockRestic:
     program = () if rclone.program == "rclone" else ("-o", f"rclone.program={rclone.program}")
     config = rclone.config or "~/.config/rclone/rclone.conf"
     return StockRestic(
-        environment={"RCLONE_CONFIG": "rclone_config"},
+        environment={"RCLONE_CONFIG": "rclone_config", "HTTPS_PROXY": "proxy"},
         flags=program,
-        note=f"The program rclone is needed, and its configuration {config}, which holds the login: keep a copy of that, too.",
+        note=f"The program rclone is needed, and its configuration {config}, which holds the login: keep a copy of that, too. "
+        f"{proxies.advice(rclone.proxy)}".rstrip(),
     )
 
 
 async def _space(rclone: Rclone) -> Space:
     """What `rclone about` says; not known where the remote does not tell."""
-    said = await bridge.run(rclone.words("about", "--json", rclone.remote))
+    said = await bridge.run(rclone, "about", "--json", rclone.remote)
     try:
         found = orjson.loads(said or b"{}")
         free, total = found.get("free"), found.get("total")

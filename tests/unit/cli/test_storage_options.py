@@ -31,7 +31,7 @@ def test_an_option_of_another_kind_is_refused() -> None:
 )
 def test_who_gives_a_proxy_to_a_kind_that_takes_none_is_told_the_way(kind: str, way: str) -> None:
     """The machine may not go out by itself, and the storage would not be reached."""
-    with pytest.raises(UsageError, match="s3, rest take it") as caught:
+    with pytest.raises(UsageError, match="s3, rclone, rest take it") as caught:
         storage_options.check(kind, {"proxy": "http://p:1"})
     assert way in (caught.value.hint or "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -127,7 +128,11 @@ class _Watching(Wrapper):
 
     async def put(self, key: Key, parts: Sequence[Buffer]) -> None:
         """Writes down how much is in the buffer."""
-        self.sizes.append(sum(path.stat().st_size for path in _spilled(self._folder)))
+        size_bytes = 0
+        for path in _spilled(self._folder):
+            with contextlib.suppress(FileNotFoundError):  # it was taken out at this moment
+                size_bytes += path.stat().st_size
+        self.sizes.append(size_bytes)
         await self._inner.put(key, parts)
 
 
