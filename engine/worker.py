@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import gc
 import logging
 import os
 import re
@@ -26,6 +27,7 @@ from engine.clock import Clock
 from engine.config import Home
 from engine.errors import CatalogDamagedError, CatalogError, CatalogVersionError, HoldfastError
 from engine.events import Emit, Noted, Warned
+from engine.format import allocator
 from engine.jobs.left_behind import SilentJobs, end_dead_jobs
 from engine.model.job import Job
 from engine.notify import Notifier
@@ -68,6 +70,7 @@ class WorkerOptions:
 
 async def ensure_worker(home: Home, catalog: Catalog, *, executable: str) -> None:
     """Starts a one-shot worker unless one lives. It has no terminal, and its own session: a hang-up cannot reach it."""
+    await stop_older(catalog, engine.__version__)
     if await catalog.workers.alive():
         return
     log = (home.logs / "worker.out").open("ab")
@@ -260,6 +263,9 @@ class Worker:
             )  # its row has it, unless the catalog took nothing
         finally:
             del self._running[job.job_id]
+            if not self._running:
+                gc.collect()
+                allocator.give_back()
             self._woken.set()
 
     async def _drain(self, tell: Emit) -> None:

@@ -12,7 +12,7 @@ import os
 import re
 import sqlite3
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,13 +148,14 @@ def _bring_to_version(
             f"the catalog {path} is of version {version}, and this holdfast knows versions up to {schema.version}",
             hint="a newer holdfast has been here: use that one",
         )
+    in_the_way: list[str] = []
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have been faster while this one waited for the transaction.
         version = _version(connection)
         if version != schema.version:
             if _tables(connection):
-                _refuse_while_in_use(connection, path, now)
+                _refuse_while_in_use(connection, path, now, in_the_way)
                 _keep_copy(path, version, now)
                 steps = [schema.migrations[step] for step in range(version + 1, schema.version + 1)]
             else:
@@ -165,7 +166,16 @@ def _bring_to_version(
         connection.execute("COMMIT")
     except BaseException:
         connection.rollback()
+        _tell_to_stop(connection, in_the_way)
         raise
+
+
+def _tell_to_stop(connection: sqlite3.Connection, owners: Sequence[str]) -> None:
+    """Tells older workers to take no more jobs, and to end when those that they run are over; versions that can be told so have a column."""
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(workers)")}
+    if "is_stopping" in columns:
+        for owner in owners:
+            connection.execute("UPDATE workers SET is_stopping = 1 WHERE owner = ?", (owner,))
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:
@@ -209,8 +219,10 @@ def _keep_copy(path: Path, version: int, now: datetime.datetime) -> None:
         os.close(folder)
 
 
-def _refuse_while_in_use(connection: sqlite3.Connection, path: Path, now: datetime.datetime) -> None:
-    """A process of the older version would write rows that the newer shape has no place for."""
+def _refuse_while_in_use(
+    connection: sqlite3.Connection, path: Path, now: datetime.datetime, in_the_way: list[str]
+) -> None:
+    """A process of the older version would write rows that the newer shape has no place for; those that are found are added to the list."""
     if not {"workers", "jobs"} <= _tables(connection):
         raise CatalogDamagedError(f"{path} is a database, but no catalog of holdfast", hint=_WAY_OUT)
     microseconds = int(now.timestamp() * 1_000_000)
@@ -218,7 +230,9 @@ def _refuse_while_in_use(connection: sqlite3.Connection, path: Path, now: dateti
         identity = ProcessIdentity.parse(owner)
         if identity is None or identity.liveness() is Liveness.DEAD or identity == ProcessIdentity.current():
             continue
+        in_the_way.append(owner)
         raise CatalogVersionError(
             f"the catalog {path} has to be brought to this version, but {what} still runs as process {identity.pid} on {identity.host}",
-            hint=f"stop it by `systemctl stop holdfast` or `kill {identity.pid}` on {identity.host}, then try again",
+            hint=f"a worker was told to stop, and does so when its jobs are over: try again then. `systemctl stop holdfast-worker` or "
+            f"`kill {identity.pid}` on {identity.host} stops it sooner",
         )

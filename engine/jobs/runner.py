@@ -40,7 +40,7 @@ PROGRESS_INTERVAL_S = 0.4
 SLOT_INTERVAL_S = 0.5
 """How often a job that waits for a place at its host or storage looks again."""
 FINISH_TIMEOUT_S = 15.0
-END_INTERVAL_S = 2.0
+END_INTERVAL_S = 1.0
 """How often a worker tries to write a job's end into a catalog that takes nothing: it is locked, or its disk is full."""
 STOPPED = "the worker was stopped; what was done is safe"
 

@@ -17,8 +17,11 @@ from engine.catalog.workers import Worker
 from engine.jobs.left_behind import death_of, end_dead_jobs
 from engine.model.job import Job, JobStatus
 from engine.service.parts import Methods
+from engine.worker import ensure_worker
 
 FOLLOW_INTERVAL_S = 0.3
+ENSURE_INTERVAL_S = 15.0
+"""A worker that was just started is alive within so long."""
 _LIBRARIES = (
     "asyncssh",
     "aiosqlite",
@@ -71,17 +74,25 @@ class JobMethods(Methods):
         return living
 
     async def follow_job(self, job: str) -> AsyncIterator[Job]:
-        """The job each time it changed, until its end. Raises: UnknownNameError, UsageError."""
+        """The job each time it changed, until its end. One that waits for a worker where none lives has one started. Raises:
+        UnknownNameError, UsageError.
+        """
         found = await self._parts.catalog.jobs.find(job)
         last: Job | None = None
-        while last is None or not last.status.is_final:
+        started = -ENSURE_INTERVAL_S
+        while True:
             await end_dead_jobs(self._parts.catalog)
             now = await self._parts.catalog.jobs.get(found.job_id)
             if now != last:
                 last = now
                 yield now
-            if not now.status.is_final:
-                await asyncio.sleep(FOLLOW_INTERVAL_S)
+            if now.status.is_final:
+                return
+            monotonic = self._parts.clock.monotonic()
+            if now.status is JobStatus.QUEUED and not now.owner and monotonic - started >= ENSURE_INTERVAL_S:
+                started = monotonic
+                await ensure_worker(self._parts.home, self._parts.catalog, executable=sys.executable)
+            await asyncio.sleep(FOLLOW_INTERVAL_S)
 
     async def audit_log(self, *, limit: int = 100) -> Sequence[Entry]:
         """The newest entries of the audit log, newest first."""

@@ -263,7 +263,14 @@ async def test_a_catalog_that_another_process_locks_is_waited_for(place: Place) 
     place.work = work
     locker = sqlite3.connect(place.catalog.path, isolation_level=None)
     running = await place.queue()
+    locker.execute("BEGIN EXCLUSIVE")
     async with place.worker():
+
+        async def has_said_so() -> bool:
+            return any("is locked by another process: the worker waits" in str(each) for each in place.heard)
+
+        await _until(has_said_so)
+        locker.execute("ROLLBACK")
         await place.began.get()
         locker.execute("BEGIN EXCLUSIVE")
         go_on.set()

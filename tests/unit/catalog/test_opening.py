@@ -152,6 +152,7 @@ async def test_no_migration_while_a_worker_of_the_older_version_lives(path: Path
         async with Catalog.open(path, clock, schema=NEWER):
             pass
     assert "kill 4711" in str(caught.value.hint)
+    assert _ask(path, "SELECT is_stopping FROM workers") == [(1,)]
     clock.advance(3_600)
     async with Catalog.open(path, clock, schema=NEWER) as catalog:
         assert await catalog.check() == []
