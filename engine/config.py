@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigurationError
+from engine.model.alerts import AlertSettings
 from engine.model.names import nearest
 
 ROOT_HOME = Path("/var/lib/holdfast")
@@ -168,6 +169,7 @@ class Settings:
     catalog: CatalogSettings = field(default_factory=CatalogSettings)
     spill: SpillSettings = field(default_factory=SpillSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    alerts: AlertSettings = field(default_factory=AlertSettings)
 
 
 _LEAST: Mapping[str, int] = {
@@ -215,6 +217,7 @@ class _Reader:
             "catalog": CatalogSettings,
             "spill": SpillSettings,
             "worker": WorkerSettings,
+            "alerts": AlertSettings,
         }
         for name, kind in kinds.items():
             table = document.get(name, {})

@@ -48,6 +48,7 @@ The tree (exit codes are those of the command line's contract; a class without o
         CatalogVersionError            1
       VaultError                       1
       RestoreError                     1
+      NotificationError                1  retryable
 
 A message is one sentence in lower case without a full stop that names the host, source or object; `hint` says what to do next.
 """
@@ -289,3 +290,9 @@ class VaultError(HoldfastError):
 
 class RestoreError(HoldfastError):
     """the restore could not be finished"""
+
+
+class NotificationError(HoldfastError):
+    """the message was not taken"""
+
+    retryable = True

@@ -26,6 +26,8 @@ HEAVY_LIBRARIES = {
     "asyncssh",
     "aiohttp",
     "aioboto3",
+    "apprise",
+    "requests",
     "botocore",
     "hypothesis",
     "pytest",
@@ -85,7 +87,7 @@ def test_the_start_loads_nothing_heavy() -> None:
     assert HEAVY_LIBRARIES & {name.partition(".")[0] for name in loaded.stdout.split()} == set()
 
 
-@pytest.mark.parametrize("family", ["storages", "sources", "hosts"])
+@pytest.mark.parametrize("family", ["storages", "sources", "hosts", "notifications"])
 def test_every_member_is_kept_from_its_siblings(family: str) -> None:
     """A member that the import rules do not name could lean on a sibling, and break with it."""
     members: Mapping[str, str] = importlib.import_module(f"engine.{family}.registry").MEMBERS

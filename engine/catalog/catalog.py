@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from engine.catalog.alerts import Alerts, Silences
 from engine.catalog.backups import Backups
 from engine.catalog.database import Database
 from engine.catalog.definitions import Hosts, Plans, Sources, Storages
 from engine.catalog.jobs import Jobs
+from engine.catalog.notices import Destinations, Notices
 from engine.catalog.opening import Schema
 from engine.catalog.proofs import Proofs
 from engine.catalog.settings import AuditRows, HostKeys, PackProofs, SealedSecrets, Settings
@@ -34,6 +36,10 @@ class Catalog:
         self.proofs = Proofs(database)
         self.jobs = Jobs(database)
         self.workers = Workers(database)
+        self.alerts = Alerts(database)
+        self.silences = Silences(database)
+        self.destinations = Destinations(database)
+        self.notices = Notices(database)
         self.settings = Settings(database)
         self.host_keys = HostKeys(database)
         self.pack_proofs = PackProofs(database)

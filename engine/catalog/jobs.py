@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 from engine.catalog.database import (
     Database,
     Row,
+    Transaction,
     to_instant,
     to_json,
     to_microseconds,
@@ -32,6 +33,7 @@ LOG_LINES = 1_000
 LONGEST_RETRY_S = 3_600
 _RETRY_S = 60
 _OVERDUE = "its deadline passed before it could begin"
+_LONGEST = datetime.timedelta(days=7)
 _LATEST = to_microseconds(datetime.datetime(9000, 1, 1, tzinfo=datetime.UTC))
 
 Level = Literal["person", "expert"]
@@ -163,6 +165,7 @@ class Jobs:
                 "claim_job", job_id=found[0], owner=str(owner), lease_until=lease_until, now=now
             )
             await transaction.execute("hold_slots", job_id=found[0], lease_until=lease_until)
+            await transaction.execute("add_job_notice", job_id=found[0], what="began", now=now)
         return await self.get(found[0])
 
     async def renew(
@@ -202,6 +205,7 @@ class Jobs:
             )
             if is_ours:
                 await transaction.execute("free_slots", job_id=job_id)
+                await self._tell_end(transaction, job_id)
         return bool(is_ours)
 
     async def queue(self) -> Queue:
@@ -252,6 +256,7 @@ class Jobs:
             )
             if is_done:
                 await transaction.execute("free_slots", job_id=job.job_id)
+                await self._tell_end(transaction, job.job_id)
         return bool(is_done)
 
     async def has_overdue(self) -> bool:
@@ -263,7 +268,12 @@ class Jobs:
         async with self._database.transaction() as transaction:
             rows = await transaction.fetch_all("end_overdue_jobs", now=self._database.now, reason=_OVERDUE)
             await transaction.execute_many("free_slots", [{"job_id": row[0]} for row in rows])
+            for (job_id,) in rows:
+                await self._tell_end(transaction, job_id)
         return len(rows)
+    async def _tell_end(self, transaction: Transaction, job_id: str) -> None:
+        """Into the outbox, with the end itself: whatever happens next, people will be told."""
+        await transaction.execute("add_job_notice", job_id=job_id, what="ended", now=self._database.now)
 
     async def request_cancel(self, job_id: str) -> bool:
         """Ends a queued job at once, and asks a running one to end: its holder sees it at the next renewal. False where it is over already.
@@ -324,6 +334,16 @@ class Jobs:
                 verb=verb,
                 limit=limit,
             )
+        return [_to_job(row) for row in rows]
+
+    async def ended_since(self, since: datetime.datetime, limit: int = 10_000) -> list[Job]:
+        """Jobs that ended since then, of those that were begun at most a week before it; newest first."""
+        rows = await self._database.fetch_all(
+            "list_jobs_ended",
+            since=to_microseconds(since),
+            begun=to_microseconds(since - _LONGEST),
+            limit=limit,
+        )
         return [_to_job(row) for row in rows]
 
     async def last_drill(self, source: str) -> Job | None:

@@ -242,6 +242,11 @@ SELECT job_id, verb, request, status, created_at, started_at, completed_at, owne
 FROM jobs WHERE status = :status AND (created_at, job_id) < (:created_at, :job_id) AND (:verb = '' OR verb = :verb)
 ORDER BY created_at DESC, job_id DESC LIMIT :limit;
 
+-- name: list_jobs_ended
+SELECT job_id, verb, request, status, created_at, started_at, completed_at, owner, lease_until, idempotency_key, progress, result,
+    error, error_class, is_cancel_requested
+FROM jobs WHERE created_at >= :begun AND completed_at >= :since ORDER BY created_at DESC, job_id DESC LIMIT :limit;
+
 -- The newest drill of a source that came to an end, whatever its verdict.
 -- name: last_drill
 SELECT job_id FROM jobs
@@ -423,6 +428,119 @@ SELECT sequence, record, previous, hash FROM audit WHERE sequence > :after ORDER
 
 -- name: newest_audit
 SELECT sequence, record, previous, hash FROM audit ORDER BY sequence DESC LIMIT :limit;
+
+-- name: list_destinations
+SELECT definition FROM destinations ORDER BY name;
+
+-- name: get_destination
+SELECT definition FROM destinations WHERE name = :name;
+
+-- name: add_destination
+INSERT INTO destinations (name, kind, definition) VALUES (:name, :kind, :definition);
+
+-- name: replace_destination
+UPDATE destinations SET definition = :definition WHERE name = :name;
+
+-- name: remove_destination
+DELETE FROM destinations WHERE name = :name;
+
+-- name: remove_deliveries_to
+DELETE FROM deliveries WHERE destination = :name;
+
+-- name: get_digested
+SELECT digested_at FROM destinations WHERE name = :name;
+
+-- name: set_digested
+UPDATE destinations SET digested_at = :at WHERE name = :name;
+
+-- Nobody is to be told where there is nobody: then the outbox stays empty.
+-- name: add_job_notice
+INSERT OR IGNORE INTO notices (notice_key, at, job_id)
+SELECT 'job:' || :job_id || ':' || :what, :now, :job_id WHERE EXISTS (SELECT 1 FROM destinations);
+
+-- name: add_notice
+INSERT OR IGNORE INTO notices (notice_key, at, job_id, message, destination)
+SELECT :notice_key, :at, :job_id, :message, :destination WHERE EXISTS (SELECT 1 FROM destinations);
+
+-- name: list_unrouted
+SELECT notice_id, notice_key, at, job_id, message, destination FROM notices WHERE is_routed = 0 ORDER BY notice_id LIMIT :limit;
+
+-- name: destinations_of_notice
+SELECT d.destination FROM notices AS n JOIN deliveries AS d ON d.notice_id = n.notice_id WHERE n.notice_key = :notice_key;
+
+-- name: route_notice
+UPDATE notices SET is_routed = 1, message = :message WHERE notice_id = :notice_id AND is_routed = 0;
+
+-- name: add_delivery
+INSERT OR IGNORE INTO deliveries (notice_id, destination, state, next_at) VALUES (:notice_id, :destination, 'waiting', :next_at);
+
+-- name: list_due_deliveries
+SELECT d.notice_id, n.message, n.at, d.attempts FROM deliveries AS d JOIN notices AS n ON n.notice_id = d.notice_id
+WHERE d.destination = :destination AND d.state = 'waiting' AND d.next_at <= :now ORDER BY d.notice_id LIMIT :limit;
+
+-- name: set_delivery
+UPDATE deliveries SET state = :state, attempts = attempts + :attempts, next_at = :next_at, sent_at = :sent_at, error = :error
+WHERE notice_id = :notice_id AND destination = :destination AND state = 'waiting';
+
+-- Several notices may have gone in one message, which then have one time.
+-- name: count_sent
+SELECT count(DISTINCT sent_at), min(sent_at) FROM deliveries WHERE destination = :destination AND sent_at > :since;
+
+-- name: count_waiting_deliveries
+SELECT (SELECT count(*) FROM deliveries WHERE state = 'waiting') + (SELECT count(*) FROM notices WHERE is_routed = 0);
+
+-- name: last_deliveries
+SELECT d.destination, d.state, d.attempts, d.error, max(coalesce(d.sent_at, d.next_at)) FROM deliveries AS d
+WHERE d.error <> '' OR d.sent_at IS NOT NULL GROUP BY d.destination;
+
+-- name: purge_notices
+DELETE FROM notices WHERE at < :before AND is_routed = 1
+    AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.notice_id = notices.notice_id AND deliveries.state = 'waiting');
+
+-- name: list_standing_alerts
+SELECT alert_id, condition, subject, is_risk, reason, remedy, raised_at, seen_at, recovered_at, told_at, acknowledged_at,
+    acknowledged_by, note, host, job_id
+FROM alerts WHERE recovered_at IS NULL ORDER BY raised_at, alert_id;
+
+-- name: list_alerts
+SELECT alert_id, condition, subject, is_risk, reason, remedy, raised_at, seen_at, recovered_at, told_at, acknowledged_at,
+    acknowledged_by, note, host, job_id
+FROM alerts ORDER BY raised_at DESC, alert_id DESC LIMIT :limit;
+
+-- name: alerts_by_prefix
+SELECT alert_id FROM alerts WHERE alert_id >= :prefix AND alert_id < :prefix || '~' ORDER BY alert_id LIMIT 2;
+
+-- When each condition of a subject was told last, whether its alert stands or not.
+-- name: last_told_alerts
+SELECT condition, subject, max(told_at) FROM alerts WHERE told_at > :since GROUP BY condition, subject;
+
+-- name: add_alert
+INSERT INTO alerts (alert_id, condition, subject, is_risk, reason, remedy, raised_at, seen_at, recovered_at, told_at, acknowledged_at,
+    acknowledged_by, note, host, job_id)
+VALUES (:alert_id, :condition, :subject, :is_risk, :reason, :remedy, :raised_at, :seen_at, :recovered_at, :told_at, :acknowledged_at,
+    :acknowledged_by, :note, :host, :job_id)
+ON CONFLICT (condition, subject) WHERE recovered_at IS NULL DO NOTHING;
+
+-- name: update_alert
+UPDATE alerts SET is_risk = :is_risk, reason = :reason, remedy = :remedy, seen_at = :seen_at, recovered_at = :recovered_at,
+    told_at = :told_at, host = :host, job_id = :job_id
+WHERE alert_id = :alert_id;
+
+-- name: acknowledge_alert
+UPDATE alerts SET acknowledged_at = :at, acknowledged_by = :by, note = :note WHERE alert_id = :alert_id AND recovered_at IS NULL;
+
+-- name: remove_old_alerts
+DELETE FROM alerts WHERE recovered_at < :before;
+
+-- name: list_silences
+SELECT silence_id, subject, condition, begins_at, ends_at, reason, made_by FROM silences ORDER BY begins_at, silence_id;
+
+-- name: add_silence
+INSERT INTO silences (silence_id, subject, condition, begins_at, ends_at, reason, made_by)
+VALUES (:silence_id, :subject, :condition, :begins_at, :ends_at, :reason, :made_by);
+
+-- name: end_silence
+DELETE FROM silences WHERE silence_id = :silence_id;
 
 -- name: data_version
 PRAGMA data_version;

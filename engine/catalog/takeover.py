@@ -10,7 +10,16 @@ from typing import Final
 
 import aiosqlite
 
-DEFINED: Final = ("hosts", "sources", "storages", "plans", "host_keys", "settings")
+DEFINED: Final = (
+    "hosts",
+    "sources",
+    "storages",
+    "plans",
+    "host_keys",
+    "settings",
+    "destinations",
+    "silences",
+)
 KNOWN: Final = ("backups", "copies", "tags", "proofs", "pack_proofs", "jobs", "job_log")
 SEALED: Final = ("secrets",)
 """With the audit log, whose key is one of them."""

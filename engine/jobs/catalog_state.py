@@ -28,6 +28,7 @@ async def fingerprint(catalog: Catalog, vault: Vault, home: Home) -> str:
         await catalog.sources.all(),
         await catalog.storages.all(),
         await catalog.plans.all(),
+        await catalog.destinations.all(),
         await catalog.host_keys.all(),
         await vault.names(),
         # A kit that is printed after a rotation must open the newest copy.

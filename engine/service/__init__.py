@@ -18,6 +18,7 @@ from engine.clock import Clock, SystemClock
 from engine.config import Home, LimitSettings, LogSettings, read_settings
 from engine.jobs.runner import Runner
 from engine.model.secret import Secret
+from engine.service.alerts import AlertMethods
 from engine.service.backups import BackupMethods
 from engine.service.definitions import DefinitionMethods
 from engine.service.evidence import EvidenceMethods
@@ -39,6 +40,7 @@ class Engine(
     JobMethods,
     StatusMethods,
     UnitMethods,
+    AlertMethods,
 ):
     """All verbs. Made by `open_engine`; methods may be called concurrently."""
 

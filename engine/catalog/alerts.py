@@ -1,0 +1,189 @@
+"""Alerts that stand and stood, and silences."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+
+from engine.catalog.database import (
+    Database,
+    Row,
+    Value,
+    to_instant,
+    to_microseconds,
+    to_optional_instant,
+    to_optional_microseconds,
+    to_text,
+)
+from engine.catalog.notices import NewNotice, notice_row
+from engine.errors import UnknownNameError, UsageError
+from engine.model.alerts import Alert, Condition, Silence
+from engine.model.names import is_id_prefix
+
+_LIST = "`holdfast alerts list` shows what stands"
+
+
+class Alerts:
+    """The alerts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def standing(self) -> list[Alert]:
+        """Those that stand, oldest first."""
+        return [_to_alert(row) for row in await self._database.fetch_all("list_standing_alerts")]
+
+    async def newest(self, limit: int) -> list[Alert]:
+        """The newest, also those that are over; newest first."""
+        return [_to_alert(row) for row in await self._database.fetch_all("list_alerts", limit=limit)]
+
+    async def last_told(self, since: datetime.datetime) -> dict[tuple[Condition, str], datetime.datetime]:
+        """When each condition of a subject was told last, of those that were since then."""
+        rows = await self._database.fetch_all("last_told_alerts", since=to_microseconds(since))
+        return {(Condition(condition), subject): to_instant(at) for condition, subject, at in rows}
+
+    async def apply(
+        self, raised: Sequence[Alert], changed: Sequence[Alert], notices: Sequence[NewNotice]
+    ) -> None:
+        """Writes what an evaluation found, and what is to be told of it, in one transaction.
+
+        Of two processes that find the same at once, one alert and one notice stay.
+        """
+        async with self._database.transaction() as transaction:
+            await transaction.execute_many("add_alert", [_row(each) for each in raised])
+            await transaction.execute_many("update_alert", [_row(each) for each in changed])
+            await transaction.execute_many(
+                "add_notice", [notice_row(each, self._database.now) for each in notices]
+            )
+
+    async def acknowledge(self, text: str, by: str, note: str) -> Alert:
+        """Says that somebody sees to it. Raises: UnknownNameError, UsageError where it is over."""
+        alert_id = await self.find(text)
+        async with self._database.transaction() as transaction:
+            changed = await transaction.execute(
+                "acknowledge_alert",
+                alert_id=alert_id,
+                at=self._database.now,
+                by=to_text(by),
+                note=to_text(note),
+            )
+        if not changed:
+            raise UsageError(f"alert {alert_id} is over already", hint=_LIST)
+        return next(each for each in await self.newest(-1) if each.alert_id == alert_id)
+
+    async def find(self, text: str) -> str:
+        """The id of an alert, from an unambiguous beginning of it. Raises: UnknownNameError, UsageError."""
+        if not is_id_prefix(text):
+            raise UsageError(f"{text!r} is no id of an alert", hint=_LIST)
+        rows = await self._database.fetch_all("alerts_by_prefix", prefix=text)
+        if not rows:
+            raise UnknownNameError(f"there is no alert {text}", hint=_LIST)
+        if len(rows) > 1 and rows[0][0] != text:
+            raise UsageError(
+                f"several alerts begin with {text}: {rows[0][0]}, {rows[1][0]}, …", hint="add more letters"
+            )
+        return str(rows[0][0])
+
+    async def remove_older(self, before: datetime.datetime) -> None:
+        """Forgets alerts that were over before that instant."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute("remove_old_alerts", before=to_microseconds(before))
+
+
+class Silences:
+    """The silences, of now and announced."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> list[Silence]:
+        """All that are not over, by their beginning."""
+        now = self._database.clock.now()
+        rows = await self._database.fetch_all("list_silences")
+        found = [
+            Silence(name, subject, condition, to_instant(begins), to_instant(ends), reason, by)
+            for name, subject, condition, begins, ends, reason, by in rows
+        ]
+        return [each for each in found if each.ends_at > now]
+
+    async def add(self, silence: Silence) -> None:
+        """Adds one."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute(
+                "add_silence",
+                silence_id=silence.silence_id,
+                subject=silence.subject,
+                condition=silence.condition,
+                begins_at=to_microseconds(silence.begins_at),
+                ends_at=to_microseconds(silence.ends_at),
+                reason=to_text(silence.reason),
+                made_by=to_text(silence.made_by),
+            )
+
+    async def end(self, text: str) -> Silence:
+        """Ends one now, by its id or the beginning of it. Raises: UnknownNameError, UsageError."""
+        found = [each for each in await self.all() if each.silence_id.startswith(text)]
+        if not found or not text:
+            raise UnknownNameError(
+                f"there is no silence {text}", hint="`holdfast alerts list` shows those that hold"
+            )
+        if len(found) > 1:
+            raise UsageError(f"several silences begin with {text}", hint="add more letters")
+        async with self._database.transaction() as transaction:
+            await transaction.execute("end_silence", silence_id=found[0].silence_id)
+        return found[0]
+
+
+def _row(alert: Alert) -> dict[str, Value]:
+    return {
+        "alert_id": alert.alert_id,
+        "condition": alert.condition.value,
+        "subject": alert.subject,
+        "is_risk": alert.is_risk,
+        "reason": to_text(alert.reason),
+        "remedy": to_text(alert.remedy),
+        "raised_at": to_microseconds(alert.raised_at),
+        "seen_at": to_microseconds(alert.seen_at),
+        "recovered_at": to_optional_microseconds(alert.recovered_at),
+        "told_at": to_optional_microseconds(alert.told_at),
+        "acknowledged_at": to_optional_microseconds(alert.acknowledged_at),
+        "acknowledged_by": to_text(alert.acknowledged_by),
+        "note": to_text(alert.note),
+        "host": alert.host,
+        "job_id": alert.job_id,
+    }
+
+
+def _to_alert(row: Row) -> Alert:
+    (
+        alert_id,
+        condition,
+        subject,
+        is_risk,
+        reason,
+        remedy,
+        raised,
+        seen,
+        recovered,
+        told,
+        acknowledged,
+        *rest,
+    ) = row
+    by, note, host, job_id = rest
+    return Alert(
+        alert_id,
+        Condition(condition),
+        subject,
+        bool(is_risk),
+        reason,
+        remedy,
+        to_instant(raised),
+        to_instant(seen),
+        to_optional_instant(recovered),
+        to_optional_instant(told),
+        to_optional_instant(acknowledged),
+        by,
+        note,
+        host,
+        job_id,
+    )

@@ -1,0 +1,300 @@
+"""Where people are told, and the outbox: what they are to be told, and to whom of them it was.
+
+A notice is written once for each key. It is routed once: made into a message, and a delivery for each destination that wants it. A delivery
+that is being sent is put off by a lease, in the transaction that takes it up: when the sender dies, it is due again. So each message arrives at
+least once.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from engine.catalog.database import Database, Row, Value, to_instant, to_microseconds, to_text
+from engine.errors import CatalogDamagedError, UnknownNameError, UsageError
+from engine.model.alerts import Delivery, Destination, Message
+from engine.model.names import check_name, nearest
+
+
+class Destinations:
+    """The destinations."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> list[Destination]:
+        """All, by name."""
+        return [_to_destination(row) for row in await self._database.fetch_all("list_destinations")]
+
+    async def get(self, name: str) -> Destination:
+        """The one of that name. Raises: UnknownNameError."""
+        row = await self._database.fetch_one("get_destination", name=name)
+        if row is None:
+            near = nearest(name, [each.name for each in await self.all()])
+            raise UnknownNameError(
+                f"nobody is told as {name}",
+                hint=f"did you mean {near}?" if near else "`holdfast notify list` names them all",
+            )
+        return _to_destination(row)
+
+    async def add(self, destination: Destination) -> None:
+        """Adds one. Raises: UsageError where the name is taken or no name."""
+        check_name("destination", destination.name)
+        async with self._database.transaction() as transaction:
+            if await transaction.fetch_one("get_destination", name=destination.name) is not None:
+                raise UsageError(
+                    f"there is a destination named {destination.name} already",
+                    hint=f"`holdfast notify remove {destination.name}`",
+                )
+            await transaction.execute(
+                "add_destination",
+                name=destination.name,
+                kind=destination.kind,
+                definition=msgspec.json.encode(destination).decode(),
+            )
+
+    async def replace(self, destination: Destination) -> None:
+        """Puts this in place of the one of the same name. Raises: UnknownNameError."""
+        definition = msgspec.json.encode(destination).decode()
+        async with self._database.transaction() as transaction:
+            changed = await transaction.execute(
+                "replace_destination", name=destination.name, definition=definition
+            )
+        if not changed:
+            await self.get(destination.name)
+
+    async def remove(self, name: str) -> None:
+        """Forgets one, with what it was still to be told. Raises: UnknownNameError."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute("remove_deliveries_to", name=name)
+            changed = await transaction.execute("remove_destination", name=name)
+        if not changed:
+            await self.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class NewNotice:
+    """Something to be told."""
+
+    key: str
+    """The same key twice is one notice."""
+    message: Message
+    job_id: str = ""
+    destination: str = ""
+    """To this one alone; empty: to whoever wants it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that was not routed yet."""
+
+    notice_id: int
+    key: str
+    at: datetime.datetime
+    job_id: str
+    message: Message | None
+    """None where it is still to be made, from the job."""
+    destination: str
+
+
+class Notices:
+    """The outbox."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, notices: Sequence[NewNotice]) -> None:
+        """Adds what is to be told; nothing where nobody is told anything."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute_many(
+                "add_notice", [notice_row(each, self._database.now) for each in notices]
+            )
+
+    async def digested_at(self, name: str) -> datetime.datetime | None:
+        """When it got its last digest."""
+        row = await self._database.fetch_one("get_digested", name=name)
+        return None if row is None or row[0] is None else to_instant(row[0])
+
+    async def add_digest(self, notice: NewNotice, at: datetime.datetime) -> None:
+        """Adds a digest, and says in the same transaction that its destination has one up to `at`."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute("add_notice", **notice_row(notice, self._database.now))
+            await transaction.execute("set_digested", name=notice.destination, at=to_microseconds(at))
+
+    async def begin_digests(self, destination: str, at: datetime.datetime) -> None:
+        """Says from when on the first digest tells."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute("set_digested", name=destination, at=to_microseconds(at))
+
+    async def unrouted(self, limit: int) -> list[Notice]:
+        """The oldest that were not routed yet."""
+        return [
+            Notice(notice_id, key, to_instant(at), job_id, _to_message(message), destination)
+            for notice_id, key, at, job_id, message, destination in await self._database.fetch_all(
+                "list_unrouted", limit=limit
+            )
+        ]
+
+    async def told_of_job(self, job_id: str) -> set[str]:
+        """The destinations that got a job's end to tell."""
+        rows = await self._database.fetch_all("destinations_of_notice", notice_key=f"job:{job_id}:ended")
+        return {row[0] for row in rows}
+
+    async def route(self, notice: Notice, message: Message | None, destinations: Sequence[str]) -> None:
+        """Gives a notice to these destinations. Twice is once."""
+        async with self._database.transaction() as transaction:
+            changed = await transaction.execute(
+                "route_notice", notice_id=notice.notice_id, message=_text(message) if message else "{}"
+            )
+            if changed:
+                await transaction.execute_many(
+                    "add_delivery",
+                    [
+                        {"notice_id": notice.notice_id, "destination": each, "next_at": self._database.now}
+                        for each in destinations
+                    ],
+                )
+
+    async def take_due(self, destination: str, limit: int, lease_s: float) -> list[Delivery]:
+        """What is due for that destination, oldest first; no other process takes it up before the lease ends."""
+        now = self._database.now
+        async with self._database.transaction() as transaction:
+            rows = await transaction.fetch_all(
+                "list_due_deliveries", destination=destination, now=now, limit=limit
+            )
+            until = now + int(lease_s * 1_000_000)
+            await transaction.execute_many(
+                "set_delivery",
+                [
+                    _delivery(row[0], destination, "waiting", attempts=1, next_at=until, error="being sent")
+                    for row in rows
+                ],
+            )
+        found = []
+        for notice_id, text, at, attempts in rows:
+            message = _to_message(text)
+            assert message is not None
+            found.append(Delivery(notice_id, destination, message, to_instant(at), attempts))
+        return found
+
+    async def put_back(
+        self,
+        deliveries: Sequence[Delivery],
+        next_at: datetime.datetime,
+        error: str,
+        *,
+        is_final: bool = False,
+    ) -> None:
+        """They were not sent: due again at that time, or never."""
+        at = to_microseconds(next_at)
+        state = "failed" if is_final else "waiting"
+        await self._set(
+            [
+                _delivery(each.notice_id, each.destination, state, next_at=at, error=error)
+                for each in deliveries
+            ]
+        )
+
+    async def sent(self, deliveries: Sequence[Delivery]) -> None:
+        """They arrived, in one message."""
+        now = self._database.now
+        await self._set(
+            [
+                _delivery(each.notice_id, each.destination, "sent", next_at=now, sent_at=now)
+                for each in deliveries
+            ]
+        )
+
+    async def sent_since(
+        self, destination: str, since: datetime.datetime
+    ) -> tuple[int, datetime.datetime | None]:
+        """How many messages arrived there since, and when the first of them did."""
+        row = await self._database.fetch_one(
+            "count_sent", destination=destination, since=to_microseconds(since)
+        )
+        return (0, None) if not row or row[1] is None else (row[0], to_instant(row[1]))
+
+    async def waiting(self) -> int:
+        """How many notices are still to be told."""
+        row = await self._database.fetch_one("count_waiting_deliveries")
+        return row[0] if row else 0
+
+    async def last(self) -> dict[str, tuple[str, int, str, datetime.datetime]]:
+        """Of each destination what became of its newest delivery: state, attempts, error, when."""
+        return {
+            name: (state, attempts, error, to_instant(at))
+            for name, state, attempts, error, at in await self._database.fetch_all("last_deliveries")
+        }
+
+    async def purge(self, before: datetime.datetime) -> None:
+        """Forgets what was told before that instant."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute("purge_notices", before=to_microseconds(before))
+
+    async def _set(self, rows: Sequence[dict[str, Value]]) -> None:
+        async with self._database.transaction() as transaction:
+            await transaction.execute_many("set_delivery", rows)
+
+
+def notice_row(notice: NewNotice, now: int) -> dict[str, Value]:
+    """The row of the query `add_notice`."""
+    return {
+        "notice_key": notice.key,
+        "at": now,
+        "job_id": notice.job_id,
+        "message": _text(notice.message),
+        "destination": notice.destination,
+    }
+
+
+def _delivery(  # noqa: PLR0913 -- the columns of a row
+    notice_id: int,
+    destination: str,
+    state: str,
+    *,
+    next_at: int,
+    attempts: int = 0,
+    sent_at: int | None = None,
+    error: str = "",
+) -> dict[str, Value]:
+    return {
+        "notice_id": notice_id,
+        "destination": destination,
+        "state": state,
+        "attempts": attempts,
+        "next_at": next_at,
+        "sent_at": sent_at,
+        "error": to_text(error),
+    }
+
+
+def _text(message: Message) -> str:
+    return to_text(msgspec.json.encode(_encodable(message)).decode())
+
+
+def _encodable(message: Message) -> Message:
+    """What is no Unicode, part of a file's name maybe, as a visible escape."""
+    return Message(
+        message.occasion,
+        message.tone,
+        to_text(message.title),
+        to_text(message.body),
+        {name: to_text(value) for name, value in message.facts.items()},
+    )
+
+
+def _to_message(text: str) -> Message | None:
+    return None if text == "{}" else msgspec.json.decode(text, type=Message)
+
+
+def _to_destination(row: Row) -> Destination:
+    """Raises: CatalogDamagedError."""
+    try:
+        return msgspec.json.decode(row[0], type=Destination)
+    except msgspec.MsgspecError as error:
+        raise CatalogDamagedError(
+            f"the catalog holds a destination that cannot be understood: {error}"
+        ) from error

@@ -1,0 +1,216 @@
+"""Delivery: the outbox to the people. Called by a worker and by `tick` again and again, and by `notify flush`; never by a job.
+
+One that dies meanwhile loses nothing: a message that was being sent is due again when its lease ends. Two at once share the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from engine.alerting import telling, templates
+from engine.catalog.catalog import Catalog
+from engine.catalog.notices import NewNotice, Notice
+from engine.clock import Clock
+from engine.errors import HoldfastError, UnknownNameError
+from engine.model.alerts import AlertSettings, Delivered, Destination, Message, Silence
+from engine.model.secret import Secret
+from engine.notifications import registry
+from engine.notifications.base import TIMEOUT_S, Notifier, Opening, Traits
+from engine.scope import task_scope
+
+_log = logging.getLogger("holdfast.notifications")
+
+_ROUTED_AT_ONCE: Final = 500
+_DUE_AT_ONCE: Final = 500
+_AT_ONCE: Final = 4
+"""Destinations that are told at the same time: each is a process of 50 MiB for a second."""
+_KEPT: Final = datetime.timedelta(days=30)
+"""So long it is remembered that something was told."""
+_HOUR: Final = datetime.timedelta(hours=1)
+
+Resolve = Callable[[str], Awaitable[Secret]]
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What delivery works with."""
+
+    catalog: Catalog
+    clock: Clock
+    secrets: Resolve
+    settings: AlertSettings = field(default_factory=AlertSettings)
+    timeout_s: float = TIMEOUT_S
+    """Of one message."""
+
+
+async def deliver(post: Post) -> Delivered:
+    """Routes what is new, makes digests that are due, and sends what is due, each destination by itself.
+
+    Whatever a destination does, the others get theirs; it ends after one message's time-out for each message of the slowest.
+    Raises: CatalogError.
+    """
+    destinations = await post.catalog.destinations.all()
+    for each in destinations:
+        await _digest(post, each)
+    await route(post)
+    turn = asyncio.Semaphore(_AT_ONCE)
+    counts: list[int] = []
+    failed: list[str] = []
+
+    async def send_to(destination: Destination) -> None:
+        async with turn:
+            sent, why = await _send_due(post, destination)
+        counts.append(sent)
+        failed.extend(why)
+
+    async with task_scope() as group:
+        for each in destinations:
+            if each.is_enabled:
+                group.create_task(send_to(each))
+    await post.catalog.notices.purge(post.clock.now() - _KEPT)
+    return Delivered(sum(counts), sorted(failed), await post.catalog.notices.waiting())
+
+
+async def open_destination(post: Post, destination: Destination, address: Secret | None = None) -> Notifier:
+    """The notifier of a destination; `address` is that of one whose own is not sealed yet. Raises: UnknownNameError for its kind, VaultError for its address."""
+    references = {
+        "url": destination.url,
+        "start_url": destination.start_url,
+        "fail_url": destination.fail_url,
+    }
+    urls = {} if address is None else {"url": address}
+    for name, reference in references.items():
+        if reference and name not in urls:
+            urls[name] = await post.secrets(reference)
+    return registry.open_notifier(destination.kind, Opening(urls, post.timeout_s))
+
+
+def traits_of(kind: str) -> Traits:
+    """What a kind is like; one that is not there any more tells nothing."""
+    try:
+        return registry.load(kind).traits
+    except UnknownNameError:
+        return Traits((), is_signal=False)
+
+
+async def route(post: Post) -> None:
+    """Makes messages of what is new in the outbox, and gives them to those who want them. Raises: CatalogError."""
+    destinations = await post.catalog.destinations.all()
+    silences = await post.catalog.silences.all()
+    hosts = {each.name: each.host for each in await post.catalog.sources.all()}
+    while found := await post.catalog.notices.unrouted(_ROUTED_AT_ONCE):
+        for notice in found:
+            message = notice.message or await _of_job(post, notice, hosts)
+            wanted = await _wanted(post, notice, message, destinations, silences) if message else []
+            await post.catalog.notices.route(notice, message, wanted)
+
+
+async def _of_job(post: Post, notice: Notice, hosts: Mapping[str, str]) -> Message | None:
+    """None where the job is forgotten already."""
+    try:
+        job = await post.catalog.jobs.get(notice.job_id)
+    except UnknownNameError:
+        return None
+    return telling.of_job(telling.JobFacts(job, hosts, is_begin=notice.key.endswith(":began")))
+
+
+async def _wanted(
+    post: Post,
+    notice: Notice,
+    message: Message,
+    destinations: Sequence[Destination],
+    silences: Sequence[Silence],
+) -> list[str]:
+    if notice.destination:
+        return [notice.destination]
+    is_of_job = notice.key.startswith("job:")
+    if is_of_job and telling.is_silenced(message, silences, notice.at):
+        # A switch that was told of the start is told of the end: it would call people otherwise.
+        destinations = [each for each in destinations if traits_of(each.kind).is_signal]
+    # Who was told of the job's failure knows what an alert of it would say.
+    told = set() if is_of_job else await post.catalog.notices.told_of_job(notice.job_id)
+    return [
+        each.name
+        for each in destinations
+        if each.name not in told and telling.is_wanted(message, each, traits_of(each.kind).occasions)
+    ]
+
+
+async def _digest(post: Post, destination: Destination) -> None:
+    """Writes the digest of a destination where one is due. Of what was before it was defined, none tells."""
+    if not destination.digest_at or not destination.is_enabled:
+        return
+    now = post.clock.now()
+    last = await post.catalog.notices.digested_at(destination.name)
+    if last is None:
+        await post.catalog.notices.begin_digests(destination.name, now)
+        return
+    due = telling.digest_due(destination.digest_at, last, now, post.clock.local_offset(now))
+    if due is None:
+        return
+    jobs = await post.catalog.jobs.ended_since(last)
+    message = telling.digest(await post.catalog.alerts.standing(), jobs, last, now)
+    key = f"digest:{destination.name}:{due.isoformat()}"
+    await post.catalog.notices.add_digest(NewNotice(key, message, destination=destination.name), now)
+
+
+async def _send_due(post: Post, destination: Destination) -> tuple[int, Sequence[str]]:
+    """Sends what is due; how many messages arrived, and what went wrong."""
+    # The lease outlives all that is sent under it: what one process sends no other takes up meanwhile.
+    due = await post.catalog.notices.take_due(
+        destination.name, _DUE_AT_ONCE, post.timeout_s * (_DUE_AT_ONCE + 1)
+    )
+    if not due:
+        return 0, ()
+    now = post.clock.now()
+    sent = telling.Sent(*await post.catalog.notices.sent_since(destination.name, now - _HOUR))
+    is_signal = traits_of(destination.kind).is_signal
+    parcels, until = telling.parcels(due, sent, post.settings, now, is_signal=is_signal)
+    if until is not None:
+        await post.catalog.notices.put_back(due, until, "the limit of messages an hour is reached")
+        return 0, ()
+    try:
+        return await _send(post, destination, parcels)
+    except BaseException:
+        # What was not sent yet is due at once, for whoever comes next; what was sent is so, and stays so.
+        await asyncio.shield(
+            post.catalog.notices.put_back(due, post.clock.now(), "the sender was interrupted")
+        )
+        raise
+
+
+async def _send(
+    post: Post, destination: Destination, parcels: Sequence[telling.Parcel]
+) -> tuple[int, Sequence[str]]:
+    """After one failure the rest waits as well: a server that hangs costs one time-out."""
+    count = 0
+    for number, parcel in enumerate(parcels):
+        try:
+            notifier = await open_destination(post, destination)
+            await notifier.send(templates.apply(destination.template, parcel.message))
+        except HoldfastError as error:
+            await _put_off(post, parcels[number:], error.message)
+            _log.warning("destination %s: %s", destination.name, error.message)
+            return count, [f"{destination.name}: {error.message}"]
+        await post.catalog.notices.sent(parcel.deliveries)
+        count += 1
+    return count, ()
+
+
+async def _put_off(post: Post, parcels: Sequence[telling.Parcel], why: str) -> None:
+    now = post.clock.now()
+    for parcel in parcels:
+        for each in parcel.deliveries:
+            # The row counts the attempt that was just made.
+            attempts = each.attempts + 1
+            await post.catalog.notices.put_back(
+                [each],
+                telling.next_try(now, attempts),
+                why,
+                is_final=attempts >= telling.MOST_ATTEMPTS,
+            )
