@@ -12,7 +12,7 @@ from engine.model.alerts import Alert, AlertSettings, Delivery, Destination, Mes
 from engine.model.job import Job, JobStatus
 from engine.model.spans import span
 
-_BURST: Final = 3
+BURST: Final = 3
 """So many messages at once are told each by itself; more become one."""
 _MOST_LINES: Final = 200
 _HOUR: Final = datetime.timedelta(hours=1)
@@ -171,7 +171,7 @@ def parcels(
     left = settings.messages_an_hour - sent.count
     if left <= 0:
         return (), (sent.first_at or now) + _HOUR
-    if len(due) <= _BURST and len(due) < left:
+    if len(due) <= BURST and len(due) < left:
         return [Parcel(each.message, [each]) for each in due], None
     if len(due) == 1:
         return [Parcel(due[0].message, due)], None

@@ -97,6 +97,15 @@ class Outcome:
     error_class: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """The newest drill of a source that came to an end, whatever its verdict."""
+
+    job_id: str
+    rto_s: float
+    budget_s: float | None
+
+
 class Jobs:
     """The jobs that wait, run and ran."""
 
@@ -350,6 +359,18 @@ class Jobs:
         """The newest drill of a source that came to an end, whatever its verdict."""
         row = await self._database.fetch_one("last_drill", source=source)
         return None if row is None else await self.get(row[0])
+
+    async def drills(self) -> dict[str, Drill]:
+        """The newest drill of each source that came to an end."""
+        return {
+            source: Drill(job_id, rto_s or 0.0, budget_s)
+            for source, job_id, rto_s, budget_s, _ in await self._database.fetch_all("newest_drills")
+        }
+
+    async def kit_tried_at(self) -> datetime.datetime | None:
+        """When a drill last did with a recovery kit alone, and passed."""
+        row = await self._database.fetch_one("last_kit_drill")
+        return None if row is None else to_optional_instant(row[0])
 
     async def running(self) -> list[Job]:
         """All jobs that some process says it runs. Whoever judges them looks at the lease *and* at the owner's liveness."""

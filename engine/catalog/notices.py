@@ -8,7 +8,7 @@ least once.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -100,6 +100,16 @@ class Notice:
     destination: str
 
 
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A notice, what it says, and who gets it."""
+
+    notice: Notice
+    message: Message | None
+    """None where there is nothing to say any more."""
+    destinations: Sequence[str]
+
+
 class Notices:
     """The outbox."""
 
@@ -143,20 +153,19 @@ class Notices:
         rows = await self._database.fetch_all("destinations_of_notice", notice_key=f"job:{job_id}:ended")
         return {row[0] for row in rows}
 
-    async def route(self, notice: Notice, message: Message | None, destinations: Sequence[str]) -> None:
-        """Gives a notice to these destinations. Twice is once."""
+    async def route(self, routed: Sequence[Routed]) -> None:
+        """Gives notices to their destinations, in one transaction. Twice is once."""
+        now = self._database.now
         async with self._database.transaction() as transaction:
-            changed = await transaction.execute(
-                "route_notice", notice_id=notice.notice_id, message=_text(message) if message else "{}"
-            )
-            if changed:
-                await transaction.execute_many(
-                    "add_delivery",
-                    [
-                        {"notice_id": notice.notice_id, "destination": each, "next_at": self._database.now}
-                        for each in destinations
-                    ],
-                )
+            for each in routed:
+                notice_id = each.notice.notice_id
+                text = _text(each.message) if each.message else "{}"
+                if await transaction.execute("route_notice", notice_id=notice_id, message=text):
+                    rows: list[Mapping[str, Value]] = [
+                        {"notice_id": notice_id, "destination": name, "next_at": now}
+                        for name in each.destinations
+                    ]
+                    await transaction.execute_many("add_delivery", rows)
 
     async def take_due(self, destination: str, limit: int, lease_s: float) -> list[Delivery]:
         """What is due for that destination, oldest first; no other process takes it up before the lease ends."""

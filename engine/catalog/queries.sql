@@ -253,6 +253,16 @@ SELECT job_id FROM jobs
 WHERE status = 'completed' AND verb = 'drill' AND json_extract(result, '$.source') = :source
 ORDER BY created_at DESC, job_id DESC LIMIT 1;
 
+-- SQLite gives the other columns of the row that has the maximum.
+-- name: newest_drills
+SELECT json_extract(result, '$.source') AS source, job_id, json_extract(result, '$.rto_s'), json_extract(result, '$.budget_s'), max(created_at)
+FROM jobs WHERE verb = 'drill' AND status = 'completed' GROUP BY 1;
+
+-- name: last_kit_drill
+SELECT completed_at FROM jobs WHERE verb = 'drill' AND status = 'completed'
+    AND json_extract(result, '$.scenario') = 'kit-only' AND json_extract(result, '$.status') = 'passed'
+ORDER BY created_at DESC LIMIT 1;
+
 -- The most urgent, then oldest, job that waits and whose places are all free. A place is taken while its job's lease lives. One that has an
 -- owner waits for that process alone, which asks for it by its id.
 -- name: find_claimable

@@ -255,3 +255,5 @@ CREATE TABLE deliveries (
 ) WITHOUT ROWID;
 CREATE INDEX deliveries_waiting ON deliveries (destination, next_at) WHERE state = 'waiting';
 CREATE INDEX deliveries_sent ON deliveries (destination, sent_at) WHERE sent_at IS NOT NULL;
+
+CREATE INDEX jobs_drills ON jobs (created_at) WHERE verb = 'drill';

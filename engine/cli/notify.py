@@ -18,7 +18,7 @@ from engine.cli.command import (
 )
 from engine.cli.output import Column, shape
 from engine.errors import UsageError
-from engine.model.alerts import Destination, DestinationStatus, Occasion
+from engine.model.alerts import NOUNS, Destination, DestinationStatus, Occasion
 
 _OCCASIONS: Final = tuple(each.value for each in Occasion if each not in (Occasion.TEST, Occasion.DIGEST))
 _COLOURS: Final = {"sent": "32", "waiting": "33", "failed": "31"}
@@ -89,7 +89,7 @@ async def _add(call: Call) -> int:
         url = f"vault:notify.{name}"
     for pattern in arguments.only:
         noun = pattern.partition(" ")[0]
-        if noun not in ("source", "host", "storage", "schedule", "verb", "catalog", "worker"):
+        if noun not in NOUNS:
             raise UsageError(f"{pattern!r} is no pattern of subjects", hint="--only 'source shop*'")
     destination = Destination(
         name,

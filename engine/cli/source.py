@@ -15,17 +15,18 @@ from engine.cli.command import (
     declare_nothing,
     reference,
 )
-from engine.cli.options import count
+from engine.cli.options import count, seconds
 from engine.cli.output import Column, shape
 from engine.errors import UsageError
 from engine.model.definitions import LOCAL_HOST, OptionValue, Source
 from engine.model.names import check_name
+from engine.model.objectives import parse
 
 _KINDS: Final = ("files", "sqlite", "postgres", "mariadb", "mysql", "redis", "mongodb", "command")
 _OPTIONS: Final = (
     "path", "exclude", "one_file_system", "run", "filename", "database", "all", "table", "schema_only", "physical", "jobs",
     "user", "secret", "socket", "db_host", "port", "service", "tls", "tls_ca", "uri_from", "oplog", "read_preference",
-    "as_user", "in_container", "mask",
+    "as_user", "in_container", "mask", "objective",
 )  # fmt: skip
 _TLS: Final = ("disable", "require", "verify-ca", "verify-full")
 
@@ -50,7 +51,22 @@ def _declare_options(parser: Parser) -> None:
     parser.add_argument(
         "--filename", metavar="NAME", help="command: what the content is called in the backup"
     )
+    parser.add_argument(
+        "--objective",
+        action="append",
+        type=_objective,
+        metavar="NAME=VALUE",
+        help="duration=2h of a backup, success=95 percent of them, recovery-point=1d, recovery-time=1h of a drill: missed, it is an alert (may be repeated)",
+    )
     _declare_database(parser)
+
+
+def _objective(given: str) -> str:
+    """`recovery-point=1d` as `recovery-point=86400`. Raises: UsageError."""
+    name, _, value = given.partition("=")
+    said = value.removesuffix("%") if name == "success" else f"{seconds(value or 'nothing'):g}"
+    parse([f"{name}={said}"])
+    return f"{name}={said}"
 
 
 def _declare_database(parser: Parser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.cli import diagnostics, text
 from engine.cli.command import Call, Command, declare_nothing
 from engine.cli.output import Column, shape
-from engine.model.status import Status
+from engine.model.status import Concern, Status
 
 _HEADS = (
     Column("SOURCE", is_flexible=True),
@@ -25,11 +25,26 @@ async def _status(call: Call) -> int:
         mark = output.styled("at risk", "31") if concern.is_risk else "advice "
         output.line(f"{mark}  {text.printable(f'{concern.subject}: {concern.reason}')}")
         output.line(f"         {text.printable(concern.remedy)}")
+        if seen := _seen_to(found, concern):
+            output.line(f"         {text.printable(seen)}")
     if found.sources:
         output.line()
         output.table(_HEADS, _rows(found))
     output.result({"status": "at risk" if found.is_at_risk else "well", **shape(found)})
     return diagnostics.PROOF_FAILED if found.is_at_risk else diagnostics.DONE
+
+
+def _seen_to(found: Status, concern: Concern) -> str:
+    """Who sees to it, or that nobody is told of it for now."""
+    for alert in found.alerts:
+        if (alert.condition, alert.subject) != (concern.condition, concern.subject):
+            continue
+        if alert.acknowledged_at is not None:
+            note = f": {alert.note}" if alert.note else ""
+            return f"acknowledged by {alert.acknowledged_by}{note}"
+        if alert.silenced_until is not None:
+            return f"silenced until {text.instant(alert.silenced_until)}"
+    return ""
 
 
 def _summary(found: Status) -> str:

@@ -63,5 +63,12 @@ async def is_kept(catalog: Catalog, found: str) -> bool:
     return False
 
 
+async def copied_at(catalog: Catalog) -> datetime.datetime | None:
+    """When a storage that is still defined got its newest copy, of whatever."""
+    found = [await catalog.settings.get(_SETTING + each.name) for each in await catalog.storages.all()]
+    times = [datetime.datetime.fromisoformat(str(each["at"])) for each in found if isinstance(each, Mapping)]
+    return max(times, default=None)
+
+
 def _is_of(last: Any, found: str) -> bool:
     return isinstance(last, Mapping) and last.get("fingerprint") == found

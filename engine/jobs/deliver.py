@@ -14,7 +14,7 @@ from typing import Final
 
 from engine.alerting import telling, templates
 from engine.catalog.catalog import Catalog
-from engine.catalog.notices import NewNotice, Notice
+from engine.catalog.notices import NewNotice, Notice, Routed
 from engine.clock import Clock
 from engine.errors import HoldfastError, UnknownNameError
 from engine.model.alerts import AlertSettings, Delivered, Destination, Message, Silence
@@ -27,6 +27,7 @@ _log = logging.getLogger("holdfast.notifications")
 
 _ROUTED_AT_ONCE: Final = 500
 _DUE_AT_ONCE: Final = 500
+_PINGS_AT_ONCE: Final = 20
 _AT_ONCE: Final = 4
 """Destinations that are told at the same time: each is a process of 50 MiB for a second."""
 _KEPT: Final = datetime.timedelta(days=30)
@@ -65,6 +66,9 @@ async def deliver(post: Post) -> Delivered:
     async def send_to(destination: Destination) -> None:
         async with turn:
             sent, why = await _send_due(post, destination)
+            while sent and not why:
+                counts.append(sent)
+                sent, why = await _send_due(post, destination)
         counts.append(sent)
         failed.extend(why)
 
@@ -104,10 +108,12 @@ async def route(post: Post) -> None:
     silences = await post.catalog.silences.all()
     hosts = {each.name: each.host for each in await post.catalog.sources.all()}
     while found := await post.catalog.notices.unrouted(_ROUTED_AT_ONCE):
+        routed = []
         for notice in found:
             message = notice.message or await _of_job(post, notice, hosts)
             wanted = await _wanted(post, notice, message, destinations, silences) if message else []
-            await post.catalog.notices.route(notice, message, wanted)
+            routed.append(Routed(notice, message, wanted))
+        await post.catalog.notices.route(routed)
 
 
 async def _of_job(post: Post, notice: Notice, hosts: Mapping[str, str]) -> Message | None:
@@ -133,7 +139,7 @@ async def _wanted(
         # A switch that was told of the start is told of the end: it would call people otherwise.
         destinations = [each for each in destinations if traits_of(each.kind).is_signal]
     # Who was told of the job's failure knows what an alert of it would say.
-    told = set() if is_of_job else await post.catalog.notices.told_of_job(notice.job_id)
+    told = await post.catalog.notices.told_of_job(notice.job_id) if notice.job_id and not is_of_job else set()
     return [
         each.name
         for each in destinations
@@ -161,15 +167,15 @@ async def _digest(post: Post, destination: Destination) -> None:
 
 async def _send_due(post: Post, destination: Destination) -> tuple[int, Sequence[str]]:
     """Sends what is due; how many messages arrived, and what went wrong."""
+    is_signal = traits_of(destination.kind).is_signal
+    limit = _PINGS_AT_ONCE if is_signal else _DUE_AT_ONCE
+    parcels_at_most = limit if is_signal else telling.BURST
     # The lease outlives all that is sent under it: what one process sends no other takes up meanwhile.
-    due = await post.catalog.notices.take_due(
-        destination.name, _DUE_AT_ONCE, post.timeout_s * (_DUE_AT_ONCE + 1)
-    )
+    due = await post.catalog.notices.take_due(destination.name, limit, post.timeout_s * (parcels_at_most + 1))
     if not due:
         return 0, ()
     now = post.clock.now()
     sent = telling.Sent(*await post.catalog.notices.sent_since(destination.name, now - _HOUR))
-    is_signal = traits_of(destination.kind).is_signal
     parcels, until = telling.parcels(due, sent, post.settings, now, is_signal=is_signal)
     if until is not None:
         await post.catalog.notices.put_back(due, until, "the limit of messages an hour is reached")

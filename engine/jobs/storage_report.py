@@ -105,8 +105,15 @@ def with_growth(usage: StorageUsage, added_bytes: int, span: datetime.timedelta 
     if span is None or span < _LEAST_SPAN:
         return usage
     per_day = added_bytes / (span / datetime.timedelta(days=1))
-    days = usage.free_bytes / per_day if per_day > 0 and usage.free_bytes is not None else None
+    days = None if usage.free_bytes is None else days_until_full(usage.free_bytes, added_bytes, span)
     return dataclasses.replace(usage, growth_bytes_per_day=per_day, days_until_full=days)
+
+
+def days_until_full(free_bytes: int, added_bytes: int, span: datetime.timedelta) -> float | None:
+    """How long the room lasts at the pace of that span; None where nothing grows, or the span is too short to tell."""
+    if span < _LEAST_SPAN or added_bytes <= 0:
+        return None
+    return free_bytes / (added_bytes / (span / datetime.timedelta(days=1)))
 
 
 async def usage(name: str, repository: Repository, backups: int) -> StorageUsage:

@@ -6,6 +6,20 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
+
+NOUNS: Final = (
+    "source",
+    "host",
+    "storage",
+    "schedule",
+    "verb",
+    "catalog",
+    "worker",
+    "recovery",
+    "destination",
+)
+"""What a subject begins with."""
 
 
 class Condition(StrEnum):
@@ -199,3 +213,23 @@ class DestinationStatus:
     at: datetime.datetime | None = None
     """When it was sent, or is tried again."""
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRound:
+    """What one evaluation came to."""
+
+    at: datetime.datetime
+    raised: Sequence[Alert]
+    recovered: Sequence[Alert]
+    standing: Sequence[Alert]
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """What stands, as the last evaluation found it, and what is silenced."""
+
+    evaluated_at: datetime.datetime | None
+    """None where there was none yet."""
+    alerts: Sequence[Alert]
+    silences: Sequence[Silence]

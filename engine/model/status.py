@@ -8,9 +8,10 @@ from __future__ import annotations
 import datetime
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
+from engine.model.alerts import Alert, AlertSettings, Condition
 from engine.model.backup import Backup, BackupStatus, Proof
 from engine.model.health import Health, ProofAttempt
 from engine.model.spans import days
@@ -35,6 +36,56 @@ class Concern:
     reason: str
     remedy: str
     """A command line."""
+    condition: Condition
+    host: str = ""
+    """The one that a source lies on."""
+    job_id: str = ""
+    """The job that showed it; empty where none did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objectives:
+    """What a source is to keep to; None where nobody said."""
+
+    duration_s: float | None = None
+    """Of a backup."""
+    success_percent: float | None = None
+    """Of the backups of 30 days."""
+    recovery_point_s: float | None = None
+    """How old the newest backup may be."""
+    recovery_time_s: float | None = None
+    """How long a drill may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastDrill:
+    """A source's newest drill that came to an end."""
+
+    job_id: str
+    rto_s: float
+    budget_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """A backup job that failed before any backup of it was begun."""
+
+    job_id: str
+    at: datetime.datetime
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What schedules want of a source."""
+
+    due_at: datetime.datetime | None = None
+    """A backup was to begin at or after this instant, and had the time that it takes since; None where no schedule says."""
+    is_retired: bool = False
+    """Whether none is wanted any more: its host is out of service, or everything is paused. Its backups stay."""
+
+
+NOTHING_EXPECTED = Expectation()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +98,14 @@ class SourceFacts:
     attempts: Sequence[ProofAttempt]
     """To prove any of its backups."""
     health: Health
+    host: str = ""
+    objectives: Objectives = field(default_factory=Objectives)
+    last_drill: LastDrill | None = None
+    failed_job: FailedJob | None = None
+    """The newest one."""
+    known_since: datetime.datetime | None = None
+    """When a backup of it was first seen: retention may have removed it long ago."""
+    expectation: Expectation = NOTHING_EXPECTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +146,8 @@ class Status:
     sources: Sequence[SourceStatus]
     uncovered: int
     """Databases, servers and data folders that no source takes, on all hosts that were ever tested."""
+    alerts: Sequence[Alert] = ()
+    """Those that stand, as the last evaluation found them: who acknowledged which, and what is silenced."""
 
     @property
     def is_at_risk(self) -> bool:
@@ -99,33 +160,64 @@ def newest(backups: Sequence[Backup]) -> Backup | None:
     return next((each for each in backups if each.status is not BackupStatus.FAILED), None)
 
 
-def concerns(facts: SourceFacts, now: datetime.datetime) -> list[Concern]:
-    """All that there is to say of a source."""
-    subject, back_up = f"source {facts.name}", f"holdfast backup {facts.name}"
+def concerns(
+    facts: SourceFacts, now: datetime.datetime, settings: AlertSettings | None = None
+) -> list[Concern]:
+    """All that its backups and proofs alone say of a source."""
+    back_up = f"holdfast backup {facts.name}"
     restorable = newest(facts.backups)
     if restorable is None:
-        said = f"every backup failed{_why(facts.backups[0])}" if facts.backups else "it was never backed up"
-        return [Concern(subject, is_risk=True, reason=said, remedy=back_up)]
+        return [] if facts.expectation.is_retired else [_without_any(facts, back_up)]
     found = []
     last = facts.backups[0]
-    if last.status is not BackupStatus.COMPLETED and not _lacks_only_copies(last):
-        ended = "failed" if last.status is BackupStatus.FAILED else f"is {last.status.value}"
-        found.append(Concern(subject, True, f"the last backup {ended}{_why(last)}", back_up))
-    if late := _lateness(facts.backups, now):
-        found.append(Concern(subject, True, late, back_up))
+    failed = facts.failed_job
+    if failed is not None and failed.at > last.created_at and not facts.expectation.is_retired:
+        said = f"the last backup failed: {failed.error}"
+        found.append(_concern(facts, Condition.FAILED, said, back_up, job_id=failed.job_id))
+    elif last.status is not BackupStatus.COMPLETED and not _lacks_only_copies(last):
+        is_failed = last.status is BackupStatus.FAILED
+        said = f"the last backup {'failed' if is_failed else f'is {last.status.value}'}{_why(last)}"
+        condition = Condition.FAILED if is_failed else Condition.INCOMPLETE
+        found.append(_concern(facts, condition, said, back_up, job_id=last.job_id))
+    if late := _lateness(facts, now):
+        found.append(_concern(facts, Condition.OVERDUE, late, back_up))
     found += [
-        Concern(
-            subject,
-            True,
+        _concern(
+            facts,
+            Condition.COPY_MISSING,
             f"storage {copy.storage} has no copy of the newest backup"
             + (f": {copy.error}" if copy.error else ""),
             f"holdfast copy --missing --to {copy.storage}",
+            job_id=restorable.job_id,
         )
         for copy in restorable.copies
         if not copy.snapshot_id
     ]
-    found += _of_proof(subject, facts, restorable)
+    found += _of_proof(facts, restorable, now, settings or AlertSettings())
     return found
+
+
+def _concern(
+    facts: SourceFacts,
+    condition: Condition,
+    reason: str,
+    remedy: str,
+    *,
+    is_risk: bool = True,
+    job_id: str = "",
+) -> Concern:
+    return Concern(f"source {facts.name}", is_risk, reason, remedy, condition, facts.host, job_id)
+
+
+def _without_any(facts: SourceFacts, remedy: str) -> Concern:
+    if facts.backups:
+        said = f"every backup failed{_why(facts.backups[0])}"
+        return _concern(facts, Condition.FAILED, said, remedy, job_id=facts.backups[0].job_id)
+    failed = facts.failed_job
+    if failed is not None:
+        said = f"every backup failed: {failed.error}"
+        return _concern(facts, Condition.FAILED, said, remedy, job_id=failed.job_id)
+    return _concern(facts, Condition.OVERDUE, "it was never backed up", remedy)
 
 
 def of_host(uncovered: Uncovered) -> list[Concern]:
@@ -140,6 +232,8 @@ def of_host(uncovered: Uncovered) -> list[Concern]:
             False,
             f"no source takes {first} (seen {uncovered.at.date().isoformat()})",
             f"holdfast host test {uncovered.host}",
+            Condition.UNCOVERED,
+            uncovered.host,
         )
     ]
 
@@ -162,11 +256,17 @@ def _lacks_only_copies(backup: Backup) -> bool:
     return backup.status is BackupStatus.INCOMPLETE and is_lacking and not backup.warnings
 
 
-def _lateness(backups: Sequence[Backup], now: datetime.datetime) -> str:
-    restorable = newest(backups)
+def _lateness(facts: SourceFacts, now: datetime.datetime) -> str:
+    restorable = newest(facts.backups)
     assert restorable is not None
+    if facts.expectation.is_retired:
+        return ""
     age_s = (now - restorable.created_at).total_seconds()
-    gap_s = usual_gap_s(backups)
+    due_at = facts.expectation.due_at
+    if due_at is not None:
+        is_late = restorable.created_at < due_at <= now
+        return f"the newest backup is {days(age_s)} old, and its schedule wanted one since" if is_late else ""
+    gap_s = usual_gap_s(facts.backups)
     if gap_s is None:
         return f"the newest backup is {days(age_s)} old" if age_s > _STALE_S else ""
     if age_s <= max(_MISSED * gap_s, _PATIENCE_S):
@@ -174,13 +274,22 @@ def _lateness(backups: Sequence[Backup], now: datetime.datetime) -> str:
     return f"the newest backup is {days(age_s)} old, where one usually came every {days(gap_s)}"
 
 
-def _of_proof(subject: str, facts: SourceFacts, restorable: Backup) -> list[Concern]:
+def _of_proof(
+    facts: SourceFacts, restorable: Backup, now: datetime.datetime, settings: AlertSettings
+) -> list[Concern]:
     drill = f"holdfast drill {facts.name}"
     last = max(facts.attempts, key=lambda each: (each.at, not each.is_passed), default=None)
     if last is not None and not last.is_passed:
-        return [Concern(subject, True, f"the last attempt to prove it {last.proof.value} failed", drill)]
+        said = f"the last attempt to prove it {last.proof.value} failed"
+        return [_concern(facts, Condition.PROOF_FAILED, said, drill)]
+    # One that was first backed up a day ago had no time to be proved.
+    proved_at = last.at if last is not None else min(facts.known_since or now, facts.backups[-1].created_at)
+    age_s = (now - proved_at).total_seconds()
+    if age_s > settings.unproven_days * 86_400:
+        said = f"nothing of it was proved for {days(age_s)}"
+        return [_concern(facts, Condition.UNPROVEN, said, drill)]
     if restorable.proof is Proof.TAKEN and not facts.attempts:
-        return [Concern(subject, False, "no backup of it was ever proved", drill)]
+        return [_concern(facts, Condition.UNPROVEN, "no backup of it was ever proved", drill, is_risk=False)]
     if not any(each.proof is Proof.DRILLED for each in facts.attempts):
-        return [Concern(subject, False, "its restore was never rehearsed", drill)]
+        return [_concern(facts, Condition.UNPROVEN, "its restore was never rehearsed", drill, is_risk=False)]
     return []

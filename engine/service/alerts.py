@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
+import os
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from engine.alerting import templates
+from engine.alerting import standing, templates
+from engine.catalog.notices import NewNotice
 from engine.errors import UnknownNameError, UsageError
 from engine.model.alerts import (
+    NOUNS,
+    Alert,
+    AlertRound,
+    Alerts,
+    Condition,
     Delivered,
     Destination,
     DestinationStatus,
     Message,
     Occasion,
+    Silence,
     Tone,
 )
-from engine.model.names import check_name
+from engine.model.names import check_name, nearest, new_id
+from engine.service import facts
 from engine.service.parts import Methods
 
 if TYPE_CHECKING:
     from engine.jobs.deliver import Post
 
+_EVALUATED: Final = "alerts-evaluated"
+"""The setting that holds when everything was last looked at."""
+_KEPT: Final = datetime.timedelta(days=400)
+"""So long it is remembered that an alert stood: a report may cover a year."""
 _TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 
 
@@ -94,6 +108,126 @@ class AlertMethods(Methods):
         with contextlib.suppress(UnknownNameError):
             await self._parts.vault.remove(secret_name(name))
         await self._parts.write_down("notify remove", name)
+
+    async def evaluate_alerts(
+        self, expectations: facts.Expectations | None = None, *, is_worker_wanted: bool = False
+    ) -> AlertRound:
+        """Looks at all that is known, and writes down what is raised and what is over, with what people are to be told of it.
+
+        Connects to nothing: `look_at_storages` does, less often. What schedules want comes in as `expectations`, and whether anything is
+        to run by itself. Raises: CatalogError: then nothing is written.
+        """
+        from engine.jobs import deliver
+
+        parts = self._parts
+        post = self._post()
+        await deliver.route(post)  # who was told of a job's failure is not told again by its alert
+        now = parts.clock.now()
+        everything = await facts.gather(parts, expectations, is_worker_wanted=is_worker_wanted)
+        before = standing.Before(
+            await parts.catalog.alerts.standing(),
+            await parts.catalog.silences.all(),
+            await parts.catalog.alerts.last_told(
+                now - datetime.timedelta(minutes=parts.settings.alerts.quiet_minutes)
+            ),
+            {job.job_id for job in await parts.catalog.jobs.running()},
+        )
+        found = standing.evaluate(
+            everything.concerns(parts), before, parts.settings.alerts, now, lambda: new_id(os.urandom)
+        )
+        notices = [NewNotice(each.key, each.message, each.job_id) for each in found.tellings]
+        notices += await self._heartbeat(found.standing, now)
+        await parts.catalog.alerts.apply(found.raised, found.changed, notices)
+        await parts.catalog.alerts.remove_older(now - _KEPT)
+        await parts.catalog.settings.put(_EVALUATED, now.isoformat())
+        return AlertRound(now, found.raised, found.recovered, found.standing)
+
+    async def _heartbeat(self, alerts: Sequence[Alert], now: datetime.datetime) -> list[NewNotice]:
+        destinations = await self._parts.catalog.destinations.all()
+        wanting = [each for each in destinations if each.is_enabled and Occasion.HEARTBEAT in each.occasions]
+        if not wanting:
+            return []
+        risks = sum(1 for each in alerts if each.is_risk)
+        title = f"holdfast is alive: {risks} at risk"
+        message = Message(Occasion.HEARTBEAT, Tone.INFO, title, "", {"at": now.isoformat(), "reason": title})
+        return [
+            NewNotice(f"heartbeat:{now:%Y%m%dT%H%M}:{each.name}", message, destination=each.name)
+            for each in wanting
+        ]
+
+    async def alerts(self, *, is_past_included: bool = False, limit: int = 200) -> Alerts:
+        """What stands, oldest first; or the newest `limit`, also those that are over, newest first."""
+        parts = self._parts
+        now = parts.clock.now()
+        evaluated = await parts.catalog.settings.get(_EVALUATED)
+        if is_past_included:
+            found = await parts.catalog.alerts.newest(limit)
+        else:
+            found = await facts.standing_alerts(parts, now)
+        at = datetime.datetime.fromisoformat(evaluated) if evaluated else None
+        return Alerts(at, found, await parts.catalog.silences.all())
+
+    async def acknowledge_alert(self, alert: str, note: str = "") -> Alert:
+        """Says that this person sees to it: it is told no more while it stands. Raises: UnknownNameError, UsageError where it is over."""
+        found = await self._parts.catalog.alerts.acknowledge(alert, self._parts.actor.user, note)
+        await self._parts.write_down(
+            "alerts acknowledge", found.subject, detail=f"{found.condition.value}: {note}"
+        )
+        return found
+
+    async def silence(
+        self,
+        subject: str,
+        ends_at: datetime.datetime,
+        reason: str,
+        *,
+        begins_at: datetime.datetime | None = None,
+        condition: str = "",
+    ) -> Silence:
+        """Tells nobody of these subjects until then: from now on, or in a maintenance window to come. `subject` is a pattern.
+
+        Raises: UsageError where it would never hold, has no reason, or names no condition.
+        """
+        now = self._parts.clock.now()
+        begins = begins_at or now
+        if ends_at <= max(begins, now):
+            raise UsageError("a silence ends after it begins, and after now", hint="--until 2h")
+        if not reason.strip():
+            raise UsageError("a silence needs a reason", hint="--reason 'the disks are being changed'")
+        if condition and condition not in {each.value for each in Condition}:
+            near = nearest(condition, [each.value for each in Condition])
+            raise UsageError(
+                f"there is no condition {condition!r}",
+                hint=f"did you mean {near}?" if near else ", ".join(each.value for each in Condition),
+            )
+        noun, _, name = subject.partition(" ")
+        if subject != "*" and (noun not in NOUNS or (not name and noun not in ("catalog", "worker"))):
+            raise UsageError(
+                f"{subject!r} is no subject", hint="say 'source shop*', 'host web', 'storage near' or '*'"
+            )
+        made = Silence(
+            new_id(os.urandom), subject, condition, begins, ends_at, reason, self._parts.actor.user
+        )
+        await self._parts.catalog.silences.add(made)
+        await self._parts.write_down(
+            "alerts silence",
+            subject,
+            detail=f"from {begins.isoformat()} until {ends_at.isoformat()}: {reason}",
+        )
+        return made
+
+    async def unsilence(self, silence: str) -> Silence:
+        """Ends a silence now. Raises: UnknownNameError, UsageError."""
+        ended = await self._parts.catalog.silences.end(silence)
+        await self._parts.write_down("alerts unsilence", ended.subject)
+        return ended
+
+    async def look_at_storages(self) -> Sequence[str]:
+        """Opens every storage that is switched on, and writes down what room it has, who locks it, and whether it answers; the names of those
+        that do not. What it finds is judged by the next evaluation."""
+        from engine.service import looking
+
+        return await looking.look_at_storages(self._parts)
 
     async def flush_notices(self) -> Delivered:
         """Sends what waits in the outbox and is due. What is not taken waits on. Raises: CatalogError."""

@@ -13,6 +13,7 @@ from engine.hosts import registry as hosts
 from engine.hosts.base import OpenHost
 from engine.model import masking
 from engine.model.definitions import LOCAL_HOST, Host, OptionValue, Source
+from engine.model.objectives import objectives_of
 from engine.model.results import HostReport
 from engine.model.secret import Secret
 from engine.service.parts import Methods
@@ -162,6 +163,7 @@ class DefinitionMethods(Methods):
         return hosts.open_host(host, resolve_secret=self._parts.secrets)
 
     async def _check_options(self, source: Source) -> None:
+        objectives_of(source)
         if masking.joined(masking.stored(source)) and source.kind not in MASKED_KINDS:
             raise UsageError(f"columns of a source of kind {source.kind} cannot be masked")
         async with self._open_host(THIS_MACHINE) as here, sources.open_source(source, here):

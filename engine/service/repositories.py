@@ -51,7 +51,7 @@ async def add(parts: Parts, storage: definitions.Storage, *, is_default: bool = 
     async with AsyncExitStack() as stack:
         found, is_new = await open_or_create(
             parts.context(),
-            _watched(storage),
+            watched(storage),
             password,
             Limits(),
             stack,
@@ -72,7 +72,7 @@ async def add(parts: Parts, storage: definitions.Storage, *, is_default: bool = 
     return StorageCreated(storage.name, location, found.id, is_new, made)
 
 
-def _watched(storage: definitions.Storage) -> definitions.Storage:
+def watched(storage: definitions.Storage) -> definitions.Storage:
     """The storage as it is opened for somebody who waits for the answer: an address that is wrong is told after seconds, not a quarter of an hour."""
     return dataclasses.replace(storage, options={"retry_limit": _WATCHED_RETRY_S, **storage.options})
 
@@ -81,7 +81,7 @@ async def test(parts: Parts, name: str) -> StorageTest:
     """See `Engine.test_storage`."""
     definition = await parts.catalog.storages.get(name)
     async with AsyncExitStack() as stack:
-        opened = await open_storage(parts.context(), _watched(definition), Limits(), stack)
+        opened = await open_storage(parts.context(), watched(definition), Limits(), stack)
         return await storage_report.test(name, opened, parts.clock)
 
 

@@ -15,6 +15,7 @@ from engine.hosts.base import OpenHost
 from engine.model.backup import Scope
 from engine.model.contents import RowSample
 from engine.model.definitions import Source
+from engine.model.objectives import OPTION
 from engine.model.secret import Secret
 from engine.sources.base import DumpReader, OpenSource, Preparation, Traits
 
@@ -69,8 +70,8 @@ def open_source(
 
     Raises: UnknownNameError for the kind; ConfigurationError for an option, on entering.
     """
-    # What a restore does with it is no concern of the reading.
-    options = {name: value for name, value in definition.options.items() if name != "mask"}
+    # What a restore does with it, and what people want of it, is no concern of the reading.
+    options = {name: value for name, value in definition.options.items() if name not in ("mask", OPTION)}
     return _member(definition.kind).open(replace(definition, options=options), host, secrets or {})
 
 

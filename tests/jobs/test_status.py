@@ -73,6 +73,9 @@ def test_the_exit_code_says_whether_anything_is_at_risk(program: Program, tmp_pa
             "risk": True,
             "reason": "it was never backed up",
             "remedy": "holdfast backup tree",
+            "condition": "overdue",
+            "host": "localhost",
+            "job_id": "",
         }
     ]
     said = program.run("status", expects=4).decode()

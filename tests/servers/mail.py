@@ -77,6 +77,8 @@ class Webhook:
     status: int = 200
     is_hanging: bool = False
     """Whether it never answers."""
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when somebody asks."""
 
     @property
     def url(self) -> str:
@@ -91,6 +93,7 @@ class Webhook:
     async def answer(self, request: web.Request) -> web.Response:
         """Keeps a post."""
         body = await request.text()
+        self.asked.set()
         if self.is_hanging:
             await asyncio.Event().wait()
         if self.status == 200:

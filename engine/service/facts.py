@@ -1,0 +1,212 @@
+"""What is known of everything, out of the catalog alone, and all that is wrong by it: for `status`, and for alerts. Connects to nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from engine.alerting import conditions, standing
+from engine.catalog.backups import BackupFilter
+from engine.catalog.jobs import Drill
+from engine.errors import VaultError
+from engine.model import status as judging
+from engine.model.alerts import Alert
+from engine.model.backup import SAFETY_TAG, Scope
+from engine.model.definitions import LOCAL_HOST, Source
+from engine.model.health import HealthFacts, ProofAttempt, health
+from engine.model.job import JobStatus
+from engine.model.objectives import objectives_of
+from engine.service.parts import Parts
+
+_LOOKED_AT: Final = 100
+"""Backups of a source among which the newest one that did not fail is looked for, and whose sizes and times tell what is usual."""
+_FAILED_JOBS: Final = 500
+UNCOVERED: Final = "uncovered"
+"""The setting that holds, by host, what its last test found: a count may be a month old, but a status must not connect anywhere."""
+SEEN: Final = "storage-seen."
+"""The setting that holds what the last look at a storage found."""
+_KNOWN: Final = "known-since"
+"""The setting that holds, by source, when a backup of it was first seen."""
+
+Expectations = Mapping[str, judging.Expectation]
+"""By source; what is not in it is expected by no schedule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All that is known."""
+
+    sources: Sequence[tuple[Source, judging.SourceFacts]]
+    storages: Sequence[conditions.StorageFacts]
+    home: conditions.HomeFacts
+    uncovered: Sequence[judging.Uncovered]
+
+    def concerns(self, parts: Parts) -> list[judging.Concern]:
+        """All that is wrong or could be better, risks first."""
+        now, settings = parts.clock.now(), parts.settings.alerts
+        found = [each for _, facts in self.sources for each in conditions.of_source(facts, now, settings)]
+        found += [each for facts in self.storages for each in conditions.of_storage(facts, now, settings)]
+        found += conditions.of_home(self.home, now, settings)
+        found += [concern for each in self.uncovered for concern in judging.of_host(each)]
+        return sorted(found, key=lambda concern: not concern.is_risk)
+
+
+async def gather(
+    parts: Parts, expectations: Expectations | None = None, *, is_worker_wanted: bool = False
+) -> Everything:
+    """Reads it. Raises: CatalogError."""
+    drills = await parts.catalog.jobs.drills()
+    failed = await _failed_jobs(parts)
+    known = await _known_since(parts)
+    sources = []
+    for source in await parts.catalog.sources.all():
+        facts = await of_source(
+            parts,
+            source,
+            failed.get(source.name),
+            drills.get(source.name),
+            (expectations or {}).get(source.name, judging.NOTHING_EXPECTED),
+            known.get(source.name),
+        )
+        sources.append((source, facts))
+    known = await _remember_known(parts, known, sources)
+    storages = [
+        conditions.from_object(each.name, kept)
+        for each in await parts.catalog.storages.all()
+        if each.is_enabled and (kept := await parts.catalog.settings.get(SEEN + each.name))
+    ]
+    first_at = min(known.values(), default=None)
+    home = await _home(parts, first_at, is_worker_wanted=is_worker_wanted)
+    return Everything(sources, storages, home, await _uncovered(parts))
+
+
+async def standing_alerts(parts: Parts, now: datetime.datetime) -> list[Alert]:
+    """Those that stand, with the silence that holds for each."""
+    silences = await parts.catalog.silences.all()
+    found = []
+    for each in await parts.catalog.alerts.standing():
+        silence = standing.silence_of(each, silences, now)
+        until = silence.ends_at if silence is not None else None
+        found.append(dataclasses.replace(each, silenced_until=until))
+    return found
+
+
+async def of_source(
+    parts: Parts,
+    source: Source,
+    failed: judging.FailedJob | None = None,
+    drill: Drill | None = None,
+    expectation: judging.Expectation = judging.NOTHING_EXPECTED,
+    known_since: datetime.datetime | None = None,
+) -> judging.SourceFacts:
+    """What is known of one source."""
+    # A backup of the schema alone keeps nobody's data, and a safety backup what a restore replaced, however new and well proved they are.
+    whole = BackupFilter(source=source.name, scope=Scope.ALL)
+    page = await parts.catalog.backups.page(whole, limit=_LOOKED_AT)
+    backups = [each for each in page if SAFETY_TAG not in each.tags]
+    attempts = [
+        ProofAttempt(each.proof, each.proven_at, each.is_passed)
+        for each in await parts.catalog.backups.source_proofs(source.name)
+    ]
+    restorable = judging.newest(backups)
+    facts = HealthFacts(
+        newest_at=restorable.created_at if restorable is not None else None,
+        last_status=backups[0].status if backups else None,
+        copies=sum(1 for copy in restorable.copies if copy.snapshot_id) if restorable is not None else 0,
+        attempts=attempts,
+    )
+    return judging.SourceFacts(
+        source.name,
+        backups,
+        attempts,
+        health(facts, parts.clock.now()),
+        source.host,
+        objectives_of(source),
+        judging.LastDrill(drill.job_id, drill.rto_s, drill.budget_s) if drill is not None else None,
+        failed,
+        known_since,
+        expectation,
+    )
+
+
+async def _failed_jobs(parts: Parts) -> dict[str, judging.FailedJob]:
+    found: dict[str, judging.FailedJob] = {}
+    for status in (JobStatus.FAILED, JobStatus.INTERRUPTED):
+        for job in await parts.catalog.jobs.page(status=status, verb="backup", limit=_FAILED_JOBS):
+            at = job.completed_at or job.created_at
+            for source in job.request.get("sources", ()):
+                if source not in found or found[source].at < at:
+                    found[source] = judging.FailedJob(job.job_id, at, job.error)
+    return found
+
+
+async def _known_since(parts: Parts) -> dict[str, datetime.datetime]:
+    kept = await parts.catalog.settings.get(_KNOWN) or {}
+    return {name: datetime.datetime.fromisoformat(at) for name, at in kept.items()}
+
+
+async def _remember_known(
+    parts: Parts,
+    known: Mapping[str, datetime.datetime],
+    sources: Sequence[tuple[Source, judging.SourceFacts]],
+) -> dict[str, datetime.datetime]:
+    """Writes only where there is a source that had no backup before."""
+    new = {
+        source.name: facts.backups[-1].created_at
+        for source, facts in sources
+        if facts.backups and source.name not in known
+    }
+    everything = {**known, **new}
+    if new:
+        await parts.catalog.settings.put(_KNOWN, {name: at.isoformat() for name, at in everything.items()})
+    return everything
+
+
+async def _home(
+    parts: Parts, first_backup_at: datetime.datetime | None, *, is_worker_wanted: bool
+) -> conditions.HomeFacts:
+    is_kept, copied_at = await _catalog_copies(parts, has_backups=first_backup_at is not None)
+    workers = await parts.catalog.workers.all()
+    last = await parts.catalog.notices.last()
+    return conditions.HomeFacts(
+        is_catalog_kept=is_kept,
+        catalog_copied_at=copied_at,
+        first_backup_at=first_backup_at,
+        kit_tried_at=await parts.catalog.jobs.kit_tried_at(),
+        is_worker_wanted=is_worker_wanted,
+        is_worker_alive=bool(await parts.catalog.workers.alive()),
+        worker_seen_at=max((each.lease_until for each in workers), default=None),
+        undelivered=[
+            (name, attempts, error)
+            for name, (state, attempts, error, _) in sorted(last.items())
+            if state != "sent"
+        ],
+    )
+
+
+async def _catalog_copies(parts: Parts, *, has_backups: bool) -> tuple[bool, datetime.datetime | None]:
+    """Whether what is defined would outlive this machine, and when it was last copied."""
+    if not parts.settings.catalog.copies or not has_backups:
+        return True, None
+    from engine.jobs import catalog_state
+
+    try:
+        found = await catalog_state.fingerprint(parts.catalog, parts.vault, parts.home)
+    except VaultError:
+        return True, None  # whoever asks for a status may have no key
+    is_kept = await catalog_state.is_kept(parts.catalog, found)
+    return is_kept, await catalog_state.copied_at(parts.catalog)
+
+
+async def _uncovered(parts: Parts) -> list[judging.Uncovered]:
+    """Of those hosts that are still defined."""
+    kept = await parts.catalog.settings.get(UNCOVERED) or {}
+    names = {host.name for host in await parts.catalog.hosts.all()} | {LOCAL_HOST}
+    return [
+        judging.Uncovered(name, datetime.datetime.fromisoformat(each["at"]), each["what"])
+        for name, each in sorted(kept.items())
+        if name in names
+    ]

@@ -1,0 +1,241 @@
+"""What is called wrong with a source, a storage and the home, each with the command that mends it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+
+import pytest
+
+from engine.alerting import conditions, standing
+from engine.alerting.conditions import HomeFacts, StorageFacts
+from engine.errors import UsageError
+from engine.model import objectives
+from engine.model.alerts import Alert, AlertSettings, Condition, Silence
+from engine.model.backup import Backup, BackupStatus, Copy, Proof
+from engine.model.health import HealthFacts, ProofAttempt, health
+from engine.model.status import Concern, Expectation, FailedJob, LastDrill, Objectives, SourceFacts
+
+NOW = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
+HOUR = datetime.timedelta(hours=1)
+DAY = 24 * HOUR
+SETTINGS = AlertSettings()
+DRILLED = ProofAttempt(Proof.DRILLED, NOW - HOUR, is_passed=True)
+
+
+def _backup(
+    age: datetime.timedelta, size: int = 1 << 30, status: BackupStatus = BackupStatus.COMPLETED
+) -> Backup:
+    at = NOW - age
+    return Backup(
+        f"5b{age // HOUR}", "shop", "db1", "full", status, at, at + HOUR, size, 1, 1, 0, 0,
+        (Copy("near", "ab" * 32),), proof=Proof.DRILLED, job_id="5job",
+    )  # fmt: skip
+
+
+def _facts(backups: Sequence[Backup] = (), **more: object) -> SourceFacts:
+    found = backups or [_backup(2 * HOUR + day * DAY) for day in range(20)]
+    facts = SourceFacts("shop", found, [DRILLED], health(HealthFacts(None, None, 0), NOW), "db1")
+    return dataclasses.replace(facts, **more)  # type: ignore[arg-type]
+
+
+def _of(facts: SourceFacts) -> list[tuple[Condition, str]]:
+    found = conditions.of_source(facts, NOW, SETTINGS)
+    assert all((each.subject, each.host) == ("source shop", "db1") for each in found)
+    return [(each.condition, each.reason) for each in found]
+
+
+def test_a_size_out_of_the_ordinary_is_said_in_numbers() -> None:
+    """With a comparison of both as the way on."""
+    odd = [_backup(2 * HOUR, 300 << 20), *(_backup(2 * HOUR + day * DAY) for day in range(1, 20))]
+    (found,) = conditions.of_source(_facts(odd), NOW, SETTINGS)
+    assert found.condition is Condition.SIZE_ANOMALY
+    assert found.reason == (
+        "the newest backup holds 300 MiB, 71 % less than usual: of late it held about 1.0 GiB, "
+        "and 683 MiB to 1.5 GiB would be nothing special"
+    )
+    assert found.remedy == "holdfast diff 5b26 5b2"
+
+
+@pytest.mark.parametrize(
+    ("facts", "condition", "reason"),
+    [
+        (_facts(failed_job=FailedJob("5j", NOW, "host db1 does not answer")), Condition.FAILED, "the last backup failed: host db1 does not answer"),
+        (_facts(expectation=Expectation(NOW - HOUR)), Condition.OVERDUE, "the newest backup is 2 hours old, and its schedule wanted one since"),
+        (_facts(attempts=[dataclasses.replace(DRILLED, at=NOW - 40 * DAY)]), Condition.UNPROVEN, "nothing of it was proved for 40.0 days"),
+        (_facts(attempts=[], known_since=NOW - 50 * DAY), Condition.UNPROVEN, "nothing of it was proved for 50.0 days"),
+        (_facts(last_drill=LastDrill("5d", 700, 600)), Condition.DRILL_OVER_BUDGET, "the last drill took 11 min 40 s, over its budget of 10 min 00 s"),
+        (_facts(objectives=Objectives(duration_s=1800)), Condition.OBJECTIVE_MISSED, "the newest backup took 1 h 00 min, where 30 min 00 s is the objective"),
+        (_facts(objectives=Objectives(recovery_point_s=3600)), Condition.OBJECTIVE_MISSED, "2 h 00 min of changes would be lost now, where 1 h 00 min is the objective"),
+        (
+            _facts(objectives=Objectives(recovery_time_s=60), last_drill=LastDrill("5d", 90, None)),
+            Condition.OBJECTIVE_MISSED,
+            "the last drill took 1 min 30 s, where 1 min 00 s is the objective",
+        ),
+        (
+            _facts([*(_backup(2 * HOUR + day * DAY) for day in range(6)), *(_backup(6 * DAY + day * DAY, status=BackupStatus.FAILED) for day in range(4))], objectives=Objectives(success_percent=95)),
+            Condition.OBJECTIVE_MISSED,
+            "60 % of the last 10 backups succeeded, where 95 % is the objective",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_source_is_said(facts: SourceFacts, condition: Condition, reason: str) -> None:
+    """Each by itself."""
+    assert _of(facts) == [(condition, reason)]
+
+
+def test_what_keeps_to_its_objectives_and_schedule_is_not_mentioned() -> None:
+    """One that is retired may be as old as it is."""
+    good = Objectives(2 * 3600, 99, 86_400, 60)
+    assert (
+        _of(
+            _facts(
+                objectives=good, last_drill=LastDrill("5d", 50, 60), expectation=Expectation(NOW - 3 * HOUR)
+            )
+        )
+        == []
+    )
+    old = [_backup(90 * DAY + day * DAY) for day in range(20)]
+    assert _of(_facts(old, expectation=Expectation(is_retired=True))) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "condition", "reason"),
+    [
+        (
+            {"error": "connection refused"},
+            Condition.UNREACHABLE,
+            "it could not be opened: connection refused",
+        ),
+        (
+            {"free_bytes": 5 << 30, "total_bytes": 100 << 30},
+            Condition.STORAGE_LOW,
+            "only 5 % of it is free (5.0 GiB)",
+        ),
+        ({"days_until_full": 12.0}, Condition.STORAGE_LOW, "it will be full on 2026-12-02, as it grows now"),
+        (
+            {"locks": [("root@web, process 7", NOW - 3 * DAY), ("root@db, process 8", NOW - HOUR)]},
+            Condition.LOCK_HELD,
+            "it has been locked for 3.0 days by root@web, process 7",
+        ),
+        ({"free_bytes": 50 << 30, "total_bytes": 100 << 30, "days_until_full": 400.0}, None, ""),
+    ],
+)
+def test_what_is_wrong_with_a_storage_is_said(
+    changes: dict[str, object], condition: Condition | None, reason: str
+) -> None:
+    """As it was when it was looked at; and it comes back from the catalog as it was."""
+    facts = StorageFacts("near", NOW, **changes)  # type: ignore[arg-type]
+    found = conditions.of_storage(facts, NOW, SETTINGS)
+    assert [(each.condition, each.reason) for each in found] == ([(condition, reason)] if condition else [])
+    assert conditions.from_object("near", conditions.to_object(facts)) == facts
+
+
+@pytest.mark.parametrize(
+    ("facts", "subject", "is_risk"),
+    [
+        (HomeFacts(), None, False),
+        (HomeFacts(is_catalog_kept=False), None, False),
+        (HomeFacts(is_catalog_kept=False, first_backup_at=NOW), "catalog", False),
+        (
+            HomeFacts(is_catalog_kept=False, first_backup_at=NOW, catalog_copied_at=NOW - 8 * DAY),
+            "catalog",
+            True,
+        ),
+        (HomeFacts(first_backup_at=NOW - 40 * DAY), "recovery kit", False),
+        (HomeFacts(first_backup_at=NOW - 40 * DAY, kit_tried_at=NOW - DAY), None, False),
+        (HomeFacts(first_backup_at=NOW - 800 * DAY, kit_tried_at=NOW - 400 * DAY), "recovery kit", False),
+        (HomeFacts(is_worker_wanted=True), "worker", True),
+        (HomeFacts(is_worker_wanted=True, is_worker_alive=True), None, False),
+        (HomeFacts(undelivered=[("ops", 2, "500")]), None, False),
+        (HomeFacts(undelivered=[("ops", 3, "500")]), "destination ops", True),
+    ],
+)
+def test_what_is_wrong_with_the_home_is_said(facts: HomeFacts, subject: str | None, is_risk: bool) -> None:
+    """The catalog, its keys, and whoever is to run things and tell people."""
+    found = conditions.of_home(facts, NOW, SETTINGS)
+    assert [(each.subject, each.is_risk) for each in found] == ([(subject, is_risk)] if subject else [])
+    assert all(each.remedy.startswith("holdfast ") for each in found)
+
+
+def test_objectives_are_read_and_mistakes_named() -> None:
+    """At the moment that they are given."""
+    assert objectives.parse(["duration=7200", "success=95", "recovery-point=86400"]) == Objectives(
+        7200, 95, 86_400
+    )
+    with pytest.raises(UsageError, match="no objective 'recovery-pont'") as caught:
+        objectives.parse(["recovery-pont=1"])
+    assert caught.value.hint == "did you mean recovery-point?"
+    for bad in ("success=101", "duration=", "duration=-1", "duration=nan"):
+        with pytest.raises(UsageError, match="no such value"):
+            objectives.parse([bad])
+
+
+RISK = Concern("source shop", True, "no room", "holdfast backup shop", Condition.FAILED, "db1")
+
+
+def _evaluate(
+    before: standing.Before, *concerns: Concern, at: datetime.datetime = NOW
+) -> standing.Evaluation:
+    return standing.evaluate(concerns, before, SETTINGS, at, lambda: "5a")
+
+
+def _stood(**changes: object) -> Alert:
+    alert = Alert(
+        "5a",
+        Condition.FAILED,
+        "source shop",
+        True,
+        "no room",
+        "r",
+        NOW - DAY,
+        NOW - DAY,
+        told_at=NOW - 2 * HOUR,
+        host="db1",
+    )
+    return dataclasses.replace(alert, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("before", "concerns", "keys"),
+    [
+        (standing.Before(), [RISK], ["alert:5a:raised"]),
+        (standing.Before(), [dataclasses.replace(RISK, is_risk=False)], []),
+        (standing.Before([_stood()]), [RISK], []),
+        (standing.Before([_stood(told_at=NOW - DAY)]), [RISK], [f"alert:5a:still:{(NOW - DAY).isoformat()}"]),
+        (standing.Before([_stood(told_at=NOW - DAY, acknowledged_at=NOW)]), [RISK], []),
+        (standing.Before([_stood()]), [], ["alert:5a:over"]),
+        (standing.Before([_stood(told_at=None)]), [], []),
+        (standing.Before([_stood(told_at=None)]), [RISK], ["alert:5a:raised"]),
+        (standing.Before(silences=[Silence("5s", "host db*", "", NOW, NOW + HOUR, "x")]), [RISK], []),
+        (standing.Before(silences=[Silence("5s", "host db*", "", NOW + HOUR, NOW + DAY, "x")]), [RISK], ["alert:5a:raised"]),
+        (standing.Before(silences=[Silence("5s", "*", "overdue", NOW, NOW + HOUR, "x")]), [RISK], ["alert:5a:raised"]),
+        (standing.Before(last_told={(Condition.FAILED, "source shop"): NOW - HOUR / 2}), [RISK], []),
+        (standing.Before(last_told={(Condition.FAILED, "source shop"): NOW - HOUR}), [RISK], ["alert:5a:raised"]),
+        (standing.Before(running={"5job"}), [dataclasses.replace(RISK, job_id="5job")], []),
+    ],
+    ids=[
+        "raised", "advice", "stands", "reminder", "acknowledged", "over", "over untold", "untold, silence ended", "silenced by host",
+        "window to come", "silence of another", "flapping", "quiet is over", "its job still runs",
+    ],
+)  # fmt: skip
+def test_people_are_told_when_there_is_something_to_tell(
+    before: standing.Before, concerns: list[Concern], keys: list[str]
+) -> None:
+    """Once, and again only where it helps."""
+    assert [each.key for each in _evaluate(before, *concerns).tellings] == keys
+
+
+def test_several_findings_of_one_kind_are_one_alert() -> None:
+    """Two storages that lack the newest backup of a source."""
+    one = Concern("source shop", True, "near lacks it", "r", Condition.COPY_MISSING)
+    found = _evaluate(standing.Before(), one, dataclasses.replace(one, reason="far lacks it"))
+    assert [each.reason for each in found.raised] == ["near lacks it; far lacks it"]
+
+
+def test_an_alert_that_stands_unchanged_is_written_down_once_an_hour() -> None:
+    """Two thousand of them cost nothing in between."""
+    before = standing.Before([_stood(seen_at=NOW - HOUR / 2)])
+    assert _evaluate(before, RISK).changed == []
+    assert [each.seen_at for each in _evaluate(before, RISK, at=NOW + HOUR / 2).changed] == [NOW + HOUR / 2]
