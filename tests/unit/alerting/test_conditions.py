@@ -115,7 +115,7 @@ def test_what_keeps_to_its_objectives_and_schedule_is_not_mentioned() -> None:
         ),
         ({"days_until_full": 12.0}, Condition.STORAGE_LOW, "it will be full on 2026-12-02, as it grows now"),
         (
-            {"locks": [("root@web, process 7", NOW - 3 * DAY), ("root@db, process 8", NOW - HOUR)]},
+            {"locks": (("root@web, process 7", NOW - 3 * DAY), ("root@db, process 8", NOW - HOUR))},
             Condition.LOCK_HELD,
             "it has been locked for 3.0 days by root@web, process 7",
         ),
