@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from engine.cli.dispatch import dispatch
 from engine.errors import HoldfastError
 from engine.model.alerts import Condition, Destination, Occasion
 from engine.model.requests import RestoreRequest
 from engine.model.secret import Secret
-from tests.jobs.command_line import CommandLine
+from tests.jobs.command_line import Ran
 from tests.jobs.world import World, open_world
 from tests.servers.mail import PASSWORD, mail_server, webhook
 
@@ -39,8 +41,7 @@ async def test_people_hear_of_a_failure_once_and_of_its_end(tmp_path: Path) -> N
         await world.one_backup("tree")
         await engine.evaluate_alerts()
         await _tell(world, "mail", mail.url)
-        await _tell(world, "hook", hook.url, "apprise", Occasion.ALERT)
-        await _tell(world, "switch", hook.ping_url, "ping", Occasion.HEARTBEAT)
+        await _tell(world, "switch", hook.ping_url, "ping", Occasion.ALERT, Occasion.HEARTBEAT)
         with pytest.raises(HoldfastError):
             await engine.restore(
                 RestoreRequest("latest:tree", to=str(tmp_path / "to"), include=("/nowhere",))
@@ -54,10 +55,10 @@ async def test_people_hear_of_a_failure_once_and_of_its_end(tmp_path: Path) -> N
         ]
         assert (await engine.flush_notices()).failed == []
         assert mail.titles == ["restore of tree failed", "backup of tree failed"]
-        (alert,) = [body for path, body in hook.posts if path == "/path-of-token"]
-        assert "source tree: the last backup failed" in alert
-        assert [body for path, body in hook.posts if path == "/ping-of-token"] == [
-            "holdfast is alive: 1 at risk\n"
+        told = [body.splitlines()[0].partition(":")[0::2] for _, body in hook.posts]
+        assert [(before, after[:23]) for before, after in told] == [
+            ("source tree", " the last backup failed"),
+            ("holdfast is alive", " 1 at risk"),
         ]
         assert (await engine.evaluate_alerts()).raised == []
         (tmp_path / "gone").rename(tree)
@@ -72,7 +73,7 @@ async def test_people_hear_of_a_failure_once_and_of_its_end(tmp_path: Path) -> N
 async def test_a_storage_that_does_not_answer_is_an_alert_and_its_room_is_known(tmp_path: Path) -> None:
     """Looked at from time to time, also where nothing is backed up to it for days."""
     async with open_world(tmp_path / "world") as world:
-        await world.add_storages("near", "far")
+        await world.add_storages("far")
         assert await world.engine.look_at_storages() == []
         assert (await world.engine.evaluate_alerts()).raised == []
         world.place("far").rename(tmp_path / "unplugged")
@@ -98,49 +99,69 @@ async def test_no_address_is_in_a_command_line_an_environment_a_file_or_an_error
             ]
             testing.cancel()
         assert shown
-        hook.is_hanging, hook.status = False, 500
-        with pytest.raises(HoldfastError) as caught:
-            await world.engine.test_destination("hook")
-        shown += [str(caught.value), repr(await world.engine.destinations())]
+        shown.append(repr(await world.engine.destinations()))
         kept = [path.read_bytes() for path in (tmp_path / "world" / "home").rglob("*") if path.is_file()]
         assert [each for each in SECRETS if any(each in text for text in shown)] == []
         assert [each for each in SECRETS if any(each.encode() in data for data in kept)] == []
 
 
-def test_alerts_and_destinations_at_the_command_line(tmp_path: Path) -> None:
-    """From the definition to the silence; what is shown of an address is its scheme and host; a mistake is named."""
-    line = CommandLine(tmp_path)
-    line.set_up()
-    url = f"json://user:{PASSWORD}@127.0.0.1:1/path-of-token".encode()
-    added = line.run("notify", "add", "ops", "--digest", "08:00", "--only", "source d*", "--json", given=url)
-    assert added.code == 0
-    assert (added.result["shown"], added.result["url"]) == ("json://127.0.0.1", "vault:notify.ops")
-    failing = line.run("notify", "test", "ops")
-    assert failing.code == 1
-    assert "was not taken" in failing.err
-    listed = line.run("notify", "list")
+@pytest.fixture
+def holdfast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Ran]:
+    """The command line in this process, on a home of its own."""
+    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ADDRESS", f"json://user:{PASSWORD}@127.0.0.1:1/path-of-token")
+
+    def run(*words: str) -> Ran:
+        code = dispatch(words)
+        out, err = capfd.readouterr()
+        return Ran(code, out, err)
+
+    return run
+
+
+def test_where_people_are_told_at_the_command_line(holdfast: Callable[..., Ran]) -> None:
+    """What is shown of an address is its scheme and host; what was not taken is exit code 1; a mistake is named."""
+    added = holdfast(
+        "notify", "add", "ops", "--url", "env:ADDRESS", "--digest", "08:00", "--only", "source d*", "--json"
+    )
+    assert (added.result["shown"], added.result["url"]) == ("json://127.0.0.1", "env:ADDRESS")
+    failing = holdfast("notify", "test", "ops")
+    assert (failing.code, "was not taken" in failing.err) == (1, True)
+    listed = holdfast("notify", "list")
     assert "json://127.0.0.1" in listed.out
     assert [each for each in SECRETS if each in f"{added}{failing}{listed}"] == []
+    assert holdfast("notify", "add", "ops", "--url", "env:ADDRESS", "--only", "sauce d").code == 2
+    assert holdfast("notify", "add", "two", "--url", "env:ADDRESS", "--digest", "25:00").code == 2
+    assert "did you mean ops?" in holdfast("notify", "test", "opps").err
+    assert holdfast("notify", "flush", "--json").result == {
+        "type": "result", "schema_version": 1, "sent": 0, "failed": [], "waiting": 0,
+    }  # fmt: skip
+    assert holdfast("notify", "remove", "ops", "--yes").code == 0
+    assert holdfast("notify", "list", "--json").result["items"] == []
 
-    raised = line.json("alerts", "evaluate", "--look")
-    (alert,) = raised["raised"]
+
+def test_an_alert_is_silenced_and_acknowledged_at_the_command_line(
+    holdfast: Callable[..., Ran], tmp_path: Path
+) -> None:
+    """With a reason, an end and a name, which status shows; it is a risk all the same."""
+    holdfast("source", "add", "data", "--kind", "files", "--path", str(tmp_path))
+    (alert,) = holdfast("alerts", "evaluate", "--json").result["raised"]
     assert (alert["condition"], alert["subject"]) == ("overdue", "source data")
-    assert line.run("alerts", "silence", "source data", "--until", "2h", "--reason", " ").code == 2
-    assert (
-        "did you mean overdue?"
-        in line.run(
-            "alerts", "silence", "source data", "--until", "2h", "--reason", "x", "--condition", "overdeu"
-        ).err
-    )
-    made = line.json("alerts", "silence", "source data", "--until", "2h", "--reason", "new disks")
-    assert "silenced until" in line.run("status").out
-    assert "new disks" in line.done("alerts", "list").out
-    line.done("alerts", "unsilence", made["silence_id"])
-    acknowledged = line.json("alerts", "acknowledge", alert["alert_id"][:6], "--note", "on it")
-    assert acknowledged["note"] == "on it"
-    shown = line.run("status")
-    assert shown.code == 4
-    assert ": on it" in shown.out
-    assert line.run("alerts", "acknowledge", "9zzz").code == 2
-    line.done("notify", "remove", "ops", "--yes")
-    assert line.json("vault", "list")["items"] == []
+    silence = ("alerts", "silence", "source d*", "--until", "2h", "--reason")
+    assert holdfast(*silence, " ").code == 2
+    assert "did you mean overdue?" in holdfast(*silence, "x", "--condition", "overdeu").err
+    assert holdfast("alerts", "silence", "sauce", "--until", "2h", "--reason", "x").code == 2
+    assert holdfast(*silence, "x", "--from", "in 3h").code == 2
+    made = holdfast(*silence, "new disks", "--json").result
+    assert "silenced until" in holdfast("status").out
+    assert "new disks" in holdfast("alerts", "list").out
+    assert holdfast("alerts", "unsilence", made["silence_id"][:8]).code == 0
+    assert "no silence" in holdfast("alerts", "unsilence", made["silence_id"][:8]).err
+    acknowledged = holdfast("alerts", "acknowledge", alert["alert_id"][:6], "--note", "on it", "--json")
+    assert acknowledged.result["note"] == "on it"
+    shown = holdfast("status")
+    assert (shown.code, ": on it" in shown.out) == (4, True)
+    assert holdfast("alerts", "acknowledge", "9zzz").code == 2
+    assert holdfast("alerts", "list", "--all", "--json").result["items"][0]["acknowledged_by"]

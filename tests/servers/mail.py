@@ -90,14 +90,20 @@ class Webhook:
         """Its address as a dead man's switch."""
         return f"http://127.0.0.1:{self.port}/ping-of-token"
 
+    async def wait_posts(self, count: int) -> None:
+        """Waits until so many posts arrived."""
+        while len(self.posts) < count:
+            self.asked.clear()
+            await self.asked.wait()
+
     async def answer(self, request: web.Request) -> web.Response:
         """Keeps a post."""
         body = await request.text()
+        if self.status == 200 and not self.is_hanging:
+            self.posts.append((request.path, body))
         self.asked.set()
         if self.is_hanging:
             await asyncio.Event().wait()
-        if self.status == 200:
-            self.posts.append((request.path, body))
         return web.Response(status=self.status)
 
 
