@@ -280,6 +280,7 @@ class Jobs:
             for (job_id,) in rows:
                 await self._tell_end(transaction, job_id)
         return len(rows)
+
     async def _tell_end(self, transaction: Transaction, job_id: str) -> None:
         """Into the outbox, with the end itself: whatever happens next, people will be told."""
         await transaction.execute("add_job_notice", job_id=job_id, what="ended", now=self._database.now)

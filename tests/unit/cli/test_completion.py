@@ -67,6 +67,6 @@ def test_the_other_shells_read_their_script(shell: str, tmp_path: Path) -> None:
     path = tmp_path / "script"
     path.write_text(text, encoding="utf-8")
     if program is None:  # not installed everywhere: then at least the quotes are even
-        assert text.count("'") % 2 == 0
+        assert text.replace(r"'\''", "").count("'") % 2 == 0
         return
     subprocess.run([program, "-n", str(path)], check=True)
