@@ -12,6 +12,7 @@ from engine.repository import copy, repository
 from engine.repository.copy import Copied
 from engine.repository.reader import Named
 from engine.storages.registry import open_storage
+from tests.fakes.small_repositories import QUICK
 from tests.interop.restic_history import CLOCK, DAYS, opened, read_folder, write_history
 from tests.servers.restic import PASSWORD, Restic, ResticProgram
 
@@ -31,7 +32,7 @@ async def copied(source: Path, target: Path) -> Copied:
 async def make_empty(place: Path) -> None:
     """A new repository of ours."""
     async with open_storage("local", {"path": str(place)}, clock=CLOCK) as storage:
-        await repository.create(storage, Secret(PASSWORD), clock=CLOCK)
+        await repository.create(storage, Secret(PASSWORD), clock=CLOCK, kdf=QUICK)
 
 
 async def test_restic_reads_our_copy_and_copies_nothing_again(
@@ -39,7 +40,7 @@ async def test_restic_reads_our_copy_and_copies_nothing_again(
 ) -> None:
     """Whoever made the copy, the other knows it by `original`."""
     source = Restic(restic_newest, tmp_path / "source", tmp_path / "temporary")
-    source.init()
+    source.begin()
     write_history(source, tmp_path / "files")
     await make_empty(tmp_path / "target")
     done = await copied(tmp_path / "source", tmp_path / "target")
@@ -66,7 +67,7 @@ async def test_restic_reads_our_copy_and_copies_nothing_again(
 async def test_we_copy_nothing_that_restic_copied(restic_newest: ResticProgram, tmp_path: Path) -> None:
     """The same the other way round."""
     source = Restic(restic_newest, tmp_path / "source", tmp_path / "temporary")
-    source.init()
+    source.begin()
     write_history(source, tmp_path / "files")
     target = Restic(restic_newest, tmp_path / "target", tmp_path / "temporary")
     target.init()
@@ -82,7 +83,7 @@ async def test_we_copy_nothing_that_restic_copied(restic_newest: ResticProgram, 
 async def test_only_what_is_missing_is_copied(restic_newest: ResticProgram, tmp_path: Path) -> None:
     """A copy that was interrupted, or whose snapshots were forgotten, costs no more than what it lacks."""
     source = Restic(restic_newest, tmp_path / "source", tmp_path / "temporary")
-    source.init()
+    source.begin()
     write_history(source, tmp_path / "files")
     await make_empty(tmp_path / "target")
     await copied(tmp_path / "source", tmp_path / "target")

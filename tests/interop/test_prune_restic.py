@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 def restic(restic_program: ResticProgram, tmp_path: Path) -> Restic:
     """A new repository of this restic."""
     made = Restic(restic_program, tmp_path / "repository", tmp_path / "temporary")
-    made.init()
+    made.begin()
     return made
 
 

@@ -130,7 +130,7 @@ async def test_a_damaged_file_of_restic_is_named(
     storage: LocalStorage, restic: Restic, files: Path, kind: str
 ) -> None:
     """What restic would say of it in its own words, we say with the file's name."""
-    restic.init()
+    restic.init() if kind == "keys" else restic.begin()
     restic.backup(files)
     folder = Path(restic.repository)
     path = folder / "config" if kind == "config" else next((folder / kind).iterdir())
@@ -239,7 +239,7 @@ async def test_we_do_nothing_beside_an_exclusive_lock_of_restic(
     storage: LocalStorage, restic: Restic
 ) -> None:
     """A lock as restic's prune writes it: without any field of ours."""
-    restic.init()
+    restic.begin()
     opened = await _open(storage)
     theirs = Lock(CLOCK.now(), True, "db7", "root", 4711)
     await opened.save_unpacked(Kind.LOCK, lock_file.encode(theirs))

@@ -40,7 +40,7 @@ def nasty(tmp_path: Path, restic_program: ResticProgram) -> Path:
 def restic(tmp_path: Path, restic_program: ResticProgram) -> Restic:
     """A repository of this restic."""
     made = Restic(restic_program, tmp_path / "repository", tmp_path / "temporary")
-    made.init()
+    made.begin()
     return made
 
 

@@ -164,7 +164,7 @@ async def test_trees_are_restics_byte_for_byte(place: Place, host: OpenHost, tmp
     snapshot_id, _, _ = await place.backup(host)
     ours = await place.nodes(snapshot_id)
     other = Restic(place.restic.program, tmp_path / "other", tmp_path / "restic")
-    other.init()
+    other.begin()
     theirs_id = other.backup(place.files)["snapshot_id"]
     storage = LocalStorage(tmp_path / "other", CLOCK)
     theirs = await Place(place.files, storage, other).nodes(theirs_id)
