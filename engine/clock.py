@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import time
 from typing import Protocol
@@ -41,3 +42,20 @@ class SystemClock:
         """The offset of the zone that this process runs in."""
         offset = instant.astimezone().utcoffset()
         return datetime.timezone(offset or datetime.timedelta())
+
+
+JUMP_S = 5.0
+"""A clock that is off by more than this against the time that passed was set."""
+_LOOK_S = 1.0
+_ENOUGH_S = 0.001
+"""Less than this is no sleep for an event loop."""
+
+
+async def sleep_until_set(clock: Clock, span_s: float) -> None:
+    """Sleeps so long, or until the clock was set: what is good until an instant, a lease, has to be renewed then."""
+    began, wall = clock.monotonic(), clock.now()
+    while (left_s := span_s - (clock.monotonic() - began)) > _ENOUGH_S:
+        await asyncio.sleep(min(left_s, _LOOK_S))
+        passed_s = clock.monotonic() - began
+        if abs((clock.now() - wall).total_seconds() - passed_s) > JUMP_S:
+            return

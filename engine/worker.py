@@ -23,10 +23,10 @@ from pathlib import Path
 import engine
 from engine.catalog.catalog import Catalog
 from engine.catalog.jobs import RENEW_S, SlotLimits
-from engine.clock import Clock
+from engine.clock import Clock, sleep_until_set
 from engine.config import Home
 from engine.errors import CatalogDamagedError, CatalogError, CatalogVersionError, HoldfastError
-from engine.events import Emit, Noted, Warned
+from engine.events import Emit, Warned
 from engine.format import allocator
 from engine.jobs.left_behind import SilentJobs, end_dead_jobs
 from engine.model.job import Job
@@ -110,7 +110,7 @@ class Worker:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._woken = asyncio.Event()
         self._stops = 0
-        self._count = 0
+        self._count = self._tidied = 0
         self._version: int | None = None
         self._ticked_version: int | None = None
         self._wake_at: datetime.datetime | None = None
@@ -187,6 +187,10 @@ class Worker:
         self._turned = self._clock.monotonic()
         if self._running or queue.waiting:
             self._busy = self._turned
+        elif self._count != self._tidied:
+            self._tidied = self._count
+            gc.collect()
+            allocator.give_back()
         notifier.status(f"{len(self._running)} jobs run, {queue.waiting} wait")
         return await self._is_idle_for_good()
 
@@ -263,15 +267,18 @@ class Worker:
             )  # its row has it, unless the catalog took nothing
         finally:
             del self._running[job.job_id]
-            if not self._running:
-                gc.collect()
-                allocator.give_back()
             self._woken.set()
 
     async def _drain(self, tell: Emit) -> None:
         """Waits for the jobs that run, for the time of grace; then cancels them."""
         if self._running:
-            tell(Noted(f"stops: waits for {len(self._running)} jobs"))
+            count = len(self._running)
+            jobs = "1 job" if count == 1 else f"{count} jobs"
+            tell(
+                Warned(
+                    f"waits for {jobs} to end, {self._options.grace_s:g} s at most; told once more, it ends them now"
+                )
+            )
         await asyncio.shield(self._say_stopping())
         ends = self._clock.monotonic() + self._options.grace_s
         while self._running and self._stops < 2 and self._clock.monotonic() < ends:
@@ -298,7 +305,7 @@ class Worker:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_S)
+            await sleep_until_set(self._clock, RENEW_S)
             try:
                 await self._catalog.workers.renew(self._owner, engine.__version__)
             except CatalogError as error:

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from engine import events
 from engine.catalog.catalog import Catalog
 from engine.catalog.jobs import LOG_LINES, RENEW_S, Level, NewJob, Outcome, SlotLimits
-from engine.clock import Clock
+from engine.clock import Clock, sleep_until_set
 from engine.errors import (
     AlreadyRunningError,
     CatalogDamagedError,
@@ -170,7 +170,7 @@ class Runner:
 
     async def _renew(self, job_id: str) -> None:
         while True:
-            await asyncio.sleep(RENEW_S)
+            await sleep_until_set(self._clock, RENEW_S)
             try:
                 state = await self._catalog.jobs.renew(job_id, self._owner)
             except CatalogError as error:

@@ -23,7 +23,7 @@ from engine.notify import Notifier
 from engine.process import ProcessIdentity
 from engine.worker import Tick, Worker, WorkerOptions, stop_older
 
-LIMITS = SlotLimits(1, {"host:*": 2}, 3)
+LIMITS = SlotLimits(1, {"host:*": 2, "storage:*": 2}, 3)
 REPEATED = QueueRule(most_attempts=3, retry_s=0)
 
 
@@ -281,17 +281,18 @@ async def test_a_catalog_that_another_process_locks_is_waited_for(place: Place) 
     locker.close()
 
 
-async def test_a_person_s_job_and_the_workers_share_a_host_s_places(place: Place) -> None:
-    """Two at a host are two, whoever asked for them."""
+@pytest.mark.parametrize("slot", ["host:web1", "storage:main"])
+async def test_a_person_s_job_and_the_workers_share_the_places(place: Place, slot: str) -> None:
+    """Two at a host, or a storage, are two, whoever asked for them."""
     place.work = _for_ever
     for _ in range(3):
-        await place.queue("job", "host:web1")
+        await place.queue("job", slot)
     mine = Runner(place.other, SystemClock(), LIMITS)
     noted: list[events.Event] = []
     async with place.worker(grace_s=0.0), asyncio.TaskGroup() as group:
         for _ in range(2):
             await place.began.get()
-        task = group.create_task(mine.run(place._task("mine", ("host:web1",)), noted.append))
+        task = group.create_task(mine.run(place._task("mine", (slot,)), noted.append))
 
         async def waits_for_its_place() -> bool:
             return bool(noted)
@@ -302,3 +303,28 @@ async def test_a_person_s_job_and_the_workers_share_a_host_s_places(place: Place
         assert place.began.empty()
         task.cancel()
     assert [job.status for job in await place.other.jobs.page(verb="mine")] == [JobStatus.CANCELLED]
+
+
+async def test_workers_keep_to_the_limit_of_all_and_a_person_waits_for_none(place: Place) -> None:
+    """The night's work is bounded; who sits there and waits comes on top."""
+    place.work = _for_ever
+    for _ in range(5):
+        await place.queue()
+    mine = Runner(place.other, SystemClock(), LIMITS)
+    async with place.worker(grace_s=0.0), asyncio.TaskGroup() as group:
+        for _ in range(3):
+            await place.began.get()
+        task = group.create_task(mine.run(place._task("mine"), events.ignore))
+        await place.began.get()
+        running = await place.other.jobs.running()
+        assert sorted(job.verb for job in running) == ["job", "job", "job", "mine"]
+        task.cancel()
+
+
+async def test_no_worker_takes_the_job_of_a_terminal(place: Place) -> None:
+    """It is shown there, and waits for its host there."""
+    mine = Runner(place.other, SystemClock(), LIMITS)
+    reserved = await mine.enqueue(place._task("mine"))
+    async with place.worker():
+        await place.wait_for(await place.queue(), JobStatus.COMPLETED)
+    assert (await place.other.jobs.get(reserved.job_id)).status is JobStatus.QUEUED
