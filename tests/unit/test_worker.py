@@ -95,9 +95,8 @@ class Place:
 
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
-        while not await holds():  # noqa: ASYNC110 -- what another connection wrote wakes nobody
-            await asyncio.sleep(0.005)
+    while not await holds():  # noqa: ASYNC110 -- what another connection wrote wakes nobody
+        await asyncio.sleep(0.005)
 
 
 async def _at_once(verb: str) -> str:
@@ -109,15 +108,20 @@ async def _for_ever(verb: str) -> str:
     return verb
 
 
-@pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    """A fresh catalog, opened twice, whose jobs end at once."""
-    path = tmp_path / "catalog.db"
+@asynccontextmanager
+async def _open(path: Path, timeout_s: float = 10.0) -> AsyncIterator[Place]:
     async with (
-        Catalog.open(path, SystemClock(), timeout_s=0.05) as catalog,
+        Catalog.open(path, SystemClock(), timeout_s=timeout_s) as catalog,
         Catalog.open(path, SystemClock()) as other,
     ):
         yield Place(catalog, other, _at_once)
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    """A fresh catalog, opened twice, whose jobs end at once."""
+    async with _open(tmp_path / "catalog.db") as opened:
+        yield opened
 
 
 async def test_a_job_that_another_process_queues_is_run_at_once(place: Place) -> None:
@@ -252,33 +256,34 @@ async def test_the_tick_is_called_at_its_instant(place: Place) -> None:
 
 
 @pytest.mark.slow
-async def test_a_catalog_that_another_process_locks_is_waited_for(place: Place) -> None:
+async def test_a_catalog_that_another_process_locks_is_waited_for(tmp_path: Path) -> None:
     """A copy of the home that somebody makes with sqlite3 must not end the service, nor the job that runs."""
-    go_on = asyncio.Event()
-
-    async def work(verb: str) -> str:
-        await go_on.wait()
-        return verb
-
-    place.work = work
-    locker = sqlite3.connect(place.catalog.path, isolation_level=None)
-    running = await place.queue()
-    locker.execute("BEGIN EXCLUSIVE")
-    async with place.worker():
+    path = tmp_path / "catalog.db"
+    async with _open(path, timeout_s=0.05) as place:
 
         async def has_said_so() -> bool:
             return any("is locked by another process: the worker waits" in str(each) for each in place.heard)
 
-        await _until(has_said_so)
-        locker.execute("ROLLBACK")
-        await place.began.get()
+        go_on = asyncio.Event()
+
+        async def work(verb: str) -> str:
+            await go_on.wait()
+            return verb
+
+        place.work = work
+        job = await place.queue()
+        locker = sqlite3.connect(path, isolation_level=None)
         locker.execute("BEGIN EXCLUSIVE")
-        go_on.set()
-        await asyncio.sleep(0.2)
-        locker.execute("ROLLBACK")
-        await place.wait_for(running, JobStatus.COMPLETED)
-        await place.wait_for(await place.queue(), JobStatus.COMPLETED)
-    locker.close()
+        async with place.worker():
+            await _until(has_said_so)
+            locker.execute("ROLLBACK")
+            await place.began.get()
+            locker.execute("BEGIN EXCLUSIVE")
+            go_on.set()
+            await asyncio.sleep(0.1)
+            locker.execute("ROLLBACK")
+            await place.wait_for(job, JobStatus.COMPLETED)
+        locker.close()
 
 
 @pytest.mark.parametrize("slot", ["host:web1", "storage:main"])
