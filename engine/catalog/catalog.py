@@ -14,6 +14,7 @@ from engine.catalog.jobs import Jobs
 from engine.catalog.notices import Destinations, Notices
 from engine.catalog.opening import Schema
 from engine.catalog.proofs import Proofs
+from engine.catalog.schedules import Schedules
 from engine.catalog.settings import AuditRows, HostKeys, PackProofs, SealedSecrets, Settings
 from engine.catalog.takeover import Join
 from engine.catalog.workers import Workers
@@ -35,6 +36,7 @@ class Catalog:
         self.backups = Backups(database)
         self.proofs = Proofs(database)
         self.jobs = Jobs(database)
+        self.schedules = Schedules(database)
         self.workers = Workers(database)
         self.alerts = Alerts(database)
         self.silences = Silences(database)

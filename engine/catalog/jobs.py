@@ -106,6 +106,37 @@ class Drill:
     budget_s: float | None
 
 
+async def insert(transaction: Transaction, jobs: Sequence[NewJob], now: int) -> dict[str, str]:
+    """Queues those of them whose idempotency key no job has. Returns the ids of the jobs that are there already, by key."""
+    keys = [each.idempotency_key for each in jobs if each.idempotency_key]
+    rows = await transaction.fetch_all("list_jobs_by_key", keys=to_json(keys)) if keys else []
+    known: dict[str, str] = {row[0]: row[1] for row in rows}
+    fresh = [each for each in jobs if each.idempotency_key not in known]
+    await transaction.execute_many(
+        "add_job",
+        [
+            {
+                "job_id": each.job_id,
+                "verb": each.verb,
+                "request": to_json(dict(each.request)),
+                "created_at": now,
+                "idempotency_key": each.idempotency_key,
+                "owner": each.owner,
+                "priority": each.rule.priority,
+                "not_before": to_optional_microseconds(each.rule.not_before),
+                "deadline": to_optional_microseconds(each.rule.deadline),
+                "most_attempts": each.rule.most_attempts or 1,
+                "retry_s": _RETRY_S if each.rule.retry_s is None else each.rule.retry_s,
+            }
+            for each in fresh
+        ],
+    )
+    await transaction.execute_many(
+        "add_slot", [{"job_id": each.job_id, "resource": slot} for each in fresh for slot in each.slots]
+    )
+    return known
+
+
 class Jobs:
     """The jobs that wait, run and ran."""
 
@@ -124,23 +155,7 @@ class Jobs:
                 else None
             )
             if existing is None:
-                await transaction.execute(
-                    "add_job",
-                    job_id=new.job_id,
-                    verb=new.verb,
-                    request=to_json(dict(new.request)),
-                    created_at=self._database.now,
-                    idempotency_key=new.idempotency_key,
-                    owner=new.owner,
-                    priority=new.rule.priority,
-                    not_before=to_optional_microseconds(new.rule.not_before),
-                    deadline=to_optional_microseconds(new.rule.deadline),
-                    most_attempts=new.rule.most_attempts or 1,
-                    retry_s=_RETRY_S if new.rule.retry_s is None else new.rule.retry_s,
-                )
-                await transaction.execute_many(
-                    "add_slot", [{"job_id": new.job_id, "resource": each} for each in new.slots]
-                )
+                await insert(transaction, [new], self._database.now)
         job_id, verb = existing or (new.job_id, new.verb)
         if verb != new.verb:
             raise UsageError(

@@ -216,6 +216,9 @@ VALUES (:job_id, :verb, :request, 'queued', :created_at, :idempotency_key, :owne
 -- name: get_job_by_key
 SELECT job_id, verb FROM jobs WHERE idempotency_key = :idempotency_key;
 
+-- name: list_jobs_by_key
+SELECT idempotency_key, job_id FROM jobs WHERE idempotency_key <> '' AND idempotency_key IN (SELECT value FROM json_each(:keys));
+
 -- name: add_slot
 INSERT OR IGNORE INTO slots (job_id, resource) VALUES (:job_id, :resource);
 
@@ -365,6 +368,112 @@ DELETE FROM job_log WHERE job_id = :job_id AND number <= :number;
 
 -- name: list_log
 SELECT number, at, level, message FROM job_log WHERE job_id = :job_id AND number > :after ORDER BY number LIMIT :limit;
+
+-- name: list_schedules
+SELECT name, definition, decided_until, planned_at, next_at, moved, pause FROM schedules ORDER BY name;
+
+-- name: get_schedule
+SELECT name, definition, decided_until, planned_at, next_at, moved, pause FROM schedules WHERE name = :name;
+
+-- name: add_schedule
+INSERT INTO schedules (name, definition, after, decided_until, planned_at, next_at, moved, pause)
+VALUES (:name, :definition, :after, :decided_until, :planned_at, :next_at, :moved, :pause);
+
+-- name: replace_schedule
+UPDATE schedules SET definition = :definition, after = :after, decided_until = :decided_until, planned_at = :planned_at,
+    next_at = :next_at, moved = :moved, pause = :pause
+WHERE name = :name;
+
+-- name: remove_schedule
+DELETE FROM schedules WHERE name = :name;
+
+-- name: list_schedules_after
+SELECT name FROM schedules WHERE after = :name ORDER BY name;
+
+-- What is due, and what a clock that was wrong decided far ahead of now.
+-- name: list_due_schedules
+SELECT name, definition, decided_until, planned_at, next_at, moved, pause FROM schedules
+WHERE next_at <= :now OR decided_until > :ahead
+ORDER BY next_at, name LIMIT :limit;
+
+-- name: list_schedule_states
+SELECT name, definition, decided_until, planned_at, next_at, moved, pause FROM schedules
+WHERE name IN (SELECT value FROM json_each(:names));
+
+-- name: next_schedule
+SELECT min(next_at) FROM schedules WHERE next_at IS NOT NULL;
+
+-- name: move_schedule
+UPDATE schedules SET decided_until = :decided_until, planned_at = :planned_at, next_at = :next_at, moved = :moved WHERE name = :name;
+
+-- name: set_schedule_pause
+UPDATE schedules SET pause = :pause WHERE name = :name;
+
+-- A skip is no last word: a run of the same instant takes its place, never another one's.
+-- name: add_schedule_run
+INSERT INTO schedule_runs (schedule, planned_at, part, outcome, reason, job_id, decided_at, last_at)
+VALUES (:schedule, :planned_at, :part, :outcome, :reason, :job_id, :decided_at, :last_at)
+ON CONFLICT (schedule, planned_at, part) DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, job_id = excluded.job_id,
+    decided_at = excluded.decided_at, last_at = excluded.last_at
+WHERE schedule_runs.outcome = 'skipped';
+
+-- name: list_schedule_runs
+SELECT schedule, planned_at, part, outcome, reason, job_id, decided_at, last_at FROM schedule_runs
+WHERE schedule = :schedule ORDER BY planned_at DESC, part LIMIT :limit;
+
+-- A cross join, for the order: a seek for each schedule.
+-- name: newest_schedule_runs
+SELECT r.schedule, r.planned_at, r.part, r.outcome, r.reason, r.job_id, r.decided_at, r.last_at
+FROM schedules s CROSS JOIN schedule_runs r ON r.schedule = s.name
+    AND r.planned_at = (SELECT max(planned_at) FROM schedule_runs WHERE schedule = s.name);
+
+-- name: list_open_runs
+SELECT r.schedule, r.planned_at, r.part, r.outcome, r.reason, r.job_id, r.decided_at, r.last_at,
+    coalesce(j.status, 'cancelled'), coalesce(j.error_class, ''), coalesce(j.error, ''), coalesce(j.result, '{}')
+FROM schedule_runs r INDEXED BY schedule_runs_open LEFT JOIN jobs j ON j.job_id = r.job_id
+WHERE r.outcome = 'open' AND r.schedule IN (SELECT value FROM json_each(:names));
+
+-- Runs whose job is over.
+-- name: list_ended_runs
+SELECT r.schedule, r.planned_at, r.part, r.outcome, r.reason, r.job_id, r.decided_at, r.last_at,
+    coalesce(j.status, 'cancelled'), coalesce(j.error_class, ''), coalesce(j.error, 'its job is gone'), coalesce(j.result, '{}')
+FROM schedule_runs r LEFT JOIN jobs j ON j.job_id = r.job_id
+WHERE r.outcome = 'open' AND coalesce(j.status, '') NOT IN ('queued', 'running')
+LIMIT :limit;
+
+-- name: set_schedule_run
+UPDATE schedule_runs SET outcome = :outcome, reason = :reason
+WHERE schedule = :schedule AND planned_at = :planned_at AND part = :part AND outcome = 'open' AND job_id = :job_id;
+
+-- name: remove_old_runs
+DELETE FROM schedule_runs WHERE schedule = :schedule AND planned_at < :before AND outcome <> 'open';
+
+-- Instants of schedules that others follow, which those have not decided yet, and whether any part of them is still open.
+-- name: list_followed_runs
+SELECT s.name, r.planned_at, max(r.outcome = 'open'), max(r.outcome = 'failed'), min(r.outcome = 'skipped')
+FROM schedules s INDEXED BY schedules_after JOIN schedule_runs r ON r.schedule = s.after AND r.planned_at > s.decided_until AND r.planned_at <= :ahead AND r.last_at IS NULL
+WHERE s.after <> ''
+GROUP BY s.name, r.planned_at ORDER BY s.name, r.planned_at LIMIT :limit;
+
+-- How long the last runs took that ended well.
+-- name: list_run_durations
+SELECT r.planned_at, min(j.started_at), max(j.completed_at)
+FROM schedule_runs r JOIN jobs j ON j.job_id = r.job_id
+WHERE r.schedule = :schedule AND r.outcome IN ('completed', 'incomplete') AND j.completed_at IS NOT NULL
+GROUP BY r.planned_at ORDER BY r.planned_at DESC LIMIT :limit;
+
+-- name: add_host_load
+INSERT OR REPLACE INTO host_loads (host, at, load) VALUES (:host, :at, :load);
+
+-- name: remove_host_loads
+DELETE FROM host_loads WHERE host = :host AND at < :before;
+
+-- name: list_host_loads
+SELECT host, at, load FROM host_loads
+WHERE host IN (SELECT value FROM json_each(:hosts)) AND at >= :since ORDER BY host, at;
+
+-- name: list_source_hosts
+SELECT name, kind, host FROM sources ORDER BY name;
 
 -- name: renew_worker
 INSERT INTO workers (owner, version, started_at, lease_until) VALUES (:owner, :version, :now, :lease_until)

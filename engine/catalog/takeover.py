@@ -15,17 +15,19 @@ DEFINED: Final = (
     "sources",
     "storages",
     "plans",
+    "schedules",
     "host_keys",
     "settings",
     "destinations",
     "silences",
 )
-KNOWN: Final = ("backups", "copies", "tags", "proofs", "pack_proofs", "jobs", "job_log")
+KNOWN: Final = ("backups", "copies", "tags", "proofs", "pack_proofs", "jobs", "job_log", "schedule_runs")
 SEALED: Final = ("secrets",)
 """With the audit log, whose key is one of them."""
 _ONLY: Final = {
     # What was under way when the copy was made is not under way here.
     "jobs": "WHERE status NOT IN ('queued', 'running')",
+    "schedule_runs": "WHERE outcome <> 'open'",
     "job_log": "WHERE job_id IN (SELECT job_id FROM main.jobs)",
     # A log that was begun here goes on, where it is not joined to the copy's.
     "audit": "WHERE NOT EXISTS (SELECT 1 FROM main.audit)",

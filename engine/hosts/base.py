@@ -159,6 +159,8 @@ class Facts:
     """Found tools: find, tar and sqlite3 with the first line of their version, all others with their path."""
     has_gnu_find: bool = False
     has_gnu_tar: bool = False
+    load: float | None = None
+    """How many processes ran or waited, over a minute, when it was asked; None where it does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ FOUND = (
 
 _SCRIPT = (
     'echo "hostname=$(uname -n)"; echo "system=$(uname -s)"; echo "user=$(id -un 2>/dev/null || id -u)"; '
+    'read -r l rest 2>/dev/null </proc/loadavg && echo "load=$l"; '
     'for t in $1; do command -v $t >/dev/null 2>&1 && echo "tool=$t=$($t --version 2>&1 </dev/null | head -n 1)"; done; '
     'for t in $2; do p=$(command -v $t 2>/dev/null) && echo "tool=$t=$p"; done; :'
 )
@@ -36,9 +37,9 @@ def parse(host: str, answer: bytes) -> Facts:
         if name == "tool" and equals:
             tool, _, version = value.partition("=")
             tools[tool] = version[:200]
-        elif name in {"hostname", "system", "user"} and equals:
+        elif name in {"hostname", "system", "user", "load"} and equals:
             values[name] = value
-    if len(values) < 3:
+    if not {"hostname", "system", "user"} <= values.keys():
         raise HostError(
             f"{host} did not say what it is", hint="its login shell must run a POSIX command line"
         )
@@ -47,6 +48,15 @@ def parse(host: str, answer: bytes) -> Facts:
         system=values["system"],
         user=values["user"],
         tools=tools,
+        load=_number(values.get("load", "")),
         has_gnu_find="GNU findutils" in tools.get("find", ""),
         has_gnu_tar="GNU tar" in tools.get("tar", ""),
     )
+
+
+def _number(text: str) -> float | None:
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if 0 <= found < 1e6 else None

@@ -6,6 +6,7 @@ import datetime
 from dataclasses import dataclass, field
 
 from engine.model.backup import Scope
+from engine.model.schedules import Hooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class BackupRequest:
     most_bytes: int | None = None
     """That a backup may add to a storage; one that would add more fails, and leaves no snapshot."""
     limits: Limits = field(default_factory=Limits)
+    hooks: Hooks = field(default_factory=Hooks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class DrillRequest:
     """Who takes part."""
     note: str = ""
     limits: Limits = field(default_factory=Limits)
+    hooks: Hooks = field(default_factory=Hooks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,7 @@ class VerifyRequest:
     repair_from: tuple[str, ...] = ()
     """The storages that are asked for lost blobs; empty: all that are enabled."""
     limits: Limits = field(default_factory=Limits)
+    hooks: Hooks = field(default_factory=Hooks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,7 @@ class ForgetRequest:
     is_dry_run: bool = False
     is_pruning: bool = False
     limits: Limits = field(default_factory=Limits)
+    hooks: Hooks = field(default_factory=Hooks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +186,7 @@ class PruneRequest:
     is_dry_run: bool = False
     max_unused_percent: float = 5.0
     limits: Limits = field(default_factory=Limits)
+    hooks: Hooks = field(default_factory=Hooks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,3 +253,4 @@ class CopyRequest:
     is_missing: bool = False
     """Those that were meant for the storage, and that it failed to take."""
     limits: Limits = field(default_factory=Limits)
+    hooks: Hooks = field(default_factory=Hooks)

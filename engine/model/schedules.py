@@ -36,7 +36,7 @@ class RunOutcome(StrEnum):
     """What became of one instant."""
 
     OPEN = "open"
-    """Its job waits or runs, or will be tried again."""
+    """Its job waits, for its next attempt too, or runs."""
     COMPLETED = "completed"
     INCOMPLETE = "incomplete"
     FAILED = "failed"
@@ -74,8 +74,8 @@ class Timing:
     """Whether a start is moved within its window to where past durations and loads of the host show the quietest time."""
     retries: int = 3
     """How often a job is tried again that failed by a passing fault, or was interrupted."""
-    retry_delay_s: float = 300.0
-    """Before the first of them; three times as long before each further one."""
+    retry_delay_s: float = 120.0
+    """Before the first of them; four times as long before each further one, an hour at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,11 @@ class Hooks:
     timeout_s: float = 300.0
     is_here: bool = False
     """Whether they run on this machine, and not on the host that the job is about."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are none."""
+        return not self.before and not self.after
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +151,8 @@ class ScheduledRun:
     part: str = ""
     outcome: RunOutcome = RunOutcome.OPEN
     reason: str = ""
-    """Why it was skipped or will be tried again; of a run that was moved, why."""
+    """Why it was skipped or failed; of a run that was moved, why."""
     job_id: str = ""
-    attempt: int = 0
-    """0 for the first try."""
-    retry_at: datetime.datetime | None = None
     decided_at: datetime.datetime | None = None
     last_at: datetime.datetime | None = None
     """Where the row stands for all instants from `planned_at` to this one: so many were missed that they are not told apart."""

@@ -15,6 +15,7 @@ from engine.jobs import values
 from engine.jobs.context import JobContext
 from engine.jobs.left_behind import end_dead_jobs
 from engine.jobs.runner import Task
+from engine.jobs.slots import slots_of
 from engine.model.archives import DownloadResult, Share, ShareResult
 from engine.model.definitions import LOCAL_HOST, Storage
 from engine.model.erasures import EraseResult
@@ -333,7 +334,9 @@ class WorkMethods(Methods):
     async def _do(self, verb: str, context: JobContext, request: object) -> Any:
         """A verb's work. A plan's steps come back here, each as a job of its own."""
         if not isinstance(request, PlanRequest):
-            return await _work(verb)(context, request)
+            from engine.jobs import hooks
+
+            return await hooks.run_between(context, verb, request, _work(verb))
 
         async def perform(step: str, asked: object) -> object:
             return await self._run(step, asked, VERBS[step][1], "")
@@ -343,22 +346,9 @@ class WorkMethods(Methods):
         return await plan.run(context, request, perform)
 
     async def _slots(self, request: object) -> Sequence[str]:
-        """What the job takes a place at: its sources, their hosts, its storages. What nobody knows is left for the job to tell.
-
-        A restore takes none: whoever needs files back waits for no backup.
-        """
-        if isinstance(request, RestoreRequest | RollbackRequest | DrillRequest | PlanRequest):
-            return ()
-        names = getattr(request, "sources", ())
         hosts = {each.name: each.host for each in await self._parts.catalog.sources.all()}
-        slots = [f"source:{name}" for name in names]
-        slots += [f"host:{hosts[name]}" for name in names if name in hosts]
-        storages = getattr(request, "storages", ())
-        if isinstance(request, BackupRequest) and not storages:
-            storages = [each.name for each in await self._parts.catalog.storages.all() if each.is_default]
-        one = [getattr(request, name, "") for name in ("storage", "from_storage", "to_storage")]
-        slots += [f"storage:{name}" for name in (*storages, *one) if name]
-        return tuple(dict.fromkeys(slots))
+        defaults = [each.name for each in await self._parts.catalog.storages.all() if each.is_default]
+        return slots_of(request, hosts, defaults[0] if defaults else "")
 
     async def _run(self, verb: str, request: object, kind: type[Result], idempotency_key: str) -> Result:
         task: Task[Result] = self._task(verb, request, idempotency_key, await self._slots(request))

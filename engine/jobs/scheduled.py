@@ -1,0 +1,393 @@
+"""What a run of a schedule asks for: one request for each part, and what a schedule may say. Pure.
+
+A backup has one part for each host, whose sources are read one after the other in one job, so that hosts are backed up side by side and one
+that cannot be reached is tried again alone. A drill has one for each source; verify, prune and copy have one for each storage.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engine.catalog.schedules import SourcePlace
+from engine.errors import UnknownNameError, UsageError
+from engine.model.backup import Scope
+from engine.model.definitions import OptionValue
+from engine.model.names import nearest
+from engine.model.requests import (
+    BackupRequest,
+    CopyRequest,
+    DrillRequest,
+    ForgetRequest,
+    KeepPolicy,
+    Limits,
+    PruneRequest,
+    VerifyRequest,
+)
+from engine.model.schedules import Action, Schedule
+
+WAIT_LOCK_S: Final = 900.0
+"""How long a job of a schedule waits for a locked repository where nothing else is said: nobody is there to start it again."""
+_RULES: Final[Mapping[str, str]] = {
+    "keep_tag" if each.name == "tags" else f"keep_{each.name.removesuffix('_s')}": each.name
+    for each in dataclasses.fields(KeepPolicy)
+}
+"""Option -> rule."""
+_LIMITS: Final = ("wait_lock", "timeout", "limit_upload", "limit_download")
+OPTIONS: Final[Mapping[Action, tuple[str, ...]]] = {
+    Action.BACKUP: ("type", "only", "tag", "max_size", "prune", *_RULES, *_LIMITS),
+    Action.DRILL: ("level", "host", "scenario", "budget", "check", *_LIMITS),
+    Action.VERIFY: ("read_data", "read_data_subset", "max_age", "repair", "from", *_LIMITS),
+    Action.PRUNE: ("max_unused", *_LIMITS),
+    Action.FORGET: ("prune", *_RULES, *_LIMITS),
+    Action.COPY: ("from", "missing", *_LIMITS),
+    Action.REPORT: ("report", "days", "format"),
+}
+"""The options of each action, as `Schedule.options` has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One job of a run."""
+
+    name: str
+    verb: str
+    request: Any
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is defined, as far as schedules name it."""
+
+    sources: Sequence[SourcePlace]
+    storages: Sequence[str]
+    default_storage: str
+
+    @functools.cached_property
+    def hosts(self) -> Mapping[str, str]:
+        """Source -> host."""
+        return {each.name: each.host for each in self.sources}
+
+    @functools.cached_property
+    def by_name(self) -> Mapping[str, SourcePlace]:
+        """The sources: a fleet has thousands, and as many schedules that name one each."""
+        return {each.name: each for each in self.sources}
+
+
+def chosen(patterns: Sequence[str], known: Known) -> list[SourcePlace]:
+    """The sources that the names and patterns stand for, each once, in their order: `site`, `web-*`, `host:db*`, `kind:postgres`."""
+    found: dict[str, SourcePlace] = {}
+    for pattern in patterns:
+        if not is_pattern(pattern):
+            found |= {pattern: known.by_name[pattern]} if pattern in known.by_name else {}
+            continue
+        field, colon, rest = pattern.partition(":")
+        field, rest = (field, rest) if colon else ("name", pattern)
+        matching = [
+            each for each in known.sources if fnmatch.fnmatchcase(str(getattr(each, field, "")), rest)
+        ]
+        found |= {each.name: each for each in matching}
+    return list(found.values())
+
+
+def is_pattern(text: str) -> bool:
+    """Whether it may stand for several sources."""
+    return bool(set(text) & set("*?[:"))
+
+
+def parts_of(schedule: Schedule, known: Known) -> list[Part]:
+    """The jobs of a run, none where its patterns find no source. Raises: UsageError for an option that cannot be understood."""
+    return _PARTS[schedule.action](schedule, known)
+
+
+def follow_ups(schedule: Schedule, sources: Sequence[str], known: Known) -> list[Part]:
+    """What comes after a job of it that ended well: after a backup of these sources their retention, where the backups are."""
+    policy = policy_of(schedule.options)
+    if schedule.action is not Action.BACKUP or policy.is_empty:
+        return []
+    return [_forget(schedule, policy, source, _storages(schedule, known)) for source in sources]
+
+
+def check(schedule: Schedule, known: Known) -> None:
+    """Raises: UsageError, UnknownNameError where the schedule could not do what it says."""
+    allowed = OPTIONS[schedule.action]
+    for name in schedule.options:
+        if name not in allowed:
+            near = nearest(name, allowed)
+            words = [f"--{each.replace('_', '-')}" for each in allowed]
+            raise UsageError(
+                f"a schedule that does {schedule.action.value} has no option --{name.replace('_', '-')}",
+                hint=f"did you mean --{near.replace('_', '-')}?"
+                if near
+                else f"there are: {', '.join(words)}",
+            )
+    _require_sources(schedule, known)
+    for storage in schedule.storages:
+        if storage not in known.storages:
+            near = nearest(storage, known.storages)
+            raise UnknownNameError(
+                f"there is no storage named {storage}",
+                hint=f"did you mean {near}?" if near else "`holdfast storage list` names them all",
+            )
+    if schedule.action is Action.FORGET and policy_of(schedule.options).is_empty:
+        raise UsageError("nothing was said to be kept", hint="say --keep-last N, --keep-daily N, …")
+    needs_storage = schedule.action in (Action.VERIFY, Action.PRUNE, Action.COPY)
+    if needs_storage and not schedule.storages and not known.default_storage:
+        raise UsageError(f"say which storage to {schedule.action.value}", hint="--to STORAGE")
+    if not schedule.is_template:
+        parts_of(schedule, known)
+
+
+def policy_of(options: Mapping[str, OptionValue]) -> KeepPolicy:
+    """The keep rules among the options."""
+    given: dict[str, Any] = {}
+    for option, rule in _RULES.items():
+        if rule == "tags":
+            given[rule] = tuple(_texts(options.get(option)))
+        elif (number := _number(options, option)) is not None:
+            given[rule] = number if rule.endswith("_s") else int(number)
+    return KeepPolicy(**given)
+
+
+def _require_sources(schedule: Schedule, known: Known) -> None:
+    if schedule.action not in (Action.BACKUP, Action.DRILL, Action.FORGET):
+        if schedule.sources:
+            raise UsageError(
+                f"{schedule.action.value} is of storages, not of sources",
+                hint="leave --source out, say --to STORAGE",
+            )
+        return
+    if not schedule.sources and schedule.action is not Action.FORGET and not schedule.is_template:
+        raise UsageError(
+            f"say which sources to {schedule.action.value}", hint="--source NAME, or a pattern: 'web-*'"
+        )
+    for pattern in schedule.sources:
+        if chosen([pattern], known):
+            continue
+        near = nearest(pattern, [each.name for each in known.sources])
+        raise UnknownNameError(
+            f"there is no source {'that matches' if is_pattern(pattern) else 'named'} {pattern}",
+            hint=f"did you mean {near}?"
+            if near
+            else "`holdfast source list` names them all; patterns are `web-*`, `host:db*`, `kind:postgres`",
+        )
+
+
+def _backup(schedule: Schedule, known: Known) -> list[Part]:
+    options = schedule.options
+    by_host: dict[str, list[str]] = {}
+    for each in chosen(schedule.sources, known):
+        by_host.setdefault(each.host, []).append(each.name)
+    most = options.get("max_size")
+    return [
+        Part(
+            host,
+            "backup",
+            BackupRequest(
+                sources=tuple(names),
+                storages=schedule.storages,
+                kind=_text(options, "type") or "incremental",
+                scope=Scope(_text(options, "only") or "all"),
+                tags=tuple(_texts(options.get("tag"))),
+                most_bytes=int(most) if isinstance(most, int | str) else None,
+                limits=_limits(options),
+                hooks=schedule.hooks,
+            ),
+        )
+        for host, names in by_host.items()
+    ]
+
+
+def _drill(schedule: Schedule, known: Known) -> list[Part]:
+    options = schedule.options
+    checks = tuple(_check(each) for each in _texts(options.get("check")))
+    return [
+        Part(
+            each.name,
+            "drill",
+            DrillRequest(
+                source=each.name,
+                level=_text(options, "level"),
+                host=_text(options, "host"),
+                storage=schedule.storages[0] if schedule.storages else "",
+                budget_s=_number(options, "budget"),
+                checks=checks,
+                scenario=_text(options, "scenario"),
+                note=schedule.note,
+                limits=_limits(options),
+                hooks=schedule.hooks,
+            ),
+        )
+        for each in chosen(schedule.sources, known)
+    ]
+
+
+def _check(given: str) -> tuple[str, str, str]:
+    """See `--check` of a drill: `SQL=EXPECTED`, `DATABASE: SQL=EXPECTED`."""
+    statement, equals, expected = given.rpartition("=")
+    if not equals or not statement.strip():
+        raise UsageError(f"{given!r} is no check", hint="say --check 'SELECT count(*) FROM t=42'")
+    database, colon, rest = statement.partition(": ")
+    is_named = bool(colon and database) and " " not in database
+    return (database, rest, expected) if is_named else ("", statement, expected)
+
+
+def _storages(schedule: Schedule, known: Known) -> Sequence[str]:
+    return schedule.storages or ((known.default_storage,) if known.default_storage else ())
+
+
+def _verify(schedule: Schedule, known: Known) -> list[Part]:
+    options = schedule.options
+    subset = _text(options, "read_data_subset")
+    fraction, percent, size = _slice(subset)
+    max_age = _number(options, "max_age")
+    is_repairing = options.get("repair") is True
+    is_reading = options.get("read_data") is True or is_repairing or bool(subset) or max_age is not None
+    return [
+        Part(
+            storage,
+            "verify",
+            VerifyRequest(
+                storage=storage,
+                is_reading_data=is_reading,
+                subset=fraction,
+                slice_percent=percent,
+                slice_bytes=size,
+                max_age_days=max_age,
+                is_repairing=is_repairing,
+                repair_from=tuple(_texts(options.get("from"))),
+                limits=_limits(options),
+                hooks=schedule.hooks,
+            ),
+        )
+        for storage in _storages(schedule, known)
+    ]
+
+
+def _slice(written: str) -> tuple[tuple[int, int] | None, float | None, int | None]:
+    """`1/7`, `10%` or bytes. Raises: UsageError."""
+    try:
+        if written.endswith("%"):
+            return None, float(written[:-1]), None
+        if "/" in written:
+            part, parts = map(int, written.split("/"))
+            if 1 <= part <= parts:
+                return (part, parts), None, None
+            raise ValueError
+        return None, None, int(written) if written else None
+    except ValueError:
+        raise UsageError(f"{written!r} is no part of the packs", hint="say 1/7, 10% or 5G") from None
+
+
+def _prune(schedule: Schedule, known: Known) -> list[Part]:
+    unused = _number(schedule.options, "max_unused")
+    return [
+        Part(
+            storage,
+            "prune",
+            PruneRequest(
+                storage,
+                max_unused_percent=PruneRequest(storage).max_unused_percent if unused is None else unused,
+                limits=_limits(schedule.options),
+                hooks=schedule.hooks,
+            ),
+        )
+        for storage in _storages(schedule, known)
+    ]
+
+
+def _forgets(schedule: Schedule, known: Known) -> list[Part]:
+    policy = policy_of(schedule.options)
+    if not schedule.sources:
+        return [_forget(schedule, policy, "", schedule.storages)]
+    return [
+        _forget(schedule, policy, each.name, schedule.storages) for each in chosen(schedule.sources, known)
+    ]
+
+
+def _forget(schedule: Schedule, policy: KeepPolicy, source: str, storages: Sequence[str]) -> Part:
+    is_own = schedule.action is Action.FORGET
+    request = ForgetRequest(
+        policy,
+        source,
+        tuple(storages),
+        is_pruning=schedule.options.get("prune") is True,
+        limits=_limits(schedule.options),
+        hooks=schedule.hooks if is_own else ForgetRequest(policy).hooks,
+    )
+    return Part(source if is_own else f"forget {source}", "forget", request)
+
+
+def _copy(schedule: Schedule, known: Known) -> list[Part]:
+    options = schedule.options
+    is_missing = options.get("missing") is True or not options.get("from")
+    return [
+        Part(
+            storage,
+            "copy",
+            CopyRequest(
+                "" if is_missing else _text(options, "from"),
+                storage,
+                is_all=not is_missing,
+                is_missing=is_missing,
+                limits=_limits(options),
+                hooks=schedule.hooks,
+            ),
+        )
+        for storage in _storages(schedule, known)
+    ]
+
+
+def _report(schedule: Schedule, known: Known) -> list[Part]:
+    del known
+    raise UsageError(
+        f"schedule {schedule.name}: reports are not made by schedules yet", hint="holdfast report compliance"
+    )
+
+
+_PARTS: Final[Mapping[Action, Callable[[Schedule, Known], list[Part]]]] = {
+    Action.BACKUP: _backup,
+    Action.DRILL: _drill,
+    Action.VERIFY: _verify,
+    Action.PRUNE: _prune,
+    Action.FORGET: _forgets,
+    Action.COPY: _copy,
+    Action.REPORT: _report,
+}
+
+
+def _limits(options: Mapping[str, OptionValue]) -> Limits:
+    wait = _number(options, "wait_lock")
+    upload, download = _number(options, "limit_upload"), _number(options, "limit_download")
+    return Limits(
+        WAIT_LOCK_S if wait is None else wait,
+        _number(options, "timeout"),
+        None if upload is None else int(upload),
+        None if download is None else int(download),
+    )
+
+
+def _text(options: Mapping[str, OptionValue], name: str) -> str:
+    value = options.get(name)
+    return "" if value is None else str(value)
+
+
+def _texts(value: OptionValue) -> Sequence[str]:
+    if value is None or isinstance(value, bool):
+        return ()
+    return [str(value)] if isinstance(value, str | int) else [str(each) for each in value]
+
+
+def _number(options: Mapping[str, OptionValue], name: str) -> float | None:
+    """Raises: UsageError where it is none."""
+    value = options.get(name)
+    if value is None:
+        return None
+    try:
+        return float(str(value))
+    except ValueError:
+        raise UsageError(f"--{name.replace('_', '-')} {value} is no number") from None

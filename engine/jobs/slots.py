@@ -1,0 +1,26 @@
+"""What a job takes a place at: its sources, their hosts, its storages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from engine.model.plans import PlanRequest
+from engine.model.requests import BackupRequest, DrillRequest, RestoreRequest, RollbackRequest
+
+
+def slots_of(request: object, hosts: Mapping[str, str], default_storage: str) -> Sequence[str]:
+    """Its slots. `hosts` gives each source's; what nobody knows is left for the job to tell.
+
+    A restore takes none: whoever needs files back waits for no backup.
+    """
+    if isinstance(request, RestoreRequest | RollbackRequest | DrillRequest | PlanRequest):
+        return ()
+    names = getattr(request, "sources", ())
+    slots = [f"source:{name}" for name in names]
+    slots += [f"host:{hosts[name]}" for name in names if name in hosts]
+    storages = getattr(request, "storages", ())
+    if isinstance(request, BackupRequest) and not storages and default_storage:
+        storages = [default_storage]
+    one = [getattr(request, name, "") for name in ("storage", "from_storage", "to_storage")]
+    slots += [f"storage:{name}" for name in (*storages, *one) if name]
+    return tuple(dict.fromkeys(slots))

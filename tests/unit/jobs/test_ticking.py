@@ -1,0 +1,285 @@
+"""A look at the schedules, on a real catalog with a clock that the test moves: what is queued, skipped, tried again and followed."""
+
+from __future__ import annotations
+
+import datetime
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.catalog.catalog import Catalog
+from engine.catalog.jobs import Outcome, SlotLimits
+from engine.catalog.schedules import Decided
+from engine.jobs import ticking, values
+from engine.model.definitions import Host, Source, Storage
+from engine.model.job import Job, JobStatus
+from engine.model.schedules import Action, Hooks, Pause, RunOutcome, Schedule, Timing
+from engine.process import ProcessIdentity
+from engine.schedule import due
+from tests.fakes.clock import FakeClock
+
+HOUR_S = 3600.0
+_OWNER = ProcessIdentity.current()
+_LIMITS = SlotLimits(100)
+
+
+class Days:
+    """A catalog with two hosts, three sources and a storage, and the clock."""
+
+    def __init__(self, catalog: Catalog, clock: FakeClock) -> None:
+        self.catalog = catalog
+        self.clock = clock
+
+    async def add(self, name: str = "nightly", **fields: Any) -> Schedule:
+        """A schedule: hourly, of all sources, unless the test says something else."""
+        given: dict[str, Any] = {"rhythm": "hourly", "sources": ("site", "shop", "logs"), **fields}
+        if given.get("after"):
+            given["rhythm"] = ""
+        schedule = Schedule(name, **given)
+        await self.catalog.schedules.add(schedule, due.begin(schedule, self.clock.now()))
+        return schedule
+
+    async def tick(self, seconds: float = 0.0) -> list[Job]:
+        """Lets time pass, looks, and gives the jobs that were queued."""
+        self.clock.advance(seconds)
+        result = await ticking.tick(self.catalog, self.clock.now())
+        return [await self.catalog.jobs.get(each) for each in result.queued]
+
+    async def end(
+        self, job: Job, ended: JobStatus = JobStatus.COMPLETED, error: str = "", **result: Any
+    ) -> None:
+        """Runs a job to its end."""
+        assert await self.catalog.jobs.claim(_OWNER, _LIMITS, job_id=job.job_id) is not None
+        outcome = Outcome(ended, result, "it went wrong" if error else "", error)
+        assert await self.catalog.jobs.finish(job.job_id, _OWNER, outcome)
+
+    async def runs(self, name: str = "nightly") -> list[tuple[str, str, str, str]]:
+        """Its rows: hour, part, outcome, reason; oldest first."""
+        return [
+            (f"{each.planned_at:%H:%M}", each.part, each.outcome.value, each.reason)
+            for each in sorted(
+                await self.catalog.schedules.runs(name), key=lambda each: (each.planned_at, each.part)
+            )
+        ]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """14:05 on 20 November 2026."""
+    return FakeClock(datetime.datetime(2026, 11, 20, 14, 5, tzinfo=datetime.UTC))
+
+
+@pytest.fixture
+async def days(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Days]:
+    """All that a test needs."""
+    async with Catalog.open(tmp_path / "catalog.db", clock) as catalog:
+        await catalog.hosts.add(Host("db", address="db.example"))
+        await catalog.sources.add(Source("site", "files", options={"path": ["/srv"]}))
+        await catalog.sources.add(Source("shop", "postgres", "db"))
+        await catalog.sources.add(Source("logs", "files", "db"))
+        await catalog.storages.add(Storage("near", "local"))
+        yield Days(catalog, clock)
+
+
+async def test_what_is_due_becomes_one_job_for_each_host(days: Days) -> None:
+    """Hosts are backed up side by side, the sources of one after each other."""
+    await days.add(options={"type": "full", "tag": ["night"]}, hooks=Hooks("stop app"))
+    assert await days.tick() == []
+    jobs = {job.request["sources"][0]: job for job in await days.tick(HOUR_S)}
+    assert {name: list(job.request["sources"]) for name, job in jobs.items()} == {
+        "site": ["site"],
+        "shop": ["shop", "logs"],
+    }
+    assert (jobs["shop"].request["kind"], jobs["shop"].request["tags"]) == ("full", ["night"])
+    assert jobs["shop"].request["hooks"]["before"] == "stop app"
+    assert await days.tick() == []
+    assert await days.runs() == [("15:00", "db", "open", ""), ("15:00", "localhost", "open", "")]
+
+
+async def test_two_that_look_at_once_queue_each_job_once(days: Days) -> None:
+    """A timer and a worker may both be there."""
+    schedule = await days.add()
+    before = await days.catalog.schedules.get(schedule.name)
+    assert len(await days.tick(HOUR_S)) == 2
+    known = await ticking.known_of(days.catalog)
+    again = ticking.outcomes_of(schedule, before.state.planned_at or days.clock.now(), known, "", {})
+    late = Decided(before, before.state, again)
+    assert await days.catalog.schedules.decide([late], days.clock.now()) == []
+    assert await days.catalog.schedules.record(again, days.clock.now()) == []
+    assert len(await days.catalog.jobs.page()) == 2
+
+
+async def test_nothing_starts_while_the_last_still_runs_and_the_other_host_goes_on(days: Days) -> None:
+    """A long backup is not joined by its successor."""
+    await days.add()
+    for job in await days.tick(HOUR_S):
+        if job.request["sources"] == ["site"]:
+            await days.end(job)
+    (queued,) = await days.tick(HOUR_S)
+    assert queued.request["sources"] == ["site"]
+    skipped = next(row for row in await days.runs() if row[2] == "skipped")
+    assert skipped[:3] == ("16:00", "db", "skipped")
+    assert skipped[3].startswith("the run of 2026-11-20 15:00 UTC is still under way: job ")
+
+
+async def test_a_job_is_tried_again_as_its_schedule_says_and_not_after_its_window(days: Days) -> None:
+    """A host that reboots is backed up minutes later, and nothing of the night begins in the morning."""
+    timing = Timing(retries=2, retry_delay_s=90, window="14:00-15:30,20:00-21:00")
+    await days.add(sources=("site",), timing=timing)
+    await days.add("usual", sources=("logs",))
+    jobs = {job.request["sources"][0]: job for job in await days.tick(HOUR_S)}
+    site, logs = jobs["site"], jobs["logs"]
+    assert (site.most_attempts, logs.most_attempts) == (3, 4)
+    assert (site.deadline, logs.deadline) == (
+        datetime.datetime(2026, 11, 20, 15, 30, tzinfo=datetime.UTC),
+        None,
+    )
+
+
+async def test_a_job_that_waits_for_its_next_attempt_gives_way_to_the_next_run(days: Days) -> None:
+    """Two backups of one source at once help nobody, and a fault of an hour ago is no reason to leave one out."""
+    await days.add(sources=("site",))
+    (job,) = await days.tick(HOUR_S)
+    claimed = await days.catalog.jobs.claim(_OWNER, _LIMITS, job_id=job.job_id)
+    assert claimed is not None
+    passing = Outcome(JobStatus.FAILED, {}, "no way there", "HostUnreachableError")
+    assert await days.catalog.jobs.try_again(claimed, passing)
+    assert await days.tick() == []
+    (fresh,) = await days.tick(HOUR_S)
+    assert (fresh.request["sources"], (await days.catalog.jobs.get(job.job_id)).status) == (
+        ["site"],
+        JobStatus.CANCELLED,
+    )
+    assert (await days.runs())[0][2:] == ("failed", "no way there; no other attempt, the next run is due")
+
+
+async def test_a_run_whose_job_failed_or_proved_nothing_has_failed(days: Days) -> None:
+    """A drill that went well as a job and ill as a drill is no success."""
+    await days.add(sources=("site",))
+    await days.add("proof", sources=("site",), action=Action.DRILL)
+    for job in await days.tick(HOUR_S):
+        if job.verb == "drill":
+            await days.end(job, status="inconclusive")
+        else:
+            await days.end(job, JobStatus.FAILED, "LoginRefusedError")
+    await days.tick()
+    assert [row[2:] for row in [*await days.runs(), *await days.runs("proof")]] == [
+        ("failed", "it went wrong"),
+        ("failed", "inconclusive"),
+    ]
+
+
+async def test_retention_follows_a_backup_and_a_follower_waits_for_both(days: Days) -> None:
+    """A prune while a forget is to come would have to be done again."""
+    await days.add(sources=("site",), options={"keep_last": 3, "keep_within": 86400})
+    await days.add("clean", after="nightly", action=Action.PRUNE, sources=())
+    (backup,) = await days.tick(HOUR_S)
+    await days.end(backup, backups=[{"source": "site", "status": "completed"}])
+    (forget,) = await days.tick()
+    assert (forget.verb, forget.request["source"], forget.request["storages"]) == ("forget", "site", ["near"])
+    assert (forget.request["policy"]["last"], forget.request["policy"]["within_s"]) == (3, 86400.0)
+    assert await days.tick() == []
+    await days.end(forget)
+    (prune,) = await days.tick()
+    assert (prune.verb, prune.request["storage"]) == ("prune", "near")
+    await days.end(prune)
+    assert await days.tick() == []
+    assert await days.runs("clean") == [("15:00", "near", "completed", "")]
+
+
+async def test_a_follower_is_skipped_where_its_leader_failed_or_it_is_paused(days: Days) -> None:
+    """A drill of yesterday's backup proves nothing of today's."""
+    await days.add(sources=("site",))
+    await days.add("proof", after="nightly", action=Action.DRILL, sources=("site",))
+    (job,) = await days.tick(HOUR_S)
+    await days.end(job, JobStatus.FAILED, "HostUnreachableError")
+    assert await days.tick() == []
+    (job,) = await days.tick(HOUR_S)
+    await days.end(job)
+    await days.catalog.schedules.set_pause("proof", Pause(days.clock.now(), None, "no room for it"))
+    assert await days.tick() == []
+    assert [row[2:] for row in await days.runs("proof")] == [
+        ("skipped", "nightly, which it runs after, failed"),
+        ("skipped", "paused: no room for it"),
+    ]
+
+
+async def test_everything_can_be_paused_and_nothing_of_it_is_passed_over_silently(days: Days) -> None:
+    """Maintenance at night is no night without a word."""
+    await days.add(sources=("site",))
+    pause = Pause(days.clock.now(), days.clock.now() + datetime.timedelta(hours=1, minutes=30), "new disks")
+    await days.catalog.settings.put(ticking.PAUSE_SETTING, values.to_object(pause))
+    assert await days.tick(HOUR_S) == []
+    assert len(await days.tick(HOUR_S)) == 1
+    assert [row[2:] for row in await days.runs()] == [("skipped", "paused: new disks"), ("open", "")]
+
+
+async def test_a_clock_a_year_ahead_stops_neither_a_schedule_nor_its_follower(days: Days) -> None:
+    """Both go on when the clock is right again."""
+    await days.add(sources=("site",), options={"keep_last": 1})
+    await days.add("clean", after="nightly", action=Action.PRUNE, sources=())
+    days.clock.jump(365 * 86400)
+    (job,) = await days.tick()
+    await days.end(job)
+    assert [job.verb for job in await days.tick()] == ["prune"]
+    days.clock.jump(-365 * 86400)
+    assert await days.tick() == []
+    (again,) = await days.tick(HOUR_S)
+    await days.end(again)
+    (prune,) = await days.catalog.jobs.page(verb="prune")
+    await days.end(prune)
+    assert [job.verb for job in await days.tick()] == ["prune"]
+
+
+async def test_what_cannot_be_asked_for_is_skipped_with_the_reason(days: Days) -> None:
+    """A source that was removed, or a pattern that matches none, must be seen."""
+    await days.add(sources=("web-*",), rhythm="daily at 15:00")
+    await days.add("broken", options={"timeout": "soon"}, rhythm="daily at 15:00")
+    assert await days.tick(HOUR_S) == []
+    assert await days.runs() == [("15:00", "", "skipped", "no source matches web-*")]
+    assert await days.runs("broken") == [("15:00", "", "skipped", "--timeout soon is no number")]
+
+
+async def test_a_smart_schedule_leaves_the_busy_hour_that_its_host_shows(days: Days) -> None:
+    """The loads that jobs recorded move the next start."""
+    now = days.clock.now()
+    for night in range(10):
+        for hour in range(24):
+            at = now.replace(hour=hour, minute=0) - datetime.timedelta(days=night + 1)
+            await days.catalog.schedules.add_load("db", at, 12.0 if hour == 15 else 1.0)
+    await days.add(
+        sources=("logs",), rhythm="daily at 15:00", timing=Timing(window="13:00-18:00", is_smart=True)
+    )
+    (job,) = await days.tick(HOUR_S)
+    await days.end(job)
+    state = (await days.catalog.schedules.get("nightly")).state
+    assert state.next_at == datetime.datetime(2026, 11, 21, 14, 45, tzinfo=datetime.UTC)
+    assert state.moved.startswith("moved from 15:00 to 14:45: ")
+
+
+async def _many(days: Days, count: int, rhythm: str) -> None:
+    draw = random.Random(1)
+    for each in range(count):
+        await days.add(
+            f"s{each}",
+            sources=(("site", "shop", "logs")[each % 3],),
+            rhythm=rhythm.format(draw.randrange(60)),
+        )
+
+
+@pytest.mark.slow
+async def test_many_that_are_due_at_once_are_taken_in_bounded_slices(days: Days) -> None:
+    """Nine o'clock on Monday is no reason to hold the catalog for a minute."""
+    await _many(days, 500, "hourly")
+    sizes = [
+        len(await days.tick(HOUR_S)),
+        len(await days.tick()),
+        len(await days.tick()),
+        len(await days.tick()),
+    ]
+    assert sizes == [ticking.SLICE, ticking.SLICE, 100, 0]
+    newest = await days.catalog.schedules.newest_runs()
+    assert {run.outcome for runs in newest.values() for run in runs} == {RunOutcome.OPEN}
