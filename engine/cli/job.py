@@ -192,7 +192,7 @@ def _declare_worker(parser: Parser) -> None:
 
 
 async def _worker(call: Call) -> int:
-    worker = call.engine.worker(is_staying=not call.arguments.once)
+    worker = call.engine.worker(is_staying=not call.arguments.once, tick=call.engine.next_tick)
     with stopping(worker.stop):
         done = await worker.work(Notifier.of(os.environ), call.listener.emit)
     call.output.line(f"{text.counted(done, 'job')} run")

@@ -24,6 +24,7 @@ from engine.service.definitions import DefinitionMethods
 from engine.service.evidence import EvidenceMethods
 from engine.service.jobs import JobMethods
 from engine.service.parts import Parts
+from engine.service.schedules import ScheduleMethods
 from engine.service.status import StatusMethods
 from engine.service.storages import StorageMethods
 from engine.service.units import UnitMethods
@@ -36,6 +37,7 @@ class Engine(
     StorageMethods,
     BackupMethods,
     WorkMethods,
+    ScheduleMethods,
     EvidenceMethods,
     JobMethods,
     StatusMethods,

@@ -1,0 +1,154 @@
+"""Schedules by the command line: written down, previewed, run, paused and looked at, in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.cli.dispatch import dispatch
+from tests.jobs.command_line import PASSWORD, CommandLine, Ran
+
+pytestmark = pytest.mark.slow
+
+
+class Here:
+    """The command line in this process: a line of it takes a hundredth of what a process does."""
+
+    def __init__(self, home: Path, captured: pytest.CaptureFixture[str]) -> None:
+        self._home = home
+        self._captured = captured
+
+    def run(self, *words: str) -> Ran:
+        """Runs a line."""
+        self._captured.readouterr()
+        code = dispatch([*words, "--home", str(self._home)])
+        out, err = self._captured.readouterr()
+        return Ran(code, out, err)
+
+    def done(self, *words: str) -> str:
+        """What a line prints that must end well."""
+        ran = self.run(*words)
+        assert ran.code == 0, ran
+        return ran.out
+
+    def json(self, *words: str) -> dict[str, Any]:
+        """Its result."""
+        return Ran(0, self.done(*words, "--json"), "").result
+
+
+@pytest.fixture
+def here(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Here:
+    """A home with a storage and a source."""
+    monkeypatch.setenv("PASSWORD_OF_MAIN", PASSWORD)
+    made = Here(tmp_path / "home", capfd)
+    place = ("--kind", "local", "--path", str(tmp_path / "main"), "--password", "env:PASSWORD_OF_MAIN")
+    made.done("storage", "add", "main", *place)
+    made.done("source", "add", "data", "--kind", "files", "--path", str(tmp_path))
+    return made
+
+
+def test_a_schedule_runs_now_is_followed_by_its_retention_and_is_seen_by_those_that_look(
+    tmp_path: Path,
+) -> None:
+    """One line at a terminal does what the night does: hooks, backup, forget, each a job that can be looked at."""
+    line = CommandLine(tmp_path)
+    line.set_up()
+    seen = line.directory / "seen"
+    hook = f'echo "$HOLDFAST_WHEN $HOLDFAST_SOURCES $HOLDFAST_OUTCOME" >> {seen}'
+    line.done("schedule", "add", "nightly", "--cron", "daily at 02:00", "--timezone", "Europe/Berlin", "--source", "da*", "--to", "main",
+              "--keep-last", "1", "--before-hook", hook, "--after-hook", hook)  # fmt: skip
+    line.done("backup", "data")
+    ran = line.json("schedule", "run", "nightly")
+    assert (ran["status"], [each["verb"] for each in ran["jobs"]]) == ("completed", ["backup", "forget"])
+    assert len(line.json("backups")["items"]) == 1
+    with contextlib.closing(sqlite3.connect(line.home / "catalog.db")) as catalog:
+        loads = catalog.execute("SELECT host, load FROM host_loads").fetchall()
+    assert [(host, load >= 0) for host, load in loads] == [("localhost", True)] * 2
+    assert seen.read_text() == "before data \nafter data completed\n"
+    shown = line.json("schedule", "show", "nightly")
+    assert [(each["part"], each["outcome"]) for each in shown["runs"]] == [
+        ("forget data", "completed"),
+        ("localhost", "completed"),
+    ]
+    line.done("schedule", "edit", "nightly", "--before-hook", "exit 7")
+    refused = line.run("schedule", "run", "nightly", "--json")
+    assert (refused.code, refused.result["status"]) == (1, "failed")
+    assert "the hook before the backup ended with status 7" in refused.result["jobs"][0]["error"]
+    assert len(line.json("backups")["items"]) == 1
+
+
+def test_a_preview_names_the_next_runs_with_their_offset_and_what_overlaps_them(here: Here) -> None:
+    """Two backups of one host at two in the morning are seen before the night."""
+    add = ("schedule", "add")
+    here.done(
+        *add, "usual", "--template", "--source", "data", "--timezone", "America/New_York", "--retries", "1"
+    )
+    here.done(*add, "nightly", "--from-template", "usual", "--cron", "0 2 * * *")
+    here.done(*add, "also", "--from-template", "usual", "--cron", "5 2 * * *")
+    here.done(
+        *add, "proof", "--after", "nightly", "--action", "drill", "--source", "data", "--level", "bytes"
+    )
+    items = here.json("schedule", "preview", "nightly", "--count", "3")["items"]
+    for each in items:
+        at = datetime.datetime.fromisoformat(each["at"])
+        assert (at.hour, at.minute, at.utcoffset()) in [(2, 0, datetime.timedelta(hours=-5)), (2, 0, datetime.timedelta(hours=-4)), (3, 0, datetime.timedelta(hours=-4))]  # fmt: skip
+        assert (each["schedule"], each["action"], each["sources"]) == ("nightly", "backup", ["data"])
+        # What follows it begins when it is over.
+        assert [(other["host"], other["schedule"]) for other in each["overlaps"]] == [("localhost", "also")]
+    assert len(items) == 3
+    text = here.done("schedule", "list")
+    assert "after nightly" in text
+    assert here.json("schedule", "show", "also")["timing"]["retries"] == 1
+    assert "a template, which never runs" in here.run("schedule", "run", "usual").err
+
+
+def test_what_could_never_run_is_refused_with_the_way_out_and_changes_nothing(here: Here) -> None:
+    """A mistake shows when it is typed, not on the night that it is missed."""
+    here.done("schedule", "add", "first", "--cron", "hourly", "--source", "data")
+    here.done("schedule", "add", "second", "--after", "first", "--action", "prune")
+    before = here.json("schedule", "list")["items"]
+    for words, said in (
+        (("add", "x", "--cron", "0 0 31 2 *", "--source", "data"), "never comes"),
+        (("add", "x", "--cron", "dayly", "--source", "data"), "did you mean `daily`?"),
+        (
+            ("add", "x", "--cron", "daily", "--source", "data", "--timezone", "Europe/Berln"),
+            "did you mean Europe/Berlin?",
+        ),
+        (("add", "x", "--cron", "daily", "--source", "dat"), "did you mean data?"),
+        (("add", "x", "--cron", "daily", "--source", "data", "--to", "mian"), "did you mean main?"),
+        (("add", "x", "--cron", "daily", "--source", "data", "--level", "bytes"), "has no option --level"),
+        (("add", "x", "--source", "data"), "when should x run?"),
+        (("add", "x", "--cron", "daily", "--source", "data", "--smart"), "needs a window"),
+        (("add", "first", "--cron", "daily", "--source", "data"), "there is a schedule named first already"),
+        (("edit", "first", "--after", "second"), "first after second after first"),
+        (("edit", "first"), "nothing was said"),
+        (("edit", "first", "--unset", "colour"), "no option 'colour'"),
+        (("remove", "first", "--yes"), "second runs after first"),
+        (("show", "frist"), "did you mean first?"),
+        (("pause", "first", "--until", "2h ago"), "instant to come"),
+    ):
+        ran = here.run("schedule", *words)
+        assert (ran.code, said in ran.err) == (2, True), (words, ran)
+    assert here.json("schedule", "list")["items"] == before
+
+
+def test_a_tick_queues_what_is_due_once_and_a_pause_is_told(here: Here) -> None:
+    """A timer that calls tick each minute is as good as a worker."""
+    here.done("schedule", "add", "often", "--cron", "every minute", "--source", "data", "--timezone", "UTC")
+    here.done("pause", "--until", "2h", "new disks")
+    assert "new disks" in here.done("schedule", "list")
+    due = here.json("schedule", "preview", "often", "--count", "1")["items"][0]["at"]
+    assert due >= here.json("resume")["pause"]["until"]
+    first = here.json("tick")
+    assert first["next_at"] is not None
+    here.done("schedule", "pause", "often", "--reason", "too often")
+    assert here.json("schedule", "show", "often")["pause"]["reason"] == "too often"
+    assert here.json("schedule", "preview", "often")["items"] == []
+    here.done("schedule", "resume", "often")
+    here.done("schedule", "remove", "often", "--yes")
+    assert here.json("tick")["queued"] == []
