@@ -267,6 +267,7 @@ class Worker:
             )  # its row has it, unless the catalog took nothing
         finally:
             del self._running[job.job_id]
+            self._tick_at = self._clock.now()  # what it was may be followed by something
             self._woken.set()
 
     async def _drain(self, tell: Emit) -> None:

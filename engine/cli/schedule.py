@@ -28,6 +28,7 @@ from engine.model.spans import span
 
 _COLOURS: Final = {"completed": "32", "incomplete": "33", "skipped": "33", "failed": "31"}
 _SHOWN_RUNS: Final = 10
+_MOST_PARTS: Final = 10_000
 _LOOK_INTERVAL_S: Final = 0.3
 _SHOWN_OVERLAPS: Final = 3
 
@@ -215,11 +216,24 @@ async def _run(call: Call) -> int:
         call.output.line(f"job {last.job_id}, {last.verb}: {last.status.value}{said}")
         if not jobs:
             # Retention follows a backup. What else is due now is not waited for.
-            queued = [await call.engine.show_job(each) for each in (await call.engine.tick()).queued]
-            jobs += [each for each in queued if each.idempotency_key.startswith(f"schedule {name} ")]
+            await call.engine.tick()
+            jobs += await _following(call, name, ended)
     status = _overall(ended)
     call.output.result({"schedule": name, "status": status, "jobs": [_job(each) for each in ended]})
     return diagnostics.exit_of(status)
+
+
+async def _following(call: Call, name: str, ended: Sequence[Job]) -> list[Job]:
+    """Further jobs of the run that these are of."""
+    done = {each.job_id for each in ended}
+    runs = await call.engine.schedule_runs(name, limit=_MOST_PARTS)
+    instants = {each.planned_at for each in runs if each.job_id in done}
+    further = [
+        each.job_id
+        for each in runs
+        if each.planned_at in instants and each.job_id and each.job_id not in done
+    ]
+    return [await call.engine.show_job(each) for each in further]
 
 
 async def _follow(call: Call, job: Job) -> Job:

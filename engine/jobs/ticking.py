@@ -35,7 +35,7 @@ from engine.model.schedules import (
 from engine.schedule import due, windows
 from engine.schedule.zones import zone_of
 
-SLICE: Final = 200
+SLICE: Final = 100
 """Schedules that are decided in one transaction."""
 PAUSE_SETTING: Final = "pause"
 _WELL: Final[Mapping[JobStatus, RunOutcome]] = {

@@ -23,6 +23,8 @@ from engine.worker import ensure_worker
 
 _MOST_SLICES = 1_000
 """Looks that one tick takes where very much is due at once."""
+_MOMENT_S = 0.1
+"""So long a worker looks before it sees to its jobs again."""
 
 
 class ScheduleMethods(Methods):
@@ -177,10 +179,15 @@ class ScheduleMethods(Methods):
         return TickResult(result.at, tuple(queued), skipped, result.next_at)
 
     async def next_tick(self) -> datetime.datetime | None:
-        """One look, and when the next one is due: what a worker calls in its loop, and after each job that ended. Starts no worker."""
+        """Looks for a moment, and gives when the next look is due: what a worker calls in its loop, and when a job ended. Starts no worker."""
         from engine.jobs import ticking
 
-        return (await ticking.tick(self._parts.catalog, self._parts.clock.now())).next_at
+        begun = self._parts.clock.monotonic()
+        while True:
+            result = await ticking.tick(self._parts.catalog, self._parts.clock.now())
+            is_more = result.next_at is not None and result.next_at <= result.at and result.queued
+            if not is_more or self._parts.clock.monotonic() - begun >= _MOMENT_S:
+                return result.next_at
 
     async def require_worker(self) -> None:
         """Starts a worker where none lives."""
