@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 
 from engine.cli.dispatch import dispatch
+from engine.clock import SystemClock
+from engine.model.schedules import Action, RunOutcome, Schedule, Timing
+from engine.notify import Notifier
 from tests.jobs.command_line import PASSWORD, CommandLine, Ran
+from tests.jobs.world import open_world
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +54,38 @@ def here(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.
     made.done("storage", "add", "main", *place)
     made.done("source", "add", "data", "--kind", "files", "--path", str(tmp_path))
     return made
+
+
+class _Later(SystemClock):
+    """The machine's clock, an hour ahead."""
+
+    def now(self) -> datetime.datetime:
+        """An hour from now."""
+        return super().now() + datetime.timedelta(hours=1)
+
+
+async def test_a_worker_runs_what_is_due_its_retention_and_what_follows_it(tmp_path: Path) -> None:
+    """The night as it is: a worker, a real backup, what is too old forgotten, and the storage verified when both are over."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a").write_text("one")
+    async with open_world(tmp_path / "world") as world:
+        await world.add_storages("near")
+        await world.add_files("site", tmp_path / "data")
+        keep = {"keep_last": 1}
+        nightly = Schedule(
+            "nightly", rhythm="hourly", sources=("si*",), options=keep, timing=Timing(retries=0)
+        )
+        await world.engine.add_schedule(nightly)
+        await world.engine.add_schedule(Schedule("proof", Action.VERIFY, after="nightly"))
+        await world.one_backup("site")
+    async with open_world(tmp_path / "world", _Later()) as world:
+        worker = world.engine.worker(is_staying=False, tick=world.engine.next_tick, linger_s=1.2)
+        assert await worker.work(Notifier(), world.heard.append) == 3
+        runs = [*await world.engine.schedule_runs("nightly"), *await world.engine.schedule_runs("proof")]
+        assert [(each.part, each.outcome) for each in runs] == [
+            ("forget site", RunOutcome.COMPLETED), ("localhost", RunOutcome.COMPLETED), ("near", RunOutcome.COMPLETED)
+        ]  # fmt: skip
+        assert len(await world.engine.backups()) == 1
 
 
 def test_a_schedule_runs_now_is_followed_by_its_retention_and_is_seen_by_those_that_look(
