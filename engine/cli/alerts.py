@@ -96,7 +96,8 @@ def _declare_evaluate(parser: Parser) -> None:
 async def _evaluate(call: Call) -> int:
     if call.arguments.look:
         await call.engine.look_at_storages()
-    done = await call.engine.evaluate_alerts()
+    expected = await call.engine.expectations()
+    done = await call.engine.evaluate_alerts(expected.sources, is_worker_wanted=expected.is_worker_wanted)
     output = call.output
     output.line(
         f"{len(done.raised)} raised, {len(done.recovered)} over, {text.counted(len(done.standing), 'alert')} standing"

@@ -18,7 +18,7 @@ _HEADS = (
 
 
 async def _status(call: Call) -> int:
-    found = await call.engine.status()
+    found = await call.engine.status((await call.engine.expectations()).sources)
     output = call.output
     output.line(output.styled(_summary(found), "31" if found.is_at_risk else "32"))
     for concern in found.concerns:

@@ -107,7 +107,7 @@ def _start(
     run = ScheduledRun(schedule.name, planned_at, part.name, RunOutcome.OPEN, reason)
     key = f"schedule {schedule.name} {planned_at.isoformat()} {part.name}".rstrip()
     slots = slots_of(part.request, known.hosts, known.default_storage)
-    request = values.to_object(part.request)
+    request = {**values.to_object(part.request), "schedule": schedule.name}  # for whoever is told of the job
     return Outcome(run, NewJob(new_id(os.urandom), part.verb, request, slots, key, rule=_rule(schedule)))
 
 

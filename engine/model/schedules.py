@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from engine.model.definitions import OptionValue
+from engine.model.status import Expectation
 
 
 class Action(StrEnum):
@@ -206,3 +207,13 @@ class TickResult:
     skipped: int
     next_at: datetime.datetime | None
     """When the next look is due; not after `at` where more is due already than one look takes. None: nothing is planned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What all schedules want."""
+
+    sources: Mapping[str, Expectation]
+    """By source; one that is not in it is of no schedule."""
+    is_worker_wanted: bool
+    """Whether something is overdue: neither a worker nor a timer looks."""

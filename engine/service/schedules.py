@@ -11,6 +11,7 @@ from engine.jobs import values
 from engine.model.job import Job
 from engine.model.names import check_name
 from engine.model.schedules import (
+    Expected,
     Pause,
     PlannedRun,
     Schedule,
@@ -188,6 +189,12 @@ class ScheduleMethods(Methods):
             is_more = result.next_at is not None and result.next_at <= result.at and result.queued
             if not is_more or self._parts.clock.monotonic() - begun >= _MOMENT_S:
                 return result.next_at
+
+    async def expectations(self) -> Expected:
+        """What schedules want of each source, for `status` and `evaluate_alerts`."""
+        from engine.jobs import expectations
+
+        return await expectations.expected(self._parts.catalog, self._parts.clock.now())
 
     async def require_worker(self) -> None:
         """Starts a worker where none lives."""

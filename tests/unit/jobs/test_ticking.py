@@ -14,6 +14,7 @@ from engine.catalog.catalog import Catalog
 from engine.catalog.jobs import Outcome, SlotLimits
 from engine.catalog.schedules import Decided
 from engine.jobs import ticking, values
+from engine.jobs.expectations import expected
 from engine.model.definitions import Host, Source, Storage
 from engine.model.job import Job, JobStatus
 from engine.model.schedules import Action, Hooks, Pause, RunOutcome, Schedule, Timing
@@ -94,6 +95,7 @@ async def test_what_is_due_becomes_one_job_for_each_host(days: Days) -> None:
         "shop": ["shop", "logs"],
     }
     assert (jobs["shop"].request["kind"], jobs["shop"].request["tags"]) == ("full", ["night"])
+    assert jobs["shop"].request["schedule"] == "nightly"
     assert jobs["shop"].request["hooks"]["before"] == "stop app"
     assert await days.tick() == []
     assert await days.runs() == [("15:00", "db", "open", ""), ("15:00", "localhost", "open", "")]
@@ -258,6 +260,32 @@ async def test_a_smart_schedule_leaves_the_busy_hour_that_its_host_shows(days: D
     state = (await days.catalog.schedules.get("nightly")).state
     assert state.next_at == datetime.datetime(2026, 11, 21, 14, 45, tzinfo=datetime.UTC)
     assert state.moved.startswith("moved from 15:00 to 14:45: ")
+
+
+async def test_what_schedules_want_of_a_source_is_told_to_whoever_looks_for_what_is_missing(
+    days: Days,
+) -> None:
+    """A backup that nobody started is missed, one that is paused or still runs is not."""
+    await days.add(sources=("site",))
+    await days.add("other", sources=("shop",), rhythm="daily at 15:00")
+    begun = days.clock.now()
+    seen = []
+    for seconds, is_looking in ((HOUR_S, False), (2 * HOUR_S, True)):
+        days.clock.advance(seconds)
+        seen.append(await expected(days.catalog, days.clock.now()))
+        if is_looking:
+            for job in await days.tick():
+                if job.request["sources"] == ["site"]:
+                    await days.end(job)
+            await days.tick()
+            seen.append(await expected(days.catalog, days.clock.now()))
+    await days.catalog.schedules.set_pause("other", Pause(days.clock.now(), None, "moved"))
+    seen.append(await expected(days.catalog, days.clock.now()))
+    hour = begun.replace(hour=15, minute=0)
+    assert [each.is_worker_wanted for each in seen] == [False, True, False, False]
+    assert [each.sources["site"].due_at for each in seen] == [None, hour, hour + datetime.timedelta(hours=2), hour + datetime.timedelta(hours=2)]  # fmt: skip
+    assert [each.sources["shop"].due_at for each in seen] == [None, hour, None, None]
+    assert [each.sources["shop"].is_retired for each in seen] == [False, False, False, True]
 
 
 async def _many(days: Days, count: int, rhythm: str) -> None:
