@@ -272,13 +272,14 @@ async def test_a_catalog_that_another_process_locks_is_waited_for(tmp_path: Path
 
         place.work = work
         job = await place.queue()
-        locker = sqlite3.connect(path, isolation_level=None)
+        locker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         locker.execute("BEGIN EXCLUSIVE")
         async with place.worker():
             await _until(has_said_so)
             locker.execute("ROLLBACK")
             await place.began.get()
-            locker.execute("BEGIN EXCLUSIVE")
+            # In a thread: whoever is in a transaction needs the loop to end it.
+            await asyncio.to_thread(locker.execute, "BEGIN EXCLUSIVE")
             go_on.set()
             await asyncio.sleep(0.1)
             locker.execute("ROLLBACK")
