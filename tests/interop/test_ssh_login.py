@@ -26,7 +26,7 @@ from engine.hosts.registry import fetch_host_key
 from engine.model.definitions import Host
 from tests.families.hosts import opened, resolve_secret, ssh_definition
 from tests.servers.sshd import PASSPHRASE, Sshd
-from tests.servers.tools import require_tool
+from tests.servers.tools import free_port, require_tool
 
 
 async def says_hello(definition: Host) -> bool:
@@ -59,14 +59,6 @@ def agent(sshd: Sshd, tmp_path: Path) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
-
-
-def unused_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def test_an_encrypted_key_opens_with_its_passphrase(sshd: Sshd) -> None:
@@ -236,7 +228,7 @@ async def test_a_jump_of_the_ssh_config_is_taken(
 
 async def test_a_port_where_nobody_listens_is_unreachable(sshd: Sshd) -> None:
     """The sentence names the host, and a retry may help."""
-    definition = Host("box", address=f"127.0.0.1:{unused_port()}", options=ssh_definition(sshd).options)
+    definition = Host("box", address=f"127.0.0.1:{free_port()}", options=ssh_definition(sshd).options)
     with pytest.raises(HostUnreachableError, match="box cannot be reached") as failure:
         await says_hello(definition)
     assert failure.value.retryable

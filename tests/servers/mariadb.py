@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import random
 import shutil
 import socket
 import subprocess
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.tools import require_tool
+from tests.servers.tools import free_port, require_tool
 
 KEEPER = "keeper"
 PASSWORD = 'it\'s "$(touch ran)"; `touch ran` & ü'
@@ -80,15 +79,6 @@ def _account() -> str | None:
     return "nobody"
 
 
-def free_port() -> int:
-    """A port below 32768, where the kernel gives none away by itself."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
 def _install(directory: Path, account: Sequence[str]) -> None:
     """With a folder of its own for temporary tables: at its start a server removes all that lie there, whosever they are."""
     words = [
@@ -106,6 +96,13 @@ def _defaults(extra: Sequence[str]) -> list[str]:
 
 
 def _start(directory: Path, account: Sequence[str], extra: Sequence[str]) -> MariadbServer:
+    for _attempt in range(3):  # another may have taken the port meanwhile
+        if (server := _start_once(directory, account, extra)) is not None:
+            return server
+    raise RuntimeError(f"mariadbd did not start: {(directory / 'log').read_text(errors='replace')[-2000:]}")
+
+
+def _start_once(directory: Path, account: Sequence[str], extra: Sequence[str]) -> MariadbServer | None:
     port = free_port()
     path = directory / "socket"
     words = [
@@ -127,7 +124,7 @@ def _start(directory: Path, account: Sequence[str], extra: Sequence[str]) -> Mar
         time.sleep(0.02)
     process.kill()
     process.wait()
-    raise RuntimeError(f"mariadbd did not start: {(directory / 'log').read_text(errors='replace')[-2000:]}")
+    return None
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -26,7 +25,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.servers.tools import missing, require_tool
+from tests.servers.tools import free_port, missing, require_tool
 
 PASSWORD = "p'a\"s $s\\w;o rd"
 """Of the roles `backup` and `owner`: protects nothing."""
@@ -143,15 +142,6 @@ def _as(account: struct_passwd, *words: str) -> list[str]:
     return [str(require_tool("setpriv")), *ids, "--", *words]
 
 
-def _free_port() -> int:
-    """Below the range that outgoing connections take theirs from."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
 def _make_certificate(directory: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
@@ -195,7 +185,7 @@ def _initialise(directory: Path, folder: Path, account: struct_passwd, settings_
 
 def _start(directory: Path, folder: Path, account: struct_passwd) -> tuple[subprocess.Popen[bytes], int]:
     for _attempt in range(5):
-        port = _free_port()
+        port = free_port()
         words = [
             str(folder / "postgres"),
             "-D",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.tools import PROJECT, find_tool, missing
+from tests.servers.tools import PROJECT, find_tool, free_port, missing
 
 USER = "backup"
 SECRET = "open sesame"  # protects nothing
@@ -56,13 +56,6 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
         check=True, capture_output=True,
     )  # fmt: skip
     return certificate, key
-
-
-def free_port() -> int:
-    """One that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
 import socket
@@ -25,7 +24,7 @@ from pwd import getpwuid
 import psutil
 import pytest
 
-from tests.servers.tools import find_tool, missing, require_tool
+from tests.servers.tools import find_tool, free_port, missing, require_tool
 
 PASSPHRASE = "a phrase that protects nothing"
 GUEST = "guest"
@@ -158,15 +157,6 @@ def make_keys(directory: Path, principals: Sequence[str]) -> None:
     (directory / "authorized_keys").write_text(authorized + "\n", encoding="utf-8")
 
 
-def _free_port() -> int:
-    """A port below the range that outgoing connections take theirs from, so that nobody takes it before sshd does."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
 def _write_config(directory: Path, port: int, max_sessions: int, extra: Sequence[str]) -> Path:
     lines = (
         *extra,
@@ -275,7 +265,7 @@ def _launch(
     plain = [program, "-D", "-e", "-f", str(directory / "sshd_config")]
     inside = _in_namespace(directory, plain)
     for _attempt in range(5):
-        port = _free_port()
+        port = free_port()
         _write_config(directory, port, max_sessions, extra)
         with (directory / "log").open("wb") as log:
             process = subprocess.Popen(

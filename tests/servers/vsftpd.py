@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.servers.rclone import free_port, make_certificate
-from tests.servers.tools import require_tool
+from tests.servers.rclone import make_certificate
+from tests.servers.tools import free_port, require_tool
 
 _READY_TIMEOUT_S = 10.0
 _NOBODY = 65534
