@@ -18,6 +18,8 @@ from engine.errors import (
     ToolMissingError,
     UsageError,
 )
+from engine.hosts import local_process
+from engine.hosts import script as hosts_script
 from engine.hosts.base import Command, DirectProcess, OpenHost
 from engine.model.definitions import Host
 from engine.model.secret import Secret
@@ -223,8 +225,12 @@ async def test_cancelling_ends_the_command(host: OpenHost) -> None:
 
 
 @pytest.mark.slow
-async def test_a_command_that_ignores_the_polite_signal_is_ended_too(host: OpenHost) -> None:
+async def test_a_command_that_ignores_the_polite_signal_is_ended_too(
+    host: OpenHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A tool that traps TERM must not survive its backup."""
+    for module in (hosts_script, local_process):
+        monkeypatch.setattr(module, "KILL_AFTER_S", 1)
     word = marker()
     async with host.start(script("trap '' TERM; echo started; while :; do sleep 1; done", word)) as process:
         assert await process.read() == b"started\n"
