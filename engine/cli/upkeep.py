@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from engine.cli import asking, diagnostics, text
+from engine import doubts
+from engine.cli import asking, diagnostics, keep_rules, text
 from engine.cli.command import Call, Command, Parser
 from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, add_yes, duration, limits, number, size
 from engine.cli.output import Column, Output, shape
 from engine.errors import UsageError
-from engine.model.requests import CopyRequest, ForgetRequest, KeepPolicy, PruneRequest, VerifyRequest
+from engine.model.requests import CopyRequest, ForgetRequest, PruneRequest, VerifyRequest
 from engine.model.results import Damage, ForgetResult, PruneResult, VerifyResult
 from engine.model.spans import span
 
-_PERIODS: Final = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 _SHOWN: Final = 5
 """Paths and backups that are named for each damage."""
 
@@ -176,24 +176,20 @@ def _declare_forget(parser: Parser) -> None:
         metavar="S",
         help="in this storage (may be repeated); else in all",
     )
-    for period in _PERIODS:
-        parser.add_argument(f"--keep-{period}", type=_keep_count, default=0, metavar="N")
-    parser.add_argument(
-        "--keep-within", type=duration, metavar="SPAN", help="all that is newer than this: 30d"
-    )
-    parser.add_argument(
-        "--keep-tag", action="append", default=[], metavar="TAG", help="all with this tag (may be repeated)"
-    )
+    keep_rules.declare(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and why")
+    parser.add_argument(
+        "--despite",
+        action="append",
+        default=[],
+        choices=doubts.NAMES,
+        metavar="DOUBT",
+        help=f"do it although it looks wrong, after a look: {', '.join(doubts.NAMES)} (may be repeated)",
+    )
     parser.add_argument("--prune", action="store_true", help="and delete what nothing needs any more")
     add_yes(parser)
     add_key(parser)
     add_limits(parser)
-
-
-def _keep_count(written: str) -> int:
-    """A count; `unlimited` and -1 are restic's words for one that never ends."""
-    return -1 if written in ("unlimited", "-1") else number(written)
 
 
 async def _forget(call: Call) -> int:
@@ -210,23 +206,22 @@ async def _forget(call: Call) -> int:
 
 
 def _forget_request(arguments: argparse.Namespace, *, is_asking: bool = False) -> ForgetRequest:
-    counts = {period: getattr(arguments, f"keep_{period}") for period in _PERIODS}
-    policy = KeepPolicy(**counts, within_s=arguments.keep_within, tags=tuple(arguments.keep_tag))
     return ForgetRequest(
-        policy=policy,
+        policy=keep_rules.policy(arguments),
         source=arguments.source,
         storages=tuple(arguments.storage),
         is_dry_run=arguments.dry_run or is_asking,
         is_pruning=arguments.prune,
         limits=limits(arguments),
+        despite=tuple(arguments.despite),
     )
 
 
 async def _ask_forget(call: Call, arguments: argparse.Namespace) -> None:
-    """Asks where something would go; where nothing would there is nothing to ask."""
+    """Asks where something would go; where nothing would, or the engine will refuse, there is nothing to ask."""
     plan = await call.engine.forget(_forget_request(arguments, is_asking=True))
     going = [each for each in plan.fates if not each.is_kept]
-    if not going:
+    if not going or plan.doubts:
         return
     if asking.has_person():
         tell_forget(call.output, plan)
@@ -260,6 +255,10 @@ def tell_forget(output: Output, result: ForgetResult) -> None:
     kept = sum(each.is_kept for each in result.fates)
     would = "would be " if result.is_dry_run else ""
     output.line(f"{kept} {would}kept, {len(result.fates) - kept} {would}forgotten")
+    for doubt in result.doubts:
+        output.line(
+            text.printable(f"would stop: {doubt.message}; if it is meant, say --despite {doubt.name}")
+        )
     for each in result.prunes:
         tell_prune(output, each)
 

@@ -6,23 +6,23 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from engine import retention
+from engine import doubts, retention
 from engine.errors import HoldfastError, RefusedError, UsageError
 from engine.events import StepBegan, Warned
 from engine.format.snapshot import Snapshot
 from engine.jobs import adopting, catalog_copies, prune
 from engine.jobs.context import JobContext
 from engine.jobs.opening import Opened, open_repositories, require_deleting
-from engine.jobs.snapshot_tags import BACKUP_TAG, SOURCE_TAG, scope_of, tag_value
-from engine.model.backup import SAFETY_TAG, Scope
+from engine.jobs.snapshot_tags import BACKUP_TAG, SOURCE_TAG, backup_of, scope_of, tag_value
+from engine.model.backup import SAFETY_TAG, BackupStatus, Scope
 from engine.model.definitions import Storage
-from engine.model.requests import ForgetRequest, KeepPolicy, PruneRequest
-from engine.model.results import Fate, ForgetResult, PruneResult
+from engine.model.requests import ForgetRequest, PruneRequest
+from engine.model.results import Doubt, Fate, ForgetResult, PruneResult
 from engine.repository import forget as forgetting
 from engine.retention import Candidate
 
-_FUTURE = datetime.timedelta(hours=24)
-"""A snapshot from further ahead than this means that some clock is wrong, and by-age decisions with it."""
+_HISTORY = "forgotten."
+"""The setting that holds, by source, how many backups went from a storage in the last runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +54,20 @@ async def run(context: JobContext, request: ForgetRequest) -> ForgetResult:
     """Decides, and unless it is a dry run removes. Snapshots that holdfast did not write are never touched.
 
     A storage that fails does not stop the others. Raises: UsageError for an empty policy; UnknownNameError; where all storages failed the
-    first error: RefusedError where snapshots come from the future, StorageError, RepositoryError.
+    first error: RefusedError where something is suspicious that the request does not name, StorageError, RepositoryError.
     """
-    if request.policy.is_empty:
-        raise UsageError("the policy keeps nothing", hint="give at least one --keep rule")
+    _require_sense(request)
     fates: list[Fate] = []
     prunes: list[PruneResult] = []
+    doubted: list[Doubt] = []
     errors: list[HoldfastError] = []
     storages = await _storages(context, request)
     for storage in storages:
         context.emit(StepBegan(f"forget in {storage.name}"))
         try:
-            fates += await _forget_in(context, request, storage)
+            found, reasons = await _forget_in(context, request, storage)
+            fates += found
+            doubted += reasons
             if request.is_pruning:
                 asked = PruneRequest(storage.name, request.is_dry_run, limits=request.limits)
                 prunes.append(await prune.run(context, asked))
@@ -75,7 +77,18 @@ async def run(context: JobContext, request: ForgetRequest) -> ForgetResult:
     if errors and len(errors) == len(storages):
         raise errors[0]
     status = "incomplete" if errors else "completed"
-    return ForgetResult(context.job_id, status, tuple(fates), tuple(prunes), request.is_dry_run)
+    return ForgetResult(
+        context.job_id, status, tuple(fates), tuple(prunes), request.is_dry_run, tuple(doubted)
+    )
+
+
+def _require_sense(request: ForgetRequest) -> None:
+    """Raises: UsageError."""
+    if request.policy.is_empty:
+        raise UsageError("the policy keeps nothing", hint="give at least one --keep rule")
+    for name in request.despite:
+        if name not in doubts.NAMES:
+            raise UsageError(f"there is no doubt {name}", hint=f"there are: {', '.join(doubts.NAMES)}")
 
 
 async def _storages(context: JobContext, request: ForgetRequest) -> list[Storage]:
@@ -85,21 +98,43 @@ async def _storages(context: JobContext, request: ForgetRequest) -> list[Storage
     return [each for each in await context.catalog.storages.all() if each.is_enabled]
 
 
-async def _forget_in(context: JobContext, request: ForgetRequest, storage: Storage) -> list[Fate]:
+async def _forget_in(
+    context: JobContext, request: ForgetRequest, storage: Storage
+) -> tuple[list[Fate], list[Doubt]]:
+    """Fates, and what a dry run is in doubt about. Raises: RefusedError where a run that is none is."""
     is_exclusive = not request.is_dry_run
     async with open_repositories(
         context, [storage], is_exclusive=is_exclusive, limits=request.limits, is_reading=request.is_dry_run
     ) as opened:
         found = opened.opened[0]
         await adopting.adopt(context, found)
-        fates = await decide(context, request, found)
-        doomed = [fate for fate in fates if not fate.is_kept]
-        if doomed and not request.is_dry_run:
-            await remove(context, found, doomed)
+        fates, doubted = await decide(context, request, found)
+        if not request.is_dry_run:
+            _require_no(doubted)
+            await _carry_out(context, found, fates)
         if not request.is_dry_run and not found.repository.storage.traits.append_only:
             copies = await catalog_copies.superseded(context, found.repository)
             await forgetting.forget(found.repository, copies, found.lock, emit=context.emit)
-    return fates
+    return fates, doubted
+
+
+def _require_no(doubted: Sequence[Doubt]) -> None:
+    """Raises: RefusedError with the first."""
+    if doubted:
+        names = " ".join(f"--despite {name}" for name in dict.fromkeys(each.name for each in doubted))
+        raise RefusedError(
+            doubted[0].message,
+            hint=f"nothing was forgotten; if it is meant, say {names}; --dry-run shows all",
+        )
+
+
+async def _carry_out(context: JobContext, opened: Opened, fates: Sequence[Fate]) -> None:
+    doomed = [fate for fate in fates if not fate.is_kept]
+    if doomed:
+        await remove(context, opened, doomed)
+    name = _HISTORY + opened.definition.name
+    earlier = await context.catalog.settings.get(name) or {}
+    await context.catalog.settings.put(name, doubts.remembered(earlier, fates))
 
 
 async def remove(context: JobContext, opened: Opened, doomed: Sequence[Fate]) -> None:
@@ -115,70 +150,50 @@ async def remove(context: JobContext, opened: Opened, doomed: Sequence[Fate]) ->
     await context.catalog.backups.remove_copies(opened.definition.name, known)
 
 
-async def decide(context: JobContext, request: ForgetRequest, opened: Opened) -> list[Fate]:
-    """What becomes of each backup in one storage, newest first.
-
-    A protected, held or not yet expired one is kept whatever the rules say, and one that expired goes.
-    """
+async def decide(
+    context: JobContext, request: ForgetRequest, opened: Opened
+) -> tuple[list[Fate], list[Doubt]]:
+    """What becomes of each backup in one storage, newest first, and what makes one doubt it, without what the request names."""
     now = context.clock.now()
-    held = [each for each in await _held(opened) if request.source in ("", each.source)]
-    ahead = [each for each in held if each.snapshot.time > now + _FUTURE]
-    if ahead:
-        raise RefusedError(
-            f"{len(ahead)} backups in {opened.definition.name} are from the future, the first of {ahead[0].snapshot.time:%Y-%m-%d %H:%M}",
-            hint="a clock is wrong, here or where they were taken: nothing was forgotten",
-        )
+    storage = opened.definition.name
+    everything = await _held(opened)
+    held = [each for each in everything if request.source in ("", each.source)]
     wishes = await _wishes(context, held, now)
     fates: list[Fate] = []
     for name in sorted({each.group for each in held}):
-        group = [each for each in held if each.group == name]
-        reasons = _reasons(group, request.policy, wishes, now)
+        group = {each.snapshot_id: each for each in held if each.group == name}
+        candidates = [_candidate(each, wishes.get(each.backup_id, _Wishes())) for each in group.values()]
         fates += [
             Fate(
-                backup_id=each.backup_id,
-                snapshot_id=each.snapshot_id,
-                source=each.source,
-                storage=opened.definition.name,
-                created_at=each.snapshot.time,
-                is_kept=is_kept,
-                reasons=tuple(why),
+                backup_id=group[each.id].backup_id,
+                snapshot_id=each.id,
+                source=group[each.id].source,
+                storage=storage,
+                created_at=group[each.id].snapshot.time,
+                is_kept=each.is_kept,
+                reasons=each.reasons,
+                kept_by=each.kept_by,
             )
-            for each, (is_kept, why) in zip(group, reasons, strict=True)
+            for each in retention.decide(candidates, request.policy, now)
         ]
-    return fates
+    earlier = await context.catalog.settings.get(_HISTORY + storage) or {}
+    newest = max((each.snapshot.time for each in everything), default=now)
+    found = doubts.doubts(storage, fates, now, newest, earlier)
+    return fates, [each for each in found if each.name not in request.despite]
 
 
-def _reasons(
-    group: Sequence[_Held], policy: KeepPolicy, wishes: Mapping[str, _Wishes], now: datetime.datetime
-) -> list[tuple[bool, Sequence[str]]]:
-    """Whether each of one source's backups is kept, and why. One that expired takes no place of a rule, and goes; never the last one.
-
-    A safety backup takes no place of a rule either, else it would drive out a good one: it stays until it expires.
-    """
-    none = _Wishes()
-    gone = {
-        each.snapshot_id: wish.expired
-        for each in group
-        if (wish := wishes.get(each.backup_id, none)).expired and not wish.keep
-    }
-    safety = {each.snapshot_id for each in group if SAFETY_TAG in each.snapshot.tags}
-    left = [each for each in group if each.snapshot_id not in gone and each.snapshot_id not in safety]
-    candidates = [Candidate(each.snapshot_id, each.snapshot.time, each.snapshot.tags) for each in left]
-    decided = {each.id: each for each in retention.decide(candidates, policy, now)}
-    reasons: list[tuple[bool, Sequence[str]]] = []
-    for each in group:
-        if each.snapshot_id in gone:
-            reasons.append((False, [gone[each.snapshot_id]]))
-            continue
-        if each.snapshot_id in safety:
-            reasons.append((True, wishes.get(each.backup_id, none).keep or ["a safety backup"]))
-            continue
-        decision = decided[each.snapshot_id]
-        why = [*wishes.get(each.backup_id, none).keep, *(decision.reasons if decision.is_kept else ())]
-        reasons.append((bool(why), why or decision.reasons))
-    if not any(is_kept for is_kept, _ in reasons):
-        reasons[0] = (True, ["the last backup of its source", *reasons[0][1]])
-    return reasons
+def _candidate(held: _Held, wishes: _Wishes) -> Candidate:
+    backup = backup_of(held.snapshot, ())
+    return Candidate(
+        held.snapshot_id,
+        held.snapshot.time,
+        held.snapshot.tags,
+        size_bytes=backup.size_bytes,
+        is_whole=backup.status is BackupStatus.COMPLETED,
+        is_safety=SAFETY_TAG in held.snapshot.tags,
+        wishes=wishes.keep,
+        expired=wishes.expired,
+    )
 
 
 async def _held(opened: Opened) -> list[_Held]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from dataclasses import dataclass, field
 
@@ -145,7 +146,10 @@ class VerifyRequest:
 
 @dataclass(frozen=True, slots=True)
 class KeepPolicy:
-    """A retention policy: restic's keep rules."""
+    """A retention policy: restic's keep rules, bounds on what they keep, and what stays whatever they say.
+
+    Counts of -1 never end. Spans count from the newest backup, so that a source that stopped loses nothing as time goes by.
+    """
 
     last: int = 0
     hourly: int = 0
@@ -154,13 +158,32 @@ class KeepPolicy:
     monthly: int = 0
     yearly: int = 0
     within_s: float | None = None
+    within_hourly_s: float | None = None
+    """The newest of each hour that is within this span; likewise the others."""
+    within_daily_s: float | None = None
+    within_weekly_s: float | None = None
+    within_monthly_s: float | None = None
+    within_yearly_s: float | None = None
+    within_bytes: int | None = None
+    """The newest are kept as long as their sizes together stay within this."""
     tags: tuple[str, ...] = ()
-    """Snapshots with one of these tags are kept."""
+    """Snapshots with one of these tags are kept, whatever the bounds say."""
+    most: int | None = None
+    """Of what rules keep, the oldest go where more than this stay in all. Without any rule, all are kept but for the bounds."""
+    most_bytes: int | None = None
+    """The same by their sizes together, as restored: what one of them takes in a storage, others may need as well."""
+    minimum: int = 1
+    """So many of each source stay whatever rules and bounds say: the newest complete ones, as far as there are any."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether it keeps nothing at all."""
-        return self == KeepPolicy()
+        """Whether it says nothing of what is kept."""
+        return not self.has_rules and self.most is None and self.most_bytes is None
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether it says what is kept, beyond bounds and minimum."""
+        return dataclasses.replace(self, most=None, most_bytes=None, minimum=1) != KeepPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +199,8 @@ class ForgetRequest:
     is_pruning: bool = False
     limits: Limits = field(default_factory=Limits)
     hooks: Hooks = field(default_factory=Hooks)
+    despite: tuple[str, ...] = ()
+    """Doubts that a person has looked into: see engine/doubts.py."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -269,6 +269,18 @@ class Fate:
     created_at: datetime.datetime
     is_kept: bool
     reasons: Sequence[str]
+    kept_by: str = ""
+    """person, rule or minimum; empty where it goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a forget stops and asks, rather than do what the policy says."""
+
+    name: str
+    """By which a person says that it was looked into."""
+    storage: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +308,8 @@ class ForgetResult:
     fates: Sequence[Fate]
     prunes: Sequence[PruneResult] = ()
     is_dry_run: bool = False
+    doubts: Sequence[Doubt] = ()
+    """Of a dry run: what the forget would stop for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
@@ -121,6 +122,26 @@ async def test_forget_keeps_what_the_policy_and_people_keep(
     assert reasons[third.backup_id][0]
     assert await _ids(world) == {first.backup_id, third.backup_id}
     assert len(world.restic(restic_newest, "first").snapshots()) == 2
+
+
+async def test_a_forget_that_looks_wrong_stops_until_a_person_says_that_it_is_meant(
+    world: World, tree: Path
+) -> None:
+    """A tag with a typing error would leave one backup of hundreds: what is previewed is what stops, and then what is done."""
+    for number in range(6):
+        (tree / "two").write_bytes(b"version %d" % number)
+        await world.one_backup("tree")
+    request = ForgetRequest(KeepPolicy(tags=("yaerly",)), storages=("first",))
+    planned = await world.engine.forget(dataclasses.replace(request, is_dry_run=True))
+    assert [each.name for each in planned.doubts] == ["emptying"]
+    with pytest.raises(errors.RefusedError, match="no rule keeps any of the backups of tree") as caught:
+        await world.engine.forget(request)
+    assert "--despite emptying" in (caught.value.hint or "")
+    assert len(await _ids(world)) == 6
+    done = await world.engine.forget(dataclasses.replace(request, despite=("emptying",)))
+    assert (done.fates, len(await _ids(world))) == (planned.fates, 1)
+    with pytest.raises(errors.UsageError, match="no doubt emtying"):
+        await world.engine.forget(dataclasses.replace(request, despite=("emtying",)))
 
 
 async def test_forget_in_a_storage_that_is_not_there_is_a_mistake(world: World, tree: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import random
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from engine.clock import SystemClock
 from engine.format import snapshot as snapshot_format
 from engine.format.snapshot import Snapshot
 from engine.model.requests import KeepPolicy
-from engine.retention import Candidate
+from engine.retention import ALL, Candidate
 from engine.storages.base import Kind
 from tests.damaged import building
 from tests.servers.restic import Restic, ResticProgram
@@ -43,12 +44,14 @@ def snapshots(draw: st.DrawFn) -> list[Candidate]:
             str(place),
             (NOW - datetime.timedelta(seconds=each)).astimezone(draw(offsets)),
             tuple(draw(st.sets(st.sampled_from(["a", "b"])))),
+            draw(st.integers(0, 40)),
         )
         for place, each in enumerate(seconds)
     ]
 
 
 counts = st.integers(-1, 4)
+spans = st.sampled_from([None, 3_600.0, 86_400.0, 40 * 86_400.0])
 counted = st.builds(
     KeepPolicy,
     last=counts,
@@ -57,8 +60,21 @@ counted = st.builds(
     weekly=counts,
     monthly=counts,
     yearly=counts,
-    within_s=st.sampled_from([None, 3_600.0, 86_400.0, 40 * 86_400.0]),
+    within_s=spans,
+    within_hourly_s=spans,
+    within_daily_s=spans,
+    within_monthly_s=spans,
     tags=st.sampled_from([(), ("a",), ("a", "b")]),
+    minimum=st.just(0),
+)
+"""What restic understands."""
+bounded = st.builds(
+    dataclasses.replace,
+    counted,
+    within_bytes=st.sampled_from([None, 0, 50, 1_000]),
+    most=st.one_of(st.none(), st.integers(1, 6)),
+    most_bytes=st.sampled_from([None, 1, 50, 1_000]),
+    minimum=st.integers(0, 4),
 )
 rules = ("last", "hourly", "daily", "weekly", "monthly", "yearly", "within_s")
 
@@ -92,6 +108,63 @@ def test_what_was_kept_is_kept_again(given_snapshots: list[Candidate], policy: K
     assert all(each.is_kept for each in retention.decide(left, policy, NOW))
 
 
+@st.composite
+def judged(draw: st.DrawFn) -> list[Candidate]:
+    """The same, and people and misfortune had a say."""
+    return [
+        dataclasses.replace(
+            each,
+            is_whole=draw(st.booleans()),
+            is_safety=draw(st.sampled_from([False, False, True])),
+            wishes=draw(st.sampled_from([(), (), ("held",)])),
+            expired=draw(st.sampled_from(["", "", "expired"])),
+        )
+        for each in draw(snapshots())
+    ]
+
+
+@given(judged(), bounded)
+def test_nothing_goes_below_the_minimum(given_snapshots: list[Candidate], policy: KeepPolicy) -> None:
+    """Rules, bounds, dates and incomplete backups together never take the last good ones of a source."""
+    decided = {each.id: each for each in retention.decide(given_snapshots, policy, NOW)}
+    real = [each for each in given_snapshots if not each.is_safety]
+    for those in (real, [each for each in real if each.is_whole]):
+        kept = sum(decided[each.id].is_kept for each in those)
+        assert kept >= min(max(policy.minimum, len(those) == len(real)), len(those))
+    assert all(decided[each.id].is_kept for each in given_snapshots if each.wishes)
+    assert all(each.reasons and bool(each.kept_by) == each.is_kept for each in decided.values())
+
+
+@given(judged(), bounded, st.timedeltas(datetime.timedelta(), datetime.timedelta(days=4_000)))
+def test_time_alone_takes_nothing(
+    given_snapshots: list[Candidate], policy: KeepPolicy, later: datetime.timedelta
+) -> None:
+    """A source that stopped producing backups keeps those that it has, however long ago that was."""
+    assert retention.decide(given_snapshots, policy, NOW + later) == retention.decide(
+        given_snapshots, policy, NOW
+    )
+
+
+@given(judged(), bounded, st.sampled_from([*rules[:-1], "minimum", "most"]))
+def test_asking_for_more_keeps_no_less(
+    given_snapshots: list[Candidate], policy: KeepPolicy, name: str
+) -> None:
+    """Nobody loses a backup by raising a count."""
+    if name != "most":
+        policy = dataclasses.replace(policy, most=None, most_bytes=None)
+    count = getattr(policy, name)
+    if count in (ALL, None) or (name == "minimum" and count == 0):
+        return
+    if name != "most" and not policy.has_rules:
+        return
+    more = dataclasses.replace(policy, **{name: count + 1})
+    fewer, greater = (
+        {each.id for each in retention.decide(given_snapshots, asked, NOW) if each.is_kept}
+        for asked in (policy, more)
+    )
+    assert fewer <= greater
+
+
 @dataclass(frozen=True, slots=True)
 class Laid:
     """A repository of snapshots for restic to decide on."""
@@ -122,8 +195,9 @@ def words(policy: KeepPolicy) -> list[str]:
     for name in ("last", "hourly", "daily", "weekly", "monthly", "yearly"):
         count = getattr(policy, name)
         found += [f"--keep-{name}", str(count) if count > 0 else "unlimited"] if count else []
-    if policy.within_s:
-        found += ["--keep-within", f"{policy.within_s / 3600:g}h"]
+    for name in ("", "hourly", "daily", "monthly"):
+        if within_s := getattr(policy, f"within_{name}_s" if name else "within_s"):
+            found += [f"--keep-within-{name}".rstrip("-"), f"{within_s / 3600:g}h"]
     for tag in policy.tags:
         found += ["--keep-tag", tag]
     return found
@@ -144,7 +218,7 @@ async def test_restic_decides_the_same(
         return
     laid = await lay_out(given_snapshots, tmp_path_factory.mktemp("forget"), restic_newest)
     decided = retention.decide(given_snapshots, policy, SystemClock().now())
-    if all("no rule keeps any" in " ".join(each.reasons) for each in decided if each.is_kept):
+    if all(each.kept_by == "minimum" for each in decided if each.is_kept):
         return
     groups = laid.restic.json("forget", "--dry-run", *policy_words)
     theirs = {laid.names[each["id"]] for group in groups for each in group["keep"]}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from engine import retention
+from engine.errors import UsageError
 from engine.model.requests import KeepPolicy
 from engine.retention import ALL, Candidate
 
@@ -16,7 +19,7 @@ NOW = datetime.datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 def at(text: str, *tags: str) -> Candidate:
     """A snapshot of that time, which is its id as well."""
-    return Candidate(text, datetime.datetime.fromisoformat(text).replace(tzinfo=UTC), tags)
+    return Candidate(text, datetime.datetime.fromisoformat(text).replace(tzinfo=UTC), tags, size_bytes=10)
 
 
 DAYS = [at("2026-11-18T03:00"), at("2026-11-18T15:00"), at("2026-11-19T03:00"), at("2026-11-20T03:00")]
@@ -38,9 +41,18 @@ def kept(snapshots: list[Candidate], policy: KeepPolicy) -> list[str]:
         (KeepPolicy(yearly=2), ["2026-11-20T03:00", "2026-11-18T03:00"]),
         (KeepPolicy(within_s=86_400.5), ["2026-11-20T03:00", "2026-11-19T03:00"]),
         (KeepPolicy(within_s=86_400), ["2026-11-20T03:00"]),
+        (KeepPolicy(within_daily_s=86_400 * 2), ["2026-11-20T03:00", "2026-11-19T03:00", "2026-11-18T15:00"]),
+        (KeepPolicy(within_bytes=20), ["2026-11-20T03:00", "2026-11-19T03:00"]),
+        (KeepPolicy(most=1), ["2026-11-20T03:00"]),
+        (KeepPolicy(daily=3, most=2), ["2026-11-20T03:00", "2026-11-19T03:00"]),
+        (KeepPolicy(last=4, most_bytes=39), ["2026-11-20T03:00", "2026-11-19T03:00", "2026-11-18T15:00"]),
+        (KeepPolicy(daily=2, minimum=3), ["2026-11-20T03:00", "2026-11-19T03:00", "2026-11-18T15:00"]),
+        (KeepPolicy(most=1, minimum=2), ["2026-11-20T03:00", "2026-11-19T03:00"]),
         (KeepPolicy(last=ALL), ["2026-11-20T03:00", "2026-11-19T03:00", "2026-11-18T15:00", "2026-11-18T03:00"]),
     ],
-    ids=["last", "hourly", "daily", "weekly", "monthly", "yearly with the oldest", "within", "within is exclusive", "all"],
+    ids=["last", "hourly", "daily", "weekly", "monthly", "yearly with the oldest", "within", "within is exclusive",
+         "days within", "newest within a size", "at most", "at most of the daily ones", "at most in size", "minimum above a rule",
+         "minimum above a bound", "all"],
 )  # fmt: skip
 def test_each_rule_keeps_the_newest_of_its_periods(policy: KeepPolicy, expected: list[str]) -> None:
     """A policy that moves over from restic keeps the same backups."""
@@ -85,7 +97,8 @@ def test_a_policy_that_would_keep_nothing_keeps_the_newest() -> None:
     """No typing error in a tag empties a repository."""
     decided = retention.decide(DAYS, KeepPolicy(tags=("nobody's",)), NOW)
     assert [each.is_kept for each in decided] == [True, False, False, False]
-    assert tuple(decided[0].reasons) == ("the newest, and no rule keeps any",)
+    assert tuple(decided[0].reasons) == ("the last backup of its source",)
+    assert [each.kept_by for each in decided] == ["minimum", "", "", ""]
 
 
 def test_the_day_is_that_of_the_offset_in_the_snapshot() -> None:
@@ -115,3 +128,56 @@ def test_a_span_of_days_is_told_in_days() -> None:
 def test_no_snapshots_need_no_decision() -> None:
     """A new storage is no error."""
     assert retention.decide([], KeepPolicy(last=1), NOW) == []
+
+
+def changed(place: int, **fields: Any) -> list[Candidate]:
+    """DAYS, one of them otherwise."""
+    return [replace(each, **fields) if number == place else each for number, each in enumerate(DAYS)]
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "policy", "expected"),
+    [
+        (changed(0, wishes=("protected",)), KeepPolicy(last=1), {0: "protected", 3: "last snapshot 1 of 1"}),
+        (changed(0, wishes=("protected",)), KeepPolicy(last=4, most=2), {0: "protected", 3: "last snapshot 1 of 4"}),
+        (changed(0, tags=("a",)), KeepPolicy(last=4, tags=("a",), most=1), {0: "has the tag a", 3: "the last backup of its source"}),
+        (changed(3, expired="expired"), KeepPolicy(last=1), {2: "last snapshot 1 of 1"}),
+        (changed(3, expired="expired", wishes=("held: court",)), KeepPolicy(last=1), {3: "held: court"}),
+        (changed(3, is_safety=True), KeepPolicy(last=1), {2: "last snapshot 1 of 1", 3: "a safety backup"}),
+        (changed(3, is_whole=False), KeepPolicy(last=1), {2: "the last backup of its source", 3: "last snapshot 1 of 1"}),
+        ([replace(each, expired="expired") for each in DAYS], KeepPolicy(last=9, minimum=2),
+         {2: "one of the last 2 of its source", 3: "one of the last 2 of its source"}),
+    ],
+    ids=["protected", "protected counts for a bound", "a tag is above a bound", "expired takes no place", "held is above expired",
+         "safety takes no place", "an incomplete one drives no complete one out", "expired ones make up the minimum"],
+)  # fmt: skip
+def test_what_people_said_comes_before_the_rules(
+    snapshots: list[Candidate], policy: KeepPolicy, expected: dict[int, str]
+) -> None:
+    """Whoever protected a backup relies on it."""
+    found = {each.id: each.reasons[0] for each in retention.decide(snapshots, policy, NOW) if each.is_kept}
+    assert found == {DAYS[place].id: reason for place, reason in expected.items()}
+
+
+def test_why_one_goes_is_told() -> None:
+    """A person who misses a backup wants to know what took it."""
+    decided = retention.decide(DAYS, KeepPolicy(last=3, most_bytes=20), NOW)
+    assert [each.reasons[0] for each in decided[2:]] == ["beyond 20 bytes in all", "no rule keeps it"]
+
+
+def test_a_preset_gives_way_to_what_is_said_besides() -> None:
+    """gfs with a week more of daily ones is still said in one line."""
+    found = retention.preset("gfs", KeepPolicy(daily=14, minimum=3, most_bytes=5 << 40))
+    assert retention.in_words(found) == "14 daily, 5 weekly, 12 monthly, 3 yearly, at most 5T, at least 3"
+    with pytest.raises(UsageError, match="no keep preset gsf") as caught:
+        retention.preset("gsf", KeepPolicy())
+    assert caught.value.hint == "did you mean gfs?"
+
+
+def test_a_policy_is_told_in_one_line() -> None:
+    """A schedule shows what it will keep."""
+    policy = KeepPolicy(
+        last=ALL, within_s=7_200, within_weekly_s=864_000, within_bytes=1000, tags=("a",), most=9
+    )
+    words = "all last, within 2 hours, weekly within 10 days, the newest within 1000 bytes, tag a, at most 9"
+    assert (retention.in_words(policy), retention.in_words(KeepPolicy())) == (words, "all")
