@@ -33,6 +33,7 @@ HEAVY_LIBRARIES = {
     "pytest",
     "reportlab",
     "opendal",
+    "tomlkit",
 }
 """What costs a tenth of a second or more to import: loaded on use, never at the start."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from engine.catalog.alerts import Alerts, Silences
 from engine.catalog.backups import Backups
@@ -72,6 +73,17 @@ class Catalog:
     def path(self) -> Path:
         """The file."""
         return self._database.path
+
+    async def apply(self, puts: Sequence[tuple[str, Any]], removals: Sequence[tuple[str, str]] = ()) -> None:
+        """Defines and forgets all of these, in this order, or none: each by the name of its attribute here, `hosts` for one.
+
+        Raises: UsageError, UnknownNameError: then nothing is changed.
+        """
+        async with self._database.transaction() as transaction:
+            for table, definition in puts:
+                await getattr(self, table).put_in(transaction, definition)
+            for table, name in removals:
+                await getattr(self, table).remove_in(transaction, name)
 
     async def data_version(self) -> int:
         """A number that changes whenever another connection changed something: cheap to ask several times a second."""

@@ -63,6 +63,17 @@ class _Definitions(Generic[_T]):
         if not await transaction.execute(f"remove_{self._noun}", name=name):
             raise await self._unknown_in(transaction, name)
 
+    async def put_in(self, transaction: Transaction, definition: _T) -> None:
+        """Adds it, or puts it in place of the one of its name. Raises: as adding and replacing."""
+        if await transaction.fetch_one(f"get_{self._noun}", name=definition.name) is None:
+            await self._add(transaction, definition)
+        else:
+            await self._replace(transaction, definition)
+
+    async def remove_in(self, transaction: Transaction, name: str) -> None:
+        """Forgets the one of that name. Raises: as `remove`."""
+        await self._remove(transaction, name)
+
     async def _unknown_in(self, transaction: Transaction, name: str) -> UnknownNameError:
         return self._unknown(name, [row[0] for row in await transaction.fetch_all(f"list_{self._noun}s")])
 
@@ -100,14 +111,18 @@ class Hosts(_Definitions[Host]):
     async def remove(self, name: str) -> None:
         """Forgets a host; its backups stay known. Raises: UnknownNameError; UsageError while sources or storages lie on it."""
         async with self._database.transaction() as transaction:
-            for noun, query in (("sources", "list_sources_of_host"), ("storages", "list_storages_of_host")):
-                found = await transaction.fetch_all(query, host=name)
-                if found and name != LOCAL_HOST:
-                    named = ", ".join(row[0] for row in found[:5]) + (", …" if len(found) > 5 else "")
-                    raise UsageError(
-                        f"host {name} still has {noun}: {named}", hint="remove those first, or move them"
-                    )
-            await self._remove(transaction, name)
+            await self.remove_in(transaction, name)
+
+    async def remove_in(self, transaction: Transaction, name: str) -> None:
+        """See `remove`."""
+        for noun, query in (("sources", "list_sources_of_host"), ("storages", "list_storages_of_host")):
+            found = await transaction.fetch_all(query, host=name)
+            if found and name != LOCAL_HOST:
+                named = ", ".join(row[0] for row in found[:5]) + (", …" if len(found) > 5 else "")
+                raise UsageError(
+                    f"host {name} still has {noun}: {named}", hint="remove those first, or move them"
+                )
+        await self._remove(transaction, name)
 
 
 class Sources(_Definitions[Source]):
@@ -133,6 +148,11 @@ class Sources(_Definitions[Source]):
         async with self._database.transaction() as transaction:
             await self._remove(transaction, name)
 
+    async def put_in(self, transaction: Transaction, definition: Source) -> None:
+        """See `_Definitions.put_in`. Raises: UnknownNameError for its host."""
+        await self._require_host(transaction, definition)
+        await super().put_in(transaction, definition)
+
     async def _require_host(self, transaction: Transaction, source: Source) -> None:
         if source.host == LOCAL_HOST or await transaction.fetch_one("get_host", name=source.host) is not None:
             return
@@ -151,9 +171,18 @@ class Storages(_Definitions[Storage]):
     async def add(self, storage: Storage) -> None:
         """Adds a storage; the first is the default from then on. Raises: UsageError where the name is taken or no name."""
         async with self._database.transaction() as transaction:
-            is_first = not await transaction.fetch_all("list_storages")
-            await self._add(transaction, replace(storage, is_default=storage.is_default or is_first))
+            await self._add(transaction, storage)
             await self._settle_default(transaction, storage)
+
+    async def put_in(self, transaction: Transaction, definition: Storage) -> None:
+        """See `_Definitions.put_in`."""
+        await super().put_in(transaction, definition)
+        await self._settle_default(transaction, definition)
+
+    async def _add(self, transaction: Transaction, definition: Storage) -> None:
+        is_first = not await transaction.fetch_all("list_storages")
+        chosen = replace(definition, is_default=definition.is_default or is_first)
+        await super()._add(transaction, chosen)
 
     async def replace(self, storage: Storage) -> None:
         """Puts this in place of the storage of the same name. Raises: UnknownNameError."""
@@ -186,9 +215,13 @@ class Storages(_Definitions[Storage]):
         """Forgets a storage and its copies of backups, and the backups that had no other; the repository itself is not touched, and
         `recover` brings all of it back. Raises: UnknownNameError."""
         async with self._database.transaction() as transaction:
-            await self._remove(transaction, name)
-            if await transaction.execute("remove_copies_of_storage", storage=name):
-                await transaction.execute("remove_backups_without_copies")
+            await self.remove_in(transaction, name)
+
+    async def remove_in(self, transaction: Transaction, name: str) -> None:
+        """See `remove`."""
+        await self._remove(transaction, name)
+        if await transaction.execute("remove_copies_of_storage", storage=name):
+            await transaction.execute("remove_backups_without_copies")
 
     async def _settle_default(self, transaction: Transaction, storage: Storage) -> None:
         if storage.is_default:
@@ -207,6 +240,11 @@ class Plans(_Definitions[Plan]):
         """Adds a plan. Raises: UsageError where the name is taken or no name."""
         async with self._database.transaction() as transaction:
             await self._add(transaction, plan)
+
+    async def put_in(self, transaction: Transaction, definition: Plan) -> None:
+        """See `_Definitions.put_in`."""
+        await transaction.execute("remove_plan", name=definition.name)
+        await self._add(transaction, definition)
 
     async def remove(self, name: str) -> None:
         """Forgets a plan. Raises: UnknownNameError."""

@@ -1,9 +1,8 @@
-"""The options of storages, by kind: what each takes, what it must have, and which of them are secrets."""
+"""The options of storages on the command line: a group for each kind, and what is said of one that means nothing to it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.cli import definitions
@@ -11,169 +10,20 @@ from engine.cli.command import Call, Parser, StandardInput, reference
 from engine.cli.options import count, hours, size
 from engine.errors import UsageError
 from engine.model.definitions import OptionValue
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option as it is typed; a secret is kept as a REF, under its name with `_ref` behind it."""
-
-    name: str
-    """With `_` for `-`."""
-    help: str
-    metavar: str | None = None
-    type: Callable[[str], object] | None = None
-    choices: tuple[str, ...] = ()
-    is_secret: bool = False
-    is_flag: bool = False
-
-    @property
-    def flag(self) -> str:
-        """As it is typed."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def kept_as(self) -> str:
-        """What the catalog calls it."""
-        return f"{self.name}_ref" if self.is_secret else self.name
-
-
-OPTIONS: Final = (
-    Option("path", "the directory of the repository", "DIR"),
-    Option("host", "the host that it lies on; `holdfast host add` makes it known", "HOST"),
-    Option("bucket", "the bucket; in S3 it is made where there is none", "BUCKET"),
-    Option("bucket_id", "the bucket's id, as Backblaze shows it", "ID"),
-    Option("container", "the container", "NAME"),
-    Option(
-        "endpoint",
-        "s3, azure, gcs: another address than AWS's, Azure's or Google's; webdav: the folder's; swift: the storage's",
-        "URL",
-    ),
-    Option("address", "where the server is", "HOST[:PORT]"),
-    Option("url", "where the server is, without the login", "URL"),
-    Option("remote", "one of its remotes and the folder there", "NAME:PATH"),
-    Option("rclone_config", "its configuration, where that is not in its usual place", "FILE"),
-    Option("rclone_program", "the program, where it is not in PATH", "FILE"),
-    Option("prefix", "the folder below the bucket, container or account", "PREFIX"),
-    Option("region", "where the bucket lies", "REGION"),
-    Option(
-        "addressing",
-        "the name of the bucket in the path, or in the host; auto",
-        choices=("auto", "path", "virtual"),
-    ),
-    Option(
-        "access_key_id",
-        "s3: left out: the keys or role of this machine; b2: the id of the application key",
-        is_secret=True,
-    ),
-    Option("secret_key", "the key itself", is_secret=True),
-    Option("session_token", "of temporary keys", is_secret=True),
-    Option("profile", "the profile in ~/.aws instead of keys", "PROFILE"),
-    Option("account", "the storage account", "NAME"),
-    Option("account_key", "the account's key", is_secret=True),
-    Option("sas_token", "a shared access signature instead of the key", is_secret=True),
-    Option("credentials", "the JSON key of a service account", is_secret=True),
-    Option("user", "who logs in", "NAME"),
-    Option("secret", "the login's password", is_secret=True),
-    Option("token", "an access token", is_secret=True),
-    Option("client_id", "the id of the registered application", "ID"),
-    Option("client_secret", "the application's secret", is_secret=True),
-    Option("refresh_token", "gets an access token for each run", is_secret=True),
-    Option("storage_class", "of packs; all else stays standard", "CLASS"),
-    Option(
-        "encryption",
-        "by the service, beside that of holdfast",
-        choices=("AES256", "aws:kms", "aws:kms:dsse"),
-    ),
-    Option("kms_key", "with aws:kms", "KEY"),
-    Option("retention_mode", "object lock of all that is written", choices=("governance", "compliance")),
-    Option("retention_days", "how long it is locked", "DAYS", count),
-    Option("legal_hold", "all that is written is held until somebody lets it go", is_flag=True),
-    Option(
-        "conditional_writes",
-        "nothing is written over the same bytes: a bucket with versions keeps one, and its policy may demand it",
-        is_flag=True,
-    ),
-    Option("append_only", "nothing is ever deleted but locks", is_flag=True),
-    Option(
-        "ca_file",
-        "the authorities that sign the server's certificate, in PEM, where the system does not know them",
-        "FILE",
-    ),
-    Option("insecure_tls", "trust any certificate", is_flag=True),
-    Option("plain", "without TLS, so that the login is there for all to read", is_flag=True),
-    Option("proxy", "a proxy of its own: http://HOST:PORT or socks5://HOST:PORT", "URL"),
-    Option("proxy_user", "who logs in to the proxy", "NAME"),
-    Option("proxy_secret", "the password for it", is_secret=True),
-    Option("timeout", "seconds without a byte moving; 60, for rest 600, for ftp 120", "SECONDS", count),
-    Option("connections", "calls at once", "N", count),
-    Option("limit_upload", "KiB a second, always", "KIB", count),
-    Option("limit_download", "KiB a second, always", "KIB", count),
-    Option("limit_hours", "the local hours in which these limits hold: 08:00-18:00", "HOURS", hours),
-    Option("max_size", "packs beyond this are refused: 500G", "SIZE", size),
+from engine.model.storage_options import (
+    BY_NAME,
+    FILES,
+    KINDS,
+    OF_EVERY_KIND,
+    OPTIONS,
+    PROXY,
+    Kind,
+    Option,
+    kinds_of,
+    missing,
+    taken_by,
 )
-_OF_EVERY_KIND: Final = ("connections", "limit_upload", "limit_download", "limit_hours", "max_size")
-_SHARED: Final = ("prefix", "append_only", "timeout")
-_PROXY: Final = ("proxy", "proxy_user", "proxy_secret")
-_BY_TOKEN: Final = (*_SHARED, "token", "refresh_token", "client_id", "client_secret")
 
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What the storages of one kind are told."""
-
-    needed: tuple[str, ...]
-    optional: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All of them, without those of every kind."""
-        return self.needed + self.optional
-
-
-KINDS: Final[Mapping[str, Kind]] = {
-    "local": Kind(needed=("path",)),
-    "s3": Kind(
-        needed=("bucket",),
-        optional=(
-            "endpoint",
-            "region",
-            "prefix",
-            "addressing",
-            "access_key_id",
-            "secret_key",
-            "session_token",
-            "profile",
-            "storage_class",
-            "encryption",
-            "kms_key",
-            "retention_mode",
-            "retention_days",
-            "legal_hold",
-            "conditional_writes",
-            "append_only",
-            "ca_file",
-            "insecure_tls",
-            *_PROXY,
-            "timeout",
-        ),
-    ),
-    "ftp": Kind(needed=("address", "path"), optional=("user", "secret", "ca_file", "plain", "timeout")),
-    "rclone": Kind(needed=("remote",), optional=("rclone_config", "rclone_program", *_PROXY)),
-    "rest": Kind(needed=("url",), optional=("user", "secret", "ca_file", "plain", *_PROXY, "timeout")),
-    "sftp": Kind(needed=("host", "path")),
-    "azure": Kind(
-        needed=("container", "account"),
-        optional=(*_SHARED, "account_key", "sas_token", "endpoint"),
-    ),
-    "b2": Kind(needed=("bucket", "bucket_id", "access_key_id", "secret_key"), optional=_SHARED),
-    "dropbox": Kind(needed=(), optional=_BY_TOKEN),
-    "gcs": Kind(needed=("bucket",), optional=(*_SHARED, "credentials", "token", "endpoint")),
-    "gdrive": Kind(needed=(), optional=_BY_TOKEN),
-    "onedrive": Kind(needed=(), optional=_BY_TOKEN),
-    "swift": Kind(needed=("container", "endpoint", "token"), optional=_SHARED),
-    "webdav": Kind(needed=("endpoint",), optional=(*_SHARED, "user", "secret", "token")),
-}
-"""Kinds that other packages add take every option."""
 STOOD_IN_FOR: Final = ("b2", "dropbox", "gcs", "gdrive", "onedrive")
 """Kinds whose service no test has seen: stand-ins answer as its documentation says."""
 HELP: Final = (
@@ -181,10 +31,8 @@ HELP: Final = (
 )
 """What a storage's kind may be."""
 
-FILES: Final = ("ca_file", "rclone_config")
-"""Options that name a file of this machine."""
-_BY_NAME: Final = {each.name: each for each in OPTIONS}
 KEPT: Final = tuple(each.kept_as for each in OPTIONS)
+_TYPES: Final[Mapping[str, Callable[[str], object]]] = {"count": count, "size": size, "hours": hours}
 
 
 def declare(parser: Parser, usage: str) -> None:
@@ -206,19 +54,14 @@ def declare(parser: Parser, usage: str) -> None:
                 else f"{', '.join(kinds)}: {each.help}",
             )
     group = parser.add_argument_group("of every kind")
-    for name in _OF_EVERY_KIND:
-        _add(group, _BY_NAME[name], _BY_NAME[name].help)
-
-
-def kinds_of(name: str) -> tuple[str, ...]:
-    """The kinds that take the option of that name; none where it is one of every kind."""
-    return tuple(kind for kind, known in KINDS.items() if name in known.names)
+    for name in OF_EVERY_KIND:
+        _add(group, BY_NAME[name], BY_NAME[name].help)
 
 
 def _about(known: Kind) -> str:
     """What is said of a kind above its options."""
-    needed = " ".join(_BY_NAME[each].flag for each in known.needed)
-    more = " ".join(_BY_NAME[each].flag for each in known.optional if len(kinds_of(each)) > 1)
+    needed = " ".join(BY_NAME[each].flag for each in known.needed)
+    more = " ".join(BY_NAME[each].flag for each in known.optional if len(kinds_of(each)) > 1)
     return "; ".join(filter(None, (needed and f"needs {needed}", more and f"takes {more}")))
 
 
@@ -228,7 +71,7 @@ def _add(group: Any, option: Option, text: str) -> None:
         keywords |= {"action": "store_true", "default": None}
     else:
         keywords |= {"metavar": option.metavar or ("REF" if option.is_secret else None)}
-        keywords |= {"type": reference if option.is_secret else option.type}
+        keywords |= {"type": reference if option.is_secret else _TYPES.get(option.type)}
     if option.choices:
         keywords |= {"choices": option.choices}
     group.add_argument(option.flag, **keywords)
@@ -240,31 +83,28 @@ async def read(call: Call, name: str, kind: str) -> dict[str, OptionValue]:
     Raises: UsageError for one that is missing, or that the kind does not know.
     """
     found = definitions.given(call.arguments, KEPT)
-    known = KINDS.get(kind)
-    if known is not None:
-        missing = [each for each in known.needed if _BY_NAME[each].kept_as not in found]
-        if missing:
-            flags = " ".join(_BY_NAME[each].flag for each in missing)
-            raise UsageError(f"a storage of kind {kind} needs {flags}", hint="holdfast storage add --help")
+    if lacking := missing(kind, found):
+        flags = " ".join(each.flag for each in lacking)
+        raise UsageError(f"a storage of kind {kind} needs {flags}", hint="holdfast storage add --help")
     check(kind, found)
     return await shaped(call, name, kind, found)
 
 
 def check(kind: str, options: Mapping[str, OptionValue]) -> None:
     """Raises: UsageError for an option that storages of that kind do not take."""
-    known = KINDS.get(kind)
-    if known is None:
+    if kind not in KINDS:
         return
-    kept = {_BY_NAME[each].kept_as for each in (*known.names, *_OF_EVERY_KIND)}
+    known = taken_by(kind)
+    kept = {each.kept_as for each in known}
     for option in options:
         if option not in kept:
             name = option.removesuffix("_ref")
             takers = kinds_of(name)
             who = f"{', '.join(takers)} {'takes' if len(takers) == 1 else 'take'} it"
-            flags = " ".join(_BY_NAME[each].flag for each in (*known.names, *_OF_EVERY_KIND))
+            flags = " ".join(each.flag for each in known)
             raise UsageError(
                 f"--{name.replace('_', '-')} means nothing to a storage of kind {kind}: {who}",
-                hint=_instead(kind) if name in _PROXY else f"it takes {flags}",
+                hint=_instead(kind) if name in PROXY else f"it takes {flags}",
             )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from engine.audit import Actor, AuditLog
 from engine.catalog.catalog import Catalog
 from engine.clock import Clock
 from engine.config import Home, Settings
 from engine.events import Emit
+from engine.model.definitions import Host
 from engine.vault import SecretResolver, Vault
 
 
@@ -32,3 +34,5 @@ class JobContext:
     """Of this job: one that is not the first finds what the ones before it left."""
     is_unattended: bool = False
     """Whether nobody looks on who could remove a lock that a killed process left."""
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+    """Hosts that are about to be defined, before those of the catalog."""

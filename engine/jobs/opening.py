@@ -223,7 +223,9 @@ async def open_storage(
 async def _reach(context: JobContext, options: Mapping[str, OptionValue]) -> Reach | None:
     """The host that the storage lies on. Raises: UnknownNameError."""
     name = options.get("host")
-    return Reach(await context.catalog.hosts.get(name), context.secrets) if isinstance(name, str) else None
+    if not isinstance(name, str):
+        return None
+    return Reach(context.hosts.get(name) or await context.catalog.hosts.get(name), context.secrets)
 
 
 async def _clear_dead_locks(context: JobContext, repository: Repository) -> None:

@@ -20,7 +20,7 @@ from engine.jobs.runner import Runner
 from engine.model.secret import Secret
 from engine.service.alerts import AlertMethods
 from engine.service.backups import BackupMethods
-from engine.service.definitions import DefinitionMethods
+from engine.service.configuration import ConfigurationMethods
 from engine.service.evidence import EvidenceMethods
 from engine.service.jobs import JobMethods
 from engine.service.parts import Parts
@@ -33,7 +33,7 @@ from engine.vault import SecretResolver, open_vault
 
 
 class Engine(
-    DefinitionMethods,
+    ConfigurationMethods,
     StorageMethods,
     BackupMethods,
     WorkMethods,

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from engine.errors import HoldfastError, RefusedError, UsageError
@@ -40,6 +40,19 @@ async def add(parts: Parts, storage: definitions.Storage, *, is_default: bool = 
     check_name("storage", storage.name)
     if any(each.name == storage.name for each in await parts.catalog.storages.all()):
         raise UsageError(f"there is a storage named {storage.name} already", hint="choose another name")
+    kept, created = await prepare(parts, storage)
+    await parts.catalog.storages.add(dataclasses.replace(kept, is_default=is_default or storage.is_default))
+    await parts.write_down("storage add", storage.name)
+    return created
+
+
+async def prepare(
+    parts: Parts, storage: definitions.Storage, hosts: Mapping[str, definitions.Host] | None = None
+) -> tuple[definitions.Storage, StorageCreated]:
+    """Opens or makes the repository of a storage that is about to be defined, on one of these hosts or one that is defined; what is to be defined.
+
+    A password that is made is sealed in the vault. Raises: UsageError, WrongPasswordError, VaultError, StorageError.
+    """
     made = (
         ""
         if storage.password
@@ -50,7 +63,7 @@ async def add(parts: Parts, storage: definitions.Storage, *, is_default: bool = 
         raise UsageError("the password is empty", hint="leave --password out and a strong one is made")
     async with AsyncExitStack() as stack:
         found, is_new = await open_or_create(
-            parts.context(),
+            dataclasses.replace(parts.context(), hosts=hosts or {}),
             watched(storage),
             password,
             Limits(),
@@ -64,12 +77,8 @@ async def add(parts: Parts, storage: definitions.Storage, *, is_default: bool = 
     if made or reference == "-":
         reference = f"vault:storage.{storage.name}"
         await parts.vault.set(f"storage.{storage.name}", password)
-    kept = dataclasses.replace(
-        storage, password=reference, repository_id=found.id, is_default=is_default or storage.is_default
-    )
-    await parts.catalog.storages.add(kept)
-    await parts.write_down("storage add", storage.name)
-    return StorageCreated(storage.name, location, found.id, is_new, made)
+    kept = dataclasses.replace(storage, password=reference, repository_id=found.id)
+    return kept, StorageCreated(storage.name, location, found.id, is_new, made)
 
 
 def watched(storage: definitions.Storage) -> definitions.Storage:

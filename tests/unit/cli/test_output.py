@@ -46,6 +46,7 @@ def test_values_are_shaped_as_scripts_read_them() -> None:
             "created_at": "2026-11-20T14:05:00+01:00",
             "kept": True,
             "reasons": ["daily"],
+            "kept_by": "",
         },
         "status": "failed",
     }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from engine.cli import storage_options
+from engine.cli import storage_options as typed
 from engine.cli.command import Parser
 from engine.errors import UsageError
+from engine.model import storage_options
 
 
 @pytest.mark.parametrize("kind", storage_options.KINDS)
@@ -21,9 +22,9 @@ def test_an_option_of_another_kind_is_refused() -> None:
     with pytest.raises(
         UsageError, match="--bucket means nothing to a storage of kind local: s3, b2, gcs take it"
     ):
-        storage_options.check("local", {"path": "/a", "bucket": "b"})
+        typed.check("local", {"path": "/a", "bucket": "b"})
     with pytest.raises(UsageError, match="kind b2: s3 takes it"):
-        storage_options.check("b2", {"session_token_ref": "env:X"})
+        typed.check("b2", {"session_token_ref": "env:X"})
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def test_an_option_of_another_kind_is_refused() -> None:
 def test_who_gives_a_proxy_to_a_kind_that_takes_none_is_told_the_way(kind: str, way: str) -> None:
     """The machine may not go out by itself, and the storage would not be reached."""
     with pytest.raises(UsageError, match="s3, rclone, rest take it") as caught:
-        storage_options.check(kind, {"proxy": "http://p:1"})
+        typed.check(kind, {"proxy": "http://p:1"})
     assert way in (caught.value.hint or "")
 
 
@@ -42,7 +43,7 @@ def test_the_help_names_each_option_once_below_the_kinds_that_take_it(
     """Sixty options in one list are read by nobody."""
     monkeypatch.setenv("COLUMNS", "80")
     parser = Parser("storage add", "create a repository")
-    storage_options.declare(parser, "NAME --kind KIND [OPTION ...]")
+    typed.declare(parser, "NAME --kind KIND [OPTION ...]")
     text = parser.format_help()
     assert max(map(len, text.splitlines())) <= 80
     for kind in storage_options.KINDS:
@@ -55,6 +56,4 @@ def test_the_help_names_each_option_once_below_the_kinds_that_take_it(
 
 def test_options_of_every_kind_are_taken() -> None:
     """Limits and connections."""
-    storage_options.check(
-        "local", {"path": "/a", "connections": 2, "limit_upload": 1, "limit_download": None}
-    )
+    typed.check("local", {"path": "/a", "connections": 2, "limit_upload": 1, "limit_download": None})

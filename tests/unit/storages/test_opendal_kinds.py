@@ -10,8 +10,8 @@ import opendal
 import pytest
 
 from engine import errors
-from engine.cli import storage_options
 from engine.clock import SystemClock
+from engine.model import storage_options
 from engine.model.definitions import OptionValue
 from engine.model.secret import Secret
 from engine.storages.base import Opening

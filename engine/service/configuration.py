@@ -1,0 +1,152 @@
+"""The fleet in one file: written, checked, applied. See engine/fleet."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import HoldfastError
+from engine.model.definitions import Source
+from engine.model.fleet import Change, ConfigApplied, ConfigPlan
+from engine.model.results import StorageCreated
+from engine.service.definitions import DefinitionMethods
+
+if TYPE_CHECKING:
+    from engine.fleet.comparison import Fleet, Wanted
+
+
+class ConfigurationMethods(DefinitionMethods):
+    """Definitions of all kinds at once, as a document."""
+
+    async def export_config(self, text: str = "", file: str = "the document") -> str:
+        """All definitions as TOML: secrets by their REFs alone. With the text of an older document, that one, changed only where it differs.
+
+        Raises: ConfigurationError where the older one holds a mistake.
+        """
+        from engine.fleet import writing
+
+        return writing.write(await self._fleet(), text, file)
+
+    async def config_schema(self) -> Mapping[str, Any]:
+        """The document in JSON Schema, for editors."""
+        from engine.fleet import writing
+
+        return writing.schema()
+
+    async def plan_config(self, text: str, file: str, *, is_pruning: bool = False) -> ConfigPlan:
+        """What applying the document would change; all of it is checked. Connects to nothing. Raises: ConfigurationError, with file and line."""
+        current = await self._fleet()
+        wanted, changes = await self._compared(text, file, current, is_pruning=is_pruning)
+        return ConfigPlan(
+            defined=sum(len(found) for found in wanted.definitions.values()),
+            changes=changes,
+            unlisted=() if is_pruning else tuple(_nouns(wanted.left_out(current))),
+            opened=tuple(each.name for each in changes if each.noun == "storage" and each.what == "add"),
+            missing_secrets=await self._missing_secrets(wanted),
+        )
+
+    async def apply_config(self, text: str, file: str, *, is_pruning: bool = False) -> ConfigApplied:
+        """Makes what is defined as the document says, all of it or nothing. What it does not list goes with `is_pruning` alone, and only of
+        those nouns that it has a table for. Repositories of new storages are opened or made first; those stay where a later step fails.
+
+        Raises: ConfigurationError, with file and line; for a new storage: WrongPasswordError, VaultError, StorageError.
+        """
+        current = await self._fleet()
+        wanted, changes = await self._compared(text, file, current, is_pruning=is_pruning)
+        tables = _tables()
+        created: list[StorageCreated] = []
+        puts: list[tuple[str, Any]] = []
+        removals: list[tuple[str, str]] = []
+        for each in changes:
+            table = tables[each.noun]
+            if each.what == "remove":
+                removals.append((table, each.name))
+                continue
+            definition = wanted.definitions[table][each.name]
+            if each.noun == "storage" and each.what == "add":
+                definition, made = await self._prepared(definition, wanted)
+                created.append(made)
+            puts.append((table, definition))
+        await self._parts.catalog.apply(puts, removals)
+        for each in changes:
+            verbs = {"add": "add", "change": "edit", "remove": "remove"}
+            await self._parts.write_down(f"{each.noun} {verbs[each.what]}", each.name, detail=f"by {file}")
+        return ConfigApplied(changes, tuple(created))
+
+    async def _fleet(self) -> Fleet:
+        catalog = self._parts.catalog
+        return {
+            table: {each.name: each for each in await getattr(catalog, table).all()}
+            for table in _tables().values()
+        }
+
+    async def _compared(
+        self, text: str, file: str, current: Fleet, *, is_pruning: bool
+    ) -> tuple[Wanted, Sequence[Change]]:
+        from engine.fleet import comparison
+        from engine.fleet.document import Document
+
+        wanted = comparison.read(Document.parse(text, file), current, is_pruning=is_pruning)
+        changes = comparison.changes(wanted, current, is_pruning=is_pruning)
+        for each in changes:
+            if each.noun == "source" and each.what != "remove":
+                await self._require_source(wanted, wanted.definitions["sources"][each.name])
+        return wanted, changes
+
+    async def _require_source(self, wanted: Wanted, source: Source) -> None:
+        """What only the kind itself knows of its options. Raises: ConfigurationError, with file and line."""
+        try:
+            await self._check_options(source)
+        except HoldfastError as error:
+            path = wanted.entries["sources", source.name].path
+            raise wanted.document.mistake(path, error.message, error.hint) from error
+
+    async def _prepared(self, storage: Any, wanted: Wanted) -> tuple[Any, StorageCreated]:
+        from engine.service import repositories
+
+        return await repositories.prepare(self._parts, storage, wanted.definitions.get("hosts", {}))
+
+    async def _missing_secrets(self, wanted: Wanted) -> tuple[str, ...]:
+        """Names of the vault that the document relies on and that are not set."""
+        known = {name for name, _ in await self.secrets()}
+        named = {
+            text.removeprefix("vault:")
+            for found in wanted.definitions.values()
+            for definition in found.values()
+            for text in _texts(definition)
+            if text.startswith("vault:")
+        }
+        made = {
+            f"storage.{name}"
+            for name, each in wanted.definitions.get("storages", {}).items()
+            if not each.password
+        }
+        return tuple(sorted(named - known - made))
+
+
+def _tables() -> dict[str, str]:
+    """The document's tables, by noun."""
+    from engine.fleet.codecs import CODECS
+
+    return {codec.noun: codec.table for codec in CODECS}
+
+
+def _nouns(left_out: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    nouns = {table: noun for noun, table in _tables().items()}
+    return ((nouns[table], name) for table, name in left_out)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a definition."""
+    if isinstance(value, str):
+        yield value
+    elif dataclasses.is_dataclass(value):
+        for each in dataclasses.fields(value):
+            yield from _texts(getattr(value, each.name))
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)

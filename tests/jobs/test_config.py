@@ -1,0 +1,113 @@
+"""The fleet in one file: out of one home, into another, checked whole before anything is changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine import errors
+from engine.model.definitions import Host
+from engine.model.plans import Plan, PlanStep
+from engine.model.requests import RestoreRequest
+from tests.jobs.command_line import CommandLine
+from tests.jobs.world import World, open_world
+from tests.servers.restic import PASSWORD
+
+pytestmark = pytest.mark.slow
+
+MORE = """
+# Two more, by a pattern.
+[hosts."web-[1-2]"]
+address = "backup@{name}.example.org"
+
+[storages.far]
+kind = "local"
+path = "%s"
+"""
+
+
+@pytest.fixture
+async def fleet(world: World) -> str:
+    """The document of a world with a host, a source, a storage and a plan."""
+    await world.add_storages("main")
+    await world.engine.add_host(Host("web", "ssh", "backup@web.example.org", {"jump": ("gate",)}))
+    await world.add_files("site", Path("/srv/www"), host="web", exclude=("*.tmp",))
+    step = PlanStep("site", RestoreRequest("", "/srv/back"), goes_on=True)
+    await world.engine.add_plan(Plan("all", (step,), 60.0))
+    return await world.engine.export_config()
+
+
+async def test_an_exported_fleet_makes_an_empty_home_the_same(
+    world: World, fleet: str, tmp_path: Path
+) -> None:
+    """It lies in git; no secret does."""
+    assert PASSWORD not in fleet
+    async with open_world(tmp_path / "other") as other:
+        done = await other.engine.apply_config(fleet, "fleet.toml")
+        assert [each.what for each in done.changes] == ["add"] * 4
+        for one, two in (
+            (await world.engine.hosts(), await other.engine.hosts()),
+            (await world.engine.sources(), await other.engine.sources()),
+            (await world.engine.storages(), await other.engine.storages()),
+            (await world.engine.plans(), await other.engine.plans()),
+        ):
+            assert one == two
+        assert await other.engine.export_config() == fleet
+        assert (await other.engine.apply_config(fleet, "f", is_pruning=True)).changes == []
+
+
+async def test_a_fleet_grows_by_its_file_and_the_file_follows_the_fleet(world: World, fleet: str) -> None:
+    """Who edits the file and who types a verb do not undo each other's work."""
+    text = fleet + MORE % world.place("far")
+    planned = await world.engine.plan_config(text, "fleet.toml")
+    assert [each.name for each in planned.changes] == ["web-1", "web-2", "far"]
+    assert list(planned.opened) == ["far"]
+    assert not world.place("far").exists()
+    done = await world.engine.apply_config(text, "fleet.toml")
+    assert done.changes == planned.changes
+    assert done.storages[0].password in await world.engine.recovery_kit("far")
+    await world.engine.edit_host("web-2", "elsewhere", {})
+    rewritten = await world.engine.export_config(text)
+    rest = iter(rewritten.splitlines())
+    assert all(line in rest for line in text.splitlines())
+    assert '[hosts.web-2]\naddress = "elsewhere"' in rewritten
+    assert (await world.engine.plan_config(rewritten, "fleet.toml")).changes == []
+
+
+async def test_a_file_with_a_mistake_changes_nothing(world: World, fleet: str) -> None:
+    """The good half of a broken file is not applied; what only the kind of a source knows is a mistake as well."""
+    host = '[hosts.new]\naddress = "new"\n'
+    source = '[sources.bad]\nkind = "files"\npath = "/srv"\nfilename = "x"\n'
+    with pytest.raises(errors.ConfigurationError, match=r"fleet\.toml, line 3: option --filename"):
+        await world.engine.apply_config(host + source, "fleet.toml")
+    storage = '[storages.bad]\nkind = "local"\npath = "/proc/none"\npassword = "env:NOBODY"\n'
+    with pytest.raises(errors.HoldfastError):
+        await world.engine.apply_config(host + storage, "fleet.toml")
+    secret = '[sources.db]\nkind = "postgres"\ndatabase = "a"\nsecret = "vault:lost"\n'
+    assert list((await world.engine.plan_config(secret, "f")).missing_secrets) == ["lost"]
+    assert await world.engine.export_config() == fleet
+
+
+def test_what_a_file_leaves_out_goes_with_a_yes_alone(tmp_path: Path) -> None:
+    """A file about one host must not cost the others by a slip; what it has no table for is none of its business."""
+    line = CommandLine(tmp_path)
+    line.done("host", "add", "web", "--address", "web", "--no-connect")
+    line.done("source", "add", "site", "--kind", "files", "--path", "/srv")
+    file = tmp_path / "fleet.toml"
+    file.write_text('# mine\n[hosts.new]\naddress = "new"\n', encoding="utf-8")
+    refused = line.run("config", "apply", str(file), "--prune")
+    assert refused.code == 5
+    assert "- host web" in refused.out
+    applied = line.json("config", "apply", str(file), "--prune", "--yes")
+    assert [(each["what"], each["name"]) for each in applied["changes"]] == [
+        ("add", "new"),
+        ("remove", "web"),
+    ]
+    line.done("config", "export", "--to", str(file))
+    written = file.read_text(encoding="utf-8")
+    assert written.startswith('# mine\n[hosts.new]\naddress = "new"\n')
+    assert "[sources.site]" in written
+    broken = line.run("config", "check", "-", "--json", given=b"[hosts.new]\nadress = 'a'\n")
+    assert broken.code == 2
+    assert "standard input, line 2: there is no key 'adress'" in broken.error["message"]
