@@ -211,12 +211,34 @@ async def _edit(call: Call) -> int:
     return definitions.done(call, f"host {host.name} is changed", host)
 
 
+def _declare_retire(parser: Parser) -> None:
+    add_name(parser, "host")
+    parser.add_argument(
+        "--reason", required=True, metavar="TEXT", help="why it is out of use; shown from then on"
+    )
+
+
+async def _retire(call: Call) -> int:
+    name = call.arguments.name
+    host = await call.engine.retire_host(name, call.arguments.reason)
+    sources = [each.name for each in await call.engine.sources() if each.host == name]
+    kept = f"; {', '.join(sources)}: no new backups, all that there are stay" if sources else ""
+    return definitions.done(call, f"host {name} is retired{kept}", host)
+
+
+async def _unretire(call: Call) -> int:
+    host = await call.engine.unretire_host(call.arguments.name)
+    return definitions.done(call, f"host {host.name} is in use again", host)
+
+
 ADD = Command(_declare_add, _add)
 TEST = Command(declare_name("host"), _test)
 GRANTS = Command(declare_name("host"), _grants)
 LIST = Command(declare_nothing, _list)
 SHOW = Command(declare_name("host"), _show)
 EDIT = Command(_declare_edit, _edit)
+RETIRE = Command(_declare_retire, _retire)
+UNRETIRE = Command(declare_name("host"), _unretire)
 REMOVE = definitions.removal(
     "host", lambda engine, name: engine.remove_host(name), lambda engine, name: engine.show_host(name)
 )

@@ -64,7 +64,7 @@ def _rows(found: Status) -> list[list[str]]:
             each.source,
             str(each.score),
             f"{text.age(each.recoverable_to, found.at)} ago" if each.recoverable_to else "-",
-            each.last_status.value if each.last_status else "-",
+            "retired" if each.retired else each.last_status.value if each.last_status else "-",
             each.proof.value if each.proof else "-",
             str(each.copies),
         ]

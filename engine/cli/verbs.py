@@ -21,6 +21,8 @@ VERBS: Final[dict[str, Verb]] = {
     "host list": Verb("host:LIST", "list all hosts"),
     "host show": Verb("host:SHOW", "show one host"),
     "host edit": Verb("host:EDIT", "change a host"),
+    "host retire": Verb("host:RETIRE", "take a host out of use; its backups stay, and are not missed"),
+    "host unretire": Verb("host:UNRETIRE", "take a retired host into use again"),
     "host remove": Verb("host:REMOVE", "forget a host"),
     "source add": Verb("source:ADD", "define what is backed up"),
     "source test": Verb("source:TEST", "prove that a source can be read now"),

@@ -174,11 +174,12 @@ class HostCodec:
         return {**own, **_written(definition.options, _HOST_FIELDS)}
 
     def settle(self, new: Host, old: Host | None) -> Host:
-        """A key that a person accepted stays accepted, unless the document names one."""
-        key = (old.options if old is not None else {}).get("host_key")
-        if key is None or "host_key" in new.options or (old is not None and old.address != new.address):
+        """A key that a person accepted stays accepted as long as the address is the same, and a retired host stays retired."""
+        if old is None:
             return new
-        return dataclasses.replace(new, options={**new.options, "host_key": key})
+        names = ["retired", *(["host_key"] if old.address == new.address else [])]
+        kept = {name: old.options[name] for name in names if old.options.get(name) is not None}
+        return dataclasses.replace(new, options={**kept, **new.options})
 
     def needs(self, definition: Host) -> Sequence[tuple[str, str, str]]:
         """Nothing."""

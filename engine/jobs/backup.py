@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from engine.catalog.backups import BackupFilter
-from engine.errors import ConfigurationError, HoldfastError, HostError, UsageError
+from engine.errors import ConfigurationError, HoldfastError, HostError, RefusedError, UsageError
 from engine.events import Noted, StepBegan, Warned
 from engine.hosts import registry as hosts
 from engine.hosts.base import OpenHost
@@ -23,7 +23,7 @@ from engine.jobs.context import JobContext
 from engine.jobs.opening import OpenedSet, open_repositories
 from engine.model import definitions
 from engine.model.backup import Backup, BackupStatus, Copy, Scope
-from engine.model.definitions import LOCAL_HOST, Host, Source
+from engine.model.definitions import LOCAL_HOST, Host, Source, retired_reason
 from engine.model.names import new_id
 from engine.model.requests import BackupRequest
 from engine.model.results import BackupResult, SourceResult
@@ -55,7 +55,9 @@ async def run(
 
     A source of `defined` is read as it is there, and not as the catalog has it.
     """
-    work = [await _find(context, name, request, defined.get(name)) for name in request.sources]
+    work = _in_use(
+        context, [await _find(context, name, request, defined.get(name)) for name in request.sources]
+    )
     storages = await chosen_storages(context, request.storages)
     spilling = spill_options(context)
     results = []
@@ -139,6 +141,19 @@ async def _find(context: JobContext, name: str, request: BackupRequest, defined:
     )
     last = await _last(context, name, is_full=request.kind == "differential")
     return _Work(source, host, backup_id, last)
+
+
+def _in_use(context: JobContext, work: Sequence[_Work]) -> list[_Work]:
+    """Without what lies on a retired host. Raises: RefusedError where nothing is left."""
+    left = [each for each in work if not retired_reason(each.host)]
+    for each in work:
+        if not (reason := retired_reason(each.host)):
+            continue
+        said = f"{each.source.name} is not backed up: host {each.host.name} is retired: {reason}"
+        if not left:
+            raise RefusedError(said, hint=f"holdfast host unretire {each.host.name}")
+        context.emit(Noted(said))
+    return left
 
 
 def _require_scope(source: Source, scope: Scope) -> None:

@@ -20,10 +20,15 @@ class Host:
     address: str = ""
     """[USER@]HOST[:PORT], or an alias of the ssh_config."""
     options: Mapping[str, OptionValue] = field(default_factory=dict)
-    """All kinds: as_user, nice (true or false), environment (list of NAME=VALUE), stage (what it is for: `staging`), max_channels. SSH: identity (list), certificate
+    """All kinds: as_user, nice (true or false), environment (list of NAME=VALUE), stage (what it is for: `staging`), max_channels, retired (why). SSH: identity (list), certificate
     (list), passphrase and password (REFs), agent (socket), jump (list of [USER@]HOST[:PORT]), known_hosts (list of files), host_key
     (list of keys that a person accepted, `TYPE BASE64`), ssh_config (a file, or `none`), compress (auto, always, never), keepalive
     and connect_timeout (seconds), keepalive_count."""
+
+
+def retired_reason(host: Host) -> str:
+    """Why the host was retired; empty where it was not. Nothing of it is backed up any more, and what was stays."""
+    return str(host.options.get("retired") or "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,8 @@ class SourceFacts:
     known_since: datetime.datetime | None = None
     """When a backup of it was first seen: retention may have removed it long ago."""
     expectation: Expectation = NOTHING_EXPECTED
+    retired: str = ""
+    """Why its host was retired; empty where it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,8 @@ class SourceStatus:
     proven_at: datetime.datetime | None
     copies: int
     """Storages that hold it."""
+    retired: str = ""
+    """Why its host was retired: nothing more is expected of it, and what it has is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,8 @@ def concerns(
     """All that its backups and proofs alone say of a source."""
     back_up = f"holdfast backup {facts.name}"
     restorable = newest(facts.backups)
+    if facts.retired:
+        return _of_retired(facts, restorable, now, settings or AlertSettings())
     if restorable is None:
         return [] if facts.expectation.is_retired else [_without_any(facts, back_up)]
     found = []
@@ -181,7 +187,23 @@ def concerns(
         found.append(_concern(facts, condition, said, back_up, job_id=last.job_id))
     if late := _lateness(facts, now):
         found.append(_concern(facts, Condition.OVERDUE, late, back_up))
-    found += [
+    found += _of_copies(facts, restorable)
+    found += _of_proof(facts, restorable, now, settings or AlertSettings())
+    return found
+
+
+def _of_retired(
+    facts: SourceFacts, restorable: Backup | None, now: datetime.datetime, settings: AlertSettings
+) -> list[Concern]:
+    """Only what is wrong with what is kept: no new backup is expected."""
+    if restorable is None:
+        return []
+    proofs = _of_proof(facts, restorable, now, settings)
+    return _of_copies(facts, restorable) + [each for each in proofs if each.is_risk]
+
+
+def _of_copies(facts: SourceFacts, restorable: Backup) -> list[Concern]:
+    return [
         _concern(
             facts,
             Condition.COPY_MISSING,
@@ -193,8 +215,6 @@ def concerns(
         for copy in restorable.copies
         if not copy.snapshot_id
     ]
-    found += _of_proof(facts, restorable, now, settings or AlertSettings())
-    return found
 
 
 def _concern(

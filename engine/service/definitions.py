@@ -68,6 +68,30 @@ class DefinitionMethods(Methods):
         await self._parts.write_down("host edit", name)
         return new
 
+    async def retire_host(self, name: str, reason: str) -> Host:
+        """Takes a host out of use: nothing of it is backed up any more, or missed; its backups stay, and can be restored.
+
+        Raises: UnknownNameError; UsageError for this machine, or without a reason.
+        """
+        if name == LOCAL_HOST:
+            raise UsageError(
+                f"{LOCAL_HOST} is this machine", hint="remove its sources instead: their backups stay"
+            )
+        if not reason.strip():
+            raise UsageError("a host is retired for a reason", hint="say --reason TEXT")
+        return await self._set_retired("host retire", name, reason.strip())
+
+    async def unretire_host(self, name: str) -> Host:
+        """Takes a retired host into use again. Raises: UnknownNameError."""
+        return await self._set_retired("host unretire", name, None)
+
+    async def _set_retired(self, verb: str, name: str, reason: str | None) -> Host:
+        old = await self._parts.catalog.hosts.get(name)
+        new = dataclasses.replace(old, options=_merged(old.options, {"retired": reason}))
+        await self._parts.catalog.hosts.replace(new)
+        await self._parts.write_down(verb, name, detail=reason or "")
+        return new
+
     async def remove_host(self, name: str) -> None:
         """Forgets a host. Raises: UnknownNameError; UsageError where a source still names it."""
         await self._parts.catalog.hosts.remove(name)

@@ -15,7 +15,7 @@ from engine.errors import VaultError
 from engine.model import status as judging
 from engine.model.alerts import Alert
 from engine.model.backup import SAFETY_TAG, Scope
-from engine.model.definitions import LOCAL_HOST, Source
+from engine.model.definitions import LOCAL_HOST, Source, retired_reason
 from engine.model.health import HealthFacts, ProofAttempt, health
 from engine.model.job import JobStatus
 from engine.model.objectives import objectives_of
@@ -61,6 +61,7 @@ async def gather(
     drills = await parts.catalog.jobs.drills()
     failed = await _failed_jobs(parts)
     known = await _known_since(parts)
+    retired = {host.name: retired_reason(host) for host in await parts.catalog.hosts.all()}
     sources = []
     for source in await parts.catalog.sources.all():
         facts = await of_source(
@@ -71,6 +72,9 @@ async def gather(
             (expectations or {}).get(source.name, judging.NOTHING_EXPECTED),
             known.get(source.name),
         )
+        if reason := retired.get(source.host):
+            nothing = dataclasses.replace(facts.expectation, is_retired=True)
+            facts = dataclasses.replace(facts, expectation=nothing, retired=reason)
         sources.append((source, facts))
     known = await _remember_known(parts, known, sources)
     storages = [
@@ -204,7 +208,8 @@ async def _catalog_copies(parts: Parts, *, has_backups: bool) -> tuple[bool, dat
 async def _uncovered(parts: Parts) -> list[judging.Uncovered]:
     """Of those hosts that are still defined."""
     kept = await parts.catalog.settings.get(UNCOVERED) or {}
-    names = {host.name for host in await parts.catalog.hosts.all()} | {LOCAL_HOST}
+    hosts = await parts.catalog.hosts.all()
+    names = {host.name for host in hosts if not retired_reason(host)} | {LOCAL_HOST}
     return [
         judging.Uncovered(name, datetime.datetime.fromisoformat(each["at"]), each["what"])
         for name, each in sorted(kept.items())

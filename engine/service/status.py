@@ -48,4 +48,5 @@ def _row(source: Source, known: judging.SourceFacts) -> judging.SourceStatus:
         proof=restorable.proof if restorable is not None else None,
         proven_at=restorable.proven_at if restorable is not None else None,
         copies=sum(1 for copy in restorable.copies if copy.snapshot_id) if restorable is not None else 0,
+        retired=known.retired,
     )

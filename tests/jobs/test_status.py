@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from engine import errors
 from engine.model.definitions import LOCAL_HOST, Source
 from engine.model.requests import DrillRequest
 from engine.model.status import Status
 from tests.jobs.test_verbs import Program, program
 from tests.jobs.world import open_world
+from tests.servers.sshd import Sshd
 
 __all__ = ["program"]
 pytestmark = pytest.mark.slow
@@ -81,3 +83,38 @@ def test_the_exit_code_says_whether_anything_is_at_risk(program: Program, tmp_pa
     said = program.run("status", expects=4).decode()
     assert said.startswith("1 at risk, 1 source\n")
     assert "at risk  source tree: it was never backed up\n         holdfast backup tree\n" in said
+
+
+async def test_a_retired_host_is_not_missed_and_its_backups_stay(tmp_path: Path, sshd: Sshd) -> None:
+    """Switched off for good: no alarm until the end of days, no backup by mistake, and all of it reversible and written down."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "file").write_bytes(b"content")
+    async with open_world(tmp_path / "world") as world:
+        await world.add_storages("near")
+        await world.add_host(sshd)
+        await world.add_files("old", tmp_path / "tree", host="server")
+        await world.add_files("new", tmp_path / "tree")
+        await world.one_backup("old")
+        await world.engine.add_source(Source("never", "files", "server", {"path": ("/srv",)}))
+        assert (await world.engine.status()).is_at_risk
+        host = await world.engine.retire_host("server", "sold")
+        found = await world.engine.status()
+        assert [each.subject for each in found.concerns] == ["source new"]
+        assert {each.source: each.retired for each in found.sources} == {
+            "new": "",
+            "never": "sold",
+            "old": "sold",
+        }
+        with pytest.raises(errors.RefusedError, match="host server is retired: sold"):
+            await world.backup("old")
+        done = await world.backup("old", "new")
+        assert ([each.source for each in done.backups], done.status) == (["new"], "completed")
+        await world.restore("latest:old", tmp_path / "back")
+        document = f'[hosts.server]\naddress = "{host.address}"\n'
+        changed = (await world.engine.plan_config(document, "f")).changes[0].fields
+        assert "retired" not in {each.key for each in changed}
+        await world.engine.unretire_host("server")
+        assert (await world.backup("old")).status == "completed"
+        log = [(each.verb, each.detail) for each in await world.engine.audit_log()]
+        assert ("host retire", "sold") in log
+        assert ("host unretire", "") in log

@@ -35,6 +35,23 @@ def _risks(backups: Sequence[Backup], *attempts: ProofAttempt) -> list[str]:
     return [each.reason for each in _concerns(backups, *attempts) if each.is_risk]
 
 
+def test_nothing_new_is_expected_of_a_retired_host_and_what_is_kept_still_counts() -> None:
+    """A server that was switched off is no alarm; a backup of it that rots is one."""
+    found = health(HealthFacts(None, None, 0), NOW)
+    old = _daily(10, 400 * 24 * HOUR)
+    failed = [_backup(HOUR, BackupStatus.FAILED), *old]
+    rotten = ProofAttempt(Proof.VERIFIED, NOW - HOUR, is_passed=False)
+    lacking = [dataclasses.replace(old[0], copies=(Copy("near", ""),)), *old]
+
+    def reasons(backups: Sequence[Backup], *attempts: ProofAttempt) -> list[str]:
+        facts = SourceFacts("shop", backups, attempts, found, retired="sold")
+        return [each.reason for each in concerns(facts, NOW)]
+
+    assert reasons([]) == reasons(old) == reasons(failed) == []
+    assert reasons(old, rotten) == ["the last attempt to prove it verified failed"]
+    assert reasons(lacking, DRILLED) == ["storage near has no copy of the newest backup"]
+
+
 def test_a_source_that_is_looked_after_gives_no_concern() -> None:
     """A screen that is never empty is not read."""
     assert _concerns(_daily(10), DRILLED) == []
