@@ -39,6 +39,15 @@ class Settings:
             else:
                 await transaction.execute("put_setting", name=name, value=to_json(value))
 
+    async def swap(self, name: str, old: object, new: object) -> bool:
+        """Sets the value where it is `old` still; whether it was."""
+        async with self._database.transaction() as transaction:
+            row = await transaction.fetch_one("get_setting", name=name)
+            if row is None or json.loads(row[0]) != json.loads(to_json(old)):
+                return False
+            await transaction.execute("put_setting", name=name, value=to_json(new))
+            return True
+
     async def all(self) -> dict[str, Any]:
         """All, by name."""
         return {row[0]: json.loads(row[1]) for row in await self._database.fetch_all("list_settings")}

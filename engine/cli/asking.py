@@ -35,6 +35,22 @@ async def require_yes(call: Call, question: str) -> None:
 async def is_yes(question: str) -> bool:
     """Asks a person; anything but yes is no. Waits without blocking the loop, so that a signal ends it."""
     os.write(2, f"{text.printable(question)} [y/N] ".encode())
+    await _wait_for_line()
+    return os.read(0, 4096).strip().lower() in (b"y", b"yes")
+
+
+async def ask_secret(prompt: str) -> bytes:
+    """A secret that a person types at the terminal, without being shown; empty where nothing is typed. Waits as `is_yes` does."""
+    with _without_echo(0):
+        os.write(2, f"{prompt}: ".encode())
+        try:
+            await _wait_for_line()
+            return read_line(0)
+        finally:
+            os.write(2, b"\n")
+
+
+async def _wait_for_line() -> None:
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
     loop.add_reader(0, readable.set)
@@ -42,7 +58,6 @@ async def is_yes(question: str) -> bool:
         await readable.wait()
     finally:
         loop.remove_reader(0)
-    return os.read(0, 4096).strip().lower() in (b"y", b"yes")
 
 
 def read_secret(prompt: str, *, is_new: bool = False) -> bytes:

@@ -27,6 +27,11 @@ class Parser(argparse.ArgumentParser):
             "--home", metavar="DIR", help="where catalog, vault key, cache and logs lie (or HOLDFAST_HOME)"
         )
         self.add_argument("--json", action="store_true", help="print one JSON object a line")
+        self.add_argument(
+            "--read-only",
+            action="store_true",
+            help="refuse whatever changes something (or HOLDFAST_READ_ONLY=1)",
+        )
 
     def error(self, message: str) -> NoReturn:
         """Raises: UsageError."""

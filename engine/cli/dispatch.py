@@ -10,8 +10,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Final, NamedTuple, cast
 
-from engine.cli import diagnostics, output
-from engine.cli.command import Command, Parser
+from engine.cli import diagnostics, output, rights
+from engine.cli.command import Command, Parser, reference
 from engine.cli.verbs import NOUNS, VERBS
 from engine.errors import HoldfastError, UsageError
 
@@ -55,6 +55,7 @@ def _dispatch(words: Sequence[str]) -> int:
         return _without_verb(found.options)
     command = load(found.verb)
     arguments = build_parser(found.verb, command).parse_args(found.options)
+    rights.require(found.verb, arguments, os.environ)
     out = output.standard_output(is_json=arguments.json)
     try:
         return _run(command, arguments, out)
@@ -123,6 +124,16 @@ def load(verb: str) -> Command:
 def build_parser(verb: str, command: Command) -> Parser:
     """The parser of a verb."""
     parser = Parser(verb, VERBS[verb].summary)
+    parser.set_defaults(verb=verb)
+    if verb in rights.ANSWERING:
+        # Before all others: secrets from standard input come in the order of the options, and this one is asked for first.
+        parser.add_argument(
+            "--guard",
+            default="",
+            type=reference,
+            metavar="REF",
+            help="passphrase of the guard, or a code, for scripts",
+        )
     command.declare(parser)
     return parser
 
@@ -132,7 +143,9 @@ def _without_verb(options: Sequence[str]) -> int:
         noun = options[-1] if options[-1] in NOUNS else ""
         sys.stdout.write(_help(noun))
         return diagnostics.DONE
-    unknown = [each for each in options if each.startswith("-") and each not in ("--home", "--json")]
+    unknown = [
+        each for each in options if each.startswith("-") and each not in ("--home", "--json", "--read-only")
+    ]
     if unknown:
         raise UsageError(f"there is no option {unknown[0]}", hint="holdfast --help")
     if "--json" not in options and os.isatty(0) and os.isatty(1):
@@ -154,7 +167,7 @@ def _help(noun: str) -> str:
     lines = [f"  {name:<{width}}  {verb.summary}" for name, verb in shown.items()]
     head = "usage: holdfast VERB [OPTIONS]       `holdfast VERB --help` explains a verb\n\n"
     tail = (
-        "\n\nFor all verbs: --home DIR (or HOLDFAST_HOME), --json. Exit codes: 0 done, 1 failed, 2 usage, 3 incomplete,\n"
+        "\n\nFor all verbs: --home DIR (or HOLDFAST_HOME), --json, --read-only (or HOLDFAST_READ_ONLY=1). Exit codes: 0 done, 1 failed, 2 usage, 3 incomplete,\n"
         "4 proof failed, 5 refused, 6 already running, 10 no repository, 11 locked, 12 wrong password, 130 interrupted.\n"
     )
     return head + "\n".join(lines) + tail

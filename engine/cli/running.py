@@ -12,7 +12,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import Final
 
-from engine.cli import asking, diagnostics
+from engine.cli import asking, diagnostics, guard
 from engine.cli.command import Call, Command, StandardInput
 from engine.cli.output import Output
 from engine.cli.progress import Listener
@@ -63,8 +63,10 @@ async def _run(command: Command, arguments: Namespace, output: Output, secrets: 
                 read_line=asking.line_reader(secrets),
                 is_logged=command.is_job,
             ) as engine:
+                call = Call(arguments, output, engine, clock, listener)
                 try:
-                    return await command.run(Call(arguments, output, engine, clock, listener))
+                    await guard.require(call)
+                    return await command.run(call)
                 finally:
                     listener.clear()
     except asyncio.CancelledError:

@@ -22,6 +22,7 @@ from engine.service.alerts import AlertMethods
 from engine.service.backups import BackupMethods
 from engine.service.configuration import ConfigurationMethods
 from engine.service.evidence import EvidenceMethods
+from engine.service.guard import GuardMethods
 from engine.service.jobs import JobMethods
 from engine.service.parts import Parts
 from engine.service.schedules import ScheduleMethods
@@ -39,6 +40,7 @@ class Engine(
     WorkMethods,
     ScheduleMethods,
     EvidenceMethods,
+    GuardMethods,
     JobMethods,
     StatusMethods,
     UnitMethods,

@@ -1,0 +1,91 @@
+"""What each verb may do: the one table that a read-only session, the guard, and a reader who is not the owner are decided by.
+
+Loads nothing of the engine. A verb that stands in no table changes something.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from engine.errors import RefusedError
+
+READ_ONLY_ENVIRONMENT: Final = "HOLDFAST_READ_ONLY"
+
+FROM_CATALOG: Final = frozenset(
+    {
+        "host list", "host show", "source list", "source show", "storage list", "backups", "show", "plan list", "plan show",
+        "job show", "job log", "jobs", "status", "audit", "config schema", "guard show", "completion",
+    }
+)  # fmt: skip
+"""Look at the catalog alone, or at nothing: a copy of it will do."""
+READING: Final = FROM_CATALOG | {
+    "host grants", "source test", "storage usage", "storage recovery-kit", "storage show", "vault list", "ls", "dump", "diff", "find",
+    "evidence list", "evidence show", "evidence public-key", "evidence verify", "shares", "config export", "config check", "job follow",
+    "doctor",
+}  # fmt: skip
+"""Change nothing: not in the catalog, not in a storage, not on a host."""
+CHANGING: Final = frozenset(
+    {
+        "demo", "host add", "host test", "host edit", "host retire", "host unretire", "host remove", "source add", "source edit",
+        "source remove", "storage add", "storage test", "storage unlock", "storage rotate-password", "storage move", "storage enable",
+        "storage disable", "storage make-default", "storage edit", "storage remove", "vault set", "vault remove", "vault rotate", "backup",
+        "restore", "rollback", "discard", "plan add", "plan run", "plan drill", "plan remove", "drill", "evidence sign-off", "verify",
+        "forget", "prune", "copy", "download", "share", "unshare", "erase", "protect", "unprotect", "hold", "delete", "config apply",
+        "catalog copy", "recover", "job cancel", "worker", "guard set", "guard remove", "guard code",
+    }
+)  # fmt: skip
+
+
+def _always(_arguments: Namespace) -> bool:
+    return True
+
+
+def _for_real(arguments: Namespace) -> bool:
+    return not arguments.dry_run
+
+
+def _replacing(arguments: Namespace) -> bool:
+    return bool(arguments.in_place or arguments.delete) and not arguments.dry_run
+
+
+def _pruning(arguments: Namespace) -> bool:
+    return bool(arguments.prune) and not arguments.dry_run
+
+
+GUARDED: Final[Mapping[str, Callable[[Namespace], bool]]] = {
+    "restore": _replacing,
+    "rollback": _always,
+    "discard": _always,
+    "plan run": _for_real,
+    "delete": _always,
+    "unprotect": _always,
+    "forget": _for_real,
+    "prune": _for_real,
+    "erase": _for_real,
+    "storage remove": _always,
+    "storage rotate-password": _always,
+    "vault remove": _always,
+    "vault rotate": _always,
+    "config apply": _pruning,
+}
+"""Restores in place, deletions and key changes; and when each of them is one."""
+
+ANSWERING: Final = frozenset(GUARDED) | {"guard set", "guard remove", "guard code"}
+"""Verbs that take an answer for the guard."""
+
+
+def require(verb: str, arguments: Namespace, environment: Mapping[str, str]) -> None:
+    """Raises: RefusedError where the session is read-only and the verb changes something."""
+    asked = environment.get(READ_ONLY_ENVIRONMENT, "")
+    is_by_environment = asked.lower() not in ("", "0", "no", "false")
+    if verb in READING or not (arguments.read_only or is_by_environment):
+        return
+    hint = f"unset {READ_ONLY_ENVIRONMENT}" if is_by_environment else "leave --read-only out"
+    raise RefusedError(f"this session is read-only, and `holdfast {verb}` changes something", hint=hint)
+
+
+def is_guarded(verb: str, arguments: Namespace) -> bool:
+    """Whether the guard stands before what was asked for, where there is a guard."""
+    return verb in GUARDED and GUARDED[verb](arguments)
