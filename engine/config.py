@@ -67,6 +67,11 @@ class Home:
         return self.directory / "catalog.db"
 
     @property
+    def reading_copy(self) -> Path:
+        """The copy of the catalog for readers: beside the home, which they cannot enter."""
+        return self.directory.with_name(f"{self.directory.name}.readers") / "catalog.db"
+
+    @property
     def evidence(self) -> Path:
         """The folder of what drills leave; made by the first one."""
         return self.directory / "evidence"
@@ -160,6 +165,14 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ReaderSettings:
+    """[readers]: who may look at the catalog without owning the home."""
+
+    group: str = ""
+    """A Unix group; the worker keeps a copy of the catalog for it, beside the home, without secrets. Empty: nobody."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """config.toml."""
 
@@ -170,6 +183,7 @@ class Settings:
     spill: SpillSettings = field(default_factory=SpillSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     alerts: AlertSettings = field(default_factory=AlertSettings)
+    readers: ReaderSettings = field(default_factory=ReaderSettings)
 
 
 _LEAST: Mapping[str, int] = {
@@ -218,6 +232,7 @@ class _Reader:
             "spill": SpillSettings,
             "worker": WorkerSettings,
             "alerts": AlertSettings,
+            "readers": ReaderSettings,
         }
         for name, kind in kinds.items():
             table = document.get(name, {})

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from engine.catalog import reading
 from engine.catalog.alerts import Alerts, Silences
 from engine.catalog.backups import Backups
-from engine.catalog.database import Database
+from engine.catalog.database import Database, to_json
 from engine.catalog.definitions import Hosts, Plans, Sources, Storages
 from engine.catalog.jobs import Jobs
 from engine.catalog.notices import Destinations, Notices
@@ -89,6 +90,17 @@ class Catalog:
         """A number that changes whenever another connection changed something: cheap to ask several times a second."""
         row = await self._database.fetch_one("data_version")
         return row[0] if row else 0
+
+    async def reading_state(self) -> str:
+        """Changes with all that people do and with each job that comes, begins or ends; cheap."""
+        return to_json(await self._database.fetch_one("reading_state"))
+
+    @classmethod
+    @asynccontextmanager
+    async def open_copy(cls, path: Path, clock: Clock) -> AsyncIterator[Catalog]:
+        """Opens a copy for readers, which is never written: what would write raises CatalogError. Raises: CatalogError, CatalogVersionError."""
+        async with reading.open_copy(path, Schema.current()) as connection:
+            yield cls(Database(connection, path, clock))
 
     async def copy_to(self, path: Path) -> None:
         """Writes a whole copy, as it is at one instant, to a path where nothing is; sealed secrets stay sealed. Raises: CatalogError."""

@@ -506,6 +506,10 @@ SELECT value FROM settings WHERE name = :name;
 -- name: list_settings
 SELECT name, value FROM settings ORDER BY name;
 
+-- name: reading_state
+SELECT (SELECT max(sequence) FROM audit), (SELECT max(rowid) FROM jobs),
+    (SELECT group_concat(job_id || status) FROM jobs WHERE status IN ('queued', 'running'));
+
 -- name: put_setting
 INSERT OR REPLACE INTO settings (name, value) VALUES (:name, :value);
 

@@ -124,7 +124,7 @@ def load(verb: str) -> Command:
 def build_parser(verb: str, command: Command) -> Parser:
     """The parser of a verb."""
     parser = Parser(verb, VERBS[verb].summary)
-    parser.set_defaults(verb=verb)
+    parser.set_defaults(called_verb=verb)
     if verb in rights.ANSWERING:
         # Before all others: secrets from standard input come in the order of the options, and this one is asked for first.
         parser.add_argument(

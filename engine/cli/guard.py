@@ -10,10 +10,10 @@ from engine.model.secret import Secret
 
 async def require(call: Call) -> None:
     """Asks at the guard, where there is one and the verb is guarded. Raises: RefusedError."""
-    if not rights.is_guarded(call.arguments.verb, call.arguments):
+    if not rights.is_guarded(call.arguments.called_verb, call.arguments):
         return
     if (await call.engine.guard()).is_set:
-        await call.engine.pass_guard(f"holdfast {call.arguments.verb}", await _answer(call))
+        await call.engine.pass_guard(f"holdfast {call.arguments.called_verb}", await _answer(call))
 
 
 async def _answer(call: Call) -> Secret | str:

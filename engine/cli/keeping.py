@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.cli import asking, diagnostics, storage_options, text
 from engine.cli.browse import backup_item
-from engine.cli.command import Call, Command, Parser, StandardInput, reference
+from engine.cli.command import Call, Command, Parser, StandardInput, declare_nothing, reference
 from engine.cli.options import add_limits, add_yes, limits
 from engine.cli.output import shape
 from engine.cli.upkeep import tell_forget
@@ -134,6 +134,25 @@ async def _copy_catalog(call: Call) -> int:
     return diagnostics.exit_of(result.status)
 
 
+async def _publish(call: Call) -> int:
+    is_new = await call.engine.refresh_reading_copy()
+    place = call.engine.home.reading_copy
+    if not place.exists():
+        call.output.line(
+            'nobody but you reads the catalog; config.toml names a group: [readers] group = "NAME"'
+        )
+    else:
+        said = "is renewed" if is_new else "is as new as the catalog"
+        call.output.line(
+            text.printable(
+                f"the copy for readers {place} {said}; they say --home {call.engine.home.directory}"
+            )
+        )
+    call.output.result({"file": str(place), "renewed": is_new})
+    return diagnostics.DONE
+
+
+PUBLISH = Command(declare_nothing, _publish)
 COPY_CATALOG = Command(_declare_copy_catalog, _copy_catalog, is_job=True)
 PROTECT = Command(_declare_backup, _protect)
 UNPROTECT = Command(_declare_backup, _unprotect)

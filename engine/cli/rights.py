@@ -33,7 +33,7 @@ CHANGING: Final = frozenset(
         "storage disable", "storage make-default", "storage edit", "storage remove", "vault set", "vault remove", "vault rotate", "backup",
         "restore", "rollback", "discard", "plan add", "plan run", "plan drill", "plan remove", "drill", "evidence sign-off", "verify",
         "forget", "prune", "copy", "download", "share", "unshare", "erase", "protect", "unprotect", "hold", "delete", "config apply",
-        "catalog copy", "recover", "job cancel", "worker", "guard set", "guard remove", "guard code",
+        "catalog copy", "catalog publish", "recover", "job cancel", "worker", "guard set", "guard remove", "guard code",
     }
 )  # fmt: skip
 

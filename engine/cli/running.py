@@ -12,7 +12,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import Final
 
-from engine.cli import asking, diagnostics, guard
+from engine.cli import asking, diagnostics, guard, rights
 from engine.cli.command import Call, Command, StandardInput
 from engine.cli.output import Output
 from engine.cli.progress import Listener
@@ -62,6 +62,7 @@ async def _run(command: Command, arguments: Namespace, output: Output, secrets: 
                 emit=listener.emit,
                 read_line=asking.line_reader(secrets),
                 is_logged=command.is_job,
+                is_reading=arguments.called_verb in rights.FROM_CATALOG,
             ) as engine:
                 call = Call(arguments, output, engine, clock, listener)
                 try:

@@ -92,6 +92,9 @@ VERBS: Final[dict[str, Verb]] = {
     "guard code": Verb("guard:CODE", "make a code that passes the guard once"),
     "guard remove": Verb("guard:REMOVE", "take the guard away"),
     "catalog copy": Verb("keeping:COPY_CATALOG", "seal a copy of all that is defined into storages"),
+    "catalog publish": Verb(
+        "keeping:PUBLISH", "renew the copy for the group that may look; the worker does so too"
+    ),
     "recover": Verb("keeping:RECOVER", "rebuild a lost catalog from a repository alone"),
     "schedule add": Verb("schedule:ADD", "say what is done by itself, and when"),
     "schedule list": Verb("schedule:LIST", "list all schedules, with their next start and last outcome"),

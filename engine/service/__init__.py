@@ -15,9 +15,11 @@ from engine.audit import Actor, AuditLog
 from engine.catalog.catalog import Catalog
 from engine.catalog.jobs import SlotLimits
 from engine.clock import Clock, SystemClock
-from engine.config import Home, LimitSettings, LogSettings, read_settings
+from engine.config import CatalogSettings, Home, LimitSettings, LogSettings, Settings, read_settings
+from engine.errors import RefusedError
 from engine.jobs.runner import Runner
 from engine.model.secret import Secret
+from engine.model.spans import days
 from engine.service.alerts import AlertMethods
 from engine.service.backups import BackupMethods
 from engine.service.configuration import ConfigurationMethods
@@ -31,6 +33,9 @@ from engine.service.storages import StorageMethods
 from engine.service.units import UnitMethods
 from engine.service.work import WorkMethods
 from engine.vault import SecretResolver, open_vault
+
+_OLD_COPY_S = 3600.0
+"""A copy for readers that is older is told of: its worker is gone."""
 
 
 class Engine(
@@ -55,7 +60,7 @@ class Engine(
 
 
 @asynccontextmanager
-async def open_engine(
+async def open_engine(  # noqa: PLR0913 -- what a process is, and what it is for
     home: str | None = None,
     *,
     clock: Clock | None = None,
@@ -63,23 +68,35 @@ async def open_engine(
     environment: Mapping[str, str] | None = None,
     read_line: Callable[[], bytes] | None = None,
     is_logged: bool = False,
+    is_reading: bool = False,
 ) -> AsyncIterator[Engine]:
     """Opens the engine on a home, which is created on first use. `read_line` reads a secret from standard input for the REF `-`;
     `is_logged` sends what this process logs to the home's log files, secrets blotted out, as long as the engine is open.
 
-    Raises: ConfigurationError, CatalogError.
+    With `is_reading` the copy for readers will do, where the home is another user's: then what needs more than the catalog fails.
+
+    Raises: ConfigurationError, CatalogError; RefusedError where there is a copy for readers alone.
     """
     environment = os.environ if environment is None else environment
     clock = clock or SystemClock()
     place = Home.locate(home, environment, os.getuid())
-    place.ensure()
-    settings = read_settings(place.settings)
+    is_copy = _is_for_readers(place, is_reading=is_reading)
+    if is_copy:
+        settings = Settings(catalog=CatalogSettings(copies=False))
+    else:
+        place.ensure()
+        settings = read_settings(place.settings)
     limits = _slot_limits(settings.limits)
     async with AsyncExitStack() as stack:
         register = (
             stack.enter_context(_logs(place, settings.logs, environment)) if is_logged else _ignore_secret
         )
-        catalog = await stack.enter_async_context(Catalog.open(place.catalog, clock))
+        opening = (
+            Catalog.open_copy(place.reading_copy, clock) if is_copy else Catalog.open(place.catalog, clock)
+        )
+        catalog = await stack.enter_async_context(opening)
+        if is_copy:
+            _tell_age(place, clock, emit)
         vault = open_vault(catalog.secrets, place.vault_key, settings.vault.key, environment)
         resolver = SecretResolver(environment, vault, register=register)
         if read_line is not None:
@@ -98,6 +115,24 @@ async def open_engine(
             emit=emit,
         )
         yield Engine(parts)
+
+
+def _is_for_readers(place: Home, *, is_reading: bool) -> bool:
+    """Whether the home is another user's, who lets this one read a copy of the catalog. Raises: RefusedError where that will not do."""
+    if os.access(place.directory, os.R_OK | os.W_OK | os.X_OK) or not os.access(place.reading_copy, os.R_OK):
+        return False
+    if not is_reading:
+        raise RefusedError(
+            f"the home {place.directory} is another user's, who lets you look at its catalog alone",
+            hint="status, backups, show, jobs and other verbs that look at the catalog will do",
+        )
+    return True
+
+
+def _tell_age(place: Home, clock: Clock, emit: events.Emit) -> None:
+    age_s = clock.now().timestamp() - place.reading_copy.stat().st_mtime
+    if age_s > _OLD_COPY_S:
+        emit(events.Warned(f"the copy of the catalog is {days(age_s)} old: no worker renews it"))
 
 
 @contextmanager

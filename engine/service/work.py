@@ -281,6 +281,17 @@ class WorkMethods(Methods):
             options=options,
         )
 
+    async def refresh_reading_copy(self) -> bool:
+        """Renews the copy of the catalog for the group that config.toml names; whether there was anything new. Cheap where there is not.
+
+        Raises: ConfigurationError for a group that there is not.
+        """
+        from engine.jobs import reading_copy
+
+        parts = self._parts
+        group = parts.settings.readers.group
+        return await reading_copy.refresh_reading_copy(parts.catalog, parts.home, group)
+
     async def _run_queued(self, job: Job) -> None:
         emit = self._parts.emit
         try:

@@ -77,4 +77,4 @@ def test_the_guard_stands_before_what_cannot_be_undone(words: list[str], is_guar
     """Not before everything: who is asked all day answers without thinking."""
     found = dispatch.take_apart(words)
     arguments = dispatch.build_parser(found.verb, dispatch.load(found.verb)).parse_args(found.options)
-    assert rights.is_guarded(arguments.verb, arguments) == is_guarded
+    assert rights.is_guarded(arguments.called_verb, arguments) == is_guarded
