@@ -123,6 +123,7 @@ def judged(draw: st.DrawFn) -> list[Candidate]:
     ]
 
 
+@settings(max_examples=40)
 @given(judged(), bounded)
 def test_nothing_goes_below_the_minimum(given_snapshots: list[Candidate], policy: KeepPolicy) -> None:
     """Rules, bounds, dates and incomplete backups together never take the last good ones of a source."""
@@ -135,6 +136,7 @@ def test_nothing_goes_below_the_minimum(given_snapshots: list[Candidate], policy
     assert all(each.reasons and bool(each.kept_by) == each.is_kept for each in decided.values())
 
 
+@settings(max_examples=40)
 @given(judged(), bounded, st.timedeltas(datetime.timedelta(), datetime.timedelta(days=4_000)))
 def test_time_alone_takes_nothing(
     given_snapshots: list[Candidate], policy: KeepPolicy, later: datetime.timedelta
@@ -145,6 +147,7 @@ def test_time_alone_takes_nothing(
     )
 
 
+@settings(max_examples=40)
 @given(judged(), bounded, st.sampled_from([*rules[:-1], "minimum", "most"]))
 def test_asking_for_more_keeps_no_less(
     given_snapshots: list[Candidate], policy: KeepPolicy, name: str
