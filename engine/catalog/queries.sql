@@ -278,7 +278,7 @@ WITH taken (resource) AS (
         :default_limit
     )
 )
-SELECT job_id FROM jobs
+SELECT job_id FROM jobs INDEXED BY jobs_waiting
 WHERE status = 'queued' AND (:job_id = '' OR job_id = :job_id)
     AND (owner = '' OR (owner = :owner AND :job_id <> ''))
     AND (not_before IS NULL OR not_before <= :now OR :job_id <> '')
