@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> int:
-    """Runs the command line of this process; returns the exit code."""
+    """Runs the command line of this process; returns the exit code, or ends the process with it (`leave`)."""
     words = sys.argv[1:]
     if words in (["--version"], ["-V"]):
         from engine import __version__
@@ -15,4 +15,24 @@ def main() -> int:
         return 0
     from engine.cli import dispatch
 
-    return dispatch.dispatch(words)
+    code = dispatch.dispatch(words)
+    if "opendal" in sys.modules:
+        leave(code)
+    return code
+
+
+def leave(code: int) -> None:
+    """Ends the process without taking the interpreter apart, but with all that was registered for its end done, and all written.
+
+    opendal's threads live on to the end, and one that then asks for the interpreter's lock ends the whole process by SIGABRT, whatever its
+    work had come to: CPython ends such a thread by an unwinding that Rust does not let through.
+    """
+    import atexit
+    import contextlib
+    import os
+
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
