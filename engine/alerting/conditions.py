@@ -57,6 +57,17 @@ class HomeFacts:
     """Destination, attempts, why: of those whose newest message did not arrive."""
 
 
+def needs_history(facts: SourceFacts, now: datetime.datetime) -> bool:
+    """Whether more than the few newest backups must be read before anything is said: where what they show might be out of the ordinary."""
+    restorable = judging.newest(facts.backups)
+    if restorable is None or facts.objectives.success_percent is not None:
+        return True
+    if (now - restorable.created_at).total_seconds() > judging.PATIENCE_S:
+        return True
+    newest, past = _sized(facts.backups, restorable)
+    return sizes.might_be_odd(newest, past)
+
+
 def of_source(facts: SourceFacts, now: datetime.datetime, settings: AlertSettings) -> list[Concern]:
     """All that there is to say of a source."""
     found = judging.concerns(facts, now, settings)
@@ -72,12 +83,7 @@ def of_source(facts: SourceFacts, now: datetime.datetime, settings: AlertSetting
 def _size(facts: SourceFacts, newest: Backup) -> list[Concern]:
     if newest.status is not BackupStatus.COMPLETED:
         return []  # that it is incomplete was said already
-    past = [
-        sizes.Sized(each.created_at, each.size_bytes)
-        for each in reversed(facts.backups)
-        if each.status is BackupStatus.COMPLETED and each.created_at < newest.created_at
-    ]
-    odd = sizes.look(sizes.Sized(newest.created_at, newest.size_bytes), past)
+    odd = sizes.look(*_sized(facts.backups, newest))
     if odd is None:
         return []
     factor = odd.size_bytes / max(odd.usual_bytes, 1)
@@ -101,6 +107,15 @@ def _size(facts: SourceFacts, newest: Backup) -> list[Concern]:
             facts.host,
         )
     ]
+
+
+def _sized(backups: Sequence[Backup], newest: Backup) -> tuple[sizes.Sized, list[sizes.Sized]]:
+    past = [
+        sizes.Sized(each.created_at, each.size_bytes)
+        for each in reversed(backups)
+        if each.status is BackupStatus.COMPLETED and each.created_at < newest.created_at
+    ]
+    return sizes.Sized(newest.created_at, newest.size_bytes), past
 
 
 def _before(facts: SourceFacts, newest: Backup) -> str:

@@ -71,6 +71,22 @@ class Oddity:
         return self.size_bytes / max(self.usual_bytes, 1) - 1
 
 
+def might_be_odd(newest: Sized, recent: Sequence[Sized]) -> bool:
+    """Whether `look` could find it odd with more history than the recent backups: cheap, for those that are nothing special.
+
+    That is who is near the last seven and near the one of a week ago.
+    """
+    if not recent:
+        return False
+    logs = [math.log(each.size_bytes + _SMALL_BYTES) for each in recent]
+    held = [_level(logs, len(logs))]
+    held += [
+        log for each, log in zip(recent, logs, strict=True) if abs(newest.at - each.at - _WEEK) <= _HALF_DAY
+    ]
+    log = math.log(newest.size_bytes + _SMALL_BYTES)
+    return any(abs(log - each) > math.log(LEAST_FACTOR) for each in held)
+
+
 def look(newest: Sized, history: Sequence[Sized]) -> Oddity | None:
     """What is odd about the newest backup; None where nothing is, or nothing can be said. `history` is what was before, oldest first."""
     if len(history) < LEAST_HISTORY or (len(history) < _MANY and newest.at - history[0].at < _LEAST_SPAN):

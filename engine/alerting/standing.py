@@ -117,9 +117,12 @@ def _merged(concerns: Iterable[Concern]) -> dict[Key, Concern]:
         first = found.get(key)
         if first is None:
             found[key] = each
-        elif each.reason not in first.reason:
+        else:
+            is_new = each.reason not in first.reason
             found[key] = dataclasses.replace(
-                first, reason=f"{first.reason}; {each.reason}", is_risk=first.is_risk or each.is_risk
+                first,
+                reason=f"{first.reason}; {each.reason}" if is_new else first.reason,
+                is_risk=first.is_risk or each.is_risk,
             )
     return found
 

@@ -22,6 +22,7 @@ from engine.catalog.database import (
 )
 from engine.errors import UnknownNameError, UsageError
 from engine.model.backup import SAFETY_TAG, Backup, BackupStatus, Copy, Proof, Scope
+from engine.model.health import ProofAttempt
 from engine.model.names import is_id_prefix, nearest
 
 _STATUSES = {each.value: each for each in BackupStatus}
@@ -225,7 +226,17 @@ class Backups:
         if conditions:
             sql += " WHERE " + " AND ".join(conditions)
         sql += f" ORDER BY {tables[0]}.created_at DESC, {tables[0]}.backup_id DESC LIMIT :limit"
-        rows = await self._database.fetch_sql(sql, parameters)
+        return await self._with_copies(await self._database.fetch_sql(sql, parameters))
+
+    async def newest_of_sources(self, each: int) -> dict[str, list[Backup]]:
+        """By source: its newest `each` backups that were asked to hold all of it, failed ones too; newest first."""
+        found: dict[str, list[Backup]] = {}
+        rows = await self._database.fetch_all("select_newest_of_sources", each=each)
+        for backup in await self._with_copies(rows):
+            found.setdefault(backup.source, []).append(backup)
+        return found
+
+    async def _with_copies(self, rows: Sequence[Row]) -> list[Backup]:
         if not rows:
             return []
         ids = to_json([row[0] for row in rows])
@@ -335,6 +346,13 @@ class Backups:
                 detail=to_text(record.detail),
                 verb=record.verb,
             )
+            await transaction.execute(
+                "mark_proof",
+                backup_id=record.backup_id,
+                proof=record.proof.value,
+                is_passed=record.is_passed,
+                proven_at=proven_at,
+            )
             if record.is_passed and stands_higher:
                 return
             await transaction.execute(
@@ -349,9 +367,15 @@ class Backups:
         """All attempts to prove a backup, newest first."""
         return proof_records(await self._database.fetch_all("list_proofs", backup_id=backup_id))
 
-    async def source_proofs(self, source: str, limit: int = 1000) -> list[ProofRecord]:
-        """The newest attempts to prove any backup that holds all of a source, newest first."""
-        return proof_records(await self._database.fetch_all("list_source_proofs", source=source, limit=limit))
+    async def source_proofs(self, source: str = "") -> dict[str, list[ProofAttempt]]:
+        """By source, or of one alone: the newest attempt of each kind and outcome to prove a backup that held all of it, newest first.
+
+        Also where that backup is gone since.
+        """
+        found: dict[str, list[ProofAttempt]] = {}
+        for name, proof, is_passed, at in await self._database.fetch_all("list_source_proofs", source=source):
+            found.setdefault(name, []).append(ProofAttempt(_PROOFS[proof], to_instant(at), bool(is_passed)))
+        return found
 
 
 def proof_records(rows: Iterable[Row]) -> list[ProofRecord]:

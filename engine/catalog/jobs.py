@@ -22,6 +22,7 @@ from engine.catalog.database import (
 from engine.errors import UnknownNameError, UsageError
 from engine.model.job import Job, JobStatus, QueueRule
 from engine.model.names import is_id_prefix
+from engine.model.status import LastDrill
 from engine.process import ProcessIdentity
 
 LEASE_S = 60.0
@@ -95,15 +96,6 @@ class Outcome:
     result: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
     error_class: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Drill:
-    """The newest drill of a source that came to an end, whatever its verdict."""
-
-    job_id: str
-    rto_s: float
-    budget_s: float | None
 
 
 async def insert(transaction: Transaction, jobs: Sequence[NewJob], now: int) -> dict[str, str]:
@@ -376,10 +368,10 @@ class Jobs:
         row = await self._database.fetch_one("last_drill", source=source)
         return None if row is None else await self.get(row[0])
 
-    async def drills(self) -> dict[str, Drill]:
+    async def drills(self) -> dict[str, LastDrill]:
         """The newest drill of each source that came to an end."""
         return {
-            source: Drill(job_id, rto_s or 0.0, budget_s)
+            source: LastDrill(job_id, rto_s or 0.0, budget_s)
             for source, job_id, rto_s, budget_s, _ in await self._database.fetch_all("newest_drills")
         }
 

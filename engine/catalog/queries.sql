@@ -138,6 +138,16 @@ WHERE c.storage = :storage;
 SELECT (SELECT b.backup_id FROM backups AS b WHERE b.source = s.name ORDER BY b.created_at DESC, b.backup_id DESC LIMIT 1)
 FROM sources AS s ORDER BY s.name;
 
+-- Of each source the newest that hold all of it, each found along the index.
+-- name: select_newest_of_sources
+SELECT b.backup_id, b.source, b.host, b.kind, b.status, b.created_at, b.completed_at, b.size_bytes, b.added_bytes, b.files_new,
+    b.files_changed, b.files_unmodified, b.warnings, b.tags, b.proof, b.proven_at, b.is_protected, b.expires_at, b.hold_reason, b.job_id,
+    b.scope, b.proven_by
+FROM sources AS s CROSS JOIN backups AS b ON b.rowid IN (
+    SELECT rowid FROM backups WHERE source = s.name AND scope = 'all' ORDER BY created_at DESC, backup_id DESC LIMIT :each
+)
+ORDER BY b.source, b.created_at DESC, b.backup_id DESC;
+
 -- name: count_backups_by_storage
 SELECT storage, count(*) - (SELECT count(*) FROM copies AS missing WHERE missing.storage = copies.storage AND missing.snapshot_id = x'')
 FROM copies GROUP BY storage;
@@ -190,14 +200,29 @@ WHERE backup_id = :backup_id ORDER BY proven_at DESC, storage, proof;
 -- name: proved_in_storage
 SELECT DISTINCT backup_id FROM proofs WHERE storage = :storage AND is_passed AND proof != 'taken';
 
--- Every attempt to prove a backup of the source that holds all of it, newest first; but those whose bytes are others now.
+-- The newest attempt of each kind and outcome to prove a backup that holds all of its source. It outlives that backup: what was rehearsed with one
+-- that retention removed was rehearsed.
+-- name: mark_proof
+INSERT INTO source_proofs (source, proof, is_passed, proven_at)
+SELECT source, :proof, :is_passed, :proven_at FROM backups WHERE backup_id = :backup_id AND scope = 'all' AND :proof != 'taken'
+ON CONFLICT (source, proof, is_passed) DO UPDATE SET proven_at = max(proven_at, excluded.proven_at);
+
+-- name: unmark_sources
+DELETE FROM source_proofs WHERE source IN (SELECT source FROM backups WHERE backup_id IN (SELECT value FROM json_each(:backup_ids)));
+
+-- What is left to say of them: every attempt on a backup that is there, but those whose bytes are others now.
+-- name: mark_sources
+INSERT INTO source_proofs (source, proof, is_passed, proven_at)
+SELECT b.source, p.proof, p.is_passed, max(p.proven_at) FROM backups AS b JOIN proofs AS p ON p.backup_id = b.backup_id
+WHERE b.source IN (SELECT source FROM backups WHERE backup_id IN (SELECT value FROM json_each(:backup_ids)))
+    AND b.scope = 'all' AND p.proof != 'taken' AND NOT EXISTS (
+        SELECT 1 FROM proofs AS d
+        WHERE d.backup_id = p.backup_id AND d.storage = p.storage AND d.proof = 'taken' AND d.proven_at >= p.proven_at
+    )
+GROUP BY b.source, p.proof, p.is_passed;
+
 -- name: list_source_proofs
-SELECT p.backup_id, p.storage, p.proof, p.proven_at, p.is_passed, p.job_id, p.detail, p.verb FROM proofs AS p
-JOIN backups AS b ON b.backup_id = p.backup_id WHERE b.source = :source AND b.scope = 'all' AND p.proof != 'taken' AND NOT EXISTS (
-    SELECT 1 FROM proofs AS d
-    WHERE d.backup_id = p.backup_id AND d.storage = p.storage AND d.proof = 'taken' AND d.proven_at >= p.proven_at
-)
-ORDER BY p.proven_at DESC LIMIT :limit;
+SELECT source, proof, is_passed, proven_at FROM source_proofs WHERE source = :source OR :source = '' ORDER BY source, proven_at DESC;
 
 -- name: add_pack_proof
 INSERT OR REPLACE INTO pack_proofs (repository_id, pack, proven_at) VALUES (:repository_id, :pack, :proven_at);

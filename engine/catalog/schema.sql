@@ -295,3 +295,12 @@ CREATE TABLE host_loads (
     load REAL NOT NULL,
     PRIMARY KEY (host, at)
 ) WITHOUT ROWID;
+
+-- When each kind of proof was last tried of any backup of a source, and passed or not. It outlives the backups.
+CREATE TABLE source_proofs (
+    source TEXT NOT NULL,
+    proof TEXT NOT NULL,
+    is_passed INTEGER NOT NULL,
+    proven_at INTEGER NOT NULL,
+    PRIMARY KEY (source, proof, is_passed)
+) WITHOUT ROWID;

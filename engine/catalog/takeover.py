@@ -21,7 +21,17 @@ DEFINED: Final = (
     "destinations",
     "silences",
 )
-KNOWN: Final = ("backups", "copies", "tags", "proofs", "pack_proofs", "jobs", "job_log", "schedule_runs")
+KNOWN: Final = (
+    "backups",
+    "copies",
+    "tags",
+    "proofs",
+    "source_proofs",
+    "pack_proofs",
+    "jobs",
+    "job_log",
+    "schedule_runs",
+)
 SEALED: Final = ("secrets",)
 """With the audit log, whose key is one of them."""
 _ONLY: Final = {

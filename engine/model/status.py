@@ -20,7 +20,7 @@ LEAST_BACKUPS = 4
 """From so many on a source has a rhythm."""
 _MISSED = 3
 """So many times the usual gap between two backups is too long."""
-_PATIENCE_S = 36 * 3600.0
+PATIENCE_S = 36 * 3600.0
 """Never sooner: backups made by hand come in bursts."""
 _STALE_S = 30 * 86_400.0
 """What has no rhythm is old then."""
@@ -289,7 +289,7 @@ def _lateness(facts: SourceFacts, now: datetime.datetime) -> str:
     gap_s = usual_gap_s(facts.backups)
     if gap_s is None:
         return f"the newest backup is {days(age_s)} old" if age_s > _STALE_S else ""
-    if age_s <= max(_MISSED * gap_s, _PATIENCE_S):
+    if age_s <= max(_MISSED * gap_s, PATIENCE_S):
         return ""
     return f"the newest backup is {days(age_s)} old, where one usually came every {days(gap_s)}"
 

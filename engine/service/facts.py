@@ -10,11 +10,10 @@ from typing import Final
 
 from engine.alerting import conditions, standing
 from engine.catalog.backups import BackupFilter
-from engine.catalog.jobs import Drill
 from engine.errors import VaultError
 from engine.model import status as judging
 from engine.model.alerts import Alert
-from engine.model.backup import SAFETY_TAG, Scope
+from engine.model.backup import SAFETY_TAG, Backup, Scope
 from engine.model.definitions import LOCAL_HOST, Source, retired_reason
 from engine.model.health import HealthFacts, ProofAttempt, health
 from engine.model.job import JobStatus
@@ -23,6 +22,8 @@ from engine.service.parts import Parts
 
 _LOOKED_AT: Final = 100
 """Backups of a source among which the newest one that did not fail is looked for, and whose sizes and times tell what is usual."""
+_NEWEST: Final = 10
+"""Backups of each source that are always read: of a daily one, those of the week before too. Mostly they say that all is well."""
 _FAILED_JOBS: Final = 500
 UNCOVERED: Final = "uncovered"
 """The setting that holds, by host, what its last test found: a count may be a month old, but a status must not connect anywhere."""
@@ -62,19 +63,25 @@ async def gather(
     failed = await _failed_jobs(parts)
     known = await _known_since(parts)
     retired = {host.name: retired_reason(host) for host in await parts.catalog.hosts.all()}
+    newest = await parts.catalog.backups.newest_of_sources(_NEWEST)
+    proofs = await parts.catalog.backups.source_proofs()
+    now = parts.clock.now()
     sources = []
     for source in await parts.catalog.sources.all():
-        facts = await of_source(
-            parts,
-            source,
-            failed.get(source.name),
-            drills.get(source.name),
-            (expectations or {}).get(source.name, judging.NOTHING_EXPECTED),
-            known.get(source.name),
+        attempts = proofs.get(source.name, ())
+        facts = dataclasses.replace(
+            _of_source(source, newest.get(source.name, ()), attempts, now),
+            failed_job=failed.get(source.name),
+            last_drill=drills.get(source.name),
+            expectation=(expectations or {}).get(source.name, judging.NOTHING_EXPECTED),
+            known_since=known.get(source.name),
         )
         if reason := retired.get(source.host):
             nothing = dataclasses.replace(facts.expectation, is_retired=True)
             facts = dataclasses.replace(facts, expectation=nothing, retired=reason)
+        if source.name in newest and conditions.needs_history(facts, now):
+            more = _of_source(source, await _history(parts, source), attempts, now)
+            facts = dataclasses.replace(facts, backups=more.backups, health=more.health)
         sources.append((source, facts))
     known = await _remember_known(parts, known, sources)
     storages = [
@@ -98,23 +105,29 @@ async def standing_alerts(parts: Parts, now: datetime.datetime) -> list[Alert]:
     return found
 
 
-async def of_source(
-    parts: Parts,
-    source: Source,
-    failed: judging.FailedJob | None = None,
-    drill: Drill | None = None,
-    expectation: judging.Expectation = judging.NOTHING_EXPECTED,
-    known_since: datetime.datetime | None = None,
+async def of_source(parts: Parts, source: Source) -> judging.SourceFacts:
+    """What its backups and proofs tell of one source."""
+    proofs = await parts.catalog.backups.source_proofs(source.name)
+    history = await _history(parts, source)
+    return _of_source(source, history, proofs.get(source.name, ()), parts.clock.now())
+
+
+async def _history(parts: Parts, source: Source) -> list[Backup]:
+    # A backup of the schema alone keeps nobody's data, however new and well proved it is.
+    return _kept(
+        await parts.catalog.backups.page(BackupFilter(source=source.name, scope=Scope.ALL), limit=_LOOKED_AT)
+    )
+
+
+def _kept(backups: Sequence[Backup]) -> list[Backup]:
+    """Without safety backups: those keep what a restore replaced."""
+    return [each for each in backups if SAFETY_TAG not in each.tags]
+
+
+def _of_source(
+    source: Source, newest: Sequence[Backup], attempts: Sequence[ProofAttempt], now: datetime.datetime
 ) -> judging.SourceFacts:
-    """What is known of one source."""
-    # A backup of the schema alone keeps nobody's data, and a safety backup what a restore replaced, however new and well proved they are.
-    whole = BackupFilter(source=source.name, scope=Scope.ALL)
-    page = await parts.catalog.backups.page(whole, limit=_LOOKED_AT)
-    backups = [each for each in page if SAFETY_TAG not in each.tags]
-    attempts = [
-        ProofAttempt(each.proof, each.proven_at, each.is_passed)
-        for each in await parts.catalog.backups.source_proofs(source.name)
-    ]
+    backups = _kept(newest)
     restorable = judging.newest(backups)
     facts = HealthFacts(
         newest_at=restorable.created_at if restorable is not None else None,
@@ -123,16 +136,7 @@ async def of_source(
         attempts=attempts,
     )
     return judging.SourceFacts(
-        source.name,
-        backups,
-        attempts,
-        health(facts, parts.clock.now()),
-        source.host,
-        objectives_of(source),
-        judging.LastDrill(drill.job_id, drill.rto_s, drill.budget_s) if drill is not None else None,
-        failed,
-        known_since,
-        expectation,
+        source.name, backups, attempts, health(facts, now), source.host, objectives_of(source)
     )
 
 

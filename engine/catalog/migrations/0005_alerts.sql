@@ -67,3 +67,19 @@ CREATE INDEX deliveries_waiting ON deliveries (destination, next_at) WHERE state
 CREATE INDEX deliveries_sent ON deliveries (destination, sent_at) WHERE sent_at IS NOT NULL;
 
 CREATE INDEX jobs_drills ON jobs (created_at) WHERE verb = 'drill';
+
+-- When each kind of proof was last tried of any backup of a source, and passed or not. It outlives the backups.
+CREATE TABLE source_proofs (
+    source TEXT NOT NULL,
+    proof TEXT NOT NULL,
+    is_passed INTEGER NOT NULL,
+    proven_at INTEGER NOT NULL,
+    PRIMARY KEY (source, proof, is_passed)
+) WITHOUT ROWID;
+INSERT INTO source_proofs (source, proof, is_passed, proven_at)
+SELECT b.source, p.proof, p.is_passed, max(p.proven_at) FROM backups AS b JOIN proofs AS p ON p.backup_id = b.backup_id
+WHERE b.scope = 'all' AND p.proof != 'taken' AND NOT EXISTS (
+    SELECT 1 FROM proofs AS d
+    WHERE d.backup_id = p.backup_id AND d.storage = p.storage AND d.proof = 'taken' AND d.proven_at >= p.proven_at
+)
+GROUP BY b.source, p.proof, p.is_passed;

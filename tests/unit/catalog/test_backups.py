@@ -9,8 +9,10 @@ import pytest
 
 from engine.catalog.backups import BackupFilter, Place, ProofRecord
 from engine.catalog.catalog import Catalog
+from engine.catalog.proofs import Dropped
 from engine.errors import UnknownNameError, UsageError
 from engine.model.backup import Backup, BackupStatus, Copy, Proof, Scope
+from engine.model.definitions import Source
 from tests.fakes.clock import START
 
 HOUR = datetime.timedelta(hours=1)
@@ -262,5 +264,29 @@ async def test_what_was_proved_of_a_partial_backup_proves_nothing_of_its_source(
     """A schema that loads says nothing of the rows."""
     await catalog.backups.add(replace(_backup(1), scope=Scope.SCHEMA))
     await catalog.backups.record_proof(ProofRecord("00000001", "shelf", Proof.DRILLED, START, True))
-    assert await catalog.backups.source_proofs("files") == []
+    assert await catalog.backups.source_proofs() == {}
     assert len(await catalog.backups.list_proofs("00000001")) == 1
+
+
+async def test_what_was_proved_of_a_source_outlives_the_backup_and_the_newest_of_all_are_read_at_once(
+    catalog: Catalog,
+) -> None:
+    """Retention removes the backup that was rehearsed long before anybody forgets that it was."""
+    await catalog.sources.add(Source("files", "files"))
+    await catalog.backups.add_many([_backup(number) for number in (1, 2, 3)])
+    for day, is_passed in ((1, True), (3, True), (2, False)):
+        at = START + datetime.timedelta(days=day)
+        await catalog.backups.record_proof(ProofRecord("00000001", "shelf", Proof.DRILLED, at, is_passed))
+    await catalog.backups.remove("00000001")
+    (found,) = (await catalog.backups.source_proofs("files")).values()
+    assert [(each.at - START, each.is_passed) for each in found] == [
+        (datetime.timedelta(days=3), True),
+        (datetime.timedelta(days=2), False),
+    ]
+    at = START + datetime.timedelta(days=4)
+    await catalog.backups.record_proof(ProofRecord("00000002", "shelf", Proof.VERIFIED, at, True))
+    dropped = Dropped(at, "storage move", "5job", "it lies elsewhere")
+    await catalog.proofs.drop("shelf", ["00000002"], dropped)
+    assert await catalog.backups.source_proofs("files") == {}
+    newest = await catalog.backups.newest_of_sources(1)
+    assert [each.backup_id for each in newest["files"]] == ["00000003"]
