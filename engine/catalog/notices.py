@@ -170,6 +170,11 @@ class Notices:
     async def take_due(self, destination: str, limit: int, lease_s: float) -> list[Delivery]:
         """What is due for that destination, oldest first; no other process takes it up before the lease ends."""
         now = self._database.now
+        # Mostly there is nothing, and then nothing is written.
+        if not await self._database.fetch_all(
+            "list_due_deliveries", destination=destination, now=now, limit=1
+        ):
+            return []
         async with self._database.transaction() as transaction:
             rows = await transaction.fetch_all(
                 "list_due_deliveries", destination=destination, now=now, limit=limit
@@ -177,10 +182,7 @@ class Notices:
             until = now + int(lease_s * 1_000_000)
             await transaction.execute_many(
                 "set_delivery",
-                [
-                    _delivery(row[0], destination, "waiting", attempts=1, next_at=until, error="being sent")
-                    for row in rows
-                ],
+                [_delivery(row[0], destination, "waiting", next_at=until) for row in rows],
             )
         found = []
         for notice_id, text, at, attempts in rows:
@@ -193,16 +195,17 @@ class Notices:
         self,
         deliveries: Sequence[Delivery],
         next_at: datetime.datetime,
-        error: str,
+        error: str | None = None,
         *,
         is_final: bool = False,
     ) -> None:
-        """They were not sent: due again at that time, or never."""
+        """They were not sent: due again at that time, or never. With an error that was an attempt; without one they were not tried."""
         at = to_microseconds(next_at)
         state = "failed" if is_final else "waiting"
+        attempts = 0 if error is None else 1
         await self._set(
             [
-                _delivery(each.notice_id, each.destination, state, next_at=at, error=error)
+                _delivery(each.notice_id, each.destination, state, next_at=at, attempts=attempts, error=error)
                 for each in deliveries
             ]
         )
@@ -212,7 +215,7 @@ class Notices:
         now = self._database.now
         await self._set(
             [
-                _delivery(each.notice_id, each.destination, "sent", next_at=now, sent_at=now)
+                _delivery(each.notice_id, each.destination, "sent", next_at=now, sent_at=now, error="")
                 for each in deliveries
             ]
         )
@@ -267,7 +270,7 @@ def _delivery(  # noqa: PLR0913 -- the columns of a row
     next_at: int,
     attempts: int = 0,
     sent_at: int | None = None,
-    error: str = "",
+    error: str | None = None,
 ) -> dict[str, Value]:
     return {
         "notice_id": notice_id,
@@ -276,7 +279,7 @@ def _delivery(  # noqa: PLR0913 -- the columns of a row
         "attempts": attempts,
         "next_at": next_at,
         "sent_at": sent_at,
-        "error": to_text(error),
+        "error": None if error is None else to_text(error),
     }
 
 

@@ -627,7 +627,7 @@ SELECT d.notice_id, n.message, n.at, d.attempts FROM deliveries AS d JOIN notice
 WHERE d.destination = :destination AND d.state = 'waiting' AND d.next_at <= :now ORDER BY d.notice_id LIMIT :limit;
 
 -- name: set_delivery
-UPDATE deliveries SET state = :state, attempts = attempts + :attempts, next_at = :next_at, sent_at = :sent_at, error = :error
+UPDATE deliveries SET state = :state, attempts = attempts + :attempts, next_at = :next_at, sent_at = :sent_at, error = coalesce(:error, error)
 WHERE notice_id = :notice_id AND destination = :destination AND state = 'waiting';
 
 -- Several notices may have gone in one message, which then have one time.

@@ -17,7 +17,7 @@ from engine.catalog.catalog import Catalog
 from engine.catalog.notices import NewNotice, Notice, Routed
 from engine.clock import Clock
 from engine.errors import HoldfastError, UnknownNameError
-from engine.model.alerts import AlertSettings, Delivered, Destination, Message, Silence
+from engine.model.alerts import AlertSettings, Delivered, Delivery, Destination, Message, Silence
 from engine.model.secret import Secret
 from engine.notifications import registry
 from engine.notifications.base import TIMEOUT_S, Notifier, Opening, Traits
@@ -76,7 +76,8 @@ async def deliver(post: Post) -> Delivered:
         for each in destinations:
             if each.is_enabled:
                 group.create_task(send_to(each))
-    await post.catalog.notices.purge(post.clock.now() - _KEPT)
+    if counts and any(counts):
+        await post.catalog.notices.purge(post.clock.now() - _KEPT)
     return Delivered(sum(counts), sorted(failed), await post.catalog.notices.waiting())
 
 
@@ -178,15 +179,13 @@ async def _send_due(post: Post, destination: Destination) -> tuple[int, Sequence
     sent = telling.Sent(*await post.catalog.notices.sent_since(destination.name, now - _HOUR))
     parcels, until = telling.parcels(due, sent, post.settings, now, is_signal=is_signal)
     if until is not None:
-        await post.catalog.notices.put_back(due, until, "the limit of messages an hour is reached")
+        await post.catalog.notices.put_back(due, until)
         return 0, ()
     try:
         return await _send(post, destination, parcels)
     except BaseException:
         # What was not sent yet is due at once, for whoever comes next; what was sent is so, and stays so.
-        await asyncio.shield(
-            post.catalog.notices.put_back(due, post.clock.now(), "the sender was interrupted")
-        )
+        await asyncio.shield(post.catalog.notices.put_back(due, post.clock.now()))
         raise
 
 
@@ -210,13 +209,10 @@ async def _send(
 
 async def _put_off(post: Post, parcels: Sequence[telling.Parcel], why: str) -> None:
     now = post.clock.now()
-    for parcel in parcels:
-        for each in parcel.deliveries:
-            # The row counts the attempt that was just made.
-            attempts = each.attempts + 1
-            await post.catalog.notices.put_back(
-                [each],
-                telling.next_try(now, attempts),
-                why,
-                is_final=attempts >= telling.MOST_ATTEMPTS,
-            )
+    by_attempts: dict[int, list[Delivery]] = {}
+    for each in (each for parcel in parcels for each in parcel.deliveries):
+        by_attempts.setdefault(each.attempts + 1, []).append(each)
+    for attempts, deliveries in by_attempts.items():
+        is_final = attempts >= telling.MOST_ATTEMPTS
+        next_at = telling.next_try(now, attempts)
+        await post.catalog.notices.put_back(deliveries, next_at, why, is_final=is_final)

@@ -14,6 +14,7 @@ from engine.errors import HoldfastError
 from engine.model.alerts import Condition, Destination, Occasion
 from engine.model.requests import RestoreRequest
 from engine.model.secret import Secret
+from tests.fakes.clock import FakeClock
 from tests.jobs.command_line import Ran
 from tests.jobs.world import World, open_world
 from tests.servers.mail import PASSWORD, mail_server, webhook
@@ -83,6 +84,20 @@ async def test_a_storage_that_does_not_answer_is_an_alert_and_its_room_is_known(
         (tmp_path / "unplugged").rename(world.place("far"))
         await world.engine.look_at_storages()
         assert len((await world.engine.evaluate_alerts()).recovered) == 1
+
+
+async def test_what_is_called_again_and_again_does_each_thing_in_its_time(tmp_path: Path) -> None:
+    """A worker calls it and need not know when what is due; a clock that was set back holds nothing up."""
+    clock = FakeClock()
+    async with open_world(tmp_path / "world", clock) as world, webhook() as hook:
+        await _tell(world, "switch", hook.ping_url, "ping", Occasion.HEARTBEAT)
+        times = []
+        for seconds in (0, 60, 239, 1, 300):
+            clock.advance(seconds)
+            times.append((await world.engine.tend_alerts()).sent)
+        assert times == [1, 0, 0, 1, 1]
+        clock.jump(-86_400)
+        assert (await world.engine.tend_alerts()).sent == 1
 
 
 async def test_no_address_is_in_a_command_line_an_environment_a_file_or_an_error(tmp_path: Path) -> None:
