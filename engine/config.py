@@ -192,6 +192,8 @@ _LEAST: Mapping[str, int] = {
     "file_bytes": 10_000,
     "limit_bytes": 0,
     "wait_s": 0,
+    "low_percent": 0,
+    "quiet_minutes": 0,
     "grace_s": 0,
     "retry_s": 0,
 }

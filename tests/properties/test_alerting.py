@@ -93,7 +93,7 @@ def test_a_third_less_or_less_than_half_more_is_never_odd(usual: int, factor: fl
     assert sizes.look(Sized(START + count * DAY, round(usual * factor)), past) is None
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(HISTORY.filter(lambda each: len(each) >= 8), st.integers(0, 1 << 40), st.integers(1, 1 << 40))
 def test_what_is_larger_than_an_odd_large_one_is_odd_too(history: list[int], size: int, more: int) -> None:
     """Else a backup could hide by growing."""
@@ -127,7 +127,7 @@ SILENCES = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(CONCERNS, SILENCES, st.integers(1, 30)), max_size=12))
 def test_of_each_condition_and_subject_one_alert_stands_and_is_told_once(
     rounds: list[tuple[list[Concern], list[Silence], int]],

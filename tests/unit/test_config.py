@@ -107,3 +107,15 @@ def test_a_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationError, match="cannot be read: it is no UTF-8"):
         read_settings(path)
+
+
+def test_when_a_condition_is_one_is_set_by_the_administrator(tmp_path: Path) -> None:
+    """What is too long for one is usual for another."""
+    path = tmp_path / "config.toml"
+    path.write_text("[alerts]\nunproven_days = 90\nquiet_minutes = 0\n", encoding="ascii")
+    found = read_settings(path).alerts
+    assert (found.unproven_days, found.quiet_minutes, found.kit_days) == (90, 0, 365)
+    path.write_text("[alerts]\nunproven_dyas = 90\n", encoding="ascii")
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings(path)
+    assert caught.value.hint == "did you mean alerts.unproven_days?"
