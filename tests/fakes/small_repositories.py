@@ -22,7 +22,7 @@ from engine.storages.base import Kind, OpenStorage
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory_storage import MemoryStorage
 from tests.fakes.tree_feed import Made, MadeFeed
-from tests.servers.restic import PASSWORD
+from tests.servers.passwords import PASSWORD
 
 QUICK = Kdf(n=16, r=1, p=1)
 """A key that is derived at once."""

@@ -20,9 +20,8 @@ import pytest
 
 from engine.format import key_file
 from engine.format.ids import digest
+from tests.servers.passwords import PASSWORD as PASSWORD
 from tests.servers.tools import CACHE, find_tool, missing, require_tool
-
-PASSWORD = "correct horse"
 
 
 @dataclass(frozen=True, slots=True)
