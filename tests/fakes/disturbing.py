@@ -12,7 +12,7 @@ from engine.errors import HoldfastError
 
 async def attempt(run: Callable[[], Coroutine[Any, Any, object]]) -> BaseException | None:
     """Runs it as a task of its own; gives what it ended with."""
-    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(100), asyncio.TaskGroup() as group:
         task = group.create_task(_caught(run))
     return None if task.cancelled() else task.result()
 

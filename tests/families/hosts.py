@@ -18,7 +18,8 @@ from engine.model.definitions import Host, OptionValue
 from engine.model.secret import Secret
 from tests.servers.sshd import Sshd
 
-GONE_WITHIN_S = 8.0
+GONE_WITHIN_S = 40.0
+"""Only a failure takes so long: a machine that is busy with other tests does not."""
 
 
 async def resolve_secret(reference: str) -> Secret:

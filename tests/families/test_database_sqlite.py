@@ -16,6 +16,7 @@ from engine.hosts.base import OpenHost
 from engine.model.definitions import Host, Source
 from engine.model.manifest import DatabaseFacts, Manifest, compare
 from engine.sources.base import Database, DatabaseSource, Selection
+from engine.sources.sqlite import folder as sqlite_folder
 from engine.sources.sqlite.source import SqliteSource
 from tests.families.hosts import opened, processes_with, ssh_definition, wait_until
 from tests.families.sources import Equipped, drain
@@ -204,8 +205,12 @@ async def test_a_log_that_is_left_never_lies_beside_the_new_file(host: OpenHost,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["WAL", "DELETE"])
-async def test_a_file_in_use_is_not_swapped(host: OpenHost, mode: str, tmp_path: Path) -> None:
+async def test_a_file_in_use_is_not_swapped(
+    host: OpenHost, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The application that writes would lose what it writes."""
+    assert ".timeout 5000" in sqlite_folder._SWAP
+    monkeypatch.setattr(sqlite_folder, "_SWAP", sqlite_folder._SWAP.replace(".timeout 5000", ".timeout 50"))
     path = make_shop(tmp_path / "shop.db")
     kept = source(host, path)
     data, _ = await dump_of(kept)

@@ -201,7 +201,7 @@ async def test_a_dump_that_is_left_early_ends_on_the_host(host: OpenHost, postgr
             await stream.read()
             with pytest.raises(IncompleteDumpError, match="not read to its end"):
                 await stream.judge()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while postgres.psql(f"select count(*) from pg_stat_activity where datname = '{name}'") != "0":  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 

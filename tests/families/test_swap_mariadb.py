@@ -88,7 +88,7 @@ async def test_a_swap_ends_the_sessions_that_are_in_its_way(here: OpenHost, mari
         while b"begun" not in session.stdout.readline():
             pass
         async with opened_database(here, mariadb) as database:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await database.swap(fresh, shop, f"{shop}_before")
         session.stdin.close()
     assert told(mariadb, shop) == good

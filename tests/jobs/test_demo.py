@@ -68,7 +68,7 @@ def _demo(*words: str) -> _Done:
 def _no_process_is_left() -> Iterator[None]:
     before = set(psutil.Process().children(recursive=True))
     yield
-    gone, alive = psutil.wait_procs(set(psutil.Process().children(recursive=True)) - before, timeout=5)
+    gone, alive = psutil.wait_procs(set(psutil.Process().children(recursive=True)) - before, timeout=30)
     del gone
     assert [process.cmdline() for process in alive] == []
 

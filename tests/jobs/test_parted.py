@@ -144,7 +144,7 @@ async def test_a_part_whose_backend_is_killed_leaves_nothing_of_its_database(
     assert "could not be dumped" in named
     assert await _paths(world) == [f"databases/{encode_name(other)}.dump", "globals.sql", "manifest.json"]
     left = f"select count(*) from pg_stat_activity where datname = {_literal(shop.name)} and application_name like 'holdfast%'"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while shop.server.psql(left) != "0":  # noqa: ASYNC110 -- the server tells nobody when a session ends
             await asyncio.sleep(0.05)
 
