@@ -5,6 +5,7 @@ HOLDFAST_KILL_SEED chooses other moments, HOLDFAST_WORKER_KILLS another number o
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -105,11 +106,11 @@ async def _set_up(world: World) -> None:
         await world.one_backup(name)
 
 
-async def _feed(world: World, number: int) -> list[str]:
+async def _feed(world: World, number: int, least: int = WAITING) -> list[str]:
     """Queues so many jobs that enough wait; their ids."""
     found = await world.engine._parts.catalog.jobs.queue()
     made = []
-    for at in range(WAITING - found.waiting):
+    for at in range(least - found.waiting):
         source = ("one", "two")[(number + at) % 2]
         (world.directory / source / "0").write_bytes(os.urandom(2_000))
         made.append((await world.engine.enqueue("backup", BackupRequest((source,)), rule=AGAIN)).job_id)
@@ -133,7 +134,7 @@ async def test_a_worker_killed_at_any_moment_loses_no_job_and_does_none_twice(
     async with open_world(tmp_path / "world") as world:
         await _set_up(world)
         catalog = world.engine._parts.catalog
-        with _zygote(world.directory / "home") as zygote:
+        with _zygote(world.directory / "home") as zygote, _zygote(world.directory / "home") as second:
             made += await _feed(world, 0)
             longest_s = min(zygote.time_one(), LONGEST_S)
             for number in range(KILLS):
@@ -145,8 +146,11 @@ async def test_a_worker_killed_at_any_moment_loses_no_job_and_does_none_twice(
                 os.kill(pid, signal.SIGKILL)
                 zygote.wait_for_end()
                 while_running += await _was_running(world, pid)
-            zygote.start()
-            zygote.wait_for_end()
+            made += await _feed(world, KILLS, least=2 * WAITING)
+            async with asyncio.TaskGroup() as both:
+                for each in (zygote, second):
+                    each.start()
+                    both.create_task(asyncio.to_thread(each.wait_for_end))
         jobs = [await catalog.jobs.get(job_id) for job_id in made]
         attempts = sum(job.attempts for job in jobs)
         told = f"{KILLS} kills, {while_running} while a job ran; {len(jobs)} jobs in {attempts} attempts; within {longest_s:.2f} s"
