@@ -105,16 +105,20 @@ def traits_of(kind: str) -> Traits:
 
 async def route(post: Post) -> None:
     """Makes messages of what is new in the outbox, and gives them to those who want them. Raises: CatalogError."""
+    found = await post.catalog.notices.unrouted(_ROUTED_AT_ONCE)
+    if not found:
+        return
     destinations = await post.catalog.destinations.all()
     silences = await post.catalog.silences.all()
     hosts = {each.name: each.host for each in await post.catalog.sources.all()}
-    while found := await post.catalog.notices.unrouted(_ROUTED_AT_ONCE):
+    while found:
         routed = []
         for notice in found:
             message = notice.message or await _of_job(post, notice, hosts)
             wanted = await _wanted(post, notice, message, destinations, silences) if message else []
             routed.append(Routed(notice, message, wanted))
         await post.catalog.notices.route(routed)
+        found = await post.catalog.notices.unrouted(_ROUTED_AT_ONCE)
 
 
 async def _of_job(post: Post, notice: Notice, hosts: Mapping[str, str]) -> Message | None:

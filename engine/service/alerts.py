@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import datetime
+import logging
 import os
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from engine.alerting import standing, templates
 from engine.catalog.notices import NewNotice
-from engine.errors import UnknownNameError, UsageError
+from engine.errors import HoldfastError, UnknownNameError, UsageError
 from engine.model.alerts import (
     NOUNS,
     Alert,
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 
 _EVALUATED: Final = "alerts-evaluated"
 """The setting that holds when everything was last looked at."""
+_log = logging.getLogger("holdfast.alerts")
+
+_TEND_S: Final = 10.0
+"""Between two looks at whether anything is to be told."""
 _LOOKED: Final = "storages-looked-at"
 _LOOK_EVERY: Final = datetime.timedelta(hours=1)
 _EVALUATE_EVERY: Final = datetime.timedelta(minutes=5)
@@ -241,9 +247,7 @@ class AlertMethods(Methods):
 
         return await looking.look_at_storages(self._parts)
 
-    async def tend_alerts(
-        self, expectations: facts.Expectations | None = None, *, is_worker_wanted: bool = False
-    ) -> Delivered:
+    async def tend_alerts(self) -> Delivered:
         """What a worker and `tick` call again and again, in a task of its own: looks at the storages each hour, evaluates every five minutes, and
         soon after a job ended where somebody wants to hear of it, and delivers what is due.
 
@@ -256,8 +260,21 @@ class AlertMethods(Methods):
             await self.look_at_storages()
         is_news = bool(await self._parts.catalog.notices.unrouted(1))
         if await self._is_past(_EVALUATED, now, _SOON if is_news else _EVALUATE_EVERY):
-            await self.evaluate_alerts(expectations, is_worker_wanted=is_worker_wanted)
+            from engine.jobs import expectations
+
+            wanted = await expectations.expected(self._parts.catalog, now)
+            await self.evaluate_alerts(wanted.sources, is_worker_wanted=wanted.is_worker_wanted)
         return await self.flush_notices()
+
+    async def keep_tending(self) -> NoReturn:
+        """Calls `tend_alerts` for as long as it is let: what a worker runs beside its jobs, and cancels at its end. A catalog that takes nothing
+        for a while ends it as little as a server that hangs."""
+        while True:
+            try:
+                await self.tend_alerts()
+            except HoldfastError as error:
+                _log.warning("alerts could not be tended: %s", error.message)
+            await asyncio.sleep(_TEND_S)
 
     async def _is_past(self, setting: str, now: datetime.datetime, span: datetime.timedelta) -> bool:
         """Whether it was done so long ago; or in a time to come, by a clock that was set back since."""
