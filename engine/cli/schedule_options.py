@@ -82,7 +82,7 @@ def _declare_timing(parser: Parser) -> None:
     group.add_argument(
         "--timezone",
         metavar="TZ",
-        help="whose clock counts: Europe/Berlin; this machine's where it is left out",
+        help="whose clock counts: Europe/Berlin; that of this machine where it is left out",
     )
     group.add_argument("--jitter", type=seconds, metavar="SPAN", help="put each start off by up to so long")
     group.add_argument(
