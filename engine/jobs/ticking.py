@@ -81,19 +81,25 @@ async def samples_of(
 def outcomes_of(
     schedule: Schedule, planned_at: datetime.datetime, known: Known, reason: str, busy: Mapping[str, str]
 ) -> list[Outcome]:
-    """The rows of an instant that runs: a job for each part, a skip for one that is still `busy` (part -> why)."""
+    """The rows of an instant that runs: a job for each part, a skip for one that is still `busy` (part -> why), and for each source that is gone."""
     try:
         parts = scheduled.parts_of(schedule, known)
     except HoldfastError as error:
         return [_skip(schedule, planned_at, error.message)]
     if not parts:
         return [_skip(schedule, planned_at, f"no source matches {' '.join(schedule.sources)}")]
-    return [
-        _skip(schedule, planned_at, busy[each.name], each.name)
-        if each.name in busy
-        else _start(schedule, planned_at, each, known, reason)
-        for each in parts
+    said = "there is no source of that name any more"
+    found = [
+        _skip(schedule, planned_at, said, each)
+        for each in schedule.sources
+        if not scheduled.is_pattern(each) and each not in known.by_name
     ]
+    for part in parts:
+        if part.name in busy:
+            found.append(_skip(schedule, planned_at, busy[part.name], part.name))
+        else:
+            found.append(_start(schedule, planned_at, part, known, reason))
+    return found
 
 
 def _skip(schedule: Schedule, planned_at: datetime.datetime, reason: str, part: str = "") -> Outcome:

@@ -102,7 +102,7 @@ class ScheduleMethods(Methods):
         known = await ticking.known_of(self._parts.catalog)
         now = self._parts.clock.now()
         outcomes = ticking.outcomes_of(schedule, now, known, f"by hand, by {self._parts.actor.user}", {})
-        if outcomes[0].job is None:
+        if all(each.job is None for each in outcomes):
             raise UsageError(f"schedule {name} has nothing to do: {outcomes[0].run.reason}")
         queued = await self._parts.catalog.schedules.record(outcomes, now)
         await self._parts.write_down("schedule run", name)

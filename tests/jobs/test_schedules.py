@@ -12,7 +12,9 @@ import pytest
 
 from engine.cli.dispatch import dispatch
 from engine.clock import SystemClock
-from engine.model.schedules import Action, RunOutcome, Schedule, Timing
+from engine.errors import CommandFailedError
+from engine.model.requests import BackupRequest
+from engine.model.schedules import Action, Hooks, RunOutcome, Schedule, Timing
 from engine.notify import Notifier
 from tests.jobs.command_line import PASSWORD, CommandLine, Ran
 from tests.jobs.world import open_world
@@ -111,11 +113,26 @@ def test_a_schedule_runs_now_is_followed_by_its_retention_and_is_seen_by_those_t
         ("forget data", "completed"),
         ("localhost", "completed"),
     ]
-    line.done("schedule", "edit", "nightly", "--before-hook", "exit 7")
-    refused = line.run("schedule", "run", "nightly", "--json")
-    assert (refused.code, refused.result["status"]) == (1, "failed")
-    assert "the hook before the backup ended with status 7" in refused.result["jobs"][0]["error"]
-    assert len(line.json("backups")["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("hooks", "said"),
+    [
+        (Hooks("echo no room; exit 7"), "ended with status 7: no room; nothing was changed"),
+        (Hooks("exec sleep 600", timeout_s=0.2), "took longer than 0.2 seconds and was ended"),
+    ],
+    ids=["fails", "never ends"],
+)
+async def test_a_job_does_not_begin_where_the_hook_before_it_fails_or_never_ends(
+    tmp_path: Path, hooks: Hooks, said: str
+) -> None:
+    """A database that could not be frozen is not backed up as if it were."""
+    async with open_world(tmp_path / "world") as world:
+        await world.add_storages("near")
+        await world.add_files("site", tmp_path)
+        with pytest.raises(CommandFailedError, match=said):
+            await world.engine.backup(BackupRequest(("site",), hooks=hooks))
+        assert await world.engine.backups() == []
 
 
 def test_a_preview_names_the_next_runs_with_their_offset_and_what_overlaps_them(here: Here) -> None:

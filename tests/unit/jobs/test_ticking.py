@@ -245,6 +245,14 @@ async def test_what_cannot_be_asked_for_is_skipped_with_the_reason(days: Days) -
     assert await days.runs("broken") == [("15:00", "", "skipped", "--timeout soon is no number")]
 
 
+async def test_a_source_that_was_removed_is_missed_by_name_and_the_others_go_on(days: Days) -> None:
+    """A schedule that shrinks silently is found out on the day that its source is needed."""
+    await days.add()
+    await days.catalog.sources.remove("shop")
+    assert [job.request["sources"] for job in await days.tick(HOUR_S)] == [["site"], ["logs"]]
+    assert ("15:00", "shop", "skipped", "there is no source of that name any more") in await days.runs()
+
+
 async def test_a_smart_schedule_leaves_the_busy_hour_that_its_host_shows(days: Days) -> None:
     """The loads that jobs recorded move the next start."""
     now = days.clock.now()
