@@ -498,7 +498,8 @@ SELECT host, at, load FROM host_loads
 WHERE host IN (SELECT value FROM json_each(:hosts)) AND at >= :since ORDER BY host, at;
 
 -- name: list_source_hosts
-SELECT name, kind, host FROM sources ORDER BY name;
+SELECT s.name, s.kind, s.host, coalesce(json_extract(h.options, '$.retired'), '')
+FROM sources s LEFT JOIN hosts h ON h.name = s.host ORDER BY s.name;
 
 -- name: renew_worker
 INSERT INTO workers (owner, version, started_at, lease_until) VALUES (:owner, :version, :now, :lease_until)

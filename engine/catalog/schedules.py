@@ -97,6 +97,8 @@ class SourcePlace:
     name: str
     kind: str
     host: str
+    retired: str = ""
+    """Why its host is out of service; empty where it is not."""
 
 
 class Schedules:

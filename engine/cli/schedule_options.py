@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from engine.cli import keep_rules
 from engine.cli.command import Parser
 from engine.cli.options import count, duration, number, seconds, size
 from engine.errors import UsageError
+from engine.jobs.scheduled import KEEP_RULES
 from engine.model.backup import Scope
 from engine.model.definitions import OptionValue
 from engine.model.schedules import Action, CatchUp, Hooks, Schedule, Timing
 
-PERIODS: Final = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 _ZONES: Final = Path("/usr/share/zoneinfo")
 
 _FIELDS: Final[Mapping[str, str]] = {
@@ -73,6 +74,8 @@ def declare(parser: Parser) -> None:
     _declare_timing(parser)
     _declare_hooks(parser)
     _declare_backup(parser)
+    keep_rules.declare(parser)
+    parser.set_defaults(**dict.fromkeys(_KEEP))  # what is not given says nothing
     _declare_proofs(parser)
     _declare_limits(parser)
 
@@ -126,19 +129,13 @@ def _declare_hooks(parser: Parser) -> None:
 
 
 def _declare_backup(parser: Parser) -> None:
-    group = parser.add_argument_group("backup, and what is kept (forget)")
+    group = parser.add_argument_group("backup, forget")
     group.add_argument("--type", choices=("full", "incremental", "differential"))
     group.add_argument("--only", choices=[each.value for each in Scope if each is not Scope.ALL])
     group.add_argument("--tag", action="extend", nargs="+", metavar="TAG")
     group.add_argument(
         "--max-size", type=size, metavar="SIZE", help="fail rather than add more than this to a storage: 20G"
     )
-    for period in PERIODS:
-        group.add_argument(f"--keep-{period}", type=_keep_count, metavar="N")
-    group.add_argument(
-        "--keep-within", type=_whole_seconds, metavar="SPAN", help="all that is newer than this: 30d"
-    )
-    group.add_argument("--keep-tag", action="extend", nargs="+", metavar="TAG", help="all with this tag")
     group.add_argument(
         "--prune", action="store_const", const=True, help="and delete what nothing needs any more"
     )
@@ -196,10 +193,6 @@ def _declare_limits(parser: Parser) -> None:
     group.add_argument("--limit-download", type=count, metavar="KIB", help="KiB a second from each storage")
 
 
-def _keep_count(written: str) -> int:
-    return -1 if written in ("unlimited", "-1") else number(written)
-
-
 def _whole_seconds(written: str) -> int:
     return int(seconds(written))
 
@@ -208,8 +201,9 @@ def _whole_days(written: str) -> int:
     return int(written) if written.isdigit() else int(duration(written) // 86400)
 
 
+_KEEP: Final = ("keep_preset", *KEEP_RULES)
 _OPTIONS: Final = (
-    "type", "only", "tag", "max_size", *(f"keep_{each}" for each in PERIODS), "keep_within", "keep_tag", "prune", "level", "host", "scenario",
+    "type", "only", "tag", "max_size", *_KEEP, "prune", "level", "host", "scenario",
     "budget", "check", "read_data", "read_data_subset", "max_age", "repair", "from", "missing", "max_unused", "wait_lock", "timeout",
     "limit_upload", "limit_download",
 )  # fmt: skip
@@ -220,6 +214,7 @@ NAMES: Final = (*_FIELDS, *_TIMING, *_HOOKS, *_OPTIONS)
 def applied(arguments: argparse.Namespace, schedule: Schedule) -> Schedule:
     """The schedule with all that was given in place of what it says. Raises: UsageError."""
     given = {name: _value(getattr(arguments, name)) for name in NAMES if getattr(arguments, name) is not None}
+    given |= {name: int(value) for name, value in given.items() if name in _KEEP and isinstance(value, float)}
     if "read_data_subset" in given:
         given["read_data_subset"] = _subset(str(given["read_data_subset"]))
     if given.get("cron") and schedule.after and "after" not in given:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from engine import retention
 from engine.catalog.schedules import SourcePlace
 from engine.errors import UnknownNameError, UsageError
 from engine.model.backup import Scope
@@ -32,18 +33,23 @@ from engine.model.schedules import Action, Schedule
 
 WAIT_LOCK_S: Final = 900.0
 """How long a job of a schedule waits for a locked repository where nothing else is said: nobody is there to start it again."""
-_RULES: Final[Mapping[str, str]] = {
-    "keep_tag" if each.name == "tags" else f"keep_{each.name.removesuffix('_s')}": each.name
+KEEP_RULES: Final[Mapping[str, str]] = {
+    "keep_"
+    + (
+        "tag"
+        if each.name == "tags"
+        else each.name.removesuffix("_s").replace("most", "at_most").replace("_bytes", "_size")
+    ): each.name
     for each in dataclasses.fields(KeepPolicy)
 }
-"""Option -> rule."""
+"""Option -> rule, as the options of `forget` have it; besides them `keep_preset`."""
 _LIMITS: Final = ("wait_lock", "timeout", "limit_upload", "limit_download")
 OPTIONS: Final[Mapping[Action, tuple[str, ...]]] = {
-    Action.BACKUP: ("type", "only", "tag", "max_size", "prune", *_RULES, *_LIMITS),
+    Action.BACKUP: ("type", "only", "tag", "max_size", "prune", "keep_preset", *KEEP_RULES, *_LIMITS),
     Action.DRILL: ("level", "host", "scenario", "budget", "check", *_LIMITS),
     Action.VERIFY: ("read_data", "read_data_subset", "max_age", "repair", "from", *_LIMITS),
     Action.PRUNE: ("max_unused", *_LIMITS),
-    Action.FORGET: ("prune", *_RULES, *_LIMITS),
+    Action.FORGET: ("prune", "keep_preset", *KEEP_RULES, *_LIMITS),
     Action.COPY: ("from", "missing", *_LIMITS),
     Action.REPORT: ("report", "days", "format"),
 }
@@ -104,6 +110,13 @@ def parts_of(schedule: Schedule, known: Known) -> list[Part]:
     return _PARTS[schedule.action](schedule, known)
 
 
+def retired(schedule: Schedule, known: Known) -> Mapping[str, str]:
+    """The hosts of its sources that are out of service, and why: nothing is backed up there."""
+    if schedule.action is not Action.BACKUP:
+        return {}
+    return {each.host: each.retired for each in chosen(schedule.sources, known) if each.retired}
+
+
 def follow_ups(schedule: Schedule, sources: Sequence[str], known: Known) -> list[Part]:
     """What comes after a job of it that ended well: after a backup of these sources their retention, where the backups are."""
     policy = policy_of(schedule.options)
@@ -133,7 +146,8 @@ def check(schedule: Schedule, known: Known) -> None:
                 f"there is no storage named {storage}",
                 hint=f"did you mean {near}?" if near else "`holdfast storage list` names them all",
             )
-    if schedule.action is Action.FORGET and policy_of(schedule.options).is_empty:
+    policy = policy_of(schedule.options)
+    if schedule.action is Action.FORGET and policy.is_empty:
         raise UsageError("nothing was said to be kept", hint="say --keep-last N, --keep-daily N, …")
     needs_storage = schedule.action in (Action.VERIFY, Action.PRUNE, Action.COPY)
     if needs_storage and not schedule.storages and not known.default_storage:
@@ -143,14 +157,16 @@ def check(schedule: Schedule, known: Known) -> None:
 
 
 def policy_of(options: Mapping[str, OptionValue]) -> KeepPolicy:
-    """The keep rules among the options."""
+    """The keep rules among the options. Raises: UsageError for a preset that there is not."""
     given: dict[str, Any] = {}
-    for option, rule in _RULES.items():
+    for option, rule in KEEP_RULES.items():
         if rule == "tags":
             given[rule] = tuple(_texts(options.get(option)))
         elif (number := _number(options, option)) is not None:
             given[rule] = number if rule.endswith("_s") else int(number)
-    return KeepPolicy(**given)
+    policy = KeepPolicy(**given)
+    preset = _text(options, "keep_preset")
+    return retention.preset(preset, policy) if preset else policy
 
 
 def _require_sources(schedule: Schedule, known: Known) -> None:
@@ -181,7 +197,8 @@ def _backup(schedule: Schedule, known: Known) -> list[Part]:
     options = schedule.options
     by_host: dict[str, list[str]] = {}
     for each in chosen(schedule.sources, known):
-        by_host.setdefault(each.host, []).append(each.name)
+        if not each.retired:
+            by_host.setdefault(each.host, []).append(each.name)
     most = options.get("max_size")
     return [
         Part(

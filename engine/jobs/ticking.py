@@ -86,13 +86,18 @@ def outcomes_of(
         parts = scheduled.parts_of(schedule, known)
     except HoldfastError as error:
         return [_skip(schedule, planned_at, error.message)]
-    if not parts:
+    out_of_service = scheduled.retired(schedule, known)
+    if not parts and not out_of_service:
         return [_skip(schedule, planned_at, f"no source matches {' '.join(schedule.sources)}")]
     said = "there is no source of that name any more"
     found = [
         _skip(schedule, planned_at, said, each)
         for each in schedule.sources
         if not scheduled.is_pattern(each) and each not in known.by_name
+    ]
+    found += [
+        _skip(schedule, planned_at, f"the host is retired: {why}", host)
+        for host, why in out_of_service.items()
     ]
     for part in parts:
         if part.name in busy:

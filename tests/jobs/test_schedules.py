@@ -153,6 +153,26 @@ def test_a_preview_names_the_next_runs_with_their_offset_and_what_overlaps_them(
         assert (each["schedule"], each["action"], each["sources"]) == ("nightly", "backup", ["data"])
         # What follows it begins when it is over.
         assert [(other["host"], other["schedule"]) for other in each["overlaps"]] == [("localhost", "also")]
+    here.done(
+        "schedule",
+        "edit",
+        "also",
+        "--keep-preset",
+        "gfs",
+        "--keep-within-daily",
+        "30d",
+        "--keep-at-most-size",
+        "1G",
+        "--keep-minimum",
+        "2",
+    )
+    kept = here.json("schedule", "show", "also")["options"]
+    assert kept == {
+        "keep_preset": "gfs",
+        "keep_within_daily": 2_592_000,
+        "keep_at_most_size": 1 << 30,
+        "keep_minimum": 2,
+    }
     assert len(items) == 3
     text = here.done("schedule", "list")
     assert "after nightly" in text

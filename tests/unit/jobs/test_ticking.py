@@ -253,6 +253,14 @@ async def test_a_source_that_was_removed_is_missed_by_name_and_the_others_go_on(
     assert ("15:00", "shop", "skipped", "there is no source of that name any more") in await days.runs()
 
 
+async def test_a_retired_host_is_skipped_and_says_why(days: Days) -> None:
+    """A machine that was switched off for good is no failure each night."""
+    await days.add()
+    await days.catalog.hosts.replace(Host("db", address="db.example", options={"retired": "sold"}))
+    assert [job.request["sources"] for job in await days.tick(HOUR_S)] == [["site"]]
+    assert ("15:00", "db", "skipped", "the host is retired: sold") in await days.runs()
+
+
 async def test_a_smart_schedule_leaves_the_busy_hour_that_its_host_shows(days: Days) -> None:
     """The loads that jobs recorded move the next start."""
     now = days.clock.now()
