@@ -16,7 +16,7 @@ from engine.catalog.jobs import Jobs
 from engine.catalog.notices import Destinations, Notices
 from engine.catalog.opening import Schema
 from engine.catalog.proofs import Proofs
-from engine.catalog.schedules import Schedules
+from engine.catalog.schedules import Schedules, Timetable
 from engine.catalog.settings import AuditRows, HostKeys, PackProofs, SealedSecrets, Settings
 from engine.catalog.takeover import Join
 from engine.catalog.workers import Workers
@@ -39,6 +39,7 @@ class Catalog:
         self.proofs = Proofs(database)
         self.jobs = Jobs(database)
         self.schedules = Schedules(database)
+        self.timetable = Timetable(database)
         self.workers = Workers(database)
         self.alerts = Alerts(database)
         self.silences = Silences(database)

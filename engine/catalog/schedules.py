@@ -36,6 +36,7 @@ from engine.model.schedules import (
     ScheduleState,
     ScheduleStatus,
 )
+from engine.schedule import due
 
 KEPT = datetime.timedelta(days=400)
 """What became of instants is known for a year and a month, for reports."""
@@ -102,7 +103,36 @@ class SourcePlace:
 
 
 class Schedules:
-    """The schedules."""
+    """The schedules as they are defined, for those who define many things at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> list[Schedule]:
+        """All, by name."""
+        return [_to_status(row).schedule for row in await self._database.fetch_all("list_schedules")]
+
+    async def put_in(self, transaction: Transaction, definition: Schedule) -> None:
+        """Adds it, or puts it in place of the one of its name; with other times it counts from now on. Raises: UsageError for a wrong name."""
+        row = await transaction.fetch_one("get_schedule", name=definition.name)
+        now = self._database.clock.now()
+        if row is None:
+            check_name("schedule", definition.name)
+            await transaction.execute("add_schedule", **_row(definition, due.begin(definition, now)))
+            return
+        old = _to_status(row)
+        is_same = due.times(definition) == due.times(old.schedule)
+        state = old.state if is_same else due.begin(definition, now, pause=old.state.pause)
+        await transaction.execute("replace_schedule", **_row(definition, state))
+
+    async def remove_in(self, transaction: Transaction, name: str) -> None:
+        """Forgets it; what became of its instants stays. Raises: UnknownNameError."""
+        if not await transaction.execute("remove_schedule", name=name):
+            raise _unknown(name, [])
+
+
+class Timetable:
+    """The schedules with where each of them is, what became of their instants, and how busy hosts were."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

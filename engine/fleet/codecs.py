@@ -15,6 +15,7 @@ from engine.model import definition_options, storage_options
 from engine.model.definitions import LOCAL_HOST, Host, OptionValue, Source, Storage
 from engine.model.plans import Plan, PlanStep
 from engine.model.requests import RestoreRequest
+from engine.model.schedules import Schedule
 
 
 class Codec(Protocol):
@@ -45,7 +46,7 @@ class Codec(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ValueCodec:
     """Definitions that are frozen dataclasses with a `name` and fields of plain types."""
 
@@ -369,6 +370,12 @@ class PlanCodec:
         return {**whole, "required": ["steps"]}
 
 
-CODECS: Final[Sequence[Codec]] = (HostCodec(), SourceCodec(), StorageCodec(), PlanCodec())
+CODECS: Final[Sequence[Codec]] = (
+    HostCodec(),
+    SourceCodec(),
+    StorageCodec(),
+    PlanCodec(),
+    ValueCodec("schedule", "schedules", Schedule, {"storages": "storages", "after": "schedules"}),
+)
 """In this order they are defined, and in the other one forgotten: each may name those before it. A noun that is a plain frozen value takes
-one line: ValueCodec("schedule", "schedules", Schedule)."""
+one line."""

@@ -203,7 +203,7 @@ async def _measure(context: JobContext, host: OpenHost) -> None:
     with contextlib.suppress(HostError):
         load = (await host.facts()).load
         if load is not None:
-            await context.catalog.schedules.add_load(host.name, context.clock.now(), load)
+            await context.catalog.timetable.add_load(host.name, context.clock.now(), load)
 
 
 async def _one(context: JobContext, request: BackupRequest, work: _Work, means: _Means) -> SourceResult:

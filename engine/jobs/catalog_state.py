@@ -29,7 +29,7 @@ async def fingerprint(catalog: Catalog, vault: Vault, home: Home) -> str:
         await catalog.storages.all(),
         await catalog.plans.all(),
         await catalog.destinations.all(),
-        [each.schedule for each in await catalog.schedules.all()],
+        await catalog.schedules.all(),
         await catalog.host_keys.all(),
         await vault.names(),
         # A kit that is printed after a rotation must open the newest copy.

@@ -18,10 +18,10 @@ _OVER: Final = (RunOutcome.COMPLETED, RunOutcome.INCOMPLETE, RunOutcome.FAILED)
 
 async def expected(catalog: Catalog, now: datetime.datetime) -> Expected:
     """By source, as its backup schedules have it; and whether something is overdue that a worker, or a tick, should have started."""
-    statuses = [each for each in await catalog.schedules.all() if not each.schedule.is_template]
+    statuses = [each for each in await catalog.timetable.all() if not each.schedule.is_template]
     known = await ticking.known_of(catalog)
     general = await ticking.general_pause(catalog)
-    last = await catalog.schedules.newest_runs()
+    last = await catalog.timetable.newest_runs()
     hosts = known.hosts
     wanted: dict[str, list[ScheduleStatus]] = {}
     for status in statuses:

@@ -114,10 +114,10 @@ class Preview:
 
 async def look_ahead(catalog: Catalog, now: datetime.datetime) -> Preview:
     """All schedules as they are now."""
-    statuses = {each.schedule.name: each for each in await catalog.schedules.all()}
+    statuses = {each.schedule.name: each for each in await catalog.timetable.all()}
     expected = {}
     for name in statuses:
-        durations = [each.duration_s for each in await catalog.schedules.durations(name, limit=20)]
+        durations = [each.duration_s for each in await catalog.timetable.durations(name, limit=20)]
         known_s = [each for each in durations if each is not None]
         if known_s:
             expected[name] = statistics.median(known_s)

@@ -50,7 +50,7 @@ async def tick(catalog: Catalog, now: datetime.datetime) -> TickResult:
     """Looks once. Settles first, so that what is over does not count as running. Raises: CatalogError."""
     look = _Look(catalog, now)
     queued = [*await look.settle(), *await look.start(), *await look.follow()]
-    next_at = await catalog.schedules.next_at()
+    next_at = await catalog.timetable.next_at()
     return TickResult(now, tuple(queued), look.skipped, next_at)
 
 
@@ -58,7 +58,7 @@ async def known_of(catalog: Catalog) -> Known:
     """What is defined, as far as schedules name it."""
     storages = await catalog.storages.all()
     default = next((each.name for each in storages if each.is_default), "")
-    return Known(await catalog.schedules.source_places(), [each.name for each in storages], default)
+    return Known(await catalog.timetable.source_places(), [each.name for each in storages], default)
 
 
 async def general_pause(catalog: Catalog) -> Pause | None:
@@ -74,8 +74,8 @@ async def samples_of(
     if not schedule.timing.is_smart:
         return []
     hosts = {each.host for each in scheduled.chosen(schedule.sources, known)}
-    loads = await catalog.schedules.loads(hosts, now - LOADS_KEPT)
-    return [*await catalog.schedules.durations(schedule.name), *loads]
+    loads = await catalog.timetable.loads(hosts, now - LOADS_KEPT)
+    return [*await catalog.timetable.durations(schedule.name), *loads]
 
 
 def outcomes_of(
@@ -159,7 +159,7 @@ class _Look:
 
     async def start(self) -> list[str]:
         """Decides the schedules that are due, the longest first."""
-        found = await self._catalog.schedules.due(self._now, self._now + due.SLACK, SLICE)
+        found = await self._catalog.timetable.due(self._now, self._now + due.SLACK, SLICE)
         if not found:
             return []
         busy = await self._busy([each.schedule.name for each in found])
@@ -196,7 +196,7 @@ class _Look:
 
     async def follow(self) -> list[str]:
         """Begins those whose leader's run is over; of several that are over the newest counts."""
-        found = await self._catalog.schedules.followed(self._now + due.SLACK, SLICE)
+        found = await self._catalog.timetable.followed(self._now + due.SLACK, SLICE)
         ready: dict[str, list[FollowedRun]] = {}
         waiting: set[str] = set()
         for each in found:
@@ -206,7 +206,7 @@ class _Look:
                 ready.setdefault(each.schedule, []).append(each)
         if not ready:
             return []
-        statuses = await self._catalog.schedules.states(ready)
+        statuses = await self._catalog.timetable.states(ready)
         busy = await self._busy(list(ready))
         general = await general_pause(self._catalog)
         decided = [
@@ -242,7 +242,7 @@ class _Look:
         return Decided(status, ScheduleState(newest.planned_at), outcomes)
 
     async def _write(self, decided: Sequence[Decided]) -> list[str]:
-        queued = await self._catalog.schedules.decide(decided, self._now)
+        queued = await self._catalog.timetable.decide(decided, self._now)
         self.skipped += sum(1 for one in decided for each in one.outcomes if each.job is None)
         return queued
 
@@ -250,7 +250,7 @@ class _Look:
         """By schedule and part, why nothing can start: its last job is under way. One that only waits for its next attempt gives way."""
         found: dict[str, dict[str, str]] = {}
         given_up = []
-        for each in await self._catalog.schedules.open_runs(names):
+        for each in await self._catalog.timetable.open_runs(names):
             run = each.run
             is_waiting = each.status is JobStatus.QUEUED and each.error_class
             if is_waiting and await self._catalog.jobs.request_cancel(run.job_id):
@@ -260,17 +260,17 @@ class _Look:
             said = f"the run of {run.planned_at:%Y-%m-%d %H:%M} UTC is still under way: job {run.job_id}"
             found.setdefault(run.schedule, {})[run.part] = said
         if given_up:
-            await self._catalog.schedules.settle(given_up, self._now)
+            await self._catalog.timetable.settle(given_up, self._now)
         return found
 
     async def settle(self) -> list[str]:
         """Writes down what became of runs whose job is over, and queues what comes after it."""
-        ended = await self._catalog.schedules.ended_runs(SLICE)
+        ended = await self._catalog.timetable.ended_runs(SLICE)
         if not ended:
             return []
-        statuses = await self._catalog.schedules.states(each.run.schedule for each in ended)
+        statuses = await self._catalog.timetable.states(each.run.schedule for each in ended)
         settled = [await self._settled(each, statuses.get(each.run.schedule)) for each in ended]
-        return await self._catalog.schedules.settle(settled, self._now)
+        return await self._catalog.timetable.settle(settled, self._now)
 
     async def _settled(self, ended: JobRun, status: ScheduleStatus | None) -> Settled:
         outcome = _WELL.get(ended.status, RunOutcome.FAILED)

@@ -190,6 +190,11 @@ def upcoming(
         yield planned, plan.start(planned, samples)
 
 
+def times(schedule: Schedule) -> tuple[object, ...]:
+    """All that decides when it runs: with another one of these it begins anew."""
+    return schedule.rhythm, schedule.after, schedule.timing, schedule.is_template
+
+
 def local(instant: datetime.datetime, schedule: Schedule) -> datetime.datetime:
     """The instant with the offset of the schedule's zone."""
     return instant.astimezone(zone_of(schedule.timing.timezone))

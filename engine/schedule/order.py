@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from engine.errors import UnknownNameError, UsageError
 from engine.model.names import nearest
+from engine.model.schedules import Schedule
 
 
 def require_order(name: str, after: str, leaders: Mapping[str, str]) -> None:
@@ -29,3 +30,17 @@ def require_order(name: str, after: str, leaders: Mapping[str, str]) -> None:
                 hint=f"did you mean {near}?" if near else "`holdfast schedule list` names them all",
             )
         following = leaders[following]
+
+
+def require_sound(schedule: Schedule, leaders: Mapping[str, str]) -> None:
+    """Raises: UsageError where it says when in two ways or in none, and as `require_order`."""
+    if schedule.rhythm and schedule.after:
+        raise UsageError(
+            "a schedule has a rhythm, or runs after another one", hint="leave --cron or --after out"
+        )
+    if not schedule.rhythm and not schedule.after and not schedule.is_template:
+        raise UsageError(
+            f"when should {schedule.name} run?",
+            hint="--cron '0 2 * * *', --cron 'daily at 02:00', or --after SCHEDULE",
+        )
+    require_order(schedule.name, schedule.after, leaders)

@@ -6,10 +6,13 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from engine.catalog.schedules import SourcePlace
 from engine.errors import HoldfastError
 from engine.model.definitions import Source
 from engine.model.fleet import Change, ConfigApplied, ConfigPlan
 from engine.model.results import StorageCreated
+from engine.model.schedules import Schedule
+from engine.schedule import order
 from engine.service.definitions import DefinitionMethods
 
 if TYPE_CHECKING:
@@ -92,6 +95,8 @@ class ConfigurationMethods(DefinitionMethods):
         for each in changes:
             if each.noun == "source" and each.what != "remove":
                 await self._require_source(wanted, wanted.definitions["sources"][each.name])
+            if each.noun == "schedule" and each.what != "remove":
+                self._require_schedule(wanted, current, wanted.definitions["schedules"][each.name])
         return wanted, changes
 
     async def _require_source(self, wanted: Wanted, source: Source) -> None:
@@ -100,6 +105,26 @@ class ConfigurationMethods(DefinitionMethods):
             await self._check_options(source)
         except HoldfastError as error:
             path = wanted.entries["sources", source.name].path
+            raise wanted.document.mistake(path, error.message, error.hint) from error
+
+    def _require_schedule(self, wanted: Wanted, current: Fleet, schedule: Schedule) -> None:
+        """That it can run, by the definitions as they will be. Raises: ConfigurationError, with file and line."""
+        from engine.jobs import scheduled
+        from engine.schedule import due
+
+        def to_be(table: str) -> Mapping[str, Any]:
+            return {**current.get(table, {}), **wanted.definitions.get(table, {})}
+
+        storages = to_be("storages")
+        default = next((name for name, each in storages.items() if each.is_default), next(iter(storages), ""))
+        places = [SourcePlace(each.name, each.kind, each.host) for each in to_be("sources").values()]
+        leaders = {name: each.after for name, each in to_be("schedules").items()}
+        try:
+            due.check(schedule, self._parts.clock.now())
+            order.require_sound(schedule, leaders)
+            scheduled.check(schedule, scheduled.Known(places, list(storages), default))
+        except HoldfastError as error:
+            path = wanted.entries["schedules", schedule.name].path
             raise wanted.document.mistake(path, error.message, error.hint) from error
 
     async def _prepared(self, storage: Any, wanted: Wanted) -> tuple[Any, StorageCreated]:

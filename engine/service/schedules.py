@@ -44,7 +44,7 @@ class ScheduleMethods(Methods):
         now = self._parts.clock.now()
         known = await ticking.known_of(self._parts.catalog)
         samples = await ticking.samples_of(self._parts.catalog, schedule, known, now)
-        await self._parts.catalog.schedules.add(schedule, due.begin(schedule, now, samples))
+        await self._parts.catalog.timetable.add(schedule, due.begin(schedule, now, samples))
         await self._parts.write_down("schedule add", schedule.name)
         return await self.show_schedule(schedule.name)
 
@@ -56,34 +56,34 @@ class ScheduleMethods(Methods):
         old = await self.show_schedule(schedule.name)
         await self._require_sound(schedule)
         state, now = old.state, self._parts.clock.now()
-        if _times(schedule) != _times(old.schedule):
+        if due.times(schedule) != due.times(old.schedule):
             known = await ticking.known_of(self._parts.catalog)
             samples = await ticking.samples_of(self._parts.catalog, schedule, known, now)
             state = due.begin(schedule, now, samples, old.state.pause)
-        await self._parts.catalog.schedules.replace(schedule, state)
+        await self._parts.catalog.timetable.replace(schedule, state)
         await self._parts.write_down("schedule edit", schedule.name)
         return await self.show_schedule(schedule.name)
 
     async def schedules(self) -> Sequence[ScheduleStatus]:
         """All schedules, by name."""
-        return await self._parts.catalog.schedules.all()
+        return await self._parts.catalog.timetable.all()
 
     async def show_schedule(self, name: str) -> ScheduleStatus:
         """One schedule. Raises: UnknownNameError."""
-        return await self._parts.catalog.schedules.get(name)
+        return await self._parts.catalog.timetable.get(name)
 
     async def schedule_runs(self, name: str, *, limit: int = 20) -> Sequence[ScheduledRun]:
         """What became of its newest instants, newest first; also of one that is removed."""
-        return await self._parts.catalog.schedules.runs(name, limit)
+        return await self._parts.catalog.timetable.runs(name, limit)
 
     async def last_runs(self) -> Sequence[ScheduledRun]:
         """What became of the newest instant of each schedule, part by part."""
-        found = await self._parts.catalog.schedules.newest_runs()
+        found = await self._parts.catalog.timetable.newest_runs()
         return [run for runs in found.values() for run in runs]
 
     async def remove_schedule(self, name: str) -> None:
         """Forgets a schedule; its jobs and backups stay. Raises: UnknownNameError; UsageError where another one runs after it."""
-        await self._parts.catalog.schedules.remove(name)
+        await self._parts.catalog.timetable.remove(name)
         await self._parts.write_down("schedule remove", name)
 
     async def run_schedule(self, name: str) -> Sequence[Job]:
@@ -104,7 +104,7 @@ class ScheduleMethods(Methods):
         outcomes = ticking.outcomes_of(schedule, now, known, f"by hand, by {self._parts.actor.user}", {})
         if all(each.job is None for each in outcomes):
             raise UsageError(f"schedule {name} has nothing to do: {outcomes[0].run.reason}")
-        queued = await self._parts.catalog.schedules.record(outcomes, now)
+        queued = await self._parts.catalog.timetable.record(outcomes, now)
         await self._parts.write_down("schedule run", name)
         await self.require_worker()
         return [await self._parts.catalog.jobs.get(each) for each in queued]
@@ -113,14 +113,14 @@ class ScheduleMethods(Methods):
         self, name: str, reason: str, until: datetime.datetime | None = None
     ) -> ScheduleStatus:
         """Lets nothing of it start, for a reason, until then or until it is resumed. Raises: UnknownNameError, UsageError."""
-        await self._parts.catalog.schedules.set_pause(name, self._pause(reason, until))
+        await self._parts.catalog.timetable.set_pause(name, self._pause(reason, until))
         await self._parts.write_down("schedule pause", name, detail=reason)
         return await self.show_schedule(name)
 
     async def resume_schedule(self, name: str) -> ScheduleStatus:
         """Ends its pause; what fell into it is not caught up. Raises: UnknownNameError."""
         pause = (await self.show_schedule(name)).state.pause
-        await self._parts.catalog.schedules.set_pause(name, self._ended(pause))
+        await self._parts.catalog.timetable.set_pause(name, self._ended(pause))
         await self._parts.write_down("schedule resume", name)
         return await self.show_schedule(name)
 
@@ -223,24 +223,10 @@ class ScheduleMethods(Methods):
 
     async def _require_sound(self, schedule: Schedule) -> None:
         from engine.jobs import scheduled, ticking
-        from engine.schedule import due
-        from engine.schedule.order import require_order
+        from engine.schedule import due, order
 
-        if schedule.rhythm and schedule.after:
-            raise UsageError(
-                "a schedule has a rhythm, or runs after another one", hint="leave --cron or --after out"
-            )
-        if not schedule.rhythm and not schedule.after and not schedule.is_template:
-            raise UsageError(
-                f"when should {schedule.name} run?",
-                hint="--cron '0 2 * * *', --cron 'daily at 02:00', or --after SCHEDULE",
-            )
-        known = await self._parts.catalog.schedules.all()
+        known = await self._parts.catalog.timetable.all()
         leaders = {each.schedule.name: each.schedule.after for each in known if not each.schedule.is_template}
-        require_order(schedule.name, schedule.after, leaders)
+        order.require_sound(schedule, leaders)
         due.check(schedule, self._parts.clock.now())
         scheduled.check(schedule, await ticking.known_of(self._parts.catalog))
-
-
-def _times(schedule: Schedule) -> tuple[object, ...]:
-    return schedule.rhythm, schedule.after, schedule.timing, schedule.is_template

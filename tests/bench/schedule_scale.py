@@ -29,7 +29,7 @@ async def _fill(catalog: Catalog, clock: FakeClock, rhythms: list[str]) -> None:
     for number in range(SCHEDULES):
         rhythm = rhythms[number % len(rhythms)]
         schedule = Schedule(f"schedule{number}", rhythm=rhythm, sources=(f"source{number}",))
-        await catalog.schedules.add(schedule, due.begin(schedule, clock.now()))
+        await catalog.timetable.add(schedule, due.begin(schedule, clock.now()))
 
 
 async def _ticks(path: Path, rhythms: list[str], seconds: float) -> list[float]:

@@ -210,6 +210,25 @@ def test_what_could_never_run_is_refused_with_the_way_out_and_changes_nothing(he
     assert here.json("schedule", "list")["items"] == before
 
 
+def test_schedules_are_kept_in_the_file_of_the_fleet_and_checked_with_it(here: Here, tmp_path: Path) -> None:
+    """The same fleet from one file: a schedule that changes there changes, one that could not run is told with its line."""
+    here.done("schedule", "add", "nightly", "--cron", "daily at 02:00", "--source", "data", "--to", "main", "--keep-daily", "7", "--window", "01:00-05:00")  # fmt: skip
+    here.done("schedule", "add", "clean", "--after", "nightly", "--action", "prune", "--to", "main")
+    text = here.done("config", "export")
+    file = tmp_path / "fleet.toml"
+    file.write_text(text)
+    before = here.json("schedule", "list")["items"]
+    here.done("config", "apply", str(file), "--yes")
+    assert here.json("schedule", "list")["items"] == before
+    file.write_text(text.replace("daily at 02:00", "daily at 03:00"))
+    here.done("config", "apply", str(file), "--yes")
+    assert here.json("schedule", "show", "nightly")["planned_at"][11:16] == "03:00"
+    for wrong, said in (("dayly", "is no rhythm"), ("daily at 12:00", "never falls into its window")):
+        file.write_text(text.replace("daily at 02:00", wrong))
+        ran = here.run("config", "apply", str(file), "--yes")
+        assert (ran.code, "fleet.toml, line" in ran.err, said in ran.err) == (2, True, True), ran
+
+
 def test_a_tick_queues_what_is_due_once_and_a_pause_is_told(here: Here) -> None:
     """A timer that calls tick each minute is as good as a worker."""
     here.done("schedule", "add", "often", "--cron", "every minute", "--source", "data", "--timezone", "UTC")

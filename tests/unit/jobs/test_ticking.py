@@ -40,7 +40,7 @@ class Days:
         if given.get("after"):
             given["rhythm"] = ""
         schedule = Schedule(name, **given)
-        await self.catalog.schedules.add(schedule, due.begin(schedule, self.clock.now()))
+        await self.catalog.timetable.add(schedule, due.begin(schedule, self.clock.now()))
         return schedule
 
     async def tick(self, seconds: float = 0.0) -> list[Job]:
@@ -62,7 +62,7 @@ class Days:
         return [
             (f"{each.planned_at:%H:%M}", each.part, each.outcome.value, each.reason)
             for each in sorted(
-                await self.catalog.schedules.runs(name), key=lambda each: (each.planned_at, each.part)
+                await self.catalog.timetable.runs(name), key=lambda each: (each.planned_at, each.part)
             )
         ]
 
@@ -104,13 +104,13 @@ async def test_what_is_due_becomes_one_job_for_each_host(days: Days) -> None:
 async def test_two_that_look_at_once_queue_each_job_once(days: Days) -> None:
     """A timer and a worker may both be there."""
     schedule = await days.add()
-    before = await days.catalog.schedules.get(schedule.name)
+    before = await days.catalog.timetable.get(schedule.name)
     assert len(await days.tick(HOUR_S)) == 2
     known = await ticking.known_of(days.catalog)
     again = ticking.outcomes_of(schedule, before.state.planned_at or days.clock.now(), known, "", {})
     late = Decided(before, before.state, again)
-    assert await days.catalog.schedules.decide([late], days.clock.now()) == []
-    assert await days.catalog.schedules.record(again, days.clock.now()) == []
+    assert await days.catalog.timetable.decide([late], days.clock.now()) == []
+    assert await days.catalog.timetable.record(again, days.clock.now()) == []
     assert len(await days.catalog.jobs.page()) == 2
 
 
@@ -201,7 +201,7 @@ async def test_a_follower_is_skipped_where_its_leader_failed_or_it_is_paused(day
     assert await days.tick() == []
     (job,) = await days.tick(HOUR_S)
     await days.end(job)
-    await days.catalog.schedules.set_pause("proof", Pause(days.clock.now(), None, "no room for it"))
+    await days.catalog.timetable.set_pause("proof", Pause(days.clock.now(), None, "no room for it"))
     assert await days.tick() == []
     assert [row[2:] for row in await days.runs("proof")] == [
         ("skipped", "nightly, which it runs after, failed"),
@@ -267,13 +267,13 @@ async def test_a_smart_schedule_leaves_the_busy_hour_that_its_host_shows(days: D
     for night in range(10):
         for hour in range(24):
             at = now.replace(hour=hour, minute=0) - datetime.timedelta(days=night + 1)
-            await days.catalog.schedules.add_load("db", at, 12.0 if hour == 15 else 1.0)
+            await days.catalog.timetable.add_load("db", at, 12.0 if hour == 15 else 1.0)
     await days.add(
         sources=("logs",), rhythm="daily at 15:00", timing=Timing(window="13:00-18:00", is_smart=True)
     )
     (job,) = await days.tick(HOUR_S)
     await days.end(job)
-    state = (await days.catalog.schedules.get("nightly")).state
+    state = (await days.catalog.timetable.get("nightly")).state
     assert state.next_at == datetime.datetime(2026, 11, 21, 14, 45, tzinfo=datetime.UTC)
     assert state.moved.startswith("moved from 15:00 to 14:45: ")
 
@@ -295,7 +295,7 @@ async def test_what_schedules_want_of_a_source_is_told_to_whoever_looks_for_what
                     await days.end(job)
             await days.tick()
             seen.append(await expected(days.catalog, days.clock.now()))
-    await days.catalog.schedules.set_pause("other", Pause(days.clock.now(), None, "moved"))
+    await days.catalog.timetable.set_pause("other", Pause(days.clock.now(), None, "moved"))
     seen.append(await expected(days.catalog, days.clock.now()))
     hour = begun.replace(hour=15, minute=0)
     assert [each.is_worker_wanted for each in seen] == [False, True, False, False]
@@ -325,5 +325,5 @@ async def test_many_that_are_due_at_once_are_taken_in_bounded_slices(days: Days)
         len(await days.tick()),
     ]
     assert sizes == [ticking.SLICE, ticking.SLICE, 50, 0]
-    newest = await days.catalog.schedules.newest_runs()
+    newest = await days.catalog.timetable.newest_runs()
     assert {run.outcome for runs in newest.values() for run in runs} == {RunOutcome.OPEN}
