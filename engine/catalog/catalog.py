@@ -29,7 +29,9 @@ TIMEOUT_S = 10.0
 class Catalog:
     """All that holdfast knows. Every method may raise CatalogBusyError, CatalogDamagedError and CatalogError."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, is_copy: bool = False) -> None:
+        self.is_copy = is_copy
+        """Whether it is a copy for readers, that nobody writes."""
         self._database = database
         self.hosts = Hosts(database)
         self.sources = Sources(database)
@@ -101,7 +103,7 @@ class Catalog:
     async def open_copy(cls, path: Path, clock: Clock) -> AsyncIterator[Catalog]:
         """Opens a copy for readers, which is never written: what would write raises CatalogError. Raises: CatalogError, CatalogVersionError."""
         async with reading.open_copy(path, Schema.current()) as connection:
-            yield cls(Database(connection, path, clock))
+            yield cls(Database(connection, path, clock), is_copy=True)
 
     async def copy_to(self, path: Path) -> None:
         """Writes a whole copy, as it is at one instant, to a path where nothing is; sealed secrets stay sealed. Raises: CatalogError."""

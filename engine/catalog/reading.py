@@ -19,14 +19,16 @@ from engine.errors import CatalogVersionError
 SHOWN: Final = frozenset(
     {
         "hosts", "sources", "storages", "plans", "backups", "copies", "tags", "proofs", "jobs", "slots", "job_log", "workers", "settings",
-        "audit",
+        "audit", "alerts", "silences", "schedules", "schedule_runs", "host_loads",
     }
 )  # fmt: skip
 """Tables that readers see. A new one is empty in their copy until it is written here."""
-EMPTIED: Final = frozenset({"secrets", "host_keys", "pack_proofs"})
+EMPTIED: Final = frozenset({"secrets", "host_keys", "pack_proofs", "destinations", "notices", "deliveries"})
 """Tables that they do not see."""
 _STATE: Final = "copied-state"
-_SHOWN_SETTINGS: Final = ("uncovered",)
+_SHOWN_SETTINGS: Final = ("uncovered", "known-since", "pause", "alerts-evaluated")
+_SHOWN_BEGINNING: Final = "storage-seen."
+"""Settings that a status is made of."""
 
 
 def state_of(path: Path) -> str:
@@ -58,7 +60,10 @@ def leave_secrets_out(path: Path, state: str) -> None:
             if table not in SHOWN:
                 connection.execute(f'DELETE FROM "{table}"')  # noqa: S608 -- a name out of the catalog's own schema
         shown = ", ".join("?" * len(_SHOWN_SETTINGS))
-        connection.execute(f"DELETE FROM settings WHERE name NOT IN ({shown})", _SHOWN_SETTINGS)  # noqa: S608
+        connection.execute(
+            f"DELETE FROM settings WHERE name NOT IN ({shown}) AND substr(name, 1, ?) <> ?",  # noqa: S608 -- question marks
+            (*_SHOWN_SETTINGS, len(_SHOWN_BEGINNING), _SHOWN_BEGINNING),
+        )
         connection.execute("INSERT INTO settings (name, value) VALUES (?, ?)", (_STATE, state))
 
 

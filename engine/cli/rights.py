@@ -16,14 +16,15 @@ READ_ONLY_ENVIRONMENT: Final = "HOLDFAST_READ_ONLY"
 FROM_CATALOG: Final = frozenset(
     {
         "host list", "host show", "source list", "source show", "storage list", "backups", "show", "plan list", "plan show",
-        "job show", "job log", "jobs", "status", "audit", "config schema", "guard show", "completion",
+        "job show", "job log", "jobs", "status", "audit", "config schema", "guard show", "completion", "alerts list", "schedule list",
+        "schedule show", "schedule preview",
     }
 )  # fmt: skip
 """Look at the catalog alone, or at nothing: a copy of it will do."""
 READING: Final = FROM_CATALOG | {
     "host grants", "source test", "storage usage", "storage recovery-kit", "storage show", "vault list", "ls", "dump", "diff", "find",
     "evidence list", "evidence show", "evidence public-key", "evidence verify", "shares", "config export", "config check", "job follow",
-    "doctor",
+    "doctor", "notify list", "service status",
 }  # fmt: skip
 """Change nothing: not in the catalog, not in a storage, not on a host."""
 CHANGING: Final = frozenset(
@@ -34,6 +35,9 @@ CHANGING: Final = frozenset(
         "restore", "rollback", "discard", "plan add", "plan run", "plan drill", "plan remove", "drill", "evidence sign-off", "verify",
         "forget", "prune", "copy", "download", "share", "unshare", "erase", "protect", "unprotect", "hold", "delete", "config apply",
         "catalog copy", "catalog publish", "recover", "job cancel", "worker", "guard set", "guard remove", "guard code",
+        "alerts acknowledge", "alerts evaluate", "alerts silence", "alerts unsilence", "notify add", "notify flush", "notify remove",
+        "notify test", "pause", "resume", "schedule add", "schedule edit", "schedule pause", "schedule remove", "schedule resume",
+        "schedule run", "service install", "service uninstall", "tick",
     }
 )  # fmt: skip
 

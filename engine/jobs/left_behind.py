@@ -32,8 +32,10 @@ def death_of(owner: str) -> str:
 
 
 async def end_dead_jobs(catalog: Catalog) -> list[Job]:
-    """Ends the attempt of each job whose process is proved dead; returns them as they were."""
-    dead = []
+    """Ends the attempt of each job whose process is proved dead; returns them as they were. In a copy for readers nothing is ended."""
+    dead: list[Job] = []
+    if catalog.is_copy:
+        return dead
     for job in await catalog.jobs.held():
         reason = death_of(job.owner)
         if reason and await _end(catalog, job, reason):

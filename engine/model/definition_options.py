@@ -52,6 +52,7 @@ SOURCE_OPTIONS: Final[Mapping[str, str]] = {
     "as_user": "text",
     "in_container": "text",
     "mask": "texts",
+    "objective": "texts",
 }
 SOURCE_KINDS: Final = (
     "files", "sqlite", "postgres", "mariadb", "mysql", "redis", "mongodb", "command", "stdin",

@@ -199,7 +199,8 @@ def _of_retired(
     if restorable is None:
         return []
     proofs = _of_proof(facts, restorable, now, settings)
-    return _of_copies(facts, restorable) + [each for each in proofs if each.is_risk]
+    rotten = [each for each in proofs if each.condition is Condition.PROOF_FAILED]
+    return _of_copies(facts, restorable) + rotten
 
 
 def _of_copies(facts: SourceFacts, restorable: Backup) -> list[Concern]:

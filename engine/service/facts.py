@@ -168,7 +168,7 @@ async def _remember_known(
         if facts.backups and source.name not in known
     }
     everything = {**known, **new}
-    if new:
+    if new and not parts.catalog.is_copy:
         await parts.catalog.settings.put(_KNOWN, {name: at.isoformat() for name, at in everything.items()})
     return everything
 
