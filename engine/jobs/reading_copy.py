@@ -11,7 +11,23 @@ from pathlib import Path
 from engine.catalog import reading
 from engine.catalog.catalog import Catalog
 from engine.config import Home
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, HoldfastError
+from engine.events import Warned
+from engine.jobs.context import JobContext
+
+_LEAST_AGE_S = 30.0
+
+
+async def refresh_now_and_then(context: JobContext) -> None:
+    """As `refresh_reading_copy`, for a worker's loop: at most twice a minute, and what goes wrong is told and stops nothing."""
+    with contextlib.suppress(OSError):
+        age_s = context.clock.now().timestamp() - context.home.reading_copy.stat().st_mtime
+        if 0 <= age_s < _LEAST_AGE_S:
+            return
+    try:
+        await refresh_reading_copy(context.catalog, context.home, context.settings.readers.group)
+    except HoldfastError as error:
+        context.emit(Warned(error.message))
 
 
 async def refresh_reading_copy(catalog: Catalog, home: Home, group: str) -> bool:

@@ -180,14 +180,18 @@ class ScheduleMethods(Methods):
         return TickResult(result.at, tuple(queued), skipped, result.next_at)
 
     async def next_tick(self) -> datetime.datetime | None:
-        """Looks for a moment, and gives when the next look is due: what a worker calls in its loop, and when a job ended. Starts no worker."""
-        from engine.jobs import ticking
+        """Looks for a moment, and gives when the next look is due: what a worker calls in its loop, and when a job ended. Starts no worker.
+
+        The copy of the catalog for readers is renewed on this occasion.
+        """
+        from engine.jobs import reading_copy, ticking
 
         begun = self._parts.clock.monotonic()
         while True:
             result = await ticking.tick(self._parts.catalog, self._parts.clock.now())
             is_more = result.next_at is not None and result.next_at <= result.at and result.queued
             if not is_more or self._parts.clock.monotonic() - begun >= _MOMENT_S:
+                await reading_copy.refresh_now_and_then(self._parts.context())
                 return result.next_at
 
     async def expectations(self) -> Expected:

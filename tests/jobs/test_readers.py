@@ -104,7 +104,9 @@ async def test_a_reader_sees_what_is_known_changes_nothing_and_sees_no_secret(sh
     assert await engine.refresh_reading_copy()
     assert not await engine.refresh_reading_copy()
     newest = await shared.one_backup("tree")
-    assert await engine.refresh_reading_copy()
+    os.utime(home.reading_copy, (0, 0))
+    await engine.next_tick()
+    assert not await engine.refresh_reading_copy()
     looking = ["status", "backups", "source show tree", "storage list", "jobs", "audit"]
     changing = [
         "backup tree",
