@@ -18,6 +18,7 @@ from engine.events import Progress, Warned
 from engine.model.job import Job, JobStatus
 from engine.model.spans import span
 from engine.notify import Notifier
+from engine.scope import task_scope
 
 _SHOWN: Final = 50
 _LOOK_INTERVAL_S: Final = 0.5
@@ -194,7 +195,11 @@ def _declare_worker(parser: Parser) -> None:
 async def _worker(call: Call) -> int:
     worker = call.engine.worker(is_staying=not call.arguments.once, tick=call.engine.next_tick)
     with stopping(worker.stop):
-        done = await worker.work(Notifier.of(os.environ), call.listener.emit)
+        async with task_scope() as tasks:
+            tending = tasks.create_task(call.engine.keep_tending())
+            done = await worker.work(Notifier.of(os.environ), call.listener.emit)
+            tending.cancel()
+        await call.engine.tell_the_last()
     call.output.line(f"{text.counted(done, 'job')} run")
     call.output.result({"jobs": done})
     return diagnostics.DONE

@@ -70,6 +70,8 @@ async def _run(command: Command, arguments: Namespace, output: Output, secrets: 
                     return await command.run(call)
                 finally:
                     listener.clear()
+                    if command.is_job and arguments.called_verb != "worker":
+                        await engine.hand_over_notices()
     except asyncio.CancelledError:
         return diagnostics.report_interrupt(is_json=output.is_json)
 

@@ -364,6 +364,8 @@ async def _tick(call: Call) -> int:
     )
     call.output.line(f"{text.counted(len(result.queued), 'job')} queued, {result.skipped} skipped{then}")
     call.output.result(shape(result))
+    call.output.flush()
+    await call.engine.tend_alerts()  # after the answer: a mail server may take its time
     return diagnostics.DONE
 
 

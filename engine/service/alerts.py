@@ -41,6 +41,8 @@ _EVALUATED: Final = "alerts-evaluated"
 _log = logging.getLogger("holdfast.alerts")
 
 _TEND_S: Final = 10.0
+_LAST_S: Final = 45.0
+"""So long a worker that ends tries to tell what its last jobs left; a server that hangs is given 30 s."""
 """Between two looks at whether anything is to be told."""
 _LOOKED: Final = "storages-looked-at"
 _LOOK_EVERY: Final = datetime.timedelta(hours=1)
@@ -274,7 +276,27 @@ class AlertMethods(Methods):
                 await self.tend_alerts()
             except HoldfastError as error:
                 _log.warning("alerts could not be tended: %s", error.message)
+            except Exception:  # noqa: BLE001 -- what nobody thought of ends no jobs
+                _log.exception("alerts could not be tended")
             await asyncio.sleep(_TEND_S)
+
+    async def tell_the_last(self) -> None:
+        """What a worker's last jobs left to tell, before it ends: tried for a moment; what is not taken waits for the next worker."""
+        try:
+            async with asyncio.timeout(_LAST_S):
+                await self.flush_notices()
+        except (TimeoutError, HoldfastError) as error:
+            _log.warning("the last messages wait: %s", error)
+
+    async def hand_over_notices(self) -> None:
+        """Starts a worker that tells what a job of this process left to tell, where none lives: the person who waits for the job waits for no mail
+        server."""
+        notices = self._parts.catalog.notices
+        try:
+            if await notices.unrouted(1) or await notices.waiting():
+                await self.require_worker()
+        except HoldfastError as error:
+            _log.warning("messages wait for a worker: %s", error.message)
 
     async def _is_past(self, setting: str, now: datetime.datetime, span: datetime.timedelta) -> bool:
         """Whether it was done so long ago; or in a time to come, by a clock that was set back since."""

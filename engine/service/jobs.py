@@ -17,7 +17,6 @@ from engine.catalog.workers import Worker
 from engine.jobs.left_behind import death_of, end_dead_jobs
 from engine.model.job import Job, JobStatus
 from engine.service.parts import Methods
-from engine.worker import ensure_worker
 
 FOLLOW_INTERVAL_S = 0.3
 ENSURE_INTERVAL_S = 15.0
@@ -91,7 +90,7 @@ class JobMethods(Methods):
             monotonic = self._parts.clock.monotonic()
             if now.status is JobStatus.QUEUED and not now.owner and monotonic - started >= ENSURE_INTERVAL_S:
                 started = monotonic
-                await ensure_worker(self._parts.home, self._parts.catalog, executable=sys.executable)
+                await self.require_worker()
             await asyncio.sleep(FOLLOW_INTERVAL_S)
 
     async def audit_log(self, *, limit: int = 100) -> Sequence[Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from engine.audit import Actor, AuditLog, Outcome
@@ -13,6 +14,7 @@ from engine.events import Emit
 from engine.jobs.context import JobContext
 from engine.jobs.runner import Runner
 from engine.vault import SecretResolver, Vault
+from engine.worker import ensure_worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +58,7 @@ class Methods:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+
+    async def require_worker(self) -> None:
+        """Starts a worker where none lives."""
+        await ensure_worker(self._parts.home, self._parts.catalog, executable=sys.executable)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from collections.abc import Sequence
 
 from engine.errors import UsageError
@@ -20,7 +19,6 @@ from engine.model.schedules import (
     TickResult,
 )
 from engine.service.parts import Methods
-from engine.worker import ensure_worker
 
 _MOST_SLICES = 1_000
 """Looks that one tick takes where very much is due at once."""
@@ -199,10 +197,6 @@ class ScheduleMethods(Methods):
         from engine.jobs import expectations
 
         return await expectations.expected(self._parts.catalog, self._parts.clock.now())
-
-    async def require_worker(self) -> None:
-        """Starts a worker where none lives."""
-        await ensure_worker(self._parts.home, self._parts.catalog, executable=sys.executable)
 
     def _pause(self, reason: str, until: datetime.datetime | None) -> Pause:
         """Raises: UsageError."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, TypeVar, cast
@@ -50,7 +49,7 @@ from engine.model.results import (
     VerifyResult,
 )
 from engine.service.parts import Methods
-from engine.worker import LINGER_S, Tick, Worker, WorkerOptions, ensure_worker
+from engine.worker import LINGER_S, Tick, Worker, WorkerOptions
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -247,7 +246,7 @@ class WorkMethods(Methods):
     ) -> Job:
         """Queues a job for a worker, and starts one where none lives. Raises: RefusedError where it reads standard input."""
         job = await self.enqueue(verb, request, idempotency_key=idempotency_key, rule=rule)
-        await ensure_worker(self._parts.home, self._parts.catalog, executable=sys.executable)
+        await self.require_worker()
         return job
 
     async def enqueue(

@@ -15,7 +15,7 @@ from engine.model.alerts import Condition, Destination, Occasion
 from engine.model.requests import RestoreRequest
 from engine.model.secret import Secret
 from tests.fakes.clock import FakeClock
-from tests.jobs.command_line import Ran
+from tests.jobs.command_line import CommandLine, Ran
 from tests.jobs.world import World, open_world
 from tests.servers.mail import PASSWORD, mail_server, webhook
 
@@ -123,6 +123,31 @@ async def test_no_address_is_in_a_command_line_an_environment_a_file_or_an_error
         kept = [path.read_bytes() for path in (tmp_path / "world" / "home").rglob("*") if path.is_file()]
         assert [each for each in SECRETS if any(each in text for text in shown)] == []
         assert [each for each in SECRETS if any(each.encode() in data for data in kept)] == []
+
+
+async def test_a_worker_tells_what_a_job_at_the_terminal_left_to_tell(tmp_path: Path) -> None:
+    """The person who waits for the job waits for no mail server; and somebody else hears that it failed."""
+    line = CommandLine(tmp_path)
+    async with webhook() as hook:
+        secret = hook.url.encode()
+        await asyncio.to_thread(line.set_up)
+        await asyncio.to_thread(lambda: line.done("notify", "add", "hook", "--url", "-", given=secret))
+        assert [*line.home.glob("logs/worker.out")] == []  # nothing is to be told, so no worker was started
+        line.data.rename(tmp_path / "gone")
+        ran = await asyncio.to_thread(line.run, "backup", "data")
+        assert ran.code == 1
+        await hook.wait_posts(1)
+        assert "backup of data failed" in hook.posts[0][1]
+        await asyncio.to_thread(_end_worker, line)
+
+
+def _end_worker(line: CommandLine) -> None:
+    """It would stay for some seconds."""
+    for each in psutil.process_iter(["cmdline"]):
+        words = each.info["cmdline"] or ()
+        if str(line.home) in words and "worker" in words:
+            each.terminate()
+            each.wait(60)
 
 
 @pytest.fixture
