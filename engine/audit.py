@@ -14,7 +14,7 @@ import hmac
 import json
 import os
 import pwd
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -299,6 +299,13 @@ class AuditLog:
     async def rows(self) -> list[ChainRow]:
         """All of a short log, oldest first."""
         return [row async for row in self._rows.all()]
+
+    async def drills(self) -> AsyncIterator[Entry]:
+        """All drills' entries, oldest first. Raises: DamagedError."""
+        async for row in self._rows.all(is_of_drills=True):
+            entry = decode_entry(row)
+            if entry.verb == "drill":
+                yield entry
 
     async def anchor(self) -> Anchor:
         """The newest row at this instant."""

@@ -282,6 +282,10 @@ class Backups:
         """How many backups each storage holds."""
         return {row[0]: row[1] for row in await self._database.fetch_all("count_backups_by_storage")}
 
+    async def count_missing_by_storage(self) -> dict[str, int]:
+        """How many backups each storage was meant to take and lacks; of those that lack any."""
+        return {row[0]: row[1] for row in await self._database.fetch_all("count_missing_by_storage")}
+
     async def growth(self, storage: str, since: datetime.datetime) -> tuple[int, datetime.datetime | None]:
         """What the storage's backups since then added, in bytes, and when the first of them was taken."""
         row = await self._database.fetch_one(
@@ -289,6 +293,11 @@ class Backups:
         )
         added, first = row if row is not None else (0, None)
         return int(added or 0), to_optional_instant(first)
+
+    async def any(self) -> bool:
+        """Whether any is known."""
+        row = await self._database.fetch_one("has_backups")
+        return bool(row and row[0])
 
     async def count(self) -> int:
         """How many backups are known."""
@@ -333,19 +342,20 @@ class Backups:
         backup stands higher, that stays as it is. One that failed brings it back to `taken`, for nothing can be relied on then."""
         backup = await self.get(record.backup_id)
         stands_higher = _LADDER.index(backup.proof) > _LADDER.index(record.proof)
-        proven_at = to_microseconds(record.proven_at)
+        row: dict[str, Value] = {
+            "backup_id": record.backup_id,
+            "proven_at": (proven_at := to_microseconds(record.proven_at)),
+            "storage": record.storage,
+            "proof": record.proof.value,
+            "is_passed": record.is_passed,
+            "job_id": record.job_id,
+            "detail": to_text(record.detail),
+            "verb": record.verb,
+        }
         async with self._database.transaction() as transaction:
-            await transaction.execute(
-                "add_proof",
-                backup_id=record.backup_id,
-                proven_at=proven_at,
-                storage=record.storage,
-                proof=record.proof.value,
-                is_passed=record.is_passed,
-                job_id=record.job_id,
-                detail=to_text(record.detail),
-                verb=record.verb,
-            )
+            await transaction.execute("add_proof", **row)
+            if backup.scope is Scope.ALL:
+                await transaction.execute("keep_proof_standing", source=backup.source, **row)
             await transaction.execute(
                 "mark_proof",
                 backup_id=record.backup_id,

@@ -12,12 +12,14 @@ from engine.catalog.alerts import Alerts, Silences
 from engine.catalog.backups import Backups
 from engine.catalog.database import Database, to_json
 from engine.catalog.definitions import Hosts, Plans, Sources, Storages
+from engine.catalog.history import History
 from engine.catalog.jobs import Jobs
 from engine.catalog.notices import Destinations, Notices
 from engine.catalog.opening import Schema
 from engine.catalog.proofs import Proofs
 from engine.catalog.schedules import Schedules, Timetable
 from engine.catalog.settings import AuditRows, HostKeys, PackProofs, SealedSecrets, Settings
+from engine.catalog.standing import Standing
 from engine.catalog.takeover import Join
 from engine.catalog.workers import Workers
 from engine.clock import Clock
@@ -39,7 +41,9 @@ class Catalog:
         self.plans = Plans(database)
         self.backups = Backups(database)
         self.proofs = Proofs(database)
+        self.standing = Standing(database)
         self.jobs = Jobs(database)
+        self.history = History(database)
         self.schedules = Schedules(database)
         self.timetable = Timetable(database)
         self.workers = Workers(database)
@@ -92,6 +96,11 @@ class Catalog:
     async def data_version(self) -> int:
         """A number that changes whenever another connection changed something: cheap to ask several times a second."""
         row = await self._database.fetch_one("data_version")
+        return row[0] if row else 0
+
+    async def version(self) -> int:
+        """The version of the catalog's shape."""
+        row = await self._database.fetch_one("catalog_version")
         return row[0] if row else 0
 
     async def reading_state(self) -> str:

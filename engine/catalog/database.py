@@ -15,6 +15,7 @@ from typing import Any, cast
 import aiosqlite
 
 from engine.catalog import opening, takeover
+from engine.catalog.packing import unpack
 from engine.clock import Clock
 from engine.errors import CatalogError
 
@@ -50,9 +51,9 @@ def to_json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def to_object(text: str) -> dict[str, Any]:
-    """A JSON object out of the catalog."""
-    return {} if text == "{}" else cast("dict[str, Any]", json.loads(text))
+def to_object(text: str | bytes) -> dict[str, Any]:
+    """A JSON object out of the catalog, packed or not."""
+    return {} if text == "{}" else cast("dict[str, Any]", json.loads(unpack(text)))
 
 
 def to_list(text: str) -> Sequence[str]:

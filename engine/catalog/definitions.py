@@ -192,14 +192,11 @@ class Storages(_Definitions[Storage]):
 
     async def move(self, storage: Storage, snapshots: Mapping[str, str]) -> None:
         """As `replace`, of one whose content went to another place: `snapshots` gives the new ids of its snapshots by the old. Raises: UnknownNameError."""
-        rows: list[Mapping[str, Value]] = [
-            {"storage": storage.name, "old": bytes.fromhex(old), "new": bytes.fromhex(new)}
-            for old, new in snapshots.items()
-        ]
+        moves = b"".join(bytes.fromhex(old + new) for old, new in snapshots.items())
         async with self._database.transaction() as transaction:
             await self._replace(transaction, storage)
             await self._settle_default(transaction, storage)
-            await transaction.execute_many("move_copy", rows)
+            await transaction.execute("move_copies", storage=storage.name, moves=moves)
 
     async def make_default(self, name: str) -> None:
         """Makes it the one that backups go to where nothing else is said. Raises: UnknownNameError."""

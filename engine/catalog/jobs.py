@@ -11,6 +11,7 @@ from engine.catalog.database import (
     Database,
     Row,
     Transaction,
+    Value,
     to_instant,
     to_json,
     to_microseconds,
@@ -19,6 +20,7 @@ from engine.catalog.database import (
     to_optional_microseconds,
     to_text,
 )
+from engine.catalog.packing import pack
 from engine.errors import UnknownNameError, UsageError
 from engine.model.job import Job, JobStatus, QueueRule
 from engine.model.names import is_id_prefix
@@ -209,13 +211,16 @@ class Jobs:
     async def finish(self, job_id: str, owner: ProcessIdentity, outcome: Outcome) -> bool:
         """Ends a job that this process runs, and frees its slots. False where it was not ours (any more): then nothing is changed."""
         async with self._database.transaction() as transaction:
+            row = await transaction.fetch_one("verb_and_request", job_id=job_id)
+            verb, request = row or ("", "{}")
             is_ours = await transaction.execute(
                 "finish_job",
                 job_id=job_id,
                 owner=str(owner),
                 status=outcome.status.value,
                 completed_at=self._database.now,
-                result=to_json(dict(outcome.result)),
+                request=packed(verb, request),
+                result=packed(verb, to_json(dict(outcome.result))),
                 error=to_text(outcome.error),
                 error_class=outcome.error_class,
             )
@@ -332,26 +337,38 @@ class Jobs:
         *,
         status: JobStatus | None = None,
         verb: str = "",
+        since: datetime.datetime | None = None,
+        until: datetime.datetime | None = None,
         limit: int = 100,
         before: Job | None = None,
     ) -> list[Job]:
-        """A page of at most `limit` jobs, newest first, from behind `before` on. A negative limit gives all."""
-        created_at = _LATEST if before is None else to_microseconds(before.created_at)
-        job_id = "" if before is None else before.job_id
-        if status is None:
-            rows = await self._database.fetch_all(
-                "list_jobs", created_at=created_at, job_id=job_id, verb=verb, limit=limit
-            )
-        else:
-            rows = await self._database.fetch_all(
-                "list_jobs_of_status",
-                status=status.value,
-                created_at=created_at,
-                job_id=job_id,
-                verb=verb,
-                limit=limit,
-            )
-        return [_to_job(row) for row in rows]
+        """A page of at most `limit` jobs, newest first, from behind `before` on; of those queued at `since` or later, and before `until`.
+
+        A negative limit gives all.
+        """
+        parameters: dict[str, Value] = {"limit": limit}
+        conditions = []
+        for name, value, condition in (
+            ("status", status.value if status else None, "status = :status"),
+            ("verb", verb or None, "verb = :verb"),
+            ("since", to_optional_microseconds(since), "created_at >= :since"),
+            ("until", to_optional_microseconds(until), "created_at < :until"),
+        ):
+            if value is not None:
+                parameters[name] = value
+                conditions.append(condition)
+        if before is not None:
+            parameters |= {"place": to_microseconds(before.created_at), "place_id": before.job_id}
+            conditions.append("(created_at, job_id) < (:place, :place_id)")
+        # These say to SQLite that an index of a few will do; the rest is most of all jobs, and is read along the time.
+        if status not in (None, JobStatus.COMPLETED):
+            conditions.append("status <> 'completed'")
+        elif verb not in ("", "backup"):
+            conditions.append("verb <> 'backup'")
+        where = " WHERE " + " AND ".join(conditions) if conditions else ""
+        order = " ORDER BY created_at DESC, job_id DESC LIMIT :limit"
+        sql = self._database.query("select_jobs") + where + order
+        return [_to_job(row) for row in await self._database.fetch_sql(sql, parameters)]
 
     async def ended_since(self, since: datetime.datetime, limit: int = 10_000) -> list[Job]:
         """Jobs that ended since then, of those that were begun at most a week before it; newest first."""
@@ -422,6 +439,11 @@ class Jobs:
             LogLine(number, to_instant(at), cast("Level", level), message)
             for number, at, level, message in rows
         ]
+
+
+def packed(verb: str, text: str | bytes) -> str | bytes:
+    """Of a job that is over. Drills stay as they are: an index finds them by what their results say."""
+    return text if verb == "drill" or text == "{}" or isinstance(text, bytes) else pack(text)
 
 
 def _to_job(row: Row) -> Job:

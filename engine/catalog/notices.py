@@ -17,6 +17,7 @@ from engine.catalog.database import Database, Row, Value, to_instant, to_microse
 from engine.errors import CatalogDamagedError, UnknownNameError, UsageError
 from engine.model.alerts import Delivery, Destination, Message
 from engine.model.names import check_name, nearest
+from engine.model.reports import ToldLine
 
 
 class Destinations:
@@ -240,6 +241,19 @@ class Notices:
             name: (state, attempts, error, to_instant(at))
             for name, state, attempts, error, at in await self._database.fetch_all("last_deliveries")
         }
+
+    async def told(self, since: datetime.datetime, until: datetime.datetime) -> list[ToldLine]:
+        """Who was told of what came up in that time, and whether it arrived; oldest first. Messages of long ago are forgotten."""
+        rows = await self._database.fetch_all(
+            "list_told", since=to_microseconds(since), until=to_microseconds(until)
+        )
+        found = []
+        for at, destination, state, text in rows:
+            message = _to_message(text)
+            if message is not None:
+                subject = message.facts.get("subject", "")
+                found.append(ToldLine(to_instant(at), destination, subject, message.title, state == "sent"))
+        return found
 
     async def purge(self, before: datetime.datetime) -> None:
         """Forgets what was told before that instant."""

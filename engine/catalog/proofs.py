@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from engine.catalog.backups import ProofRecord, proof_records
-from engine.catalog.database import Database, Transaction, to_json, to_microseconds, to_text
+from engine.catalog.database import Database, Transaction, Value, to_json, to_microseconds, to_text
 from engine.model.backup import Proof
 
 _LADDER = list(Proof)
@@ -92,6 +92,13 @@ class Proofs:
             detail=to_text(new.detail),
             verb=new.verb,
         )
+        where: dict[str, Value] = {
+            "backup_id": backup_id,
+            "storage": storage,
+            "proven_at": to_microseconds(new.proven_at),
+        }
+        if await transaction.execute("void_proof_standings", **where):
+            await transaction.execute("refill_proof_standings", backup_id=backup_id)
         left = standing([*before, new])
         await transaction.execute(
             "set_proof",

@@ -125,14 +125,15 @@ ORDER BY c.backup_id, c.storage;
 -- name: backups_by_prefix
 SELECT backup_id FROM backups WHERE backup_id >= :prefix AND backup_id < :prefix || '~' ORDER BY backup_id LIMIT 2;
 
--- `snapshot_ids` is ids of 32 bytes, one behind the other.
+-- `snapshot_ids` is ids of 32 bytes, one behind the other. They are looked for in one pass over all copies, half a second for two millions of
+-- them: an index would cost a fifteenth of the catalog, and nothing that is done often asks. `+` keeps SQLite from the index by storage,
+-- which leads to each row by itself.
 -- name: backups_by_snapshots
 WITH RECURSIVE wanted (number) AS (
     SELECT 0 UNION ALL SELECT number + 1 FROM wanted WHERE 32 * (number + 2) <= length(:snapshot_ids)
 )
-SELECT lower(hex(c.snapshot_id)), c.backup_id
-FROM wanted CROSS JOIN copies AS c ON c.snapshot_id = substr(:snapshot_ids, 1 + 32 * wanted.number, 32) AND c.snapshot_id <> x''
-WHERE c.storage = :storage;
+SELECT lower(hex(snapshot_id)), backup_id FROM copies
+WHERE +storage = :storage AND snapshot_id IN (SELECT substr(:snapshot_ids, 1 + 32 * number, 32) FROM wanted);
 
 -- name: newest_of_each_source
 SELECT (SELECT b.backup_id FROM backups AS b WHERE b.source = s.name ORDER BY b.created_at DESC, b.backup_id DESC LIMIT 1)
@@ -152,6 +153,12 @@ ORDER BY b.source, b.created_at DESC, b.backup_id DESC;
 SELECT storage, count(*) - (SELECT count(*) FROM copies AS missing WHERE missing.storage = copies.storage AND missing.snapshot_id = x'')
 FROM copies GROUP BY storage;
 
+-- name: count_missing_by_storage
+SELECT storage, count(*) FROM copies WHERE snapshot_id = x'' GROUP BY storage;
+
+-- name: has_backups
+SELECT EXISTS (SELECT 1 FROM backups);
+
 -- name: count_backups
 SELECT count(*) FROM backups;
 
@@ -167,8 +174,15 @@ UPDATE backups SET expires_at = :expires_at WHERE backup_id = :backup_id;
 -- name: remove_copy
 DELETE FROM copies WHERE backup_id = :backup_id AND storage = :storage;
 
--- name: move_copy
-UPDATE copies SET snapshot_id = :new WHERE storage = :storage AND snapshot_id = :old;
+-- `moves` is pairs of ids, each the old one and the new one, one behind the other.
+-- name: move_copies
+WITH RECURSIVE wanted (number) AS (
+    SELECT 0 UNION ALL SELECT number + 1 FROM wanted WHERE 64 * (number + 2) <= length(:moves)
+), moved (old, new) AS MATERIALIZED (
+    SELECT substr(:moves, 1 + 64 * number, 32), substr(:moves, 33 + 64 * number, 32) FROM wanted
+)
+UPDATE copies SET snapshot_id = (SELECT new FROM moved WHERE old = copies.snapshot_id)
+WHERE storage = :storage AND snapshot_id IN (SELECT old FROM moved);
 
 -- name: remove_copies_of_storage
 DELETE FROM copies WHERE storage = :storage;
@@ -199,6 +213,33 @@ WHERE backup_id = :backup_id ORDER BY proven_at DESC, storage, proof;
 
 -- name: proved_in_storage
 SELECT DISTINCT backup_id FROM proofs WHERE storage = :storage AND is_passed AND proof != 'taken';
+
+-- name: keep_proof_standing
+INSERT INTO proof_standings (source, proof, is_passed, proven_at, backup_id, storage, job_id, detail, verb)
+VALUES (:source, :proof, :is_passed, :proven_at, :backup_id, :storage, :job_id, :detail, :verb)
+ON CONFLICT (source, proof, is_passed) DO UPDATE SET proven_at = excluded.proven_at, backup_id = excluded.backup_id,
+    storage = excluded.storage, job_id = excluded.job_id, detail = excluded.detail, verb = excluded.verb
+WHERE excluded.proven_at >= proven_at;
+
+-- Where the bytes that were proved are others now.
+-- name: void_proof_standings
+DELETE FROM proof_standings WHERE backup_id = :backup_id AND storage = :storage AND proven_at <= :proven_at;
+
+-- What still holds of the source by its other proofs, in place of what was void.
+-- name: refill_proof_standings
+INSERT OR IGNORE INTO proof_standings (source, proof, is_passed, proven_at, backup_id, storage, job_id, detail, verb)
+SELECT b.source, p.proof, p.is_passed, max(p.proven_at), p.backup_id, p.storage, p.job_id, p.detail, p.verb
+FROM backups AS b CROSS JOIN proofs AS p ON p.backup_id = b.backup_id
+WHERE b.source = (SELECT source FROM backups WHERE backup_id = :backup_id) AND b.scope = 'all' AND p.proof <> 'taken' AND NOT EXISTS (
+    SELECT 1 FROM proofs AS d
+    WHERE d.backup_id = p.backup_id AND d.storage = p.storage AND d.proof = 'taken' AND d.proven_at >= p.proven_at
+)
+GROUP BY p.proof, p.is_passed;
+
+-- name: list_proof_standings
+SELECT p.source, p.backup_id, p.storage, p.proof, p.proven_at, p.is_passed, p.job_id, p.detail, p.verb
+FROM json_each(:sources) AS s CROSS JOIN proof_standings AS p ON p.source = s.value
+ORDER BY s.key, p.proven_at DESC, p.is_passed;
 
 -- The newest attempt of each kind and outcome to prove a backup that holds all of its source. It outlives that backup: what was rehearsed with one
 -- that retention removed was rehearsed.
@@ -239,7 +280,7 @@ VALUES (:job_id, :verb, :request, 'queued', :created_at, :idempotency_key, :owne
     :retry_s);
 
 -- name: get_job_by_key
-SELECT job_id, verb FROM jobs WHERE idempotency_key = :idempotency_key;
+SELECT job_id, verb FROM jobs WHERE idempotency_key = :idempotency_key AND idempotency_key <> '';
 
 -- name: list_jobs_by_key
 SELECT idempotency_key, job_id FROM jobs WHERE idempotency_key <> '' AND idempotency_key IN (SELECT value FROM json_each(:keys));
@@ -258,22 +299,23 @@ SELECT job_id FROM jobs WHERE job_id >= :prefix AND job_id < :prefix || '~' ORDE
 -- name: backups_of_job
 SELECT backup_id FROM backups WHERE job_id = :job_id AND job_id <> '';
 
--- name: list_jobs
+-- The newest jobs, a page of them; conditions and order are put behind it.
+-- name: select_jobs
 SELECT job_id, verb, request, status, created_at, started_at, completed_at, owner, lease_until, idempotency_key, progress, result,
     error, error_class, is_cancel_requested, priority, not_before, deadline, attempts, most_attempts
-FROM jobs WHERE (created_at, job_id) < (:created_at, :job_id) AND (:verb = '' OR verb = :verb)
-ORDER BY created_at DESC, job_id DESC LIMIT :limit;
-
--- name: list_jobs_of_status
-SELECT job_id, verb, request, status, created_at, started_at, completed_at, owner, lease_until, idempotency_key, progress, result,
-    error, error_class, is_cancel_requested, priority, not_before, deadline, attempts, most_attempts
-FROM jobs WHERE status = :status AND (created_at, job_id) < (:created_at, :job_id) AND (:verb = '' OR verb = :verb)
-ORDER BY created_at DESC, job_id DESC LIMIT :limit;
+FROM jobs;
 
 -- name: list_jobs_ended
 SELECT job_id, verb, request, status, created_at, started_at, completed_at, owner, lease_until, idempotency_key, progress, result,
     error, error_class, is_cancel_requested
 FROM jobs WHERE created_at >= :begun AND completed_at >= :since ORDER BY created_at DESC, job_id DESC LIMIT :limit;
+
+-- Jobs that are over, oldest first, a page of them from behind a place on. `+` keeps SQLite to the order of time.
+-- name: list_ended_jobs
+SELECT job_id, verb, status, created_at, completed_at, request, result, error FROM jobs
+WHERE created_at >= :since AND (created_at, job_id) > (:since, :after_id) AND created_at < :until
+    AND status NOT IN ('queued', 'running') AND +verb IN (SELECT value FROM json_each(:verbs))
+ORDER BY created_at, job_id LIMIT :limit;
 
 -- The newest drill of a source that came to an end, whatever its verdict.
 -- name: last_drill
@@ -281,10 +323,13 @@ SELECT job_id FROM jobs
 WHERE status = 'completed' AND verb = 'drill' AND json_extract(result, '$.source') = :source
 ORDER BY created_at DESC, job_id DESC LIMIT 1;
 
--- SQLite gives the other columns of the row that has the maximum.
+-- `+` takes the column's affinity away, with which SQLite would not look into the index.
 -- name: newest_drills
-SELECT json_extract(result, '$.source') AS source, job_id, json_extract(result, '$.rto_s'), json_extract(result, '$.budget_s'), max(created_at)
-FROM jobs WHERE verb = 'drill' AND status = 'completed' GROUP BY 1;
+SELECT s.name, d.job_id, json_extract(d.result, '$.rto_s'), json_extract(d.result, '$.budget_s'), d.created_at
+FROM sources AS s CROSS JOIN jobs AS d ON d.rowid = (
+    SELECT rowid FROM jobs WHERE verb = 'drill' AND status = 'completed' AND json_extract(result, '$.source') = +s.name
+    ORDER BY created_at DESC LIMIT 1
+);
 
 -- name: last_kit_drill
 SELECT completed_at FROM jobs WHERE verb = 'drill' AND status = 'completed'
@@ -320,6 +365,12 @@ SELECT count(*), coalesce(sum(not_before IS NULL OR not_before <= :now), 0), min
     min(deadline)
 FROM jobs WHERE status = 'queued' AND owner = '';
 
+-- Jobs that are not over, as they are, and those that are, as they were counted.
+-- name: count_jobs
+SELECT verb, 'queued', count(*), NULL FROM jobs WHERE status = 'queued' GROUP BY verb
+UNION ALL SELECT verb, 'running', count(*), NULL FROM jobs WHERE status = 'running' GROUP BY verb
+UNION ALL SELECT verb, status, count, last_at FROM job_counts ORDER BY 1, 2;
+
 -- name: claim_job
 UPDATE jobs SET status = 'running', owner = :owner, lease_until = :lease_until, started_at = :now, attempts = attempts + 1
 WHERE job_id = :job_id AND status = 'queued';
@@ -335,9 +386,13 @@ RETURNING is_cancel_requested;
 UPDATE jobs SET progress = :progress WHERE job_id = :job_id AND owner = :owner AND status = 'running'
 RETURNING is_cancel_requested;
 
+-- name: verb_and_request
+SELECT verb, request FROM jobs WHERE job_id = :job_id;
+
+-- How far it came is told by its result.
 -- name: finish_job
-UPDATE jobs SET status = :status, completed_at = :completed_at, result = :result, error = :error, error_class = :error_class,
-    lease_until = NULL
+UPDATE jobs SET status = :status, completed_at = :completed_at, request = :request, result = :result, error = :error,
+    error_class = :error_class, progress = CASE WHEN :status = 'completed' THEN '{}' ELSE progress END, owner = '', lease_until = NULL
 WHERE job_id = :job_id AND owner = :owner AND status = 'running';
 
 -- Jobs that some process holds: those that run, and those that wait for that process alone.
@@ -534,7 +589,9 @@ SELECT name, value FROM settings ORDER BY name;
 
 -- name: reading_state
 SELECT (SELECT max(sequence) FROM audit), (SELECT max(rowid) FROM jobs),
-    (SELECT group_concat(job_id || status) FROM jobs WHERE status IN ('queued', 'running'));
+    (SELECT group_concat(job_id || status) FROM (
+        SELECT job_id, status FROM jobs WHERE status = 'queued' UNION ALL SELECT job_id, status FROM jobs WHERE status = 'running'
+    ));
 
 -- name: put_setting
 INSERT OR REPLACE INTO settings (name, value) VALUES (:name, :value);
@@ -574,6 +631,17 @@ INSERT INTO audit (sequence, record, previous, hash) VALUES (:sequence, :record,
 
 -- name: list_audit
 SELECT sequence, record, previous, hash FROM audit WHERE sequence > :after ORDER BY sequence LIMIT :limit;
+
+-- Those that may be of one of these verbs: what says so for certain is the record, taken apart.
+-- name: list_audit_of_drills
+SELECT sequence, record, previous, hash FROM audit WHERE sequence > :after AND record LIKE '%"verb":"drill"%'
+ORDER BY sequence LIMIT :limit;
+
+-- What was proved of each source by backups that are still there.
+-- name: list_proofs_of_period
+SELECT b.source, p.proof, p.is_passed, count(*), max(p.proven_at), p.verb, p.job_id
+FROM proofs AS p JOIN backups AS b ON b.backup_id = p.backup_id
+WHERE p.proven_at >= :since AND p.proven_at < :until AND b.scope = 'all' AND p.proof <> 'taken' GROUP BY b.source, p.proof, p.is_passed;
 
 -- name: newest_audit
 SELECT sequence, record, previous, hash FROM audit ORDER BY sequence DESC LIMIT :limit;
@@ -642,6 +710,11 @@ SELECT (SELECT count(*) FROM deliveries WHERE state = 'waiting') + (SELECT count
 SELECT d.destination, d.state, d.attempts, d.error, max(coalesce(d.sent_at, d.next_at)) FROM deliveries AS d
 WHERE d.error <> '' OR d.sent_at IS NOT NULL GROUP BY d.destination;
 
+-- Who was told, or should have been, of what came up in that time.
+-- name: list_told
+SELECT coalesce(d.sent_at, n.at), d.destination, d.state, n.message FROM notices AS n JOIN deliveries AS d ON d.notice_id = n.notice_id
+WHERE n.at >= :since AND n.at < :until ORDER BY n.at, d.destination;
+
 -- name: purge_notices
 DELETE FROM notices WHERE at < :before AND is_routed = 1
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.notice_id = notices.notice_id AND deliveries.state = 'waiting');
@@ -690,6 +763,9 @@ VALUES (:silence_id, :subject, :condition, :begins_at, :ends_at, :reason, :made_
 
 -- name: end_silence
 DELETE FROM silences WHERE silence_id = :silence_id;
+
+-- name: catalog_version
+PRAGMA user_version;
 
 -- name: data_version
 PRAGMA data_version;

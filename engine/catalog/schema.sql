@@ -58,8 +58,8 @@ CREATE TABLE backups (
     scope TEXT NOT NULL DEFAULT 'all',
     proven_by TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX backups_by_time ON backups (created_at, backup_id);
-CREATE INDEX backups_by_source ON backups (source, created_at, backup_id);
+CREATE INDEX backups_by_time ON backups (created_at);
+CREATE INDEX backups_by_source ON backups (source, created_at);
 CREATE INDEX backups_not_completed ON backups (status, created_at, backup_id) WHERE status <> 'completed';
 CREATE INDEX backups_by_job ON backups (job_id) WHERE job_id <> '';
 CREATE INDEX backups_expiring ON backups (expires_at) WHERE expires_at IS NOT NULL;
@@ -76,7 +76,6 @@ CREATE TABLE copies (
 ) WITHOUT ROWID;
 CREATE INDEX copies_by_storage ON copies (storage, created_at, backup_id);
 CREATE INDEX copies_missing ON copies (storage) WHERE snapshot_id = x'';
-CREATE INDEX copies_by_snapshot ON copies (snapshot_id) WHERE snapshot_id <> x'';
 
 CREATE TABLE tags (
     tag TEXT NOT NULL,
@@ -131,8 +130,13 @@ CREATE TABLE jobs (
     retry_s INTEGER NOT NULL DEFAULT 60
 );
 CREATE UNIQUE INDEX jobs_by_key ON jobs (idempotency_key) WHERE idempotency_key <> '';
-CREATE INDEX jobs_by_time ON jobs (created_at, job_id);
-CREATE INDEX jobs_by_status ON jobs (status, created_at, job_id);
+CREATE INDEX jobs_by_time ON jobs (created_at);
+CREATE INDEX jobs_not_completed ON jobs (status, created_at) WHERE status <> 'completed';
+CREATE INDEX jobs_not_backup ON jobs (verb, created_at) WHERE verb <> 'backup';
+CREATE INDEX jobs_running ON jobs (created_at) WHERE status = 'running';
+CREATE INDEX jobs_kit_drilled ON jobs (completed_at)
+WHERE verb = 'drill' AND status = 'completed' AND json_extract(result, '$.scenario') = 'kit-only';
+CREATE INDEX jobs_drilled ON jobs (json_extract(result, '$.source'), created_at) WHERE verb = 'drill' AND status = 'completed';
 CREATE INDEX jobs_waiting ON jobs (priority DESC, created_at, job_id) WHERE status = 'queued';
 CREATE INDEX jobs_held ON jobs (owner) WHERE owner <> '' AND status IN ('queued', 'running');
 
@@ -256,8 +260,6 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_waiting ON deliveries (destination, next_at) WHERE state = 'waiting';
 CREATE INDEX deliveries_sent ON deliveries (destination, sent_at) WHERE sent_at IS NOT NULL;
 
-CREATE INDEX jobs_drills ON jobs (created_at) WHERE verb = 'drill';
-
 -- What is done by itself. `definition` is JSON, as a person wrote it; the other columns are where it is. `after` repeats the definition's.
 CREATE TABLE schedules (
     name TEXT PRIMARY KEY,
@@ -304,3 +306,32 @@ CREATE TABLE source_proofs (
     proven_at INTEGER NOT NULL,
     PRIMARY KEY (source, proof, is_passed)
 ) WITHOUT ROWID;
+
+-- The newest attempt at each rung to prove a source, passed and failed: it outlives the backup that was proved.
+CREATE TABLE proof_standings (
+    source TEXT NOT NULL,
+    proof TEXT NOT NULL,
+    is_passed INTEGER NOT NULL,
+    proven_at INTEGER NOT NULL,
+    backup_id TEXT NOT NULL,
+    storage TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    verb TEXT NOT NULL,
+    PRIMARY KEY (source, proof, is_passed)
+) WITHOUT ROWID;
+
+-- How many jobs of each verb ended how, and when the last one did: counted as they end, for counting a million rows takes a second.
+CREATE TABLE job_counts (
+    verb TEXT NOT NULL,
+    status TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    last_at INTEGER,
+    PRIMARY KEY (verb, status)
+) WITHOUT ROWID;
+CREATE TRIGGER jobs_counted AFTER UPDATE OF status ON jobs
+WHEN OLD.status IN ('queued', 'running') AND NEW.status NOT IN ('queued', 'running')
+BEGIN
+    INSERT INTO job_counts (verb, status, count, last_at) VALUES (NEW.verb, NEW.status, 1, NEW.completed_at)
+    ON CONFLICT (verb, status) DO UPDATE SET count = count + 1, last_at = excluded.last_at;
+END;

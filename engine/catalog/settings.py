@@ -210,10 +210,11 @@ class AuditRows:
         """The newest rows, newest first."""
         return [ChainRow(*row) for row in await self._database.fetch_all("newest_audit", limit=limit)]
 
-    async def all(self, *, page: int = 1_000) -> AsyncIterator[ChainRow]:
-        """All rows, oldest first, read in pages."""
+    async def all(self, *, page: int = 1_000, is_of_drills: bool = False) -> AsyncIterator[ChainRow]:
+        """All rows, oldest first, read in pages; or those that may be of drills."""
         after = -(1 << 62)
-        while rows := await self._database.fetch_all("list_audit", after=after, limit=page):
+        query = "list_audit_of_drills" if is_of_drills else "list_audit"
+        while rows := await self._database.fetch_all(query, after=after, limit=page):
             for row in rows:
                 yield ChainRow(*row)
             after = rows[-1][0]

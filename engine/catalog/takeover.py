@@ -26,10 +26,12 @@ KNOWN: Final = (
     "copies",
     "tags",
     "proofs",
-    "source_proofs",
+    "proof_standings",
     "pack_proofs",
     "jobs",
     "job_log",
+    "job_counts",
+    "source_proofs",
     "schedule_runs",
 )
 SEALED: Final = ("secrets",)

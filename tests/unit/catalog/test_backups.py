@@ -264,6 +264,7 @@ async def test_what_was_proved_of_a_partial_backup_proves_nothing_of_its_source(
     """A schema that loads says nothing of the rows."""
     await catalog.backups.add(replace(_backup(1), scope=Scope.SCHEMA))
     await catalog.backups.record_proof(ProofRecord("00000001", "shelf", Proof.DRILLED, START, True))
+    assert await catalog.standing.proofs(["files"]) == {}
     assert await catalog.backups.source_proofs() == {}
     assert len(await catalog.backups.list_proofs("00000001")) == 1
 

@@ -1,0 +1,53 @@
+"""What was proved of sources: what stands of each, and what was tried in a period."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from engine.catalog.backups import ProofRecord
+from engine.catalog.database import Database, to_instant, to_json, to_microseconds
+from engine.model.backup import Proof
+
+
+class ProofCount(NamedTuple):
+    """Attempts of a period at one rung, of backups that are still there."""
+
+    source: str
+    proof: Proof
+    is_passed: bool
+    attempts: int
+    last_at: datetime.datetime
+    verb: str
+    """Of the last one, as the job."""
+    job_id: str
+
+
+class Standing:
+    """What the catalog knows of sources as they are now."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def proofs(self, sources: Sequence[str]) -> dict[str, list[ProofRecord]]:
+        """The newest attempts, one that passed and one that failed for each rung, to prove any backup that holds all of a source, whether
+        that backup is still there or not; newest first, by source."""
+        found: dict[str, list[ProofRecord]] = {}
+        rows = await self._database.fetch_all("list_proof_standings", sources=to_json(list(sources)))
+        for source, backup_id, storage, proof, at, is_passed, job_id, detail, verb in rows:
+            record = ProofRecord(
+                backup_id, storage, Proof(proof), to_instant(at), bool(is_passed), job_id, detail, verb
+            )
+            found.setdefault(source, []).append(record)
+        return found
+
+    async def proved_in(self, since: datetime.datetime, until: datetime.datetime) -> list[ProofCount]:
+        """What was tried to be proved in that time; `until` is not part of it."""
+        rows = await self._database.fetch_all(
+            "list_proofs_of_period", since=to_microseconds(since), until=to_microseconds(until)
+        )
+        return [
+            ProofCount(source, Proof(proof), bool(is_passed), count, to_instant(at), verb, job_id)
+            for source, proof, is_passed, count, at, verb, job_id in rows
+        ]
