@@ -77,7 +77,11 @@ def _tell(output: Output, value: Any, indent: str) -> None:
         elif isinstance(each, list | tuple):
             output.line(f"{indent}{name}:" + ("" if each else " none"))
             for one in each:
-                shown = " ".join(str(part) for part in one.values()) if isinstance(one, dict) else str(one)
+                shown = (
+                    ", ".join(f"{key} {part}" for key, part in one.items())
+                    if isinstance(one, dict)
+                    else str(one)
+                )
                 output.line(f"{indent}  {text.printable(shown)}")
         else:
             output.line(f"{indent}{name}: {text.printable(str(each))}")

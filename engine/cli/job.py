@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
-from engine.cli import definitions, diagnostics, text
+from engine.cli import definitions, diagnostics, text, when
 from engine.cli.command import Call, Command, Parser
 from engine.cli.options import count
 from engine.cli.output import Column, Output, shape
@@ -21,6 +21,7 @@ from engine.notify import Notifier
 from engine.scope import task_scope
 
 _SHOWN: Final = 50
+_PAGE: Final = 500
 _LOOK_INTERVAL_S: Final = 0.5
 _MOST_STOPS: Final = 2
 _HEADS: Final = (
@@ -153,18 +154,54 @@ def _declare_jobs(parser: Parser) -> None:
     parser.add_argument("--follow", action="store_true", help="go on, and print each change")
     parser.add_argument("--status", choices=[each.value for each in JobStatus])
     parser.add_argument("--verb", default="", metavar="VERB", help="backup, restore, …")
+    parser.add_argument("--since", metavar="WHEN", help="queued then or later")
+    parser.add_argument("--until", metavar="WHEN", help="queued before then")
+    parser.add_argument(
+        "--before",
+        default="",
+        metavar="ID",
+        help="from behind this job on: the last one of a page begins the next",
+    )
     parser.add_argument("--limit", type=count, default=_SHOWN, metavar="N", help=f"the newest N ({_SHOWN})")
+    parser.add_argument("--all", action="store_true", help="however many there are")
 
 
 async def _jobs(call: Call) -> int:
-    arguments = call.arguments
-    status = JobStatus(arguments.status) if arguments.status else None
-    found = await call.engine.jobs(status=status, verb=arguments.verb, limit=arguments.limit)
+    arguments, out = call.arguments, call.output
     if arguments.follow:
-        return await _follow_all(call, status)
-    call.output.table(_HEADS, [_row(call, each) for each in found])
-    call.output.items([_object(each) for each in found])
+        return await _follow_all(call)
+    if out.is_json:
+        await out.stream(_paged(call, None if arguments.all else arguments.limit), _object, str)
+        return diagnostics.DONE
+    # One more than is shown tells whether there are more.
+    limit = None if arguments.all else arguments.limit
+    found = [each async for each in _paged(call, limit + 1 if limit else None)]
+    shown = found[:limit]
+    out.table(_HEADS, [_row(call, each) for each in shown])
+    if len(found) > len(shown):
+        out.line(f"the newest {len(shown)}; --before {shown[-1].job_id} shows what comes behind them")
     return diagnostics.DONE
+
+
+async def _paged(call: Call, limit: int | None) -> AsyncIterator[Job]:
+    """The jobs that are asked for, a page in memory at a time; all where there is no limit."""
+    arguments, before, left = call.arguments, call.arguments.before, limit
+    now, offset_of = call.clock.now(), call.clock.local_offset
+    since, until = (
+        when.parse(each, now, offset_of) if each else None for each in (arguments.since, arguments.until)
+    )
+    status = JobStatus(arguments.status) if arguments.status else None
+    while left is None or left > 0:
+        size = _PAGE if left is None else min(left, _PAGE)
+        page = await call.engine.jobs(
+            status=status, verb=arguments.verb, since=since, until=until, before=before, limit=size
+        )
+        for each in page:
+            yield each
+        if len(page) < size:
+            return
+        before = page[-1].job_id
+        left = None if left is None else left - size
 
 
 def _row(call: Call, job: Job) -> list[str]:
@@ -173,8 +210,9 @@ def _row(call: Call, job: Job) -> list[str]:
     return [job.job_id, job.verb, job.status.value, text.instant(job.started_at), took, _about(job)]
 
 
-async def _follow_all(call: Call, status: JobStatus | None) -> int:
+async def _follow_all(call: Call) -> int:
     """Prints each job whenever its status changed, until it is interrupted."""
+    status = JobStatus(call.arguments.status) if call.arguments.status else None
     known: dict[str, JobStatus] = {}
     while not call.output.is_closed:
         found = await call.engine.jobs(status=status, verb=call.arguments.verb, limit=call.arguments.limit)

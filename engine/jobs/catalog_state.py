@@ -56,6 +56,12 @@ async def is_due(catalog: Catalog, storage: str, found: str, now: datetime.datet
     return not datetime.timedelta() <= age < _OLDEST
 
 
+async def kept_at(catalog: Catalog, storage: str) -> datetime.datetime | None:
+    """When the storage got its last copy; None where it has none."""
+    last = await catalog.settings.get(_SETTING + storage)
+    return datetime.datetime.fromisoformat(str(last["at"])) if isinstance(last, Mapping) else None
+
+
 async def is_kept(catalog: Catalog, found: str) -> bool:
     """Whether any storage that is still defined has a copy of this."""
     for storage in await catalog.storages.all():

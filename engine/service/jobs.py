@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
-import sqlite3
+import datetime
 import sys
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import engine
 from engine.audit import Anchor, Entry, Finding
 from engine.catalog.jobs import LogLine
 from engine.catalog.workers import Worker
@@ -21,27 +18,32 @@ from engine.service.parts import Methods
 FOLLOW_INTERVAL_S = 0.3
 ENSURE_INTERVAL_S = 15.0
 """A worker that was just started is alive within so long."""
-_LIBRARIES = (
-    "asyncssh",
-    "aiosqlite",
-    "cryptography",
-    "msgspec",
-    "orjson",
-    "pyfastcdc",
-    "zstandard",
-    "textual",
-)
 
 
 class JobMethods(Methods):
     """Jobs, audit, diagnosis."""
 
     async def jobs(
-        self, *, status: JobStatus | None = None, verb: str = "", limit: int = 50
+        self,
+        *,
+        status: JobStatus | None = None,
+        verb: str = "",
+        since: datetime.datetime | None = None,
+        until: datetime.datetime | None = None,
+        before: str = "",
+        limit: int = 50,
     ) -> Sequence[Job]:
-        """The newest jobs first. A limit of 0 gives all. Those whose process is proved dead are ended on the way."""
+        """The newest jobs first: those queued at `since` or later and before `until`, from behind the job `before` on (an id, or the beginning
+        of one), so that the last of a page begins the next. A limit of 0 gives all. Those whose process is proved dead are ended on the way.
+
+        Raises: UnknownNameError, UsageError for `before`.
+        """
         await end_dead_jobs(self._parts.catalog)
-        return await self._parts.catalog.jobs.page(status=status, verb=verb, limit=limit or -1)
+        jobs = self._parts.catalog.jobs
+        place = await jobs.find(before) if before else None
+        return await jobs.page(
+            status=status, verb=verb, since=since, until=until, limit=limit or -1, before=place
+        )
 
     async def show_job(self, job: str) -> Job:
         """One job, by id or the beginning of one. Raises: UnknownNameError, UsageError."""
@@ -119,38 +121,6 @@ class JobMethods(Methods):
 
     async def doctor(self) -> dict[str, Any]:
         """What a bug report needs; no secret, no name of a host, file or database."""
-        catalog = self._parts.catalog
-        storages = await catalog.storages.all()
-        sources = await catalog.sources.all()
-        jobs = await catalog.jobs.page(limit=20)
-        return {
-            "holdfast": engine.__version__,
-            "python": sys.version.split()[0],
-            "system": platform.platform(),
-            "sqlite": sqlite3.sqlite_version,
-            "libraries": {name: _version(name) for name in _LIBRARIES},
-            "processors": os.cpu_count(),
-            "home": str(self._parts.home.directory),
-            "catalog_findings": await catalog.check(),
-            "catalog_bytes": catalog.path.stat().st_size,
-            "counts": {
-                "hosts": len(await catalog.hosts.all()),
-                "sources": len(sources),
-                "storages": len(storages),
-                "secrets": len(await self._parts.vault.names()),
-            },
-            "source_kinds": sorted({each.kind for each in sources}),
-            "storage_kinds": sorted({each.kind for each in storages}),
-            "jobs": [
-                {"verb": job.verb, "status": job.status.value, "error_class": job.error_class} for job in jobs
-            ],
-        }
+        from engine.service import doctor
 
-
-def _version(name: str) -> str:
-    from importlib import metadata  # 14 ms that only a diagnosis pays for
-
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return ""
+        return await doctor.examine(self._parts)
