@@ -24,9 +24,11 @@ FROM_CATALOG: Final = frozenset(
 READING: Final = FROM_CATALOG | {
     "host grants", "source test", "storage usage", "storage recovery-kit", "storage show", "vault list", "ls", "dump", "diff", "find",
     "evidence list", "evidence show", "evidence public-key", "evidence verify", "shares", "config export", "config check", "job follow",
-    "doctor", "notify list", "service status",
+    "doctor", "notify list", "service status", "metrics", "report compliance", "report trends",
 }  # fmt: skip
-"""Change nothing: not in the catalog, not in a storage, not on a host."""
+"""Change nothing: not in the catalog, not in a storage, not on a host; but with the options of WRITING."""
+WRITING: Final = ("measure", "keep")
+"""Options of `metrics` and of reports with which they write something down."""
 CHANGING: Final = frozenset(
     {
         "demo", "host add", "host test", "host edit", "host retire", "host unretire", "host remove", "source add", "source edit",
@@ -84,7 +86,8 @@ def require(verb: str, arguments: Namespace, environment: Mapping[str, str]) -> 
     """Raises: RefusedError where the session is read-only and the verb changes something."""
     asked = environment.get(READ_ONLY_ENVIRONMENT, "")
     is_by_environment = asked.lower() not in ("", "0", "no", "false")
-    if verb in READING or not (arguments.read_only or is_by_environment):
+    is_writing = any(getattr(arguments, each, False) for each in WRITING)
+    if (verb in READING and not is_writing) or not (arguments.read_only or is_by_environment):
         return
     hint = f"unset {READ_ONLY_ENVIRONMENT}" if is_by_environment else "leave --read-only out"
     raise RefusedError(f"this session is read-only, and `holdfast {verb}` changes something", hint=hint)

@@ -130,6 +130,11 @@ VERBS: Final[dict[str, Verb]] = {
     "notify list": Verb("notify:LIST", "list where people are told, and what became of the last message"),
     "notify remove": Verb("notify:REMOVE", "tell nobody there any more"),
     "notify flush": Verb("notify:FLUSH", "send what waits to be told"),
+    "report compliance": Verb(
+        "report:COMPLIANCE", "say for a period what was protected, where, proven when and by whom"
+    ),
+    "report trends": Verb("report:TRENDS", "say how durations, throughput, sizes and recovery times develop"),
+    "metrics": Verb("metrics:METRICS", "print figures for Prometheus, and rules that make alerts of them"),
     "audit": Verb("diagnosis:AUDIT", "print who did what, or prove the log whole"),
     "doctor": Verb("diagnosis:DOCTOR", "print what a bug report needs, secrets left out"),
     "completion": Verb("completion:COMPLETION", "print a completion script for a shell"),

@@ -1,4 +1,4 @@
-"""One page of paper: text that fits into its place, whatever it says, and the few shapes that a report needs.
+"""Pages of paper: text that fits into its place, whatever it says, and the few shapes that a report needs.
 
 Lengths are points (1/72 inch) from the upper left corner.
 """
@@ -31,8 +31,10 @@ class Style:
 class Page:
     """A page that is being drawn. Made by `open`, and made into bytes by `finish`."""
 
-    def __init__(self, title: str, search: Search = on_this_machine) -> None:
-        """`search` finds fonts for letters that the page's own ones lack."""
+    def __init__(
+        self, title: str, search: Search = on_this_machine, paper: tuple[float, float] = (WIDTH, HEIGHT)
+    ) -> None:
+        """`search` finds fonts for letters that the page's own ones lack; `paper` is width and height."""
         from reportlab.pdfbase import pdfmetrics
         from reportlab.pdfbase.ttfonts import TTFont
         from reportlab.pdfgen.canvas import Canvas
@@ -43,13 +45,18 @@ class Page:
         self._glyphs = frozenset(pdfmetrics.getFont(PLAIN).face.charToGlyph)
         self._more = MoreFonts(search)
         self._bytes = io.BytesIO()
+        self._height = paper[1]
         # invariant: the same page is the same bytes, whenever it is made.
-        self._canvas: Any = Canvas(self._bytes, pagesize=(WIDTH, HEIGHT), invariant=1)
+        self._canvas: Any = Canvas(self._bytes, pagesize=paper, invariant=1)
         self._canvas.setTitle(self._visible(title))
         self._canvas.setAuthor("holdfast")
 
+    def next_page(self) -> None:
+        """Ends this page; what is drawn from now on stands on the next."""
+        self._canvas.showPage()
+
     def finish(self) -> bytes:
-        """The page as a PDF file. Nothing can be drawn afterwards."""
+        """The page, and those before it, as a PDF file. Nothing can be drawn afterwards."""
         self._canvas.showPage()
         self._canvas.save()
         return self._bytes.getvalue()
@@ -64,7 +71,7 @@ class Page:
         self._draw(x - self.width_of(shown, style), y, shown, style)
 
     def _draw(self, x: float, y: float, shown: str, style: Style) -> None:
-        text = self._canvas.beginText(x, HEIGHT - y)
+        text = self._canvas.beginText(x, self._height - y)
         text.setFillColor(style.colour)
         for font, run in self._runs(shown, style):
             text.setFont(font, style.size)
@@ -73,10 +80,14 @@ class Page:
         self._canvas.drawText(text)
 
     def _visible(self, words: str) -> str:
+        if words.isascii() and words.isprintable():
+            return words
         return visible(words, lambda each: ord(each) in self._glyphs or bool(self._more.font_of(each)))
 
     def _runs(self, shown: str, style: Style) -> list[tuple[str, str]]:
         """The text cut where another font is needed, each piece with the name of its own. A blank goes with what stands before it."""
+        if shown.isascii():
+            return [(style.font, shown)]
         runs: list[tuple[str, str]] = []
         for each in shown:
             font = style.font if ord(each) in self._glyphs else self._more.font_of(each)
@@ -111,8 +122,37 @@ class Page:
             lines.append(line)
         return [*lines, " ".join(rest)] if rest else lines
 
+    def broken(self, words: str, style: Style, width: float) -> list[str]:
+        """The whole text in lines of that width, broken between words where it can be, and within one that is too long."""
+        lines, line = [], ""
+        for word in self._visible(" ".join(words.split())).split(" "):
+            joined = f"{line} {word}" if line else word
+            if self.width_of(joined, style) <= width:
+                line = joined
+                continue
+            if line:
+                lines.append(line)
+            *full, line = self._chopped(word, style, width)
+            lines += full
+        return [*lines, line]
+
+    def _chopped(self, word: str, style: Style, width: float) -> list[str]:
+        """A word in pieces of that width, each of one letter at least."""
+        pieces = []
+        while len(word) > 1 and self.width_of(word, style) > width:
+            most = next(
+                size
+                for size in range(len(word) - 1, 0, -1)
+                if size == 1 or self.width_of(word[:size], style) <= width
+            )
+            pieces.append(word[:most])
+            word = word[most:]
+        return [*pieces, word]
+
     def width_of(self, shown: str, style: Style) -> float:
         """In points."""
+        if shown.isascii():
+            return float(self._canvas.stringWidth(shown, style.font, style.size))
         return sum(
             float(self._canvas.stringWidth(run, font, style.size)) for font, run in self._runs(shown, style)
         )
@@ -120,13 +160,13 @@ class Page:
     def box(self, x: float, y: float, width: float, height: float, colour: str) -> None:
         """A filled rectangle with soft corners; `y` is its upper edge."""
         self._canvas.setFillColor(colour)
-        self._canvas.roundRect(x, HEIGHT - y - height, width, height, 3, stroke=0, fill=1)
+        self._canvas.roundRect(x, self._height - y - height, width, height, 3, stroke=0, fill=1)
 
     def rule(self, y: float, *, x: float = MARGIN, width: float = WIDTH - 2 * MARGIN) -> None:
         """A thin line across."""
         self._canvas.setStrokeColor(LINE)
         self._canvas.setLineWidth(0.6)
-        self._canvas.line(x, HEIGHT - y, x + width, HEIGHT - y)
+        self._canvas.line(x, self._height - y, x + width, self._height - y)
 
 
 def visible(words: str, has_shape: Callable[[str], bool]) -> str:

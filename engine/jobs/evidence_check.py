@@ -11,6 +11,7 @@ import orjson
 
 from engine import signature
 from engine.errors import UsageError
+from engine.export import reports
 from engine.jobs import evidence, evidence_records
 from engine.jobs.evidence_files import signature_of
 from engine.model.results import EvidenceCheck
@@ -19,6 +20,8 @@ _KNOWN = {
     evidence.KIND: evidence.SCHEMA_VERSION,
     evidence_records.KIND: evidence_records.SCHEMA_VERSION,
     evidence_records.REMOVAL_KIND: evidence_records.SCHEMA_VERSION,
+    reports.COMPLIANCE: reports.SCHEMA_VERSION,
+    reports.TRENDS: reports.SCHEMA_VERSION,
 }
 _SAID = {
     "valid": "every byte is as it was signed",

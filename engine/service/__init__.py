@@ -27,6 +27,7 @@ from engine.service.evidence import EvidenceMethods
 from engine.service.guard import GuardMethods
 from engine.service.jobs import JobMethods
 from engine.service.parts import Parts
+from engine.service.reporting import ReportMethods
 from engine.service.schedules import ScheduleMethods
 from engine.service.status import StatusMethods
 from engine.service.storages import StorageMethods
@@ -50,6 +51,7 @@ class Engine(
     StatusMethods,
     UnitMethods,
     AlertMethods,
+    ReportMethods,
 ):
     """All verbs. Made by `open_engine`; methods may be called concurrently."""
 

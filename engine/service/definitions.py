@@ -17,7 +17,6 @@ from engine.model.objectives import objectives_of
 from engine.model.results import HostReport
 from engine.model.secret import Secret
 from engine.service.parts import Methods
-from engine.service.status import remember_uncovered
 from engine.sources import registry as sources
 
 MASKED_KINDS = ("postgres", "mariadb", "mysql", "sqlite")
@@ -101,12 +100,12 @@ class DefinitionMethods(Methods):
         """Connects; says what is there, what could be backed up, and what no source takes. Raises: HostError."""
         host = await self.show_host(name)
         known = [each for each in await self._parts.catalog.sources.all() if each.host == name]
-        from engine.jobs import host_report  # for those who need it
+        from engine.jobs import host_report, uncovered  # for those who need it
 
         began = self._parts.clock.monotonic()
         async with self._open_host(host) as opened:
             report = await host_report.report(opened, known, lambda: self._parts.clock.monotonic() - began)
-        await remember_uncovered(self._parts, report)
+        await uncovered.remember(self._parts.catalog, name, report.uncovered, self._parts.clock.now())
         return report
 
     async def host_grants(self, name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import sys
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from engine.model import status as judging
 from engine.model.definitions import Source
 from engine.model.health import Health
-from engine.model.results import HostReport
 from engine.service import facts
 from engine.service.parts import Methods, Parts
 
@@ -20,20 +19,20 @@ class StatusMethods(Methods):
 
     async def status(self, expectations: facts.Expectations | None = None) -> judging.Status:
         """What is at risk, and why. Connects to nothing. `expectations` is what schedules want."""
-        parts = self._parts
-        everything = await facts.gather(parts, expectations)
-        rows = [_row(source, known) for source, known in everything.sources]
-        uncovered = sum(len(each.what) for each in everything.uncovered)
-        now = parts.clock.now()
-        alerts = await facts.standing_alerts(parts, now)
-        return judging.Status(now, everything.concerns(parts), rows, uncovered, alerts)
+        found, _ = await overview(self._parts, expectations)
+        return found
 
 
-async def remember_uncovered(parts: Parts, report: HostReport) -> None:
-    """Keeps what a test of a host found that no source takes, for `status`."""
-    kept = await parts.catalog.settings.get(facts.UNCOVERED) or {}
-    found = {"at": parts.clock.now().isoformat(), "what": list(report.uncovered)}
-    await parts.catalog.settings.put(facts.UNCOVERED, {**kept, report.name: found})
+async def overview(
+    parts: Parts, expectations: facts.Expectations | None = None
+) -> tuple[judging.Status, facts.Everything]:
+    """What is at risk, and what is known of everything."""
+    everything = await facts.gather(parts, expectations)
+    rows = [_row(source, known) for source, known in everything.sources]
+    uncovered = sum(len(each.what) for each in everything.uncovered)
+    now = parts.clock.now()
+    alerts = await facts.standing_alerts(parts, now)
+    return judging.Status(now, everything.concerns(parts), rows, uncovered, alerts), everything
 
 
 def _row(source: Source, known: judging.SourceFacts) -> judging.SourceStatus:

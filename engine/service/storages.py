@@ -71,10 +71,10 @@ class StorageMethods(Methods):
         return await repositories.test(self._parts, name)
 
     async def storage_usage(self, name: str) -> StorageUsage:
-        """What the storage holds; kept for those who ask without connecting. Raises: StorageError, RepositoryError."""
-        from engine.service import measured
+        """What the storage holds. Raises: StorageError, RepositoryError."""
+        from engine.service import repositories
 
-        return await measured.ask(self._parts, name)
+        return await repositories.usage(self._parts, name)
 
     async def storage_locks(self, name: str) -> Sequence[LockInfo]:
         """Who holds the repository, and what can be proved of them. Raises: StorageError, RepositoryError."""
