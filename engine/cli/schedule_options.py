@@ -13,7 +13,7 @@ from engine.cli import keep_rules
 from engine.cli.command import Parser
 from engine.cli.options import count, duration, number, seconds, size
 from engine.errors import UsageError
-from engine.jobs.scheduled import KEEP_RULES
+from engine.jobs.scheduled import KEEP_RULES, REPORTS
 from engine.model.backup import Scope
 from engine.model.definitions import OptionValue
 from engine.model.schedules import Action, CatchUp, Hooks, Schedule, Timing
@@ -142,7 +142,7 @@ def _declare_backup(parser: Parser) -> None:
 
 
 def _declare_proofs(parser: Parser) -> None:
-    group = parser.add_argument_group("drill, verify, prune, copy")
+    group = parser.add_argument_group("drill, verify, prune, copy, report")
     group.add_argument("--level", help="of a drill: bytes, parse, files, database or server")
     group.add_argument("--host", metavar="HOST", help="of a drill: where its throwaway server is started")
     group.add_argument("--scenario", help="of a drill: main-storage-gone, catalog-gone, kit-only, blind")
@@ -178,6 +178,8 @@ def _declare_proofs(parser: Parser) -> None:
         const=True,
         help="copy what the storage missed (where no --from is given)",
     )
+    group.add_argument("--report", choices=REPORTS, help="report: which one (compliance)")
+    group.add_argument("--days", type=_whole_days, metavar="DAYS", help="report: on how many days (30)")
     group.add_argument(
         "--max-unused", type=number, metavar="PERCENT", help="prune: leave so much that is not needed (5)"
     )
@@ -204,7 +206,7 @@ def _whole_days(written: str) -> int:
 _KEEP: Final = ("keep_preset", *KEEP_RULES)
 _OPTIONS: Final = (
     "type", "only", "tag", "max_size", *_KEEP, "prune", "level", "host", "scenario",
-    "budget", "check", "read_data", "read_data_subset", "max_age", "repair", "from", "missing", "max_unused", "wait_lock", "timeout",
+    "budget", "check", "read_data", "read_data_subset", "max_age", "repair", "from", "missing", "max_unused", "report", "days", "wait_lock", "timeout",
     "limit_upload", "limit_download",
 )  # fmt: skip
 """The action's own."""

@@ -27,10 +27,12 @@ from engine.model.requests import (
     KeepPolicy,
     Limits,
     PruneRequest,
+    ReportRequest,
     VerifyRequest,
 )
 from engine.model.schedules import Action, Schedule
 
+REPORTS: Final = ("compliance", "trends")
 WAIT_LOCK_S: Final = 900.0
 """How long a job of a schedule waits for a locked repository where nothing else is said: nobody is there to start it again."""
 KEEP_RULES: Final[Mapping[str, str]] = {
@@ -51,7 +53,7 @@ OPTIONS: Final[Mapping[Action, tuple[str, ...]]] = {
     Action.PRUNE: ("max_unused", *_LIMITS),
     Action.FORGET: ("prune", "keep_preset", *KEEP_RULES, *_LIMITS),
     Action.COPY: ("from", "missing", *_LIMITS),
-    Action.REPORT: ("report", "days", "format"),
+    Action.REPORT: ("report", "days"),
 }
 """The options of each action, as `Schedule.options` has them."""
 
@@ -361,9 +363,22 @@ def _copy(schedule: Schedule, known: Known) -> list[Part]:
 
 def _report(schedule: Schedule, known: Known) -> list[Part]:
     del known
-    raise UsageError(
-        f"schedule {schedule.name}: reports are not made by schedules yet", hint="holdfast report compliance"
+    options = schedule.options
+    days = _number(options, "days")
+    if days is not None and days <= 0:
+        raise UsageError(f"schedule {schedule.name}: a report is on a day at least", hint="--days 30")
+    asked = ReportRequest(
+        _text(options, "report") or ReportRequest().report,
+        ReportRequest().days if days is None else days,
+        hooks=schedule.hooks,
     )
+    if asked.report not in REPORTS:
+        near = nearest(asked.report, REPORTS)
+        raise UsageError(
+            f"there is no report {asked.report}",
+            hint=f"did you mean {near}?" if near else " or ".join(REPORTS),
+        )
+    return [Part("", "report", asked)]
 
 
 _PARTS: Final[Mapping[Action, Callable[[Schedule, Known], list[Part]]]] = {

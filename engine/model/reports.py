@@ -166,3 +166,14 @@ class KeptReport:
     name: str
     path: str
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportResult:
+    """What a report's job gives back."""
+
+    job_id: str
+    status: str
+    files: Sequence[KeptReport]
+    claim: str
+    """What the audit log says of them: their digests."""

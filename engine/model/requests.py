@@ -267,6 +267,17 @@ class EraseRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportRequest:
+    """A report on the days before the job begins, kept as evidence."""
+
+    report: str = "compliance"
+    """`compliance` or `trends`."""
+    days: float = 30.0
+    limits: Limits = field(default_factory=Limits)
+    hooks: Hooks = field(default_factory=Hooks)
+
+
+@dataclass(frozen=True, slots=True)
 class CopyRequest:
     """Copy backups to a storage: those that are named, all of another storage, or those that it missed."""
 

@@ -42,13 +42,9 @@ class ReportMethods(Methods):
 
         Raises: UsageError where the period ends before it begins.
         """
-        from engine.jobs import compliance, rhythms
+        from engine.jobs import report
 
-        period, catalog = _period(since, until), self._parts.catalog
-        sent = await catalog.notices.told(since, until)
-        return await compliance.compile_report(
-            self._parts.context(), period, told=[*told, *sent], rhythms=await rhythms.known(catalog)
-        )
+        return await report.of_compliance(self._parts.context(), _period(since, until), told)
 
     async def trends(
         self,

@@ -20,6 +20,7 @@ from engine.model.definitions import LOCAL_HOST, Storage
 from engine.model.erasures import EraseResult
 from engine.model.job import Job, QueueRule
 from engine.model.plans import Plan, PlanRequest, PlanResult
+from engine.model.reports import ReportResult
 from engine.model.requests import (
     BackupRequest,
     CopyCatalogRequest,
@@ -30,6 +31,7 @@ from engine.model.requests import (
     ForgetRequest,
     Limits,
     PruneRequest,
+    ReportRequest,
     RestoreRequest,
     RollbackRequest,
     ShareRequest,
@@ -69,6 +71,7 @@ VERBS: Mapping[str, tuple[type[Any], type[Any]]] = {
     "rollback": (RollbackRequest, RollbackResult),
     "drill": (DrillRequest, DrillResult),
     "plan": (PlanRequest, PlanResult),
+    "report": (ReportRequest, ReportResult),
 }
 """What a job's row names, so that a worker can take it up: request and result."""
 
@@ -391,7 +394,17 @@ def _failing(error: HoldfastError) -> Callable[[str, Emit], Awaitable[Any]]:
 
 
 def _target(request: Mapping[str, Any]) -> str:
-    for name in ("sources", "backups", "backup", "restore_job", "storage", "source", "from_storage", "plan"):
+    for name in (
+        "sources",
+        "report",
+        "backups",
+        "backup",
+        "restore_job",
+        "storage",
+        "source",
+        "from_storage",
+        "plan",
+    ):
         value = request.get(name)
         if value:
             return value if isinstance(value, str) else ", ".join(value)
@@ -399,7 +412,10 @@ def _target(request: Mapping[str, Any]) -> str:
 
 
 def _detail(result: object) -> str:
-    """What the audit log says of it besides: of a drill its verdict, and the digest of its evidence; of a repair what it made anew."""
+    """What the audit log says of it besides: of a drill its verdict, and the digest of its evidence; of a report the digests; of a repair what it
+    made anew."""
+    if isinstance(result, ReportResult):
+        return result.claim
     if isinstance(result, VerifyResult):
         damage = f"; {len(result.damaged)} damaged still" if result.damaged else ""
         return f"{len(result.repaired)} repaired{damage}" if result.repaired else ""

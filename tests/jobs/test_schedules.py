@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ import pytest
 
 from engine.cli.dispatch import dispatch
 from engine.clock import SystemClock
-from engine.errors import CommandFailedError
+from engine.errors import CommandFailedError, UsageError
+from engine.jobs import scheduled
 from engine.model.requests import BackupRequest
 from engine.model.schedules import Action, Hooks, RunOutcome, Schedule, Timing
 from engine.notify import Notifier
@@ -113,6 +116,31 @@ def test_a_schedule_runs_now_is_followed_by_its_retention_and_is_seen_by_those_t
         ("forget data", "completed"),
         ("localhost", "completed"),
     ]
+
+
+async def test_a_schedule_keeps_a_report_that_the_audit_log_covers(tmp_path: Path) -> None:
+    """The page that an auditor asks for each month is there without anybody thinking of it, and cannot be changed unseen."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a").write_text("one")
+    async with open_world(tmp_path / "world") as world:
+        await world.add_storages("near")
+        await world.add_files("site", tmp_path / "data")
+        await world.one_backup("site")
+        monthly = Schedule("monthly", Action.REPORT, rhythm="monthly", options={"days": 7})
+        await world.engine.add_schedule(monthly)
+        wrong = dataclasses.replace(monthly, name="wrong", options={"report": "complianc"})
+        with pytest.raises(UsageError, match="there is no report complianc"):
+            await world.engine.add_schedule(wrong)
+        (part,) = scheduled.parts_of(monthly, scheduled.Known((), (), ""))
+        await world.engine.enqueue(part.verb, part.request)
+        worker = world.engine.worker(is_staying=False, linger_s=0.1)
+        assert await worker.work(Notifier(), world.heard.append) == 1
+        (page,) = world.engine.home.evidence.glob("report-compliance-*.json")
+        (line,) = json.loads(page.read_text(encoding="utf-8"))["sources"]
+        assert (line["source"], line["completed"]) == ("site", 1)
+        assert await world.engine.verify_audit() == []
+        page.write_text("changed", encoding="utf-8")
+        assert [page.name in str(each) for each in await world.engine.verify_audit()] == [True]
 
 
 @pytest.mark.parametrize(
