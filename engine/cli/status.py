@@ -30,7 +30,8 @@ async def _status(call: Call) -> int:
     if found.sources:
         output.line()
         output.table(_HEADS, _rows(found))
-    output.result({"status": "at risk" if found.is_at_risk else "well", **shape(found)})
+    if output.is_json:  # of thousands of sources it takes its time
+        output.result({"status": "at risk" if found.is_at_risk else "well", **shape(found)})
     return diagnostics.PROOF_FAILED if found.is_at_risk else diagnostics.DONE
 
 
