@@ -297,6 +297,18 @@ class Jobs:
         """Into the outbox, with the end itself: whatever happens next, people will be told."""
         await transaction.execute("add_job_notice", job_id=job_id, what="ended", now=self._database.now)
 
+    async def give_up(self, job_id: str, reason: str) -> bool:
+        """Ends a job that waits for its next attempt as its last one ended, which people are told of. False where it waits no more: then
+        nothing is changed."""
+        async with self._database.transaction() as transaction:
+            is_done = await transaction.execute(
+                "give_up_job", job_id=job_id, completed_at=self._database.now, error=to_text(reason)
+            )
+            if is_done:
+                await transaction.execute("free_slots", job_id=job_id)
+                await self._tell_end(transaction, job_id)
+        return bool(is_done)
+
     async def request_cancel(self, job_id: str) -> bool:
         """Ends a queued job at once, and asks a running one to end: its holder sees it at the next renewal. False where it is over already.
 

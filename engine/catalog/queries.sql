@@ -425,6 +425,10 @@ UPDATE jobs SET status = 'failed', completed_at = :now, error_class = 'DeadlineP
 WHERE status = 'queued' AND deadline <= :now
 RETURNING job_id;
 
+-- name: give_up_job
+UPDATE jobs SET status = CASE error_class WHEN 'InterruptedJobError' THEN 'interrupted' ELSE 'failed' END, completed_at = :completed_at, error = :error
+WHERE job_id = :job_id AND status = 'queued';
+
 -- name: cancel_queued_job
 UPDATE jobs SET status = 'cancelled', completed_at = :completed_at, is_cancel_requested = 1
 WHERE job_id = :job_id AND status = 'queued';

@@ -253,8 +253,8 @@ class _Look:
         for each in await self._catalog.timetable.open_runs(names):
             run = each.run
             is_waiting = each.status is JobStatus.QUEUED and each.error_class
-            if is_waiting and await self._catalog.jobs.request_cancel(run.job_id):
-                said = f"{each.error}; no other attempt, the next run is due"
+            said = f"{each.error}; no other attempt, the next run is due"
+            if is_waiting and await self._catalog.jobs.give_up(run.job_id, said):
                 given_up.append(Settled(dataclasses.replace(run, outcome=RunOutcome.FAILED, reason=said)))
                 continue
             said = f"the run of {run.planned_at:%Y-%m-%d %H:%M} UTC is still under way: job {run.job_id}"
