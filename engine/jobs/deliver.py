@@ -112,8 +112,11 @@ async def route(post: Post) -> None:
     silences = await post.catalog.silences.all()
     hosts = {each.name: each.host for each in await post.catalog.sources.all()}
     while found:
-        routed = []
+        routed: list[Routed] = []
         for notice in found:
+            if routed and notice.job_id and not notice.key.startswith("job:"):
+                await post.catalog.notices.route(routed)  # who was told of that job is looked up there
+                routed = []
             message = notice.message or await _of_job(post, notice, hosts)
             wanted = await _wanted(post, notice, message, destinations, silences) if message else []
             routed.append(Routed(notice, message, wanted))

@@ -88,6 +88,18 @@ async def test_each_turn_of_a_job_reaches_a_switch_once(tmp_path: Path) -> None:
         assert (await deliver(here.post)).sent == 0
 
 
+async def test_who_hears_that_a_job_failed_does_not_hear_it_of_its_alert_too(tmp_path: Path) -> None:
+    """Also where nobody looked between the two."""
+    async with office(tmp_path) as here:
+        occasions = (Occasion.FAILURE, Occasion.ALERT)
+        await here.catalog.destinations.add(Destination("hook", "ping", "file:address", occasions=occasions))
+        failed = await here.job(outcome=JobStatus.FAILED)
+        alert = Message(Occasion.ALERT, Tone.FAILURE, "shop: the last backup failed", "", {})
+        await here.catalog.notices.add([NewNotice("alert:1:raised", alert, failed.job_id)])
+        await deliver(here.post)
+        assert [each for each in here.titles if "the last backup failed" in each] == []
+
+
 async def test_without_destinations_jobs_leave_nothing_in_the_outbox(tmp_path: Path) -> None:
     """A home that tells nobody pays nothing."""
     async with office(tmp_path) as here:
