@@ -42,7 +42,18 @@ def _of_source(
 ) -> Expectation:
     active = [each for each in statuses if not _is_paused(each, general, now)]
     dues = [_due(host, each, last.get(each.schedule.name, ()), now) for each in active]
-    return Expectation(max((each for each in dues if each is not None), default=None), is_retired=not active)
+    due_at = max((each for each in dues if each is not None), default=None)
+    firsts = [_first(each, last.get(each.schedule.name, ())) for each in active]
+    begins_at = min((each for each in firsts if each is not None), default=None) if due_at is None else None
+    return Expectation(due_at, is_retired=not active, begins_at=begins_at)
+
+
+def _first(status: ScheduleStatus, runs: Sequence[ScheduledRun]) -> datetime.datetime | None:
+    """When the first run of a schedule starts, or did where it is under way; None where it has had others."""
+    if not runs:
+        return status.state.next_at
+    is_under_way = all(each.outcome is RunOutcome.OPEN for each in runs)
+    return min(each.planned_at for each in runs) if is_under_way else None
 
 
 def _due(

@@ -23,6 +23,7 @@ _MISSED = 3
 PATIENCE_S = 36 * 3600.0
 """Never sooner: backups made by hand come in bursts."""
 _STALE_S = 30 * 86_400.0
+_SOON = datetime.timedelta(days=1)
 """What has no rhythm is old then."""
 
 
@@ -83,6 +84,8 @@ class Expectation:
     """A backup was to begin at or after this instant, and had the time that it takes since; None where no schedule says."""
     is_retired: bool = False
     """Whether none is wanted any more: its host is out of service, or everything is paused. Its backups stay."""
+    begins_at: datetime.datetime | None = None
+    """When the first run of a schedule starts, or did where it is under way; None where there were others."""
 
 
 NOTHING_EXPECTED = Expectation()
@@ -173,7 +176,7 @@ def concerns(
     if facts.retired:
         return _of_retired(facts, restorable, now, settings or AlertSettings())
     if restorable is None:
-        return [] if facts.expectation.is_retired else [_without_any(facts, back_up)]
+        return [] if facts.expectation.is_retired else [_without_any(facts, back_up, now)]
     found = []
     last = facts.backups[0]
     failed = facts.failed_job
@@ -230,7 +233,7 @@ def _concern(
     return Concern(f"source {facts.name}", is_risk, reason, remedy, condition, facts.host, job_id)
 
 
-def _without_any(facts: SourceFacts, remedy: str) -> Concern:
+def _without_any(facts: SourceFacts, remedy: str, now: datetime.datetime) -> Concern:
     if facts.backups:
         said = f"every backup failed{_why(facts.backups[0])}"
         return _concern(facts, Condition.FAILED, said, remedy, job_id=facts.backups[0].job_id)
@@ -238,7 +241,13 @@ def _without_any(facts: SourceFacts, remedy: str) -> Concern:
     if failed is not None:
         said = f"every backup failed: {failed.error}"
         return _concern(facts, Condition.FAILED, said, remedy, job_id=failed.job_id)
-    return _concern(facts, Condition.OVERDUE, "it was never backed up", remedy)
+    said, begins = "it was never backed up", facts.expectation.begins_at
+    # Who has just written the schedule down need not be called; a month from now, or a day without an end, is another matter.
+    is_soon = begins is not None and abs(begins - now) <= _SOON
+    if begins is not None and is_soon:
+        verb = "begins" if begins > now else "began"
+        said += f"; its schedule {verb} at {begins:%Y-%m-%d %H:%M} UTC"
+    return _concern(facts, Condition.OVERDUE, said, remedy, is_risk=not is_soon)
 
 
 def of_host(uncovered: Uncovered) -> list[Concern]:

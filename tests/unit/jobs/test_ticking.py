@@ -302,6 +302,8 @@ async def test_what_schedules_want_of_a_source_is_told_to_whoever_looks_for_what
     assert [each.sources["site"].due_at for each in seen] == [None, hour, hour + datetime.timedelta(hours=2), hour + datetime.timedelta(hours=2)]  # fmt: skip
     assert [each.sources["shop"].due_at for each in seen] == [None, hour, None, None]
     assert [each.sources["shop"].is_retired for each in seen] == [False, False, False, True]
+    assert [each.sources["site"].begins_at for each in seen] == [hour, None, None, None]
+    assert [each.sources["shop"].begins_at for each in seen] == [hour, None, hour, None]
 
 
 async def _many(days: Days, count: int, rhythm: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from engine.model.backup import Backup, BackupStatus, Copy, Proof
 from engine.model.health import HealthFacts, ProofAttempt, health
-from engine.model.status import Concern, SourceFacts, Uncovered, concerns, of_host, usual_gap_s
+from engine.model.status import Concern, Expectation, SourceFacts, Uncovered, concerns, of_host, usual_gap_s
 
 NOW = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
 HOUR = datetime.timedelta(hours=1)
@@ -74,6 +74,17 @@ def test_a_source_that_is_looked_after_gives_no_concern() -> None:
 def test_what_cannot_be_relied_on_is_a_risk(backups: list[Backup], reason: str) -> None:
     """Each for itself, and named."""
     assert _risks(backups, DRILLED) == [reason]
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"), [(1, "begins"), (24, "begins"), (-24, "began"), (25, ""), (-25, "")]
+)
+def test_a_source_that_its_schedule_backs_up_within_a_day_is_no_risk_yet(hours: int, said: str) -> None:
+    """Nobody is called about what was just written down; a first backup in a month is too late, though."""
+    found = health(HealthFacts(None, None, 0), NOW)
+    facts = SourceFacts("shop", [], [], found, expectation=Expectation(begins_at=NOW + hours * HOUR))
+    (concern,) = concerns(facts, NOW)
+    assert (concern.is_risk, f"; its schedule {said} at" in concern.reason) == (not said, bool(said))
 
 
 def test_a_warning_says_why_a_backup_is_incomplete() -> None:
