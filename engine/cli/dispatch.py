@@ -8,12 +8,15 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from engine.cli import diagnostics, output, rights
 from engine.cli.command import Command, Parser, reference
 from engine.cli.verbs import NOUNS, VERBS
 from engine.errors import HoldfastError, UsageError
+
+if TYPE_CHECKING:
+    from engine.clock import Clock
 
 _WITH_VALUE: Final = ("--home",)
 """Options that may stand before the verb, and take the next word."""
@@ -30,12 +33,12 @@ class Words(NamedTuple):
     """All other words, those before the verb too."""
 
 
-def dispatch(words: Sequence[str]) -> int:
-    """Does what the words say; returns the exit code. Every error is told here."""
+def dispatch(words: Sequence[str], clock: Clock | None = None) -> int:
+    """Does what the words say, by the machine's own clock unless another is given; returns the exit code. Every error is told here."""
     _fill_descriptors()
     is_json = "--json" in words
     try:
-        return _dispatch(words)
+        return _dispatch(words, clock)
     except HoldfastError as error:
         return diagnostics.report(error, is_json=is_json)
     except KeyboardInterrupt:
@@ -44,7 +47,7 @@ def dispatch(words: Sequence[str]) -> int:
         return diagnostics.report_surprise(error, is_json=is_json)
 
 
-def _dispatch(words: Sequence[str]) -> int:
+def _dispatch(words: Sequence[str], clock: Clock | None) -> int:
     if "--version" in words[:1] or "-V" in words[:1]:
         from engine import __version__
 
@@ -58,19 +61,19 @@ def _dispatch(words: Sequence[str]) -> int:
     rights.require(found.verb, arguments, os.environ)
     out = output.standard_output(is_json=arguments.json)
     try:
-        return _run(command, arguments, out)
+        return _run(command, arguments, out, clock)
     finally:
         with contextlib.suppress(HoldfastError):
             out.flush()
 
 
-def _run(command: Command, arguments: Namespace, out: output.Output) -> int:
+def _run(command: Command, arguments: Namespace, out: output.Output, clock: Clock | None) -> int:
     if command.run_alone is not None:
         code = command.run_alone(arguments, out)
     else:
         from engine.cli import running  # asyncio and the engine, for those verbs that need them
 
-        code = running.run(command, arguments, out)
+        code = running.run(command, arguments, out, clock)
     out.flush()
     return code
 

@@ -16,7 +16,7 @@ from engine.cli import asking, diagnostics, guard, rights
 from engine.cli.command import Call, Command, StandardInput
 from engine.cli.output import Output
 from engine.cli.progress import Listener
-from engine.clock import SystemClock
+from engine.clock import Clock, SystemClock
 from engine.format.allocator import tune_allocator
 from engine.service import open_engine
 
@@ -25,8 +25,11 @@ _COLLECT_AFTER: Final = 50_000
 default of 700 had it look at all of them again and again."""
 
 
-def run(command: Command, arguments: Namespace, output: Output) -> int:
-    """Runs the verb to its end; returns the exit code. Raises: HoldfastError, KeyboardInterrupt."""
+def run(command: Command, arguments: Namespace, output: Output, clock: Clock | None = None) -> int:
+    """Runs the verb to its end, by the machine's own clock unless another is given; returns the exit code.
+
+    Raises: HoldfastError, KeyboardInterrupt.
+    """
     secrets = _read_secrets(arguments)
     # Without a handler Python prints warnings to standard error, between the lines that are for people.
     logging.getLogger().addHandler(logging.NullHandler())
@@ -35,7 +38,7 @@ def run(command: Command, arguments: Namespace, output: Output) -> int:
         gc.set_threshold(_COLLECT_AFTER, 20, 100)
         tune_allocator()  # before there are threads: each that is there keeps the heap that it began with
     with asyncio.Runner() as runner:
-        return runner.run(_run(command, arguments, output, secrets))
+        return runner.run(_run(command, arguments, output, secrets, clock or SystemClock()))
 
 
 def _read_secrets(arguments: Namespace) -> list[bytes]:
@@ -47,8 +50,9 @@ def _read_secrets(arguments: Namespace) -> list[bytes]:
     ]
 
 
-async def _run(command: Command, arguments: Namespace, output: Output, secrets: list[bytes]) -> int:
-    clock = SystemClock()
+async def _run(
+    command: Command, arguments: Namespace, output: Output, secrets: list[bytes], clock: Clock
+) -> int:
     listener = Listener(output, clock.monotonic, os.environ)
     output.before_write = listener.clear
     task = asyncio.current_task()
