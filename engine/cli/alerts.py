@@ -12,7 +12,7 @@ from engine.model.alerts import Alert, Silence
 _HEADS: Final = (
     Column("ALERT"),
     Column("SINCE"),
-    Column("CONDITION"),
+    Column("CONDITION", is_optional=True),
     Column("SUBJECT"),
     Column("STATE"),
     Column("WHY", is_flexible=True),

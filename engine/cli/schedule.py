@@ -54,7 +54,12 @@ async def _add(call: Call) -> int:
         timing = Timing(timezone=schedule_options.machine_zone())
         begun = Schedule(arguments.name, timing=timing, is_template=arguments.template)
     added = await call.engine.add_schedule(schedule_options.applied(arguments, begun))
-    return _done(call, "is written down", added)
+    code = _done(call, "is written down", added)
+    if not added.schedule.is_template and not await call.engine.workers():
+        call.output.line(
+            "no worker lives that would start it: `holdfast service install`, or `holdfast tick` from a timer"
+        )
+    return code
 
 
 def _declare_edit(parser: Parser) -> None:
@@ -74,7 +79,8 @@ async def _edit(call: Call) -> int:
 
 def _done(call: Call, what: str, status: ScheduleStatus) -> int:
     schedule = status.schedule
-    call.output.line(f"schedule {schedule.name} {what}: {_rhythm(schedule)}; {_next(status)}")
+    begins = "" if schedule.after and not schedule.is_template else f"; {_next(status)}"
+    call.output.line(f"schedule {schedule.name} {what}: {_rhythm(schedule)}{begins}")
     if status.state.moved:
         call.output.line(f"  {status.state.moved}")
     call.output.result(_object(status))

@@ -11,6 +11,7 @@ from engine.cli.options import add_yes
 from engine.cli.output import Column, shape
 from engine.errors import UsageError
 from engine.model.units import UnitChange, UnitsRequest
+from engine.process import ProcessIdentity
 
 
 def _declare_user(parser: Parser) -> None:
@@ -113,7 +114,7 @@ async def _status(call: Call) -> int:
     for worker in workers:
         stops = ", takes no more jobs" if worker.is_stopping else ""
         call.output.line(
-            f"worker {worker.owner} of holdfast {worker.version} since {text.instant(worker.started_at)}{stops}"
+            f"worker {_process(worker.owner)} of holdfast {worker.version} since {text.instant(worker.started_at)}{stops}"
         )
     if not workers:
         call.output.line("no worker lives")
@@ -121,6 +122,12 @@ async def _status(call: Call) -> int:
         {"units": [shape(each) for each in states], "workers": [shape(each) for each in workers]}
     )
     return diagnostics.DONE
+
+
+def _process(owner: str) -> str:
+    """As a person looks for it."""
+    identity = ProcessIdentity.parse(owner)
+    return owner if identity is None else f"process {identity.pid} on {identity.host}"
 
 
 INSTALL = Command(_declare_install, _install)

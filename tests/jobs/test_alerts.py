@@ -16,6 +16,7 @@ from engine.model.requests import RestoreRequest
 from engine.model.secret import Secret
 from tests.fakes.clock import FakeClock
 from tests.jobs.command_line import CommandLine, Ran
+from tests.jobs.terminal import Terminal
 from tests.jobs.world import World, open_world
 from tests.servers.mail import PASSWORD, mail_server, webhook
 
@@ -164,6 +165,16 @@ def holdfast(
         return Ran(code, out, err)
 
     return run
+
+
+def test_a_narrow_terminal_shows_why_an_alert_stands(tmp_path: Path) -> None:
+    """What its condition is called is left out before the reason is."""
+    line = CommandLine(tmp_path)
+    line.done("source", "add", "data", "--kind", "files", "--path", str(tmp_path))
+    line.done("alerts", "evaluate")
+    shown = Terminal(line, "alerts", "list", NO_COLOR="1")
+    assert shown.end() == 0
+    assert b"source data  at risk  it was never backed up\r\n" in shown.shown
 
 
 def test_where_people_are_told_at_the_command_line(holdfast: Callable[..., Ran]) -> None:

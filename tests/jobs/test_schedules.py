@@ -208,6 +208,18 @@ def test_a_preview_names_the_next_runs_with_their_offset_and_what_overlaps_them(
     assert "a template, which never runs" in here.run("schedule", "run", "usual").err
 
 
+def test_who_writes_a_schedule_down_hears_when_it_runs_and_that_nothing_lives_that_would_start_it(
+    here: Here,
+) -> None:
+    """Else it is found out a day later, by somebody who wonders where the backups are."""
+    said = here.done("schedule", "add", "first", "--cron", "hourly", "--source", "data", "--timezone", "UTC")
+    assert "schedule first is written down: hourly, UTC; next at " in said
+    assert "no worker lives that would start it: `holdfast service install`" in said
+    said = here.done("schedule", "add", "second", "--after", "first", "--action", "prune")
+    assert said.splitlines()[0] == "schedule second is written down: after first"
+    assert "no worker" not in here.done("schedule", "add", "usual", "--template", "--source", "data")
+
+
 def test_what_could_never_run_is_refused_with_the_way_out_and_changes_nothing(here: Here) -> None:
     """A mistake shows when it is typed, not on the night that it is missed."""
     here.done("schedule", "add", "first", "--cron", "hourly", "--source", "data")

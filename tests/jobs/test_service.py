@@ -67,6 +67,7 @@ def test_a_service_says_it_is_ready_runs_what_is_handed_over_idles_and_ends_well
         assert (shown["priority"], shown["attempts"], shown["most_attempts"]) == (7, 1, 3)
         [worker] = line.json("service", "status")["workers"]
         assert f":{process.pid}:" in worker["owner"]
+        assert f"\nworker process {process.pid} on " in line.done("service", "status").out
         _hear(hearing, b"STATUS=0 jobs run, 0 wait")
         _hear(hearing, b"WATCHDOG=1")
         before = _processor_s(process.pid)
