@@ -177,7 +177,7 @@ def concerns(
         return _of_retired(facts, restorable, now, settings or AlertSettings())
     if restorable is None:
         return [] if facts.expectation.is_retired else [_without_any(facts, back_up, now)]
-    found = []
+    found: list[Concern] = []
     last = facts.backups[0]
     failed = facts.failed_job
     if failed is not None and failed.at > last.created_at and not facts.expectation.is_retired:
@@ -188,7 +188,7 @@ def concerns(
         said = f"the last backup {'failed' if is_failed else f'is {last.status.value}'}{_why(last)}"
         condition = Condition.FAILED if is_failed else Condition.INCOMPLETE
         found.append(_concern(facts, condition, said, back_up, job_id=last.job_id))
-    if late := _lateness(facts, now):
+    if not _is_failure_due(facts, found) and (late := _lateness(facts, now)):
         found.append(_concern(facts, Condition.OVERDUE, late, back_up))
     found += _of_copies(facts, restorable)
     found += _of_proof(facts, restorable, now, settings or AlertSettings())
@@ -284,6 +284,15 @@ def _lacks_only_copies(backup: Backup) -> bool:
     """Whether all that was asked for is in it, and only some storage lacks it: to read the source again would mend nothing."""
     is_lacking = any(not copy.snapshot_id for copy in backup.copies)
     return backup.status is BackupStatus.INCOMPLETE and is_lacking and not backup.warnings
+
+
+def _is_failure_due(facts: SourceFacts, found: Sequence[Concern]) -> bool:
+    """Whether the backup that a schedule wants is the one that is said to have failed: that it is missing is no other concern."""
+    due_at, last, failed = facts.expectation.due_at, facts.backups[0], facts.failed_job
+    times = [failed.at] if failed is not None else []
+    times += [last.completed_at or last.created_at] if last.status is BackupStatus.FAILED else []
+    is_said = any(each.condition is Condition.FAILED for each in found)
+    return is_said and due_at is not None and max(times, default=due_at) >= due_at
 
 
 def _lateness(facts: SourceFacts, now: datetime.datetime) -> str:

@@ -85,6 +85,15 @@ def test_what_is_wrong_with_a_source_is_said(facts: SourceFacts, condition: Cond
     assert _of(facts) == [(condition, reason)]
 
 
+def test_a_backup_that_failed_is_not_missed_too() -> None:
+    """One night that went wrong is one message; a start that nobody made after it is another."""
+    failed = FailedJob("5j", NOW - HOUR, "host db1 does not answer")
+    same = _facts(failed_job=failed, expectation=Expectation(NOW - 1.5 * HOUR))
+    assert [condition for condition, _ in _of(same)] == [Condition.FAILED]
+    later = _facts(failed_job=failed, expectation=Expectation(NOW - 0.5 * HOUR))
+    assert [condition for condition, _ in _of(later)] == [Condition.FAILED, Condition.OVERDUE]
+
+
 def test_what_keeps_to_its_objectives_and_schedule_is_not_mentioned() -> None:
     """One that is retired may be as old as it is."""
     good = Objectives(2 * 3600, 99, 86_400, 60)
