@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import datetime
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from engine.cli.options import count
 from engine.cli.output import Column, shape
 from engine.errors import UsageError
 from engine.events import Progress
-from engine.model.job import Job, JobStatus
+from engine.model.job import Job
 from engine.model.schedules import (
     Pause,
     PlannedRun,
@@ -29,7 +28,6 @@ from engine.model.spans import span
 _COLOURS: Final = {"completed": "32", "incomplete": "33", "skipped": "33", "failed": "31"}
 _SHOWN_RUNS: Final = 10
 _MOST_PARTS: Final = 10_000
-_LOOK_INTERVAL_S: Final = 0.3
 _SHOWN_OVERLAPS: Final = 3
 
 
@@ -243,17 +241,13 @@ async def _following(call: Call, name: str, ended: Sequence[Job]) -> list[Job]:
 
 
 async def _follow(call: Call, job: Job) -> Job:
-    while not job.status.is_final:
-        if job.status is JobStatus.QUEUED:
-            # The worker that was there may have ended just when this was queued.
-            await call.engine.require_worker()
-        await asyncio.sleep(_LOOK_INTERVAL_S)
-        job = await call.engine.show_job(job.job_id)
-        if job.progress:
-            known = {name: job.progress[name] for name in Progress.__slots__ if name in job.progress}
-            call.listener.emit(Progress(**{"step": job.verb, **known}))
+    last = job
+    async for last in call.engine.follow_job(job.job_id):
+        if last.progress:
+            known = {name: last.progress[name] for name in Progress.__slots__ if name in last.progress}
+            call.listener.emit(Progress(**{"step": last.verb, **known}))
     call.listener.clear()
-    return job
+    return last
 
 
 def _job(job: Job) -> dict[str, Any]:
