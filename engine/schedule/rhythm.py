@@ -23,6 +23,7 @@ _FIELDS: Final = (
 )
 _RANDOM: Final = re.compile(r"(?i)(?:^|,)[rh](?:[(/,]|$)")
 """Fields of other programs that mean another time on each machine or at each look."""
+_SECONDS: Final = re.compile(r"\d ?(?:s|sec|secs|seconds)\b|\bevery second$")
 _MOST_YEARS: Final = 10
 """29 February comes after eight years at the latest, about 2100."""
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -100,6 +101,8 @@ def parse(text: str) -> Rhythm:
         if not found.step_minutes:
             return Rhythm(found.expression, found.day_step, is_real_time=_names_no_hour(found.expression))
         return Rhythm("", step_minutes=found.step_minutes, is_real_time=True)
+    if _SECONDS.search(written):
+        raise UsageError(f"{text!r} counts seconds: a rhythm counts minutes", hint="say `every minute`")
     if not _is_expression(written):
         near = nearest(written, words.EXAMPLES)
         raise UsageError(
