@@ -286,13 +286,16 @@ class Backups:
         """How many backups each storage was meant to take and lacks; of those that lack any."""
         return {row[0]: row[1] for row in await self._database.fetch_all("count_missing_by_storage")}
 
-    async def growth(self, storage: str, since: datetime.datetime) -> tuple[int, datetime.datetime | None]:
-        """What the storage's backups since then added, in bytes, and when the first of them was taken."""
+    async def growth(self, storage: str, since: datetime.datetime) -> tuple[int, datetime.timedelta | None]:
+        """What the storage's backups since then added, in bytes, and the span from the first of them to the last; None where there is none.
+
+        The first one of each source adds what was there before: that is no growth.
+        """
         row = await self._database.fetch_one(
             "growth_of_storage", storage=storage, since=to_microseconds(since)
         )
-        added, first = row if row is not None else (0, None)
-        return int(added or 0), to_optional_instant(first)
+        added, span = row if row is not None else (0, None)
+        return int(added or 0), None if span is None else datetime.timedelta(microseconds=span)
 
     async def any(self) -> bool:
         """Whether any is known."""

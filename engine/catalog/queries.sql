@@ -197,8 +197,12 @@ DELETE FROM backups WHERE backup_id = :backup_id AND NOT EXISTS (SELECT 1 FROM c
 DELETE FROM backups WHERE NOT EXISTS (SELECT 1 FROM copies WHERE copies.backup_id = backups.backup_id);
 
 -- name: growth_of_storage
-SELECT sum(b.added_bytes), min(c.created_at) FROM copies AS c JOIN backups AS b ON b.backup_id = c.backup_id
-WHERE c.storage = :storage AND c.created_at >= :since AND c.snapshot_id <> x'';
+WITH found AS (
+    SELECT c.created_at AS at, b.added_bytes AS added, row_number() OVER (PARTITION BY b.source ORDER BY c.created_at) AS place
+    FROM copies AS c JOIN backups AS b ON b.backup_id = c.backup_id
+    WHERE c.storage = :storage AND c.created_at >= :since AND c.snapshot_id <> x''
+)
+SELECT sum(added) FILTER (WHERE place > 1), max(at) - min(at) FROM found;
 
 -- name: add_proof
 INSERT OR REPLACE INTO proofs (backup_id, proven_at, storage, proof, is_passed, job_id, detail, verb)

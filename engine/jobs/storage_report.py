@@ -24,7 +24,7 @@ from engine.storages.base import Key, Kind, OpenStorage
 _TEST_BYTES = 16 << 20
 GROWTH_WINDOW = datetime.timedelta(days=30)
 _LEAST_SPAN = datetime.timedelta(days=2)
-"""Of a first backup alone nobody can tell how a storage grows."""
+"""Of backups of one day nobody can tell how a storage grows."""
 
 
 async def test(name: str, storage: OpenStorage, clock: Clock) -> StorageTest:

@@ -73,7 +73,7 @@ async def _look(parts: Parts, storage: Storage) -> conditions.StorageFacts:
 async def _days_until_full(
     parts: Parts, storage: str, free_bytes: int | None, now: datetime.datetime
 ) -> float | None:
-    added, first = await parts.catalog.backups.growth(storage, now - storage_report.GROWTH_WINDOW)
-    if free_bytes is None or first is None:
+    added, span = await parts.catalog.backups.growth(storage, now - storage_report.GROWTH_WINDOW)
+    if free_bytes is None or span is None:
         return None
-    return storage_report.days_until_full(free_bytes, added, now - first)
+    return storage_report.days_until_full(free_bytes, added, span)

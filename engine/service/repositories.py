@@ -101,8 +101,8 @@ async def usage(parts: Parts, name: str) -> StorageUsage:
         counted = await parts.catalog.backups.count_by_storage()
         measured = await storage_report.usage(name, found, counted.get(name, 0))
     now = parts.clock.now()
-    added, first = await parts.catalog.backups.growth(name, now - storage_report.GROWTH_WINDOW)
-    return storage_report.with_growth(measured, added, None if first is None else now - first)
+    added, span = await parts.catalog.backups.growth(name, now - storage_report.GROWTH_WINDOW)
+    return storage_report.with_growth(measured, added, span)
 
 
 async def locks(parts: Parts, name: str) -> Sequence[LockInfo]:

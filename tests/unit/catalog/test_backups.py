@@ -291,3 +291,14 @@ async def test_what_was_proved_of_a_source_outlives_the_backup_and_the_newest_of
     assert await catalog.backups.source_proofs("files") == {}
     newest = await catalog.backups.newest_of_sources(1)
     assert [each.backup_id for each in newest["files"]] == ["00000003"]
+
+
+async def test_what_a_source_s_first_backup_added_is_no_growth(catalog: Catalog) -> None:
+    """A storage that was half filled on its first day would be told to be full on its third."""
+    since = START - HOUR
+    assert await catalog.backups.growth("shelf", since) == (0, None)
+    added = ((1, "files", 5_000), (2, "mail", 3_000), (3, "files", 10), (5, "mail", 20), (9, "files", 30))
+    for number, source, count in added:
+        await catalog.backups.add(replace(_backup(number, source), added_bytes=count))
+    await catalog.backups.add(replace(_backup(6, "files", ("cellar",)), added_bytes=700))
+    assert await catalog.backups.growth("shelf", since) == (60, 8 * HOUR)
