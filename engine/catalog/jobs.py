@@ -413,6 +413,10 @@ class Jobs:
         """All jobs that some process says it runs. Whoever judges them looks at the lease *and* at the owner's liveness."""
         return await self.page(status=JobStatus.RUNNING, limit=-1)
 
+    async def retried(self) -> set[str]:
+        """Ids of jobs of which an attempt failed and another one follows: they have not failed yet."""
+        return {row[0] for row in await self._database.fetch_all("list_retried_jobs")}
+
     async def held(self) -> list[Job]:
         """All jobs that are some process's: those that it runs, and those that wait for it alone."""
         return [await self.get(row[0]) for row in await self._database.fetch_all("list_held_jobs")]

@@ -309,6 +309,11 @@ SELECT job_id, verb, request, status, created_at, started_at, completed_at, owne
     error, error_class, is_cancel_requested, priority, not_before, deadline, attempts, most_attempts
 FROM jobs;
 
+-- Those that failed and are to be tried again, or are being so.
+-- name: list_retried_jobs
+SELECT job_id FROM jobs WHERE status = 'queued' AND attempts > 0
+UNION ALL SELECT job_id FROM jobs WHERE status = 'running' AND attempts > 1;
+
 -- name: list_jobs_ended
 SELECT job_id, verb, request, status, created_at, started_at, completed_at, owner, lease_until, idempotency_key, progress, result,
     error, error_class, is_cancel_requested

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,7 @@ from engine.catalog.backups import BackupFilter
 from engine.errors import VaultError
 from engine.model import status as judging
 from engine.model.alerts import Alert
-from engine.model.backup import SAFETY_TAG, Backup, Scope
+from engine.model.backup import SAFETY_TAG, Backup, BackupStatus, Scope
 from engine.model.definitions import LOCAL_HOST, Source, retired_reason
 from engine.model.health import HealthFacts, ProofAttempt, health
 from engine.model.job import JobStatus
@@ -63,6 +63,7 @@ async def gather(
     failed = await _failed_jobs(parts)
     known = await _known_since(parts)
     retired = {host.name: retired_reason(host) for host in await parts.catalog.hosts.all()}
+    retried = await parts.catalog.jobs.retried()
     newest = await parts.catalog.backups.newest_of_sources(_NEWEST)
     proofs = await parts.catalog.backups.source_proofs()
     now = parts.clock.now()
@@ -70,7 +71,7 @@ async def gather(
     for source in await parts.catalog.sources.all():
         attempts = proofs.get(source.name, ())
         facts = dataclasses.replace(
-            _of_source(source, newest.get(source.name, ()), attempts, now),
+            _of_source(source, _settled(newest.get(source.name, ()), retried), attempts, now),
             failed_job=failed.get(source.name),
             last_drill=drills.get(source.name),
             expectation=(expectations or {}).get(source.name, judging.NOTHING_EXPECTED),
@@ -80,7 +81,8 @@ async def gather(
             nothing = dataclasses.replace(facts.expectation, is_retired=True)
             facts = dataclasses.replace(facts, expectation=nothing, retired=reason)
         if source.name in newest and conditions.needs_history(facts, now):
-            more = _of_source(source, await _history(parts, source), attempts, now)
+            history = _settled(await _history(parts, source), retried)
+            more = _of_source(source, history, attempts, now)
             facts = dataclasses.replace(facts, backups=more.backups, health=more.health)
         sources.append((source, facts))
     known = await _remember_known(parts, known, sources)
@@ -122,6 +124,11 @@ async def _history(parts: Parts, source: Source) -> list[Backup]:
 def _kept(backups: Sequence[Backup]) -> list[Backup]:
     """Without safety backups: those keep what a restore replaced."""
     return [each for each in backups if SAFETY_TAG not in each.tags]
+
+
+def _settled(backups: Sequence[Backup], retried: Set[str]) -> list[Backup]:
+    """Without the failed attempts of jobs that are tried again: where the last one fails too, it is told then."""
+    return [each for each in backups if each.status is not BackupStatus.FAILED or each.job_id not in retried]
 
 
 def _of_source(

@@ -108,6 +108,24 @@ async def test_each_attempt_waits_longer(
     assert again.not_before == clock.now() + datetime.timedelta(seconds=waits_s)
 
 
+async def test_a_job_of_which_another_attempt_follows_is_known_as_such(
+    catalog: Catalog, clock: FakeClock
+) -> None:
+    """Its failure is not told before the last attempt failed, too."""
+    await _create(catalog, "1a", most_attempts=2)
+    await _create(catalog, "1b", most_attempts=1)
+    seen = []
+    for _ in range(2):
+        job = await _claim(catalog)
+        assert job is not None
+        seen.append(await catalog.jobs.retried())
+        if not await catalog.jobs.try_again(job, DIED):
+            await catalog.jobs.finish(job.job_id, OURS, DIED)
+        seen.append(await catalog.jobs.retried())
+        clock.advance(LONGEST_RETRY_S)
+    assert seen == [set(), {"1a"}, {"1a"}, set()]
+
+
 async def test_no_job_is_tried_for_ever(catalog: Catalog, clock: FakeClock) -> None:
     """One that kills its worker each time must not kill all of them."""
     await _create(catalog, "1a", most_attempts=2)
