@@ -520,6 +520,15 @@ SELECT r.schedule, r.planned_at, r.part, r.outcome, r.reason, r.job_id, r.decide
 FROM schedules s CROSS JOIN schedule_runs r ON r.schedule = s.name
     AND r.planned_at = (SELECT max(planned_at) FROM schedule_runs WHERE schedule = s.name);
 
+-- The last one of each of these parts that is over; mostly that is one of the newest few.
+-- name: last_ended_runs
+SELECT r.schedule, r.planned_at, r.part, r.outcome, r.reason, r.job_id, r.decided_at, r.last_at
+FROM json_each(:parts) AS wanted CROSS JOIN schedule_runs AS r
+    ON r.schedule = wanted.value ->> 0 AND r.part = wanted.value ->> 1 AND r.planned_at = (
+        SELECT planned_at FROM schedule_runs
+        WHERE schedule = wanted.value ->> 0 AND part = wanted.value ->> 1 AND outcome IN ('completed', 'incomplete', 'failed')
+        ORDER BY planned_at DESC LIMIT 1);
+
 -- name: list_open_runs
 SELECT r.schedule, r.planned_at, r.part, r.outcome, r.reason, r.job_id, r.decided_at, r.last_at,
     coalesce(j.status, 'cancelled'), coalesce(j.error_class, ''), coalesce(j.error, ''), coalesce(j.result, '{}')

@@ -264,6 +264,11 @@ class Timetable:
             found.setdefault(row[0], []).append(_to_run(row))
         return found
 
+    async def last_ended_runs(self, parts: Iterable[tuple[str, str]]) -> list[ScheduledRun]:
+        """Of each of these parts, by schedule and name, the last run that is over."""
+        rows = await self._database.fetch_all("last_ended_runs", parts=to_json([*map(list, parts)]))
+        return [_to_run(row) for row in rows]
+
     async def open_runs(self, names: Iterable[str]) -> list[JobRun]:
         """Those of these schedules whose job waits or runs, or is over and not settled."""
         rows = await self._database.fetch_all("list_open_runs", names=to_json(sorted(set(names))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from engine.catalog.catalog import Catalog
@@ -13,6 +13,8 @@ from engine.model.status import Expectation
 
 ALLOWED: Final = datetime.timedelta(hours=1)
 """So late a start may be before somebody is told: a timer may tick once an hour."""
+_Part = tuple[str, str]
+"""A schedule, and a host of its sources."""
 _OVER: Final = (RunOutcome.COMPLETED, RunOutcome.INCOMPLETE, RunOutcome.FAILED)
 
 
@@ -28,20 +30,33 @@ async def expected(catalog: Catalog, now: datetime.datetime) -> Expected:
         if status.schedule.action is Action.BACKUP:
             for source in scheduled.chosen(status.schedule.sources, known):
                 wanted.setdefault(source.name, []).append(status)
-    sources = {name: _of_source(hosts[name], found, last, general, now) for name, found in wanted.items()}
+    ended = await _ended(catalog, {(each.schedule.name, hosts[name]) for name, found in wanted.items() for each in found}, last)  # fmt: skip
+    sources = {
+        name: _of_source(hosts[name], found, last, ended, general, now) for name, found in wanted.items()
+    }
     is_overdue = any(_is_overdue(each, now) and not _is_paused(each, general, now) for each in statuses)
     return Expected(sources, is_overdue)
+
+
+async def _ended(
+    catalog: Catalog, wanted: Collection[_Part], last: Mapping[str, Sequence[ScheduledRun]]
+) -> dict[_Part, ScheduledRun]:
+    """The last run of each of these that is over. One that waits, runs or was skipped since then makes nothing good that this one missed."""
+    found = {(run.schedule, run.part): run for runs in last.values() for run in runs if run.outcome in _OVER}
+    earlier = await catalog.timetable.last_ended_runs([each for each in wanted if each not in found])
+    return found | {(run.schedule, run.part): run for run in earlier}
 
 
 def _of_source(
     host: str,
     statuses: Sequence[ScheduleStatus],
     last: Mapping[str, Sequence[ScheduledRun]],
+    ended: Mapping[_Part, ScheduledRun],
     general: Pause | None,
     now: datetime.datetime,
 ) -> Expectation:
     active = [each for each in statuses if not _is_paused(each, general, now)]
-    dues = [_due(host, each, last.get(each.schedule.name, ()), now) for each in active]
+    dues = [_due(each, ended.get((each.schedule.name, host)), now) for each in active]
     due_at = max((each for each in dues if each is not None), default=None)
     firsts = [_first(each, last.get(each.schedule.name, ())) for each in active]
     begins_at = min((each for each in firsts if each is not None), default=None) if due_at is None else None
@@ -57,18 +72,15 @@ def _first(status: ScheduleStatus, runs: Sequence[ScheduledRun]) -> datetime.dat
 
 
 def _due(
-    host: str, status: ScheduleStatus, runs: Sequence[ScheduledRun], now: datetime.datetime
+    status: ScheduleStatus, ended: ScheduledRun | None, now: datetime.datetime
 ) -> datetime.datetime | None:
     """Since when a backup should be there: of the start that is overdue, or of the last run that is over."""
     state = status.state
     if _is_overdue(status, now) and state.planned_at is not None and state.next_at is not None:
         return min(state.planned_at, state.next_at)
-    over = [
-        each for each in runs if each.part == host and each.outcome in _OVER and each.decided_at is not None
-    ]
-    # A smart start may lie before its instant.
-    begins = [min(each.planned_at, each.decided_at) for each in over if each.decided_at is not None]
-    return max(begins, default=None)
+    if ended is None or ended.decided_at is None:
+        return None
+    return min(ended.planned_at, ended.decided_at)  # a smart start may lie before its instant
 
 
 def _is_overdue(status: ScheduleStatus, now: datetime.datetime) -> bool:

@@ -306,6 +306,19 @@ async def test_what_schedules_want_of_a_source_is_told_to_whoever_looks_for_what
     assert [each.sources["shop"].begins_at for each in seen] == [hour, None, hour, None]
 
 
+async def test_what_a_failed_run_missed_is_wanted_while_the_next_one_runs_or_is_skipped(days: Days) -> None:
+    """An alert that is over each night, when the next attempt begins, would be told each night."""
+    await days.add(sources=("shop",), timing=Timing(retries=0))
+    (job,) = await days.tick(HOUR_S)
+    seen = []
+    await days.end(job, JobStatus.FAILED)
+    for seconds in (0, HOUR_S, HOUR_S):
+        await days.tick(seconds)
+        seen.append((await expected(days.catalog, days.clock.now())).sources["shop"].due_at)
+    assert [each[2] for each in await days.runs()] == ["failed", "open", "skipped"]
+    assert seen == [days.clock.now().replace(hour=15, minute=0)] * 3
+
+
 async def _many(days: Days, count: int, rhythm: str) -> None:
     draw = random.Random(1)
     for each in range(count):
