@@ -232,6 +232,11 @@ def _declare_worker(parser: Parser) -> None:
 
 async def _worker(call: Call) -> int:
     worker = call.engine.worker(is_staying=not call.arguments.once, tick=call.engine.next_tick)
+    if not call.arguments.once:
+        call.output.line(
+            "waits for jobs, and for what schedules start; Ctrl-C stops it when its jobs are over"
+        )
+        call.output.flush()
     with stopping(worker.stop):
         async with task_scope() as tasks:
             tending = tasks.create_task(call.engine.keep_tending())
