@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.cli import diagnostics, text, when
+from engine.cli import diagnostics, when
 from engine.cli.command import Call, Command, Parser
 from engine.cli.output import Column, shape
+from engine.model import text
 from engine.model.alerts import Alert, Silence
 
 _HEADS: Final = (

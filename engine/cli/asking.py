@@ -10,9 +10,9 @@ import termios
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from engine.cli import text
 from engine.cli.command import Call
 from engine.errors import RefusedError, UsageError
+from engine.model import text
 
 LONGEST_LINE_BYTES: Final = 1 << 20
 

@@ -8,12 +8,13 @@ from typing import Any, Final
 
 from engine.catalog.backups import BackupFilter, Place, ProofRecord
 from engine.catalog.proofs import void
-from engine.cli import definitions, diagnostics, text, when
+from engine.cli import definitions, diagnostics, when
 from engine.cli.command import Call, Command, Parser
 from engine.cli.options import count
 from engine.cli.output import Column, Output, shape
 from engine.cli.pipe import open_pipe
 from engine.errors import UsageError
+from engine.model import text
 from engine.model.backup import Backup, BackupStatus, Proof, Scope
 from engine.model.results import Difference, FileItem, FoundItem
 

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from engine.cli import asking, diagnostics, text
+from engine.cli import asking, diagnostics
 from engine.cli.command import Call, Command, Parser, declare_nothing
 from engine.cli.options import add_yes
 from engine.cli.output import Output, shape
 from engine.errors import ConfigurationError
+from engine.model import text
 from engine.model.fleet import Change
 
 _MOST_BYTES: Final = 32 << 20

@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.cli import asking, diagnostics, text
+from engine.cli import asking, diagnostics
 from engine.cli.command import Call, Command, Parser, add_name
 from engine.cli.options import add_yes
 from engine.cli.output import Column, Output, shape
 from engine.errors import UsageError
+from engine.model import text
 from engine.model.definitions import Host, OptionValue, Source, Storage
 
 if TYPE_CHECKING:

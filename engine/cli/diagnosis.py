@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from engine.audit import Entry
-from engine.cli import diagnostics, text
+from engine.cli import diagnostics
 from engine.cli.command import Call, Command, Parser, declare_nothing
 from engine.cli.options import count
 from engine.cli.output import Column, Output, shape
+from engine.model import text
 
 _SHOWN: Final = 100
 _HEADS: Final = (

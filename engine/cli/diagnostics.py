@@ -12,8 +12,9 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-from engine.cli import output, text
+from engine.cli import output
 from engine.errors import HoldfastError, InterruptedJobError, UsageError
+from engine.model import text
 
 DONE: Final = 0
 FAILED: Final = 1

@@ -6,11 +6,12 @@ import asyncio
 import os
 from typing import Final
 
-from engine.cli import definitions, diagnostics, text
+from engine.cli import definitions, diagnostics
 from engine.cli.command import Call, Command, Parser, reference
 from engine.cli.options import add_key, add_limits, limits
 from engine.cli.output import shape
 from engine.errors import UsageError
+from engine.model import text
 from engine.model.backup import Backup
 from engine.model.requests import DownloadRequest
 from engine.model.spans import span

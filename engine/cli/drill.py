@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from engine.cli import diagnostics, text
+from engine.cli import diagnostics
 from engine.cli.command import Call, Command, Parser
 from engine.cli.options import add_key, add_limits, duration, limits, number, seconds
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
+from engine.model import text
 from engine.model.requests import DrillRequest
 from engine.model.results import DrillResult, PreviousDrill
 from engine.model.spans import span

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from engine.cli import asking, diagnostics, text
+from engine.cli import asking, diagnostics
 from engine.cli.command import Call, Command, Parser
 from engine.cli.options import add_key, add_limits, add_yes, limits
 from engine.cli.output import Output, shape
 from engine.cli.upkeep import tell_prune
+from engine.model import text
 from engine.model.erasures import EraseResult
 from engine.model.requests import EraseRequest
 

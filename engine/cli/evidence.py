@@ -7,9 +7,10 @@ import datetime
 from pathlib import Path
 from typing import Final
 
-from engine.cli import diagnostics, text
+from engine.cli import diagnostics
 from engine.cli.command import Call, Command, Parser, declare_nothing
 from engine.cli.output import Column, Output, shape
+from engine.model import text
 from engine.model.results import EvidenceItem
 from engine.model.spans import span
 

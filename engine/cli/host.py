@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from engine.cli import asking, definitions, diagnostics, text
+from engine.cli import asking, definitions, diagnostics
 from engine.cli.command import (
     Call,
     Command,
@@ -19,6 +19,7 @@ from engine.cli.command import (
 from engine.cli.options import count
 from engine.cli.output import Column, shape
 from engine.errors import HostKeyUnknownError, UsageError
+from engine.model import text
 from engine.model.definitions import Host, OptionValue
 from engine.model.names import check_name
 from engine.model.spans import span

@@ -9,12 +9,13 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
-from engine.cli import definitions, diagnostics, text, when
+from engine.cli import definitions, diagnostics, when
 from engine.cli.command import Call, Command, Parser
 from engine.cli.options import count
 from engine.cli.output import Column, Output, shape
 from engine.errors import UsageError
 from engine.events import Progress, Warned
+from engine.model import text
 from engine.model.job import Job, JobStatus
 from engine.model.spans import span
 from engine.notify import Notifier

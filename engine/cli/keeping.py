@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from engine.cli import asking, diagnostics, storage_options, text
+from engine.cli import asking, diagnostics, storage_options
 from engine.cli.browse import backup_item
 from engine.cli.command import Call, Command, Parser, StandardInput, declare_nothing, reference
 from engine.cli.options import add_limits, add_yes, limits
 from engine.cli.output import shape
 from engine.cli.upkeep import tell_forget
+from engine.model import text
 from engine.model.definitions import Storage
 from engine.model.requests import CopyCatalogRequest
 

@@ -6,10 +6,11 @@ import contextlib
 import os
 from pathlib import Path
 
-from engine.cli import diagnostics, text
+from engine.cli import diagnostics
 from engine.cli.command import Call, Command, Parser
 from engine.cli.output import shape
 from engine.errors import UsageError
+from engine.model import text
 
 
 def _declare(parser: Parser) -> None:

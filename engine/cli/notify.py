@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from engine.cli import definitions, diagnostics, text
+from engine.cli import definitions, diagnostics
 from engine.cli.command import (
     Call,
     Command,
@@ -18,6 +18,7 @@ from engine.cli.command import (
 )
 from engine.cli.output import Column, shape
 from engine.errors import UsageError
+from engine.model import text
 from engine.model.alerts import NOUNS, Destination, DestinationStatus, Occasion
 
 _OCCASIONS: Final = tuple(each.value for each in Occasion if each not in (Occasion.TEST, Occasion.DIGEST))

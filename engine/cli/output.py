@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, Final, Generic, NamedTuple, TypeVar
 
-from engine.cli import text
 from engine.errors import HoldfastError
+from engine.model import text
 
 SCHEMA_VERSION: Final = 1
 _LIST_HEAD: Final = b'{"type":"result","schema_version":%d,"items":[' % SCHEMA_VERSION

@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from engine.cli import text
 from engine.cli.diagnostics import tell
 from engine.cli.output import Output, shape, wants_colour
 from engine.events import Event, Kept, Progress, StepBegan, Warned
+from engine.model import text
 from engine.model.spans import span
 
 BAR_INTERVAL_S: Final = 0.1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from engine.cli import asking, diagnostics, text
+from engine.cli import asking, diagnostics
 from engine.cli.command import Call, Command, Parser
 from engine.cli.options import add_limits, add_yes, limits
 from engine.cli.output import shape
+from engine.model import text
 from engine.model.requests import RollbackRequest
 
 

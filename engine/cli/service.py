@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from engine.cli import asking, diagnostics, text
+from engine.cli import asking, diagnostics
 from engine.cli.command import Call, Command, Parser
 from engine.cli.options import add_yes
 from engine.cli.output import Column, shape
 from engine.errors import UsageError
+from engine.model import text
 from engine.model.units import UnitChange, UnitsRequest
 from engine.process import ProcessIdentity
 

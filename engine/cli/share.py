@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from engine.cli import definitions, diagnostics, text, when
+from engine.cli import definitions, diagnostics, when
 from engine.cli.command import Call, Command, Parser
 from engine.cli.download import FORMATS, add_archive, chosen
 from engine.cli.options import add_key, add_limits, limits
 from engine.cli.output import Column, shape
+from engine.model import text
 from engine.model.requests import ShareRequest
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from engine.cli import diagnostics, text
+from engine.cli import diagnostics
 from engine.cli.command import Call, Command, declare_nothing
 from engine.cli.output import Column, shape
+from engine.model import text
 from engine.model.status import Concern, Status
 
 _HEADS = (

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from engine.cli import asking, definitions, diagnostics, storage_options, text
+from engine.cli import asking, definitions, diagnostics, storage_options
 from engine.cli.command import (
     Call,
     Command,
@@ -20,6 +20,7 @@ from engine.cli.command import (
 from engine.cli.options import add_yes, seconds
 from engine.cli.output import Column, shape
 from engine.errors import HoldfastError
+from engine.model import text
 from engine.model.definitions import Storage
 from engine.model.requests import Limits
 from engine.model.spans import span

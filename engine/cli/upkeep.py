@@ -6,12 +6,13 @@ import argparse
 from typing import Final
 
 from engine import doubts
-from engine.cli import asking, diagnostics, keep_rules, text
+from engine.cli import asking, diagnostics, keep_rules
 from engine.cli.command import Call, Command, Parser
 from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, add_yes, duration, limits, size
 from engine.cli.output import Column, Output, shape
 from engine.errors import UsageError
+from engine.model import text
 from engine.model.requests import CopyRequest, ForgetRequest, PruneRequest, VerifyRequest
 from engine.model.results import Damage, ForgetResult, PruneResult, VerifyResult
 from engine.model.spans import span

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from engine.cli import definitions, diagnostics, text
+from engine.cli import definitions, diagnostics
 from engine.cli.command import Call, Command, Parser, add_name, declare_nothing, reference
 from engine.cli.output import Column
+from engine.model import text
 
 
 def _declare_set(parser: Parser) -> None:

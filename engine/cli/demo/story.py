@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from engine import events
-from engine.cli import text
 from engine.cli.demo import bank, compare, server, tree
 from engine.cli.demo.server import Server
 from engine.clock import Clock
 from engine.errors import HoldfastError, ProofFailedError
+from engine.model import text
 from engine.model.definitions import Host, Source, Storage
 from engine.model.requests import BackupRequest, RestoreRequest, VerifyRequest
 from engine.model.results import BackupResult, SourceResult

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.cli import text
 from engine.cli.progress import Rate, bar_line
 from engine.events import Progress
+from engine.model import text
 
 GIB = 2**30
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.cli import text
+from engine.model import text
 from engine.model.spans import span
 
 
