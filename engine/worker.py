@@ -69,14 +69,18 @@ class WorkerOptions:
 
 
 async def ensure_worker(home: Home, catalog: Catalog, *, executable: str) -> None:
-    """Starts a one-shot worker unless one lives. It has no terminal, and its own session: a hang-up cannot reach it."""
+    """Starts a one-shot worker unless one lives. It has no terminal, and its own session: a hang-up cannot reach it. The shell between makes it
+    no child of ours, which a console that stays open would have to bury.
+    """
     await stop_older(catalog, engine.__version__)
     if await catalog.workers.alive():
         return
     log = (home.logs / "worker.out").open("ab")
     with log:
-        subprocess.Popen(  # noqa: ASYNC220 -- fork and exec take a millisecond
-            [executable, "-P", "-m", "engine", "--home", str(home.directory), "worker", "--once"],
+        words = [executable, "-P", "-m", "engine", "--home", str(home.directory), "worker", "--once"]
+        subprocess.run(  # noqa: ASYNC221 -- fork and exec take a millisecond
+            ["/bin/sh", "-c", '"$@" &', "sh", *words],
+            check=True,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -27,6 +27,15 @@ class JobStatus(StrEnum):
         return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
+class Change(StrEnum):
+    """What happened in the catalog meanwhile."""
+
+    PROGRESS = "progress"
+    """A job that runs came further, or its log grew."""
+    STATE = "state"
+    """Something was defined, changed or removed, or a job came, began or ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class QueueRule:
     """When a job that waits for a worker has its turn, and how often it is tried."""

@@ -6,6 +6,7 @@ interface can be spoken over a socket later. Methods are grouped by noun, one fi
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -59,6 +60,10 @@ class Engine(
     def home(self) -> Home:
         """Where everything is kept."""
         return self._parts.home
+
+    def now(self) -> datetime.datetime:
+        """The present instant by the engine's clock, aware, in UTC."""
+        return self._parts.clock.now()
 
 
 @asynccontextmanager

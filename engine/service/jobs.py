@@ -11,10 +11,11 @@ from engine.audit import Anchor, Entry, Finding
 from engine.catalog.jobs import LogLine
 from engine.catalog.workers import Worker
 from engine.jobs.left_behind import death_of, end_dead_jobs
-from engine.model.job import Job, JobStatus
+from engine.model.job import Change, Job, JobStatus
 from engine.service.parts import Methods
 
 FOLLOW_INTERVAL_S = 0.3
+WATCH_INTERVAL_S = 0.5
 ENSURE_INTERVAL_S = 15.0
 """A worker that was just started is alive within so long."""
 
@@ -93,6 +94,21 @@ class JobMethods(Methods):
                 started = monotonic
                 await self.require_worker()
             await asyncio.sleep(FOLLOW_INTERVAL_S)
+
+    async def watch(self, interval_s: float = WATCH_INTERVAL_S) -> AsyncIterator[Change]:
+        """Each time another process changed something in the catalog, looked at so often: endless. The first comes with the first change.
+
+        What this engine itself changes is not told. Raises: CatalogError, on the way.
+        """
+        catalog = self._parts.catalog
+        version, state = await catalog.data_version(), await catalog.reading_state()
+        while True:
+            await asyncio.sleep(interval_s)
+            now = await catalog.data_version()
+            if now == version:
+                continue
+            last, version, state = state, now, await catalog.reading_state()
+            yield Change.PROGRESS if state == last else Change.STATE
 
     async def audit_log(self, *, limit: int = 100) -> Sequence[Entry]:
         """The newest entries of the audit log, newest first."""

@@ -1,0 +1,102 @@
+"""A person at the console: keys go in, rows of the screen come out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from textual.pilot import Pilot
+
+from engine.service import Engine
+from tui.app import ConsoleApp
+from tui.preferences import Preferences
+
+PATIENCE_S = 60.0
+"""More than anything that a test waits for takes on a busy machine."""
+
+
+class WatchedApp(ConsoleApp):
+    """Tells each time that the screen was drawn, so that a test waits for what it is to see, and for no time."""
+
+    drawn: asyncio.Event
+
+    def post_display_hook(self) -> None:
+        """Textual calls it after each drawing."""
+        self.drawn.set()
+
+
+@dataclass(slots=True)
+class Seat:
+    """An app that runs without a terminal."""
+
+    app: WatchedApp
+    pilot: Pilot[int]
+    drawn: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def press(self, *keys: str) -> None:
+        """Presses keys as Textual calls them, and waits until they were taken."""
+        await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    async def type(self, text: str) -> None:
+        """Types letters, into whatever field has the keys."""
+        for letter in text:
+            await self.pilot.press(_KEYS.get(letter, letter))
+        await self.pilot.pause()
+
+    @property
+    def rows(self) -> list[str]:
+        """What stands on the screen, one text a row."""
+        strips = self.app.screen._compositor.render_strips()
+        return ["".join(segment.text for segment in strip).rstrip() for strip in strips]
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return "\n".join(self.rows)
+
+    async def sees(self, *texts: str) -> str:
+        """Waits until all these texts are on the screen; gives it. Raises: AssertionError with the screen as it is, after a long while."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not all(each in self.text for each in texts):
+                    self.drawn.clear()
+                    await self.drawn.wait()
+        except TimeoutError as error:
+            raise AssertionError(f"never seen: {texts}\n{self.text}") from error
+        return self.text
+
+    async def misses(self, text: str) -> None:
+        """Waits until a text is gone from the screen."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while text in self.text:
+                    self.drawn.clear()
+                    await self.drawn.wait()
+        except TimeoutError as error:
+            raise AssertionError(f"never gone: {text}\n{self.text}") from error
+
+
+_KEYS: Mapping[str, str] = {
+    " ": "space", "/": "slash", "-": "minus", "_": "underscore", ".": "full_stop", ":": "colon", ",": "comma", "@": "at",
+    "*": "asterisk", "=": "equals_sign", "'": "apostrophe", "(": "left_parenthesis", ")": "right_parenthesis",
+}  # fmt: skip
+
+
+@asynccontextmanager
+async def open_console(
+    engine: Engine,
+    *,
+    size: tuple[int, int] = (80, 24),
+    preferences: Preferences | None = None,
+    is_read_only: bool = False,
+) -> AsyncIterator[Seat]:
+    """A console on that engine, with its first screen drawn."""
+    app = WatchedApp(engine, preferences or Preferences("home"), is_read_only=is_read_only)
+    app.drawn = asyncio.Event()
+    async with app.run_test(size=size) as pilot:
+        seat = Seat(app, pilot, app.drawn)
+        await seat.sees("Backups")
+        yield seat

@@ -1,0 +1,68 @@
+"""The frame round all panes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.world import World
+from tests.tui.seat import Seat, open_console
+
+
+async def test_an_empty_home_says_the_way_to_the_first_source(seat: Seat) -> None:
+    """Who starts it for the first time must know the next key."""
+    assert "there is no source yet" in await seat.sees("no source")
+
+
+@pytest.mark.parametrize(
+    ("key", "title"), [("1", "backups"), ("2", "schedules"), ("3", "restore"), ("4", "storage")]
+)
+async def test_a_digit_goes_to_its_tab(seat: Seat, key: str, title: str) -> None:
+    """From anywhere, with one key."""
+    await seat.press("2", key)
+    assert f"> {title}" in await seat.sees(f"> {title}", f"[{key} {title.capitalize()}]")
+
+
+async def test_help_lists_the_keys_of_this_place_and_does_what_is_chosen(seat: Seat) -> None:
+    """A key that was forgotten is found where it is needed."""
+    await seat.press("question_mark")
+    await seat.sees("Keys of this place", "one row up")
+    await seat.press("slash")
+    await seat.type("schedules")
+    await seat.press("enter")
+    await seat.press("enter")
+    await seat.sees("[2 Schedules]")
+
+
+async def test_an_action_that_makes_no_sense_says_why(seat: Seat) -> None:
+    """A key that does nothing in silence looks broken."""
+    await seat.press("b")
+    await seat.sees("there is no source yet")
+
+
+async def test_a_backup_by_one_key_is_done_by_a_real_worker(world: World, tmp_path: Path) -> None:
+    """The console itself runs no job: whoever closes it loses nothing."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "file").write_text("content")
+    await world.add_storages("main")
+    await world.add_files("tree", tmp_path / "tree")
+    async with open_console(world.engine) as seat:
+        await seat.sees("never backed up")
+        await seat.press("b")
+        await seat.sees("backing up tree")
+        (job,) = await world.engine.jobs(verb="backup")
+        async for _ in world.engine.follow_job(job.job_id):
+            pass
+        await seat.sees("today")
+    assert (await world.engine.latest_backup("tree")).status == "completed"
+
+
+async def test_a_console_that_is_read_only_changes_nothing(world: World, tmp_path: Path) -> None:
+    """A screen on the wall, or a guest."""
+    await world.add_files("tree", tmp_path)
+    async with open_console(world.engine, is_read_only=True) as seat:
+        await seat.sees("tree")
+        await seat.press("b")
+        await seat.sees("this console is read-only")
+    assert await world.engine.jobs() == []

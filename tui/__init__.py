@@ -1,0 +1,16 @@
+"""The console: what is backed up, when, restored from where and kept in which storage, from the keyboard, over a slow line.
+
+Knows the Engine, events, model and errors, nothing deeper; no job runs in this process. The map::
+
+    __main__.py    looks at the terminal, opens the home, becomes the app
+    app.py         wiring: engine, theme, keys, screens
+    screen.py      the one screen: where am I, tabs, pane, job drawer, message, hints
+    actions/       the table of actions, from which bindings, help, palette, hints and the page of keys are made
+    place.py       a part of the screen with keys of its own: performs actions, says why one is off
+    bridge.py      follows the catalog, and turns an error of the engine into a sentence on the screen
+    panes/         one file a view
+    dialogs/       what asks: confirmations, forms, menus, the palette, help, a page of text
+    widgets/       what is drawn line by line: rows, lines, plots
+    terminal.py    what is repaired in Textual's driver
+    themes are data, in ../themes
+"""

@@ -1,0 +1,235 @@
+"""The app: engine, keys, screens, and what all places ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from textual.app import App
+from textual.driver import Driver
+from textual.screen import Screen
+
+from engine.model.job import Change, Job, JobStatus
+from tui import bridge, clipboard
+from tui.actions import ACTIONS, Action
+from tui.dialogs.base import Dialog
+from tui.dialogs.confirm import Sentence
+from tui.panes.base import View
+from tui.preferences import Preferences
+from tui.screen import MainScreen
+from tui.widgets.prompt import Prompt
+
+if TYPE_CHECKING:
+    from engine.service import Engine
+
+Answer = TypeVar("Answer")
+
+_MESSAGE_S = 8.0
+"""So long a message stands before the newest job may take its row."""
+
+
+class ConsoleApp(App[int]):
+    """Wiring alone: what is shown lives in the panes. The engine is open as long as the app runs; whoever made it closes it."""
+
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS = []  # noqa: RUF012 -- Textual's own keys are not ours
+    CSS = """
+    Input { background: $background; border: none; padding: 0; height: 1; }
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        preferences: Preferences,
+        *,
+        is_read_only: bool = False,
+        driver_class: type[Driver] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(driver_class=driver_class)
+        self.engine = engine
+        self.preferences = preferences
+        self.is_read_only = is_read_only
+        self.environment = environment or {}
+        self.is_frozen = False
+        self.main = MainScreen()
+        self._told_at = -_MESSAGE_S
+        self._jobs: list[Job] = []
+
+    def now(self) -> datetime.datetime:
+        """The engine's clock."""
+        return self.engine.now()
+
+    # Life.
+
+    def on_mount(self) -> None:
+        """Sets keys and theme, and begins to follow the catalog."""
+        self.preferences.apply(self)
+        self.push_screen(self.main)
+        self.run_worker(bridge.follow(self), name="follow", exit_on_error=False)
+        self.set_timer(60 - self.now().second, self._minute)
+        for mistake in self.preferences.mistakes:
+            self.tell(mistake)
+
+    def _minute(self) -> None:
+        self._title()
+        if not self.is_frozen:
+            self.load(self.main.pane.view)
+        self.set_timer(60 - self.now().second, self._minute)
+
+    def shown(self, view: View) -> None:
+        """A view came into sight: it is read, gets the keys, and the frame says so."""
+        self.load(view)
+        view.focus_default()
+        self.call_after_refresh(self._frame)
+
+    def _frame(self) -> None:
+        self.main.show_tabs()
+        self.main.show_hints()
+        self._title()
+
+    def on_descendant_focus(self) -> None:
+        """Other keys work now."""
+        if self.main.is_mounted and self.screen is self.main:
+            self.main.show_hints()
+
+    # Data.
+
+    def load(self, view: View) -> None:
+        """Reads a view again, in the background; one that is being read already is begun anew."""
+        self.run_worker(
+            bridge.guarded(self, view.load()),
+            name="load",
+            group=f"load {id(view)}",
+            exclusive=True,
+            exit_on_error=False,
+        )
+
+    def changed(self, change: Change) -> None:
+        """Something changed in the catalog."""
+        if self.is_frozen:
+            return
+        view = self.main.pane.view
+        if view.wants(change):
+            self.load(view)
+        self.run_worker(
+            bridge.guarded(self, self._look_at_jobs()), group="jobs", exclusive=True, exit_on_error=False
+        )
+
+    async def _look_at_jobs(self) -> None:
+        jobs = await self.engine.jobs(status=JobStatus.RUNNING)
+        self._jobs = list(jobs)
+        self._title()
+        if self._monotonic() - self._told_at >= _MESSAGE_S:
+            self.main.show_jobs(self._jobs, self.now())
+        await self.main.query_one("#drawer").refresh_jobs()  # type: ignore[attr-defined]
+
+    def _title(self) -> None:
+        if not self.main.is_mounted:
+            return
+        mode = "RO" if self.is_read_only else "RW"
+        running = f"{len(self._jobs)} run  " if self._jobs else ""
+        frozen = "frozen  " if self.is_frozen else ""
+        self.main.show_title(
+            self.preferences.name, f"{frozen}{running}{mode} {self.now().astimezone():%H:%M}"
+        )
+
+    def _monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    # What places ask for.
+
+    def why_off(self, action: Action) -> str:
+        """Why an action is off in the whole console."""
+        if self.is_read_only and action.is_changing:
+            return "this console is read-only"
+        return ""
+
+    def key_of(self, action: Action) -> str:
+        """The first key that does it now, as a person calls it."""
+        keys = self.preferences.keys.get(action.action_id) or action.keys
+        return self.get_key_display_of(keys[0]) if keys else ""
+
+    def get_key_display_of(self, key: str) -> str:
+        """`question_mark` is `?`."""
+        return _KEY_NAMES.get(key, key)
+
+    def run_guarded(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Runs an action in the background; its errors become sentences."""
+        self.run_worker(bridge.guarded(self, work), name=name, exit_on_error=False)
+
+    async def ask(self, dialog: Dialog[Answer]) -> Answer | None:
+        """Opens a dialog, and waits for its answer. Only within an action."""
+        return await self.push_screen_wait(dialog)
+
+    async def ask_line(
+        self, question: str, value: str = "", changed: Callable[[str], None] | None = None
+    ) -> str | None:
+        """Asks for a line at the bottom of the screen; None for escape. `changed` is told of each letter, and of the old value for escape."""
+        screen: Screen[Any] = self.screen
+        focused = self.focused
+        prompt = Prompt(question, value, changed)
+        await screen.mount(prompt)
+        try:
+            return await prompt.answer
+        finally:
+            await prompt.remove()
+            if focused is not None and focused.is_attached:
+                focused.focus()
+
+    def tell(self, text: str, tone: str = "") -> None:
+        """Says something in the row of messages."""
+        self._told_at = self._monotonic()
+        if self.main.is_mounted:
+            self.main.show_message(text, tone)
+
+    def show_error(self, message: str, hint: str) -> None:
+        """Shows what went wrong, until it is read."""
+        self.push_screen(Sentence(message, hint))
+
+    def copy(self, text: str) -> None:
+        """Copies into the clipboard of the terminal, through tmux and screen."""
+        sequence = clipboard.sequence(text, self.environment)
+        if not sequence:
+            self.tell("that is too long for a terminal's clipboard")
+        elif self._driver is not None:
+            self._driver.write(sequence)
+            self.tell(f"copied: {text}")
+
+    def redraw(self) -> None:
+        """Sends every cell again."""
+        self.screen.refresh(layout=True)
+
+    def toggle_mouse(self) -> None:
+        """The mouse works in the console, or selects text in the terminal."""
+        self.tell("the mouse is the terminal's")
+
+    async def submit(self, verb: str, request: object, said: str) -> Job:
+        """Hands a job to a worker, and says so. Raises: what the engine raises."""
+        job = await self.engine.submit(verb, request)
+        self.tell(f"{said}: job {job.job_id}")
+        await self._look_at_jobs()
+        return job
+
+    async def pass_guard(self, action_id: str) -> bool:
+        """Asks for the guard's passphrase or code where there is a guard; whether it was passed. Raises: RefusedError for a wrong one."""
+        from tui.dialogs.confirm import AskSecret
+
+        state = await self.engine.guard()
+        if not state.is_set:
+            return True
+        said = await self.ask(AskSecret(ACTIONS[action_id].title, "passphrase of the guard, or a code:"))
+        if said is None:
+            return False
+        await self.engine.pass_guard(action_id, said)
+        return True
+
+
+_KEY_NAMES: Mapping[str, str] = {
+    "question_mark": "?", "slash": "/", "colon": ":", "escape": "esc", "space": "space", "left_square_bracket": "[",
+    "right_square_bracket": "]", "minus": "-", "ctrl+backslash": "ctrl+\\", "plus": "+", "less_than_sign": "<",
+    "greater_than_sign": ">", "equals_sign": "=", "full_stop": ".", "comma": ",", "asterisk": "*",
+}  # fmt: skip
+"""Textual's names of keys, as they stand on a keyboard."""

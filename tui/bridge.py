@@ -1,0 +1,41 @@
+"""Between the engine and the screen: errors become sentences, and what changes in the catalog is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import HoldfastError
+
+if TYPE_CHECKING:
+    from tui.app import ConsoleApp
+
+_log = logging.getLogger("holdfast.console")
+
+
+async def guarded(console: ConsoleApp, work: Coroutine[Any, Any, None]) -> None:
+    """Runs an action to its end; what goes wrong is shown as a sentence with a hint, and stops nothing else."""
+    try:
+        await work
+    except HoldfastError as error:
+        console.show_error(error.message, error.hint or "")
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        raise
+    except Exception:  # noqa: BLE001 -- a mistake of the console must not take the screen away; the log has it whole
+        _log.exception("an action failed")
+        console.show_error(
+            "the console itself made a mistake here", "the log in the home's folder `logs` has it whole"
+        )
+
+
+async def follow(console: ConsoleApp) -> None:
+    """Tells the screen of each change in the catalog, until it is cancelled; a catalog that fails for a while is asked again."""
+    while True:
+        try:
+            async for change in console.engine.watch():
+                console.changed(change)
+        except HoldfastError as error:
+            console.tell(error.message)
+        await asyncio.sleep(5)

@@ -1,0 +1,125 @@
+"""The drawer of jobs: what runs and what ran, over any tab, with the log of the one under the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textual import on
+from textual.containers import Vertical
+
+from engine.errors import UnknownNameError
+from engine.model.job import Job, JobStatus
+from tui.actions import Action
+from tui.dialogs.confirm import Confirm
+from tui.place import Place, bindings
+from tui.text import age, printable
+from tui.widgets.page import Page
+from tui.widgets.row_source import Column, Row
+from tui.widgets.rows import RowList, RowTable
+
+_SHOWN = 50
+_TONES = {
+    JobStatus.FAILED: "risk", JobStatus.INTERRUPTED: "risk", JobStatus.INCOMPLETE: "warning", JobStatus.CANCELLED: "dim",
+}  # fmt: skip
+
+
+class Drawer(Vertical, Place):
+    """Closed it costs nothing."""
+
+    PLACE = "jobs"
+    BINDINGS = bindings("jobs")
+    DEFAULT_CSS = """
+    Drawer { height: 60%; display: none; border-top: ascii $foreground; }
+    Drawer.open { display: block; }
+    Drawer > RowTable { height: 1fr; }
+    Drawer > Page { height: 1fr; border-top: ascii $foreground; }
+    """
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 -- Textual's own name
+        super().__init__(id=id)
+        self.table = RowTable(
+            [
+                Column("JOB", 14), Column("VERB", 8), Column("WHAT", 12, is_flexible=True), Column("STATUS", 11), Column("AGE", 4, is_right=True),
+            ],
+            empty="no job ran yet",
+        )  # fmt: skip
+        self.log_page = Page()
+        self.log_page.is_following = True
+        self._before: Place | None = None
+        self._logged = ""
+        self._number = 0
+
+    def compose(self) -> Iterator[RowTable | Page]:
+        """Jobs above, the log below."""
+        yield self.table
+        yield self.log_page
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is seen."""
+        return self.has_class("open")
+
+    def toggle(self) -> None:
+        """Opens or closes it; the keys go to it, or back."""
+        self.toggle_class("open")
+        if self.is_open:
+            self.table.focus()
+            self.console.run_guarded(self.refresh_jobs(), name="jobs")
+        else:
+            self.console.main.pane.view.focus_default()
+
+    async def refresh_jobs(self) -> None:
+        """Reads the jobs, and what the log of the current one has new."""
+        if not self.is_open:
+            return
+        now = self.console.now()
+        jobs = await self.console.engine.jobs(limit=_SHOWN)
+        self.table.show_rows([_row(job, age(job.created_at, now)) for job in jobs])
+        await self._show_log()
+
+    @on(RowList.Moved)
+    def moved(self, event: RowList.Moved) -> None:
+        """The log of another job."""
+        event.stop()
+        self.console.run_worker(self._show_log(), group="log", exclusive=True, exit_on_error=False)
+
+    async def _show_log(self) -> None:
+        row = self.table.current
+        if row is None:
+            return
+        if row.key != self._logged:
+            self._logged, self._number = row.key, 0
+            self.log_page.show([])
+        try:
+            lines = await self.console.engine.job_log(row.key, after=self._number)
+        except UnknownNameError:  # it went meanwhile
+            return
+        if lines:
+            self._number = lines[-1].number
+            self.log_page.add([f"{line.at.astimezone():%H:%M:%S} {line.message}" for line in lines])
+
+    def why_off(self, action: Action) -> str:
+        """There must be a job."""
+        return "" if self.table.current is not None else "no job ran yet"
+
+    async def do_job_cancel(self) -> None:
+        """Asks, then asks the job to end."""
+        row = self.table.current
+        if row is not None and await self.console.ask(
+            Confirm(f"Cancel job {row.key}?", [printable(" ".join(row.cells))], yes="cancel it")
+        ):
+            is_asked = await self.console.engine.cancel_job(row.key)
+            self.console.tell(
+                f"job {row.key} was asked to end" if is_asked else f"job {row.key} is over already"
+            )
+
+
+def _row(job: Job, old: str) -> Row:
+    from tui.screen import target_of
+
+    return Row(
+        job.job_id,
+        (job.job_id, job.verb, printable(target_of(job)), job.status.value, old),
+        _TONES.get(job.status, ""),
+        (job.job_id, job.verb, target_of(job), job.status.value, job.created_at),
+    )

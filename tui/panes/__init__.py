@@ -1,0 +1,1 @@
+"""The four panes, and the views in them: one file a view."""

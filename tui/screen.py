@@ -1,0 +1,294 @@
+"""The one screen: where am I, the tabs, the pane, the drawer of jobs, the newest message, hints."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, cast
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widgets import ContentSwitcher
+
+from engine.model.job import Job, JobStatus
+from engine.model.text import printable
+from tui.actions import ACTIONS, of_place
+from tui.drawer import Drawer
+from tui.panes.backups import BackupsPane
+from tui.panes.base import Pane
+from tui.panes.restore import RestorePane
+from tui.panes.schedules import SchedulesPane
+from tui.panes.storage import StoragePane
+from tui.place import Place, bindings
+from tui.text import bar, short_size, span
+from tui.widgets.line import Line
+
+if TYPE_CHECKING:
+    pass
+
+TABS: Final = ("backups", "schedules", "restore", "storage")
+
+
+class MainScreen(Screen[None], Place):
+    """Panes are made once and kept; only the one that is seen is read and drawn."""
+
+    PLACE = "everywhere"
+    BINDINGS = bindings("everywhere")
+    DEFAULT_CSS = """
+    MainScreen { layout: vertical; }
+    MainScreen > ContentSwitcher { height: 1fr; }
+    #title { background: $panel; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tab = TABS[0]
+
+    def compose(self) -> ComposeResult:
+        """From top to bottom."""
+        yield Line(id="title")
+        yield Line(id="tabs")
+        with ContentSwitcher(initial="backups"):
+            yield BackupsPane(id="backups")
+            yield SchedulesPane(id="schedules")
+            yield RestorePane(id="restore")
+            yield StoragePane(id="storage")
+        yield Drawer(id="drawer")
+        yield Line(id="message")
+        yield Line(id="hints")
+
+    def on_mount(self) -> None:
+        """The first pane is read, and has the keys."""
+        self.console.shown(self.pane.view)
+
+    # What is seen.
+
+    @property
+    def tab(self) -> str:
+        """The tab that is seen."""
+        return self._tab
+
+    @property
+    def pane(self) -> Pane:
+        """The pane that is seen."""
+        return self.query_one(f"#{self._tab}", Pane)
+
+    def pane_of(self, tab: str) -> Pane:
+        """Any of them."""
+        return self.query_one(f"#{tab}", Pane)
+
+    async def go(self, tab: str) -> Pane:
+        """Goes to a tab, and gives its pane."""
+        if tab != self._tab:
+            self._tab = tab
+            self.query_one(ContentSwitcher).current = tab
+            self.console.shown(self.pane.view)
+        return self.pane
+
+    def show_tabs(self) -> None:
+        """Row 2."""
+        parts = []
+        for number, each in enumerate(TABS, 1):
+            label = f"{number} {each.capitalize()}"
+            parts.append(
+                (f"[{label}]" if each == self._tab else f" {label} ", "strong" if each == self._tab else "")
+            )
+        self.query_one("#tabs", Line).show(parts, "? help")
+
+    def show_title(self, home: str, right: str) -> None:
+        """Row 1: where am I; who works; what time it is."""
+        self.query_one("#title", Line).show(
+            [(f"{home} > ", ""), (printable(self.pane.path), "strong")], right
+        )
+
+    def show_message(self, text: str, tone: str = "") -> None:
+        """Row 23."""
+        self.query_one("#message", Line).show(printable(text), "9 jobs", tone=tone)
+
+    def show_jobs(self, jobs: Sequence[Job], now: datetime.datetime) -> None:
+        """The newest running job, in row 23."""
+        if jobs:
+            self.query_one("#message", Line).show(job_line(jobs[0], now), "9 jobs")
+
+    def show_hints(self) -> None:
+        """Row 24: what can be done here, most wanted first, by the keys that do it now."""
+        hints = [
+            f"{self.console.key_of(action)} {action.hint}"
+            for place in self.places()
+            for action in of_place(place.PLACE)
+            if action.hint and not (self.console.why_off(action) or place.why_off(action))
+        ]
+        general = [hint for hint in hints if hint.endswith((" keys", " command"))]
+        special = [hint for hint in hints if hint not in general]
+        self.query_one("#hints", Line).show([(" " + "  ".join(special + general), "dim")])
+
+    def places(self) -> Sequence[Place]:
+        """The places that take keys now, the innermost first."""
+        focused = self.app.focused
+        chain = [
+            each
+            for each in (focused.ancestors_with_self if focused is not None else ())
+            if isinstance(each, Place)
+        ]
+        if self.pane.view not in chain and not any(isinstance(each, Drawer) for each in chain):
+            chain.insert(0, self.pane.view)
+        if self not in chain:
+            chain.append(self)
+        return chain
+
+    # Actions of everywhere.
+
+    async def do_tab_backups(self) -> None:
+        """1."""
+        await self.go("backups")
+
+    async def do_tab_schedules(self) -> None:
+        """2."""
+        await self.go("schedules")
+
+    async def do_tab_restore(self) -> None:
+        """3."""
+        await self.go("restore")
+
+    async def do_tab_storage(self) -> None:
+        """4."""
+        await self.go("storage")
+
+    async def do_tab_previous(self) -> None:
+        """The tab on the left."""
+        await self.go(TABS[(TABS.index(self._tab) - 1) % len(TABS)])
+
+    async def do_tab_next(self) -> None:
+        """The tab on the right."""
+        await self.go(TABS[(TABS.index(self._tab) + 1) % len(TABS)])
+
+    async def do_drawer_jobs(self) -> None:
+        """Opens the drawer, or closes it."""
+        drawer = self.query_one(Drawer)
+        drawer.toggle()
+        self.show_hints()
+
+    async def do_nav_back(self) -> None:
+        """Closes the drawer, or goes back to the view below."""
+        drawer = self.query_one(Drawer)
+        if drawer.is_open:
+            drawer.toggle()
+        elif not await self.pane.pop():
+            self.console.tell("this is the outermost view: q leaves the console")
+
+    async def do_palette_open(self) -> None:
+        """Any action, by its name."""
+        from tui.dialogs.palette import Palette
+
+        places = self.places()
+        chosen = await self.console.ask(Palette(self.console, places))
+        if chosen is not None:
+            action = ACTIONS[chosen]
+            place = next((each for each in places if action.place == each.PLACE), None)
+            if place is not None:
+                place.perform(action)
+
+    async def do_help_open(self) -> None:
+        """The keys of this place."""
+        from tui.dialogs.help import Help
+
+        places = self.places()
+        chosen = await self.console.ask(Help(self.console, places))
+        if chosen is not None:
+            action = ACTIONS[chosen]
+            next(each for each in places if action.place == each.PLACE).perform(action)
+
+    async def do_copy_menu(self) -> None:
+        """Ids, paths, the command line of what is under the cursor."""
+        from tui.dialogs.menu import Menu
+
+        offers = [pair for place in self.places() for pair in place.copyables()]
+        if not offers:
+            self.console.tell("there is nothing here to copy")
+            return
+        chosen = await self.console.ask(
+            Menu(
+                "Copy",
+                [
+                    (str(index), f"{label:<10} {printable(text)}")
+                    for index, (label, text) in enumerate(offers)
+                ],
+            )
+        )
+        if chosen is not None:
+            self.console.copy(offers[int(chosen)][1])
+
+    async def do_view_freeze(self) -> None:
+        """Live updates off, or on."""
+        self.console.is_frozen = not self.console.is_frozen
+        if not self.console.is_frozen:
+            self.console.load(self.pane.view)
+        self.console.tell(
+            "nothing is read anew until z is pressed again" if self.console.is_frozen else "live again"
+        )
+
+    async def do_view_refresh(self) -> None:
+        """Reads everything again."""
+        self.console.load(self.pane.view)
+        self.console.tell("read again")
+
+    async def do_view_redraw(self) -> None:
+        """Every cell is sent again."""
+        self.console.redraw()
+
+    async def do_view_mouse(self) -> None:
+        """The mouse, on or off."""
+        self.console.toggle_mouse()
+
+    async def do_app_suspend(self) -> None:
+        """Back to the shell for a while."""
+        self.app.action_suspend_process()
+
+    async def do_app_quit(self) -> None:
+        """Leaves. Jobs live elsewhere."""
+        self.app.exit()
+
+
+def job_line(job: Job, now: datetime.datetime) -> str:
+    """A running job in one line: what, how far, how fast, how long still."""
+    progress = job.progress
+    parts = [f"run {job.verb} {target_of(job)}".rstrip()]
+    if job.status is JobStatus.QUEUED:
+        parts.append("waits for its turn")
+    if progress.get("step"):
+        parts.append(str(progress["step"]))
+    done, total = progress.get("done_bytes") or 0, progress.get("total_bytes")
+    if total:
+        parts.append(f"{bar(done / total, 10)} {100 * done // total}%")
+    if done:
+        parts.append(f"{short_size(done)}{f'/{short_size(total)}' if total else ''}")
+        elapsed = (now - (job.started_at or job.created_at)).total_seconds()
+        if elapsed > 1:
+            parts.append(f"{short_size(done / elapsed)}/s")
+            if total and done < total:
+                parts.append(f"eta {span((total - done) * elapsed / done)}")
+    return printable("  ".join(parts))
+
+
+def target_of(job: Job) -> str:
+    """What a job is about: its sources, its backup, its storage; empty where it names none. Not printable as it is."""
+    return next((_text(job.request.get(name)) for name in _TARGETS if job.request.get(name)), "")
+
+
+_TARGETS: Final = (
+    "sources",
+    "source",
+    "backup",
+    "backups",
+    "plan",
+    "storage",
+    "from_storage",
+    "restore_job",
+    "report",
+)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(str(each) for each in value)
+    return cast("str", value)

@@ -1,0 +1,57 @@
+"""One line of text in few styles, drawn again only where it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.segment import Segment
+from textual.strip import Strip
+from textual.widget import Widget
+
+from engine.model.text import columns, padded, shortened
+
+
+class Line(Widget):
+    """A line: what is on the left is shortened where the terminal is narrow, what is on the right is not. Both must be printable."""
+
+    COMPONENT_CLASSES = {"line--strong", "line--good", "line--warning", "line--risk", "line--dim"}  # noqa: RUF012 -- Textual's own way
+    DEFAULT_CSS = """
+    Line { height: 1; width: 1fr; }
+    Line .line--strong { text-style: bold; }
+    Line .line--good { color: $text-success; }
+    Line .line--warning { color: $text-warning; }
+    Line .line--risk { color: $text-error; }
+    Line .line--dim { text-style: dim; }
+    """
+
+    def __init__(self, left: str = "", right: str = "", *, tone: str = "", id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._left: Sequence[tuple[str, str]] = [(left, tone)]
+        self._right = right
+
+    def show(self, left: str | Sequence[tuple[str, str]], right: str = "", *, tone: str = "") -> None:
+        """Shows other text: a whole line in one tone, or parts with a tone each (strong, good, warning, risk, dim, or none)."""
+        parts = [(left, tone)] if isinstance(left, str) else list(left)
+        if (parts, right) != (list(self._left), self._right):
+            self._left, self._right = parts, right
+            self.refresh()
+
+    @property
+    def shown(self) -> str:
+        """What stands there, unshortened."""
+        return "".join(text for text, _ in self._left) + (f"  {self._right}" if self._right else "")
+
+    def render_line(self, y: int) -> Strip:
+        """Textual asks for it."""
+        width = self.size.width
+        plain = self.rich_style
+        room = max(0, width - columns(self._right) - (1 if self._right else 0))
+        segments: list[Segment] = []
+        for text, tone in self._left:
+            part = shortened(text, room) if room else ""
+            room -= columns(part)
+            style = plain + self.get_component_rich_style(f"line--{tone}", partial=True) if tone else plain
+            segments.append(Segment(part, style))
+        gap = padded("", max(0, width - sum(columns(each.text) for each in segments) - columns(self._right)))
+        segments.append(Segment(gap + shortened(self._right, width), plain))
+        return Strip(segments).adjust_cell_length(width, plain)

@@ -1,0 +1,393 @@
+"""A list of any length, drawn line by line: one style a row, and only what changed.
+
+Textual's DataTable needs seconds for 100,000 rows and 11 KB for one row scrolled; this asks its source for the rows that are seen alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual import events
+from textual.containers import Vertical
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from engine.model.text import columns as columns_of
+from tui.actions import Action
+from tui.place import Place, bindings
+from tui.text import fit
+from tui.widgets.line import Line
+from tui.widgets.row_source import Column, FixedRows, Row, RowSource
+
+
+class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
+    """The rows; the cursor is on one of them where there is any."""
+
+    PLACE = "list"
+    BINDINGS = bindings("list")
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "rows--good", "rows--warning", "rows--risk", "rows--dim", "rows--cursor", "rows--marked",
+    }  # fmt: skip
+    DEFAULT_CSS = """
+    RowList { height: 1fr; scrollbar-size: 0 0; overflow-x: hidden; }
+    RowList .rows--good { color: $text-success; }
+    RowList .rows--warning { color: $text-warning; }
+    RowList .rows--risk { color: $text-error; }
+    RowList .rows--dim { text-style: dim; }
+    RowList .rows--marked { text-style: bold; }
+    RowList .rows--cursor { text-style: reverse; }
+    """
+
+    cursor = reactive(0, repaint=False, always_update=False)
+
+    class Opened(Message):
+        """Enter on a row."""
+
+        def __init__(self, table: RowTable, row: Row) -> None:
+            super().__init__()
+            self.table, self.row = table, row
+
+    class Moved(Message, bubble=True):
+        """The cursor came to another row, or to none."""
+
+        def __init__(self, table: RowTable, row: Row | None) -> None:
+            super().__init__()
+            self.table, self.row = table, row
+
+        def can_replace(self, message: Message) -> bool:
+            """Ten moves in a row are one for whoever shows what is under the cursor."""
+            return isinstance(message, RowList.Moved) and message.table is self.table
+
+    def __init__(self, table: RowTable) -> None:
+        super().__init__()
+        self._table = table
+        self.source: RowSource = FixedRows(())
+        self.marked: dict[str, None] = {}
+        self.last_mark: int | None = None
+        self.widths: Sequence[int] = ()
+
+    # What is under the cursor.
+
+    @property
+    def current(self) -> Row | None:
+        """The row under the cursor, where there is one and it was read."""
+        return self.source.row(self.cursor) if 0 <= self.cursor < len(self.source) else None
+
+    def show(self, source: RowSource, key: str = "") -> None:
+        """Shows other rows; the cursor stays on the row of that key, or of the one it was on, or else where it was."""
+        before = self.current
+        wanted = key or (before.key if before is not None else "")
+        self.source = source
+        place = source.index_of(wanted) if wanted else None
+        self.virtual_size = Size(self.size.width, len(source))
+        self.set_reactive(
+            RowList.cursor, max(0, min(self.cursor if place is None else place, len(source) - 1))
+        )
+        self.last_mark = None
+        self._keep_in_sight()
+        self.refresh()
+        self._moved()
+
+    def validate_cursor(self, cursor: int) -> int:
+        """Within the rows."""
+        return max(0, min(cursor, len(self.source) - 1))
+
+    def watch_cursor(self, before: int, now: int) -> None:
+        """Draws two lines."""
+        self.refresh_line(before)
+        self.refresh_line(now)
+        self._keep_in_sight()
+        self._moved()
+
+    def _moved(self) -> None:
+        self._table.tell_place()
+        self.post_message(self.Moved(self._table, self.current))
+
+    def _keep_in_sight(self) -> None:
+        height = self.size.height
+        top = round(self.scroll_y)
+        if self.cursor < top:
+            self.scroll_to(y=self.cursor, animate=False)
+        elif height and self.cursor >= top + height:
+            self.scroll_to(y=self.cursor - height + 1, animate=False)
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Columns are laid out anew."""
+        self.virtual_size = Size(self.size.width, len(self.source))
+        self._table.lay_out()
+        self._keep_in_sight()
+
+    def on_click(self, event: events.Click) -> None:
+        """The row that was clicked."""
+        self.cursor = event.y + round(self.scroll_y)
+
+    # Drawing.
+
+    def render_line(self, y: int) -> Strip:
+        """Textual asks for it."""
+        index = y + round(self.scroll_y)
+        width = self.size.width
+        plain = self.rich_style
+        if index >= len(self.source):
+            text = self._table.said_of_none if index == 0 else ""
+            return Strip([Segment(fit(f"  {text}", width), plain)])
+        row = self.source.row(index)
+        if row is None:
+            return Strip([Segment(fit("  …", width), plain)])
+        is_current = index == self.cursor
+        is_marked = row.key in self.marked
+        marker = (">" if is_current else " ") + ("*" if is_marked else " ")
+        text = marker + self._table.lay_cells(row.cells)
+        style = plain
+        if row.tone:
+            style += self.get_component_rich_style(f"rows--{row.tone}", partial=True)
+        if is_marked:
+            style += self.get_component_rich_style("rows--marked", partial=True)
+        if is_current and self.has_focus:
+            style += self.get_component_rich_style("rows--cursor", partial=True)
+        return Strip([Segment(fit(text, width), style)])
+
+    def on_focus(self) -> None:
+        """The cursor is shown."""
+        self.refresh_line(self.cursor)
+
+    def on_blur(self) -> None:
+        """The cursor is shown less."""
+        self.refresh_line(self.cursor)
+
+    # Actions.
+
+    def action_perform(self, action_id: str) -> None:
+        """Moves are done at once, without a worker: keys that repeat must not overtake one another."""
+        moves: dict[str, int] = {
+            "list.up": -1,
+            "list.down": 1,
+            "list.first": -len(self.source),
+            "list.last": len(self.source),
+            "list.half_up": -max(1, self.size.height // 2),
+            "list.half_down": max(1, self.size.height // 2),
+            "list.page_up": -max(1, self.size.height - 1),
+            "list.page_down": max(1, self.size.height - 1),
+        }
+        if action_id in moves:
+            self.cursor += moves[action_id]
+        else:
+            super().action_perform(action_id)
+
+    def why_off(self, action: Action) -> str:
+        """Nothing to open or mark in an empty list."""
+        if not len(self.source) and action.action_id in ("list.open", "mark.row", "mark.range"):
+            return "there is nothing in this list"
+        return ""
+
+    async def do_list_open(self) -> None:
+        """Enter."""
+        if self.current is not None:
+            self.post_message(self.Opened(self._table, self.current))
+
+    async def do_list_filter(self) -> None:
+        """Asks for a text below, and shows what holds it while it is typed."""
+        await self._table.ask_filter()
+
+    async def do_list_sort(self) -> None:
+        """Asks by which column."""
+        await self._table.ask_sort()
+
+    async def do_list_wide(self) -> None:
+        """All columns, though they may be cut."""
+        self._table.is_wide = not self._table.is_wide
+        self._table.lay_out()
+
+    async def do_mark_row(self) -> None:
+        """Marks or unmarks the current row, and goes to the next."""
+        row = self.current
+        if row is None:
+            return
+        if row.key in self.marked:
+            del self.marked[row.key]
+        else:
+            self.marked[row.key] = None
+        self.last_mark = self.cursor
+        self.refresh_line(self.cursor)
+        self.cursor += 1
+
+    async def do_mark_range(self) -> None:
+        """Marks from the last mark to the cursor."""
+        first, last = sorted((self.cursor if self.last_mark is None else self.last_mark, self.cursor))
+        for row in self._between(first, last):
+            self.marked[row.key] = None
+        self.last_mark = self.cursor
+        self.refresh()
+
+    async def do_mark_all(self) -> None:
+        """Marks all rows that are shown, and that were read."""
+        for row in self._between(0, len(self.source) - 1):
+            self.marked[row.key] = None
+        self.refresh()
+
+    async def do_mark_none(self) -> None:
+        """Takes all marks away."""
+        self.marked.clear()
+        self.refresh()
+
+    def _between(self, first: int, last: int) -> Iterator[Row]:
+        for index in range(first, last + 1):
+            row = self.source.row(index)
+            if row is not None:
+                yield row
+
+
+class RowTable(Vertical):
+    """Rows with their titles above them. `empty` is what is said where there is none: it names the way to the first one."""
+
+    DEFAULT_CSS = """
+    RowTable { height: 1fr; }
+    RowTable > Line { text-style: bold; }
+    """
+
+    def __init__(self, columns: Sequence[Column], *, empty: str, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.columns = columns
+        self.empty = empty
+        self.is_wide = False
+        self.filter = ""
+        self.sorted_by: tuple[int, bool] | None = None
+        """The column, and whether the largest comes first."""
+        self.list = RowList(self)
+        self.head = Line()
+        self._rows: Sequence[Row] = ()
+        self._is_read = False
+        self._shown: Sequence[int] = range(len(columns))
+        self._widths: Sequence[int] = [each.width for each in columns]
+
+    def compose(self) -> Iterator[Line | RowList]:
+        """Titles, rows."""
+        yield self.head
+        yield self.list
+
+    def focus(self, scroll_visible: bool = True) -> RowTable:
+        """The rows get the keys."""
+        self.list.focus(scroll_visible)
+        return self
+
+    # Rows.
+
+    @property
+    def current(self) -> Row | None:
+        """The row under the cursor."""
+        return self.list.current
+
+    @property
+    def said_of_none(self) -> str:
+        """What stands in place of the first row: nothing was read yet, nothing holds the filter's text, or there is nothing."""
+        if not self._is_read:
+            return "…"
+        return f"no row holds {self.filter}: / and an empty text show all" if self.filter else self.empty
+
+    def chosen(self) -> Sequence[str]:
+        """The keys of the marked rows; where none is, of the current one."""
+        if self.list.marked:
+            return list(self.list.marked)
+        return [self.current.key] if self.current is not None else []
+
+    def show_rows(self, rows: Sequence[Row], key: str = "") -> None:
+        """Shows rows that are all there, by the filter and the order that a person chose."""
+        self._rows, self._is_read = rows, True
+        self._show(key)
+
+    def show_source(self, source: RowSource, key: str = "") -> None:
+        """Shows rows of another source, which does its own filtering and sorting."""
+        self._rows, self._is_read = (), True
+        self.list.show(source, key)
+
+    def _show(self, key: str = "") -> None:
+        wanted = self.filter.casefold()
+        rows = [each for each in self._rows if not wanted or wanted in " ".join(each.cells).casefold()]
+        if self.sorted_by is not None:
+            column, is_falling = self.sorted_by
+            rows.sort(key=lambda row: _order(row, column), reverse=is_falling)
+        known = {each.key for each in self._rows}
+        self.list.marked = {each: None for each in self.list.marked if each in known}
+        self.list.show(FixedRows(rows), key)
+
+    async def ask_filter(self) -> None:
+        """Asks for a text, and filters while it is typed; an empty one shows all again."""
+        from tui.app import ConsoleApp
+
+        app = self.app
+        assert isinstance(app, ConsoleApp)
+        await app.ask_line("/", self.filter, self.set_filter)
+        self.focus()
+
+    def set_filter(self, text: str) -> None:
+        """Shows only rows that hold the text."""
+        self.filter = text
+        self._show()
+
+    async def ask_sort(self) -> None:
+        """Asks by which column; the same one again turns the order round."""
+        from tui.app import ConsoleApp
+        from tui.dialogs.menu import Menu
+
+        app = self.app
+        assert isinstance(app, ConsoleApp)
+        titles = [each.title for each in self.columns]
+        chosen = await app.ask(
+            Menu("Sort by", [(str(index), title) for index, title in enumerate(titles) if title])
+        )
+        if chosen is not None:
+            column = int(chosen)
+            was = self.sorted_by
+            self.sorted_by = (column, not was[1]) if was is not None and was[0] == column else (column, False)
+            self._show()
+
+    # Lay-out.
+
+    def lay_out(self) -> None:
+        """Decides which columns fit, and how wide each is."""
+        room = self.list.size.width - 2
+        shown = list(range(len(self.columns)))
+        while not self.is_wide and _needed(self.columns, shown) > room:
+            worst = max(shown, key=lambda index: (self.columns[index].rank, index))
+            if self.columns[worst].rank == 0:
+                break
+            shown.remove(worst)
+        spare = max(0, room - _needed(self.columns, shown))
+        flexible = [index for index in shown if self.columns[index].is_flexible]
+        widths = {index: self.columns[index].width for index in shown}
+        for number, index in enumerate(flexible):
+            widths[index] += spare // len(flexible) + (1 if number < spare % len(flexible) else 0)
+        self._shown, self._widths = shown, [widths[index] for index in shown]
+        self.tell_place()
+        self.list.refresh()
+
+    def lay_cells(self, cells: Sequence[str]) -> str:
+        """The cells of a row in their columns."""
+        return " ".join(
+            fit(cells[index] if index < len(cells) else "", width, is_right=self.columns[index].is_right)
+            for index, width in zip(self._shown, self._widths, strict=True)
+        )
+
+    def tell_place(self) -> None:
+        """Titles, and which row of how many the cursor is on where not all of them are seen."""
+        count = len(self.list.source)
+        titles = "  " + self.lay_cells([each.title for each in self.columns])
+        place = f"{self.list.cursor + 1}/{count}" if count > max(1, self.list.size.height) else ""
+        filtered = f"/{self.filter} " if self.filter else ""
+        right = filtered + place
+        room = max(0, self.list.size.width - columns_of(right) - 1)
+        self.head.show(titles[:room] if right else titles, right)
+
+
+def _needed(columns: Sequence[Column], shown: Sequence[int]) -> int:
+    return sum(columns[index].width + 1 for index in shown) - 1
+
+
+def _order(row: Row, column: int) -> tuple[bool, object]:
+    value: object = row.order[column] if column < len(row.order) else row.cells[column].casefold()
+    return (value is None, value if value is not None else 0)
