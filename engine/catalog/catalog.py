@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.catalog import reading
 from engine.catalog.alerts import Alerts, Silences
+from engine.catalog.audit_rows import AuditRows
 from engine.catalog.backups import Backups
 from engine.catalog.database import Database, to_json
 from engine.catalog.definitions import Hosts, Plans, Sources, Storages
@@ -18,7 +19,7 @@ from engine.catalog.notices import Destinations, Notices
 from engine.catalog.opening import Schema
 from engine.catalog.proofs import Proofs
 from engine.catalog.schedules import Schedules, Timetable
-from engine.catalog.settings import AuditRows, HostKeys, PackProofs, SealedSecrets, Settings
+from engine.catalog.settings import HostKeys, PackProofs, SealedSecrets, Settings
 from engine.catalog.standing import Standing
 from engine.catalog.takeover import Join
 from engine.catalog.workers import Workers

@@ -651,13 +651,29 @@ SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1;
 -- name: add_audit_record
 INSERT INTO audit (sequence, record, previous, hash) VALUES (:sequence, :record, :previous, :hash);
 
+-- Those before the end of the next block: all but what was put there by somebody else are behind the last one.
 -- name: list_audit
-SELECT sequence, record, previous, hash FROM audit WHERE sequence > :after ORDER BY sequence LIMIT :limit;
-
--- Those that may be of one of these verbs: what says so for certain is the record, taken apart.
--- name: list_audit_of_drills
-SELECT sequence, record, previous, hash FROM audit WHERE sequence > :after AND record LIKE '%"verb":"drill"%'
+SELECT sequence, record, previous, hash FROM audit
+WHERE sequence > :after AND sequence <= coalesce((SELECT min(last) FROM audit_blocks WHERE last > :after), 1 << 62)
 ORDER BY sequence LIMIT :limit;
+
+-- name: oldest_audit
+SELECT sequence FROM audit ORDER BY sequence LIMIT 1;
+
+-- name: audit_to_pack
+SELECT sequence, record, previous, hash FROM audit WHERE sequence >= :first ORDER BY sequence LIMIT :limit;
+
+-- name: remove_packed_audit
+DELETE FROM audit WHERE sequence BETWEEN :first AND :last;
+
+-- name: add_audit_block
+INSERT INTO audit_blocks (first, last, packed) VALUES (:first, :last, :packed);
+
+-- name: audit_block_after
+SELECT first, last, packed FROM audit_blocks WHERE last > :after ORDER BY last LIMIT 1;
+
+-- name: audit_block_before
+SELECT first, last, packed FROM audit_blocks WHERE first < :before ORDER BY last DESC LIMIT 1;
 
 -- What was proved of each source by backups that are still there.
 -- name: list_proofs_of_period

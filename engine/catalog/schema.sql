@@ -335,3 +335,10 @@ BEGIN
     INSERT INTO job_counts (verb, status, count, last_at) VALUES (NEW.verb, NEW.status, 1, NEW.completed_at)
     ON CONFLICT (verb, status) DO UPDATE SET count = count + 1, last_at = excluded.last_at;
 END;
+
+-- Older rows of the audit log, a thousand to a block: see audit_rows.py. The newest are never among them.
+CREATE TABLE audit_blocks (
+    last INTEGER PRIMARY KEY,
+    first INTEGER NOT NULL,
+    packed BLOB NOT NULL
+);

@@ -1,22 +1,20 @@
-"""Small things that are kept by name: settings, accepted keys of hosts, proofs of packs, the vault's sealed secrets, the audit log's rows."""
+"""Small things that are kept by name: settings, accepted keys of hosts, proofs of packs, the vault's sealed secrets."""
 
 from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Set
+from collections.abc import AsyncIterator, Iterable, Mapping, Set
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from engine.catalog.database import (
     Database,
-    Row,
     Transaction,
     Value,
     to_instant,
     to_json,
     to_microseconds,
-    to_text,
 )
 
 
@@ -168,53 +166,3 @@ class SealedSecrets:
         """Changes that all take effect or none, with no other writer, of this process or another, in between."""
         async with self._database.transaction() as transaction:
             yield SealedRows(transaction, self._database.now)
-
-
-class ChainRow(NamedTuple):
-    """A row of the audit log."""
-
-    sequence: int
-    """From 1 on, without a gap."""
-    record: str
-    """JSON."""
-    previous: bytes
-    hash: bytes
-
-
-class AuditRows:
-    """The rows of the audit log; what they mean, and whether they hold, is engine.audit's to say."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def append(self, build: Callable[[int, bytes], ChainRow]) -> ChainRow:
-        """Adds `build(sequence, previous hash)`, with no other writer in between. The first row follows 0 and an empty hash."""
-        async with self._database.transaction() as transaction:
-            head = await transaction.fetch_one("audit_head") or (0, b"")
-            row = build(head[0] + 1, head[1])
-            await transaction.execute(
-                "add_audit_record",
-                sequence=row.sequence,
-                record=to_text(row.record),
-                previous=row.previous,
-                hash=row.hash,
-            )
-        return row
-
-    async def head(self) -> tuple[int, bytes]:
-        """Sequence and hash of the newest row; (0, b"") where there is none."""
-        row: Row | None = await self._database.fetch_one("audit_head")
-        return (0, b"") if row is None else (row[0], row[1])
-
-    async def newest(self, limit: int) -> list[ChainRow]:
-        """The newest rows, newest first."""
-        return [ChainRow(*row) for row in await self._database.fetch_all("newest_audit", limit=limit)]
-
-    async def all(self, *, page: int = 1_000, is_of_drills: bool = False) -> AsyncIterator[ChainRow]:
-        """All rows, oldest first, read in pages; or those that may be of drills."""
-        after = -(1 << 62)
-        query = "list_audit_of_drills" if is_of_drills else "list_audit"
-        while rows := await self._database.fetch_all(query, after=after, limit=page):
-            for row in rows:
-                yield ChainRow(*row)
-            after = rows[-1][0]

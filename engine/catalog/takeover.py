@@ -36,12 +36,15 @@ KNOWN: Final = (
 )
 SEALED: Final = ("secrets",)
 """With the audit log, whose key is one of them."""
+AUDIT: Final = ("audit_blocks", "audit")
+"""In this order: whether a log was begun here shows in the second."""
 _ONLY: Final = {
     # What was under way when the copy was made is not under way here.
     "jobs": "WHERE status NOT IN ('queued', 'running')",
     "schedule_runs": "WHERE outcome <> 'open'",
     "job_log": "WHERE job_id IN (SELECT job_id FROM main.jobs)",
     # A log that was begun here goes on, where it is not joined to the copy's.
+    "audit_blocks": "WHERE NOT EXISTS (SELECT 1 FROM main.audit)",
     "audit": "WHERE NOT EXISTS (SELECT 1 FROM main.audit)",
 }
 
@@ -94,10 +97,11 @@ async def take_over(
 
 async def _make_way(connection: aiosqlite.Connection, join: Join) -> None:
     """Takes the log that was begun here, and its key, out of the way. Raises: sqlite3.OperationalError where somebody wrote to it meanwhile."""
-    ((count,),) = await connection.execute_fetchall("SELECT count(*) FROM main.audit")
-    if count != join.rows:
+    ((last,),) = await connection.execute_fetchall("SELECT max(sequence) FROM main.audit")
+    if last != join.rows:
         raise sqlite3.OperationalError("the audit log was written to meanwhile: try again")
     await connection.execute("DELETE FROM main.audit")
+    await connection.execute("DELETE FROM main.audit_blocks")
     await connection.execute("DELETE FROM main.secrets WHERE name = ?", (join.key_name,))
 
 

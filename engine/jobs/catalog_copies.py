@@ -22,7 +22,7 @@ from typing import Final
 
 import engine
 from engine.catalog.catalog import Catalog
-from engine.catalog.takeover import DEFINED, KNOWN, SEALED, Join
+from engine.catalog.takeover import AUDIT, DEFINED, KNOWN, SEALED, Join
 from engine.errors import CatalogError, DamagedError, HoldfastError, PathMissingError, VaultError
 from engine.events import Warned
 from engine.format.allocator import give_back
@@ -251,7 +251,7 @@ async def _take(context: JobContext, lost: _Lost, given: Storage, vault_key: Sec
     tables = [*DEFINED, *KNOWN]
     if vault_key is not None:
         await context.vault.add_key(vault_key)
-        tables += [*SEALED, "audit"]
+        tables += [*SEALED, *AUDIT]
     await context.catalog.take_over(room / _NAME, tables, lost.join)
     if known is None:
         name = given.name

@@ -21,6 +21,7 @@ from typing import Any, Final
 from engine.audit import Actor, Entry, encode_entry
 from engine.catalog import backups as backup_rows
 from engine.catalog import history as job_rows
+from engine.catalog.audit_rows import BLOCK_ROWS, ChainRow, pack
 from engine.catalog.backups import ProofRecord
 from engine.catalog.catalog import Catalog
 from engine.catalog.database import to_microseconds
@@ -74,7 +75,7 @@ def fill(catalog: Path, fleet: Fleet) -> None:
         writer = _Writer(connection)
         for done in _history(fleet):
             writer.take(done)
-        writer.flush()
+        writer.end()
         connection.execute(_COUNTS)
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -216,8 +217,10 @@ class _Writer:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._rows: dict[str, list[Any]] = {}
+        self._draw = random.Random(1)
         self._sequence = 0
         self._count = 0
+        self._audit: list[ChainRow] = []
 
     def take(self, done: _Done) -> None:
         """Adds all rows that the job left."""
@@ -255,11 +258,19 @@ class _Writer:
         self._add("add_log_line", [line])
         self._sequence += 1
         entry = Entry(job.created_at, _ACTOR, job.verb, str(job.request.get("source", "host")), "done")
-        hashes = {
-            "previous": self._sequence.to_bytes(32, "big"),
-            "hash": (self._sequence + 1).to_bytes(32, "big"),
-        }
-        self._add("add_audit_record", [{"sequence": self._sequence, "record": encode_entry(entry), **hashes}])
+        previous = self._audit[-1].hash if self._audit else self._draw.randbytes(32)
+        self._audit.append(ChainRow(self._sequence, encode_entry(entry), previous, self._draw.randbytes(32)))
+        if len(self._audit) == 2 * BLOCK_ROWS:
+            older, self._audit = self._audit[:BLOCK_ROWS], self._audit[BLOCK_ROWS:]
+            packed = pack(older)
+            assert packed is not None
+            block = {"first": older[0].sequence, "last": older[-1].sequence, "packed": packed}
+            self._add("add_audit_block", [block])
+
+    def end(self) -> None:
+        """Writes what is left."""
+        self._add("add_audit_record", (row._asdict() for row in self._audit))
+        self.flush()
 
     def _add(self, query: str, rows: Iterable[Any]) -> None:
         self._rows.setdefault(query, []).extend(rows)
@@ -346,6 +357,8 @@ def _sizes(catalog: Path) -> tuple[int, int]:
     """Bytes of log lines and the audit log, and of all else."""
     with contextlib.closing(sqlite3.connect(catalog)) as connection:
         sizes = dict(
-            connection.execute("SELECT name IN ('audit', 'job_log'), sum(pgsize) FROM dbstat GROUP BY 1")
+            connection.execute(
+                "SELECT name IN ('audit', 'audit_blocks', 'job_log'), sum(pgsize) FROM dbstat GROUP BY 1"
+            )
         )
     return sizes[1], sizes[0]

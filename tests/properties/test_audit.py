@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engine.audit import Actor, Anchor, Entry, decode_entry, encode_entry, next_row, verify
-from engine.catalog.settings import ChainRow
+from engine.catalog.audit_rows import ChainRow
 from tests.fakes.clock import START
 
 KEY = b"k" * 32
