@@ -154,12 +154,10 @@ async def _room(context: JobContext) -> AsyncIterator[Path]:
         await asyncio.to_thread(shutil.rmtree, room, ignore_errors=True)
 
 
-async def superseded(context: JobContext, repository: Repository) -> list[str]:
-    """The snapshots of this home's copies that newer ones stand for."""
+async def superseded(context: JobContext, snapshots: Sequence[tuple[str, Snapshot]]) -> list[str]:
+    """Those among all of a repository's snapshots, oldest first, that are this home's copies and that newer ones stand for."""
     own = LOG_TAG + await context.audit.identity()
-    copies = [
-        name for name, each in await repository.snapshots() if OWN_TAG in each.tags and own in each.tags
-    ]
+    copies = [name for name, each in snapshots if OWN_TAG in each.tags and own in each.tags]
     return copies[:-KEPT]
 
 

@@ -108,12 +108,13 @@ async def _forget_in(
     ) as opened:
         found = opened.opened[0]
         await adopting.adopt(context, found)
-        fates, doubted = await decide(context, request, found)
+        snapshots = await found.repository.snapshots()
+        fates, doubted = await decide(context, request, found, snapshots)
         if not request.is_dry_run:
             _require_no(doubted)
             await _carry_out(context, found, fates)
         if not request.is_dry_run and not found.repository.storage.traits.append_only:
-            copies = await catalog_copies.superseded(context, found.repository)
+            copies = await catalog_copies.superseded(context, snapshots)
             await forgetting.forget(found.repository, copies, found.lock, emit=context.emit)
     return fates, doubted
 
@@ -151,12 +152,12 @@ async def remove(context: JobContext, opened: Opened, doomed: Sequence[Fate]) ->
 
 
 async def decide(
-    context: JobContext, request: ForgetRequest, opened: Opened
+    context: JobContext, request: ForgetRequest, opened: Opened, snapshots: Sequence[tuple[str, Snapshot]]
 ) -> tuple[list[Fate], list[Doubt]]:
     """What becomes of each backup in one storage, newest first, and what makes one doubt it, without what the request names."""
     now = context.clock.now()
     storage = opened.definition.name
-    everything = await _held(opened)
+    everything = _held(snapshots)
     held = [each for each in everything if request.source in ("", each.source)]
     wishes = await _wishes(context, held, now)
     fates: list[Fate] = []
@@ -196,9 +197,9 @@ def _candidate(held: _Held, wishes: _Wishes) -> Candidate:
     )
 
 
-async def _held(opened: Opened) -> list[_Held]:
+def _held(snapshots: Sequence[tuple[str, Snapshot]]) -> list[_Held]:
     found = []
-    for snapshot_id, snapshot in await opened.repository.snapshots():
+    for snapshot_id, snapshot in snapshots:
         source = tag_value(snapshot, SOURCE_TAG)
         if source:
             found.append(_Held(snapshot_id, snapshot, source, tag_value(snapshot, BACKUP_TAG)))
