@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Final
+
 from engine.errors import HostError
 from engine.hosts.base import Command, Facts
 
@@ -15,40 +18,58 @@ FOUND = (
     "valkey-check-rdb", "valkey-cli", "valkey-server",
 )  # fmt: skip
 """Tools of which it is enough to know that they are there: asking docker or kubectl for a version may take a second."""
+_MOST_CHARACTERS: Final = 200
 
 _SCRIPT = (
     'echo "hostname=$(uname -n)"; echo "system=$(uname -s)"; echo "user=$(id -un 2>/dev/null || id -u)"; '
     'read -r l rest 2>/dev/null </proc/loadavg && echo "load=$l"; '
-    'for t in $1; do command -v $t >/dev/null 2>&1 && echo "tool=$t=$($t --version 2>&1 </dev/null | head -n 1)"; done; '
-    'for t in $2; do p=$(command -v $t 2>/dev/null) && echo "tool=$t=$p"; done; :'
+    "for t in $1; do command -v $t >/dev/null 2>&1 && "
+    '$t --version 2>&1 </dev/null | { IFS= read -r v; echo "tool=$t=$v"; }; done; '
+    'for t in $2; do command -v $t >/dev/null 2>&1 && echo "at=$t" && command -v $t; done; :'
 )
-"""One line, since a rule of sudoers can hold no more."""
+"""One line, since a rule of sudoers can hold no more. No more processes than it needs: the path of a tool is on the line below its name."""
 
-COMMAND = Command(("/bin/sh", "-c", _SCRIPT, "facts", " ".join(VERSIONED), " ".join(FOUND)))
-VERSIONS = Command(("/bin/sh", "-c", _SCRIPT, "facts", " ".join((*VERSIONED, *NAMED)), ""))
+
+def command(versioned: Sequence[str], found: Sequence[str] = ()) -> Command:
+    """What asks for the versions of some tools, and for the places of others."""
+    return Command(("/bin/sh", "-c", _SCRIPT, "facts", " ".join(versioned), " ".join(found)))
+
+
+COMMAND = command(VERSIONED, FOUND)
+VERSIONS = command((*VERSIONED, *NAMED))
 
 
 def parse(host: str, answer: bytes) -> Facts:
     """Reads the answer to COMMAND. Lines that are none of ours (a login shell's greeting) are passed over. Raises: HostError."""
     values: dict[str, str] = {}
     tools: dict[str, str] = {}
+    found = ""
     for line in answer.decode(errors="replace").splitlines():
         name, equals, value = line.partition("=")
-        if name == "tool" and equals:
+        if found:
+            tools[found], found = line[:_MOST_CHARACTERS], ""
+        elif name == "at" and equals:
+            found = value
+        elif name == "tool" and equals:
             tool, _, version = value.partition("=")
-            tools[tool] = version[:200]
+            tools[tool] = version[:_MOST_CHARACTERS]
         elif name in {"hostname", "system", "user", "load"} and equals:
             values[name] = value
     if not {"hostname", "system", "user"} <= values.keys():
         raise HostError(
             f"{host} did not say what it is", hint="its login shell must run a POSIX command line"
         )
+    return of(values["hostname"], values["system"], values["user"], _number(values.get("load", "")), tools)
+
+
+def of(hostname: str, system: str, user: str, load: float | None, tools: Mapping[str, str]) -> Facts:
+    """With what follows from the tools' versions."""
     return Facts(
-        hostname=values["hostname"],
-        system=values["system"],
-        user=values["user"],
+        hostname=hostname,
+        system=system,
+        user=user,
         tools=tools,
-        load=_number(values.get("load", "")),
+        load=load,
         has_gnu_find="GNU findutils" in tools.get("find", ""),
         has_gnu_tar="GNU tar" in tools.get("tar", ""),
     )

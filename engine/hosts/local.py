@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from engine.hosts import local_files, local_process, options, script
-from engine.hosts.base import Command, FileAccess, Process, ResolveSecret
+from engine.hosts import facts, local_facts, local_files, local_process, options, script
+from engine.hosts.base import Command, Facts, FileAccess, Process, ResolveSecret
 from engine.hosts.running import CommandHost
 from engine.model.definitions import Host
 
@@ -57,6 +58,18 @@ class LocalHost(CommandHost):
                 yield process
             finally:
                 await process.end()
+
+    async def _ask_facts(self) -> Facts:
+        """Without a shell, where commands run as we do."""
+        if not self.is_here:
+            return await super()._ask_facts()
+        search_path = {**self._environment, **self._settings}["PATH"]
+        return await local_facts.complete(
+            await asyncio.to_thread(local_facts.find, search_path), self._ask_versions
+        )
+
+    async def _ask_versions(self, tools: Sequence[str]) -> Facts:
+        return facts.parse(self.name, (await self.run(facts.command(tools))).stdout)
 
     def files(self) -> AbstractAsyncContextManager[FileAccess]:
         """See `base.OpenHost.files`."""

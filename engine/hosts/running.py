@@ -43,8 +43,11 @@ class CommandHost(ABC):
         """See `base.OpenHost.facts`."""
         async with self._asking:
             if self._facts is None:
-                self._facts = facts.parse(self.name, (await self.run(facts.COMMAND)).stdout)
+                self._facts = await self._ask_facts()
             return self._facts
+
+    async def _ask_facts(self) -> Facts:
+        return facts.parse(self.name, (await self.run(facts.COMMAND)).stdout)
 
     async def run(
         self,
