@@ -13,13 +13,15 @@ from engine.jobs.context import JobContext
 from engine.jobs.opening import Opened
 from engine.jobs.snapshot_tags import BACKUP_TAG, JOB_TAG, backup_of, tag_value
 from engine.model.backup import Copy
-from engine.model.job import JobStatus
+from engine.model.job import Job, JobStatus
 from engine.model.names import is_id_prefix
 from engine.storages.base import Kind
 
 _ENDED_WELL = (JobStatus.QUEUED, JobStatus.COMPLETED, JobStatus.INCOMPLETE)
 _LOOKED_AT = 100
 """Backup jobs among which one that ended badly is looked for."""
+_AT_ONCE = 10
+"""Mostly one of the last few says that all is well: a job is read with all that came of it."""
 
 
 async def adopt(context: JobContext, opened: Opened) -> int:
@@ -50,12 +52,18 @@ async def adopt_lost(context: JobContext, source: str, opened: Sequence[Opened])
 
 async def _has_doubtful_job(context: JobContext, source: str) -> bool:
     newest = await context.catalog.backups.page(BackupFilter(source=source), limit=1)
-    for job in await context.catalog.jobs.page(verb="backup", limit=_LOOKED_AT):
-        if newest and job.created_at <= newest[0].created_at and job.job_id != newest[0].job_id:
+    last: Job | None = None
+    for _ in range(_LOOKED_AT // _AT_ONCE):
+        jobs = await context.catalog.jobs.page(verb="backup", limit=_AT_ONCE, before=last)
+        for job in jobs:
+            if newest and job.created_at <= newest[0].created_at and job.job_id != newest[0].job_id:
+                return False
+            is_about = source in job.request.get("sources", ()) and job.job_id != context.job_id
+            if is_about and job.status not in _ENDED_WELL:
+                return True
+        if len(jobs) < _AT_ONCE:
             return False
-        is_about = source in job.request.get("sources", ()) and job.job_id != context.job_id
-        if is_about and job.status not in _ENDED_WELL:
-            return True
+        last = jobs[-1]
     return False
 
 
