@@ -1,4 +1,4 @@
-"""What happens while a job runs, as values handed to the `emit` callable that was passed in.
+"""What happens while a job runs, as values handed to the `emit` callable that was passed in; and what of it its row tells whoever follows it.
 
 Whoever emits does not know who listens: the command line draws a bar, the runner writes to the catalog, a test keeps a list.
 `emit` is called from the event loop's thread, must be quick, and must not raise.
@@ -6,10 +6,15 @@ Whoever emits does not know who listens: the command line draws a bar, the runne
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+MOST_STEPS: Final = 100
+"""That a row tells of, the newest: it is written a few times a second."""
+_LONGEST_DETAIL: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,13 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class Budgeted:
+    """The job has a time that it may take, from its beginning to its last proof."""
+
+    budget_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """What a drill made is kept, and waits for people to look into it: by these commands, on the source's host."""
 
@@ -69,8 +81,63 @@ class Kept:
     report: str
 
 
-Event = StepBegan | StepEnded | Progress | Warned | Noted | Kept
+Event = StepBegan | StepEnded | Progress | Warned | Noted | Budgeted | Kept
 Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """All that a follower is told. Empty where the job has not said it: amounts are those of the newest `Progress`."""
+
+    step: str = ""
+    """That runs, or ran last."""
+    step_began_at: datetime.datetime | None = None
+    steps: Sequence[StepEnded] = ()
+    """Those that ended, with how and how long each took: of a drill and of a plan."""
+    steps_left_out: int = 0
+    """Older ones than these."""
+    budget_s: float | None = None
+    """How long it may take, for the whole of it to pass."""
+    kept: Kept | None = None
+    """Of a drill that waits: what people may look into, and until when."""
+    done_bytes: int = 0
+    total_bytes: int | None = None
+    done_files: int = 0
+    total_files: int | None = None
+    added_bytes: int = 0
+    current: str = ""
+
+    def after(self, event: Event, now: datetime.datetime) -> JobProgress:
+        """The same when that has happened; itself where a follower is told nothing of it."""
+        match event:
+            case Progress():
+                amounts = {**dataclasses.asdict(event), "step": event.step or self.step}
+                return dataclasses.replace(self, **amounts)
+            case StepBegan():
+                return dataclasses.replace(_afresh(self), step=event.step, step_began_at=now)
+            case StepEnded():
+                detail = event.detail
+                detail = detail if len(detail) <= _LONGEST_DETAIL else detail[: _LONGEST_DETAIL - 1] + "…"
+                steps = (*self.steps, dataclasses.replace(event, detail=detail))
+                left_out = max(0, len(steps) - MOST_STEPS)
+                return dataclasses.replace(
+                    self, steps=steps[left_out:], steps_left_out=self.steps_left_out + left_out
+                )
+            case Budgeted():
+                return dataclasses.replace(self, budget_s=event.budget_s)
+            case Kept():
+                return dataclasses.replace(self, kept=event)
+        return self
+
+
+def _afresh(progress: JobProgress) -> JobProgress:
+    """Without the amounts of the step before."""
+    return JobProgress(
+        steps=progress.steps,
+        steps_left_out=progress.steps_left_out,
+        budget_s=progress.budget_s,
+        kept=progress.kept,
+    )
 
 
 def ignore(_event: Event) -> None:

@@ -4,20 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.catalog.catalog import Catalog
+from engine.errors import RefusedError
 from engine.jobs import forget
 from engine.jobs.context import JobContext
 from engine.jobs.opening import open_repositories
 from engine.model.backup import Backup
-from engine.model.requests import Limits
+from engine.model.requests import DeleteRequest, Limits
 from engine.model.results import Fate, ForgetResult
 
 
-async def run(context: JobContext, backups: Sequence[Backup]) -> ForgetResult:
+async def run(context: JobContext, request: DeleteRequest) -> ForgetResult:
+    """Deletes what was asked for. Raises: as `chosen`, then nothing is deleted; StorageError, RepositoryError."""
+    return await delete(context, await chosen(context.catalog, request), request.limits)
+
+
+async def chosen(catalog: Catalog, request: DeleteRequest) -> Sequence[Backup]:
+    """The backups that are meant. Raises: RefusedError where one is protected or held; UnknownNameError, UsageError."""
+    found = [await catalog.backups.find(each) for each in dict.fromkeys(request.backups)]
+    for each in found:
+        if each.is_protected or each.hold_reason:
+            raise RefusedError(
+                f"backup {each.backup_id} is kept: {each.hold_reason or 'it is protected'}",
+                hint=f"holdfast unprotect {each.backup_id}",
+            )
+    return found
+
+
+async def delete(context: JobContext, backups: Sequence[Backup], limits: Limits) -> ForgetResult:
     """Removes their snapshots; a backup that no storage holds any more leaves the catalog too. Raises: StorageError, RepositoryError."""
     fates = []
     for name in sorted({copy.storage for backup in backups for copy in backup.copies if copy.snapshot_id}):
         storage = await context.catalog.storages.get(name)
-        async with open_repositories(context, [storage], is_exclusive=True, limits=Limits()) as opened:
+        async with open_repositories(context, [storage], is_exclusive=True, limits=limits) as opened:
             doomed = [_fate(backup, name) for backup in backups if _snapshot_id(backup, name)]
             await forget.remove(context, opened.opened[0], doomed)
             fates += doomed

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 
 from engine.catalog.backups import ProofRecord
 from engine.errors import CatalogDamagedError, UsageError
+from engine.events import Budgeted
 from engine.jobs import (
     drill_cluster,
     drill_database,
@@ -47,6 +48,8 @@ async def run(context: JobContext, request: DrillRequest) -> DrillResult:
     """Drills the backup that is named, or the newest of the source. Raises: UnknownNameError, UsageError; CatalogError."""
     began = context.clock.monotonic()
     require_known(request)
+    if request.budget_s is not None:
+        context.emit(Budgeted(request.budget_s))
     seed = request.seed if request.seed is not None else int.from_bytes(os.urandom(4))
     record = DrillRecord(context.clock, context.emit)
     backup = await drill_scenarios.chosen(context, request, seed, record)

@@ -171,7 +171,7 @@ async def _rebuilt(
     else:
         storage = await _from_password(context, scratch, definition)
     with record.step("rebuild the catalog from the repository") as detail:
-        found = await recover.run(scratch, storage, takes_copy=False)
+        found = await recover.rebuild(scratch, storage, takes_copy=False)
         detail.append(f"{len(found.backups)} backups found again")
         detail.extend(await _copy_opened(scratch, storage))
         record.checks += await _found_again(context, scratch, definition, storage)

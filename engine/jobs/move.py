@@ -17,7 +17,7 @@ from engine.jobs.context import JobContext
 from engine.jobs.copy import IDENTITY
 from engine.jobs.opening import Opened, open_or_create, open_repositories
 from engine.model.definitions import Storage
-from engine.model.requests import Limits
+from engine.model.requests import Limits, MoveRequest
 from engine.model.results import MoveResult
 from engine.repository import copy as copying
 from engine.repository import lock
@@ -27,12 +27,13 @@ from engine.repository.repository import Repository
 from engine.storages.base import Kind
 
 
-async def run(context: JobContext, new: Storage, limits: Limits) -> MoveResult:
-    """Moves the storage of that name to where `new` says; without a password of its own the new place gets that of the old.
+async def run(context: JobContext, request: MoveRequest) -> MoveResult:
+    """Moves the storage of that name to the new place; without a password of its own that gets the one of the old.
 
     Raises: UnknownNameError; UsageError where it lies there already; RefusedError where something else lies there; DamagedError, naming what
     cannot be copied; StorageError; RepositoryLockedError where a backup is being written to the old place at the end.
     """
+    new, limits = request.place, request.limits
     old = await context.catalog.storages.get(new.name)
     began = context.clock.monotonic()
     new = dataclasses.replace(

@@ -16,7 +16,7 @@ from typing import Any, cast
 import engine
 from engine import signature
 from engine.errors import HoldfastError, InterruptedJobError, UsageError
-from engine.events import StepBegan, StepEnded
+from engine.events import Budgeted, StepBegan, StepEnded
 from engine.jobs import drill, evidence_files, values
 from engine.jobs.context import JobContext
 from engine.model.backup import Backup
@@ -45,6 +45,9 @@ async def run(context: JobContext, request: PlanRequest, perform: Perform) -> Pl
         raise UsageError("a drill changes nothing, so there is no dry run of it")
     plan = await context.catalog.plans.get(request.plan)
     chosen = [await context.catalog.backups.latest(step.source, request.at) for step in plan.steps]
+    budget_s = request.budget_s if request.budget_s is not None else plan.budget_s
+    if budget_s is not None:
+        context.emit(Budgeted(budget_s))
     steps: list[PlanStepResult] = []
     stopped = ""
     for number, (step, backup) in enumerate(zip(plan.steps, chosen, strict=True), 1):
@@ -58,7 +61,6 @@ async def run(context: JobContext, request: PlanRequest, perform: Perform) -> Pl
         steps.append(done)
         if done.status == "failed" and not step.goes_on:
             stopped = f"step {number}, {step.source}, failed"
-    budget_s = request.budget_s if request.budget_s is not None else plan.budget_s
     rto_s = context.clock.monotonic() - began
     is_within = budget_s is None or rto_s <= budget_s
     result = PlanResult(

@@ -24,13 +24,24 @@ from engine.jobs.snapshot_tags import (
 from engine.model.backup import Copy
 from engine.model.definitions import LOCAL_HOST, Source, Storage
 from engine.model.names import is_id_prefix
-from engine.model.requests import Limits
+from engine.model.requests import Limits, RecoverRequest
 from engine.model.results import Recovered
 from engine.model.secret import Secret
 
 
-async def run(
-    context: JobContext, storage: Storage, vault_key: Secret | None = None, *, takes_copy: bool = True
+async def run(context: JobContext, request: RecoverRequest) -> Recovered:
+    """Brings the catalog back, and with the vault's key the secrets. Raises: as `rebuild`; as a secret that cannot be read."""
+    key = await context.secrets(request.vault_key) if request.vault_key else None
+    return await rebuild(context, request.place, key, limits=request.limits)
+
+
+async def rebuild(
+    context: JobContext,
+    storage: Storage,
+    vault_key: Secret | None = None,
+    *,
+    takes_copy: bool = True,
+    limits: Limits | None = None,
 ) -> Recovered:
     """Takes over the newest copy of the lost catalog that the storage holds, then every backup that it holds and the catalog does not know.
 
@@ -39,7 +50,7 @@ async def run(
     """
     taken: Taken | None = None
     async with AsyncExitStack() as stack:
-        repository = await open_unlocked(context, storage, Limits(), stack)
+        repository = await open_unlocked(context, storage, limits or Limits(), stack)
         snapshots = await repository.snapshots(
             on_damaged=lambda name, error: context.emit(
                 Warned(f"snapshot {name[:8]} is passed over: {error.message}")

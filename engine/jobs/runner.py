@@ -7,6 +7,7 @@ renews its lease while it runs, and ends as exactly one of the final states, wha
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -115,6 +116,7 @@ class Runner:
         and passing faults have it tried again by its rule; and an error that nobody thought of is the job's end, not the process's.
         """
         teller = _Teller(self._catalog, self._clock, self._owner, job_id, emit)
+        result: Result | None = None
         try:
             async with self._kept(job_id, teller), asyncio.timeout(task.timeout_s):
                 result = await task.work(job_id, teller.emit)
@@ -122,6 +124,9 @@ class Runner:
             raised = _said(error, task)
             is_timed_out = raised is not error
             ending = _unattended(raised, is_timed_out) if is_unattended else _Ending(_failure(raised))
+            if result is not None:  # a drill that was kept for people ends so, and stands
+                given = dataclasses.replace(ending.outcome, result=values.to_object(result))
+                ending = dataclasses.replace(ending, outcome=given, is_passing=False)
             await asyncio.shield(self._end(job_id, ending, teller))
             if is_unattended and isinstance(raised, Exception) and not isinstance(raised, HoldfastError):
                 _log.exception("job %s", job_id)
@@ -226,15 +231,14 @@ class _Teller:
         self._owner = owner
         self._job_id = job_id
         self._emit = emit
-        self._progress: events.Progress | None = None
+        self._progress = events.JobProgress()
         self._lines: list[tuple[Level, str]] = []
         self._added_bytes = 0
 
     def emit(self, event: events.Event) -> None:
         """What the job calls."""
+        self._progress = self._progress.after(event, self._clock.now())
         match event:
-            case events.Progress():
-                self._progress = event
             case events.Warned():
                 self._lines.append(("person", event.message))
                 _log.warning("job %s: %s", self._job_id, event.message)
@@ -251,13 +255,13 @@ class _Teller:
 
     async def write_progress(self) -> None:
         """Writes what is new to the catalog, a few times a second, for ever. Raises InterruptedJobError when a person cancelled."""
-        written: events.Progress | None = None
+        written = self._progress
         version: int | None = None
         while True:
             await asyncio.sleep(PROGRESS_INTERVAL_S)
             try:
                 await self.write_log()
-                if self._progress is not written and self._progress is not None:
+                if self._progress is not written:
                     written = self._progress
                     await self._catalog.jobs.set_progress(
                         self._job_id, self._owner, values.to_object(written)

@@ -132,7 +132,7 @@ def require(kept: Backup | None, job: Job) -> Backup:
 async def discard(context: JobContext, kept: Backup, job: Job) -> RollbackResult:
     """Removes it. Raises: StorageError, RepositoryError."""
     context.emit(StepBegan(f"remove safety backup {kept.backup_id}"))
-    await delete.run(context, [kept])
+    await delete.delete(context, [kept], Limits())
     return RollbackResult(context.job_id, "completed", job.job_id, (), safety_backup_id=kept.backup_id)
 
 

@@ -68,6 +68,7 @@ class Job:
     lease_until: datetime.datetime | None = None
     idempotency_key: str = ""
     progress: Mapping[str, Any] = field(default_factory=dict)
+    """While it runs, and of one that did not complete: an `events.JobProgress`; empty before anything was told."""
     result: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
     error_class: str = ""

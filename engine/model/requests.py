@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from engine.model.backup import Scope
+from engine.model.definitions import OptionValue, Storage
 from engine.model.schedules import Hooks
 
 
@@ -212,6 +214,53 @@ class PruneRequest:
     max_unused_percent: float = 5.0
     limits: Limits = field(default_factory=Limits)
     hooks: Hooks = field(default_factory=Hooks)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRequest:
+    """Delete these backups in every storage that holds them."""
+
+    backups: tuple[str, ...]
+    """Ids, or unambiguous beginnings of ids."""
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRequest:
+    """Move a storage, with all that it holds, to another place, which it lies at from then on."""
+
+    storage: str
+    kind: str
+    """Of the new place, and its options as `Storage.options` has them."""
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    password: str = ""
+    """REF of the new repository's; empty: that of the old one."""
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def place(self) -> Storage:
+        """The storage as it is to be."""
+        return Storage(self.storage, self.kind, self.options, self.password)
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverRequest:
+    """Bring a lost catalog back from a storage, which is defined under this name where it is not."""
+
+    storage: str
+    kind: str
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    password: str = ""
+    """REF of the repository's."""
+    vault_key: str = ""
+    """REF of the lost vault's key, as the recovery kit has it; without it no secret comes back."""
+    is_default: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def place(self) -> Storage:
+        """The storage that is read."""
+        return Storage(self.storage, self.kind, self.options, self.password, is_default=self.is_default)
 
 
 @dataclass(frozen=True, slots=True)

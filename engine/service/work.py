@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from engine.audit import Outcome
 from engine.errors import HoldfastError, InterruptedJobError, RefusedError, UsageError
-from engine.events import Emit
+from engine.events import Emit, Event, Progress
 from engine.jobs import values
 from engine.jobs.context import JobContext
 from engine.jobs.left_behind import end_dead_jobs
@@ -25,13 +25,15 @@ from engine.model.requests import (
     BackupRequest,
     CopyCatalogRequest,
     CopyRequest,
+    DeleteRequest,
     DownloadRequest,
     DrillRequest,
     EraseRequest,
     ForgetRequest,
     Limits,
+    MoveRequest,
     PruneRequest,
-    ReportRequest,
+    RecoverRequest,
     RestoreRequest,
     RollbackRequest,
     ShareRequest,
@@ -50,34 +52,13 @@ from engine.model.results import (
     RollbackResult,
     VerifyResult,
 )
+from engine.service.job_kinds import KINDS, kind_of, require_detachable
 from engine.service.parts import Methods
 from engine.worker import LINGER_S, Tick, Worker, WorkerOptions
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 Work = Callable[[JobContext, Any], Awaitable[Any]]
-
-VERBS: Mapping[str, tuple[type[Any], type[Any]]] = {
-    "backup": (BackupRequest, BackupResult),
-    "restore": (RestoreRequest, RestoreResult),
-    "verify": (VerifyRequest, VerifyResult),
-    "forget": (ForgetRequest, ForgetResult),
-    "prune": (PruneRequest, PruneResult),
-    "copy": (CopyRequest, CopyResult),
-    "erase": (EraseRequest, EraseResult),
-    "copy_catalog": (CopyCatalogRequest, CopyCatalogResult),
-    "download": (DownloadRequest, DownloadResult),
-    "share": (ShareRequest, ShareResult),
-    "rollback": (RollbackRequest, RollbackResult),
-    "drill": (DrillRequest, DrillResult),
-    "plan": (PlanRequest, PlanResult),
-    "report": (ReportRequest, ReportResult),
-}
-"""What a job's row names, so that a worker can take it up: request and result."""
-
-
-REPEATABLE = frozenset({"backup", "verify", "forget", "prune", "copy", "copy_catalog", "drill"})
-"""Verbs of which a second attempt does no more than the first one left undone. What changes a host is begun again by a person alone."""
 
 
 class WorkMethods(Methods):
@@ -190,17 +171,8 @@ class WorkMethods(Methods):
 
         Raises: UnknownNameError, UsageError, RefusedError, DamagedError, StorageError, RepositoryError: then nothing is switched.
         """
-        return await self._job(
-            Task(
-                "storage move",
-                {"storage": new.name},
-                MoveResult,
-                lambda job_id, emit: cast("Any", _work("move"))(
-                    self._parts.context(job_id, emit), new, limits or Limits()
-                ),
-                slots=(f"storage:{new.name}",),
-            )
-        )
+        request = MoveRequest(new.name, new.kind, new.options, new.password, limits or Limits())
+        return await self._run("storage move", request, MoveResult, "")
 
     async def copy_catalog(self, request: CopyCatalogRequest) -> CopyCatalogResult:
         """Seals a copy of the catalog into storages. Raises: UsageError; the first error where none could be written."""
@@ -212,42 +184,38 @@ class WorkMethods(Methods):
 
     async def delete_backups(self, backups: tuple[str, ...]) -> ForgetResult:
         """Forgets these backups in every storage. Raises: RefusedError where one is protected or held: then none is deleted."""
-        found = [await self._parts.catalog.backups.find(each) for each in dict.fromkeys(backups)]
-        for each in found:
-            if each.is_protected or each.hold_reason:
-                said = f"backup {each.backup_id} is kept: {each.hold_reason or 'it is protected'}"
-                await self._parts.write_down("delete", each.backup_id, "refused", said)
-                raise RefusedError(said, hint=f"holdfast unprotect {each.backup_id}")
-        return await self._job(
-            Task(
-                "delete",
-                {"backups": [each.backup_id for each in found]},
-                ForgetResult,
-                lambda job_id, emit: _work("delete")(self._parts.context(job_id, emit), found),
-            )
-        )
+        request = await self._named(DeleteRequest(backups))
+        return await self._run("delete", request, ForgetResult, "")
+
+    async def _named(self, request: DeleteRequest) -> DeleteRequest:
+        """The same by whole ids, which mean the same whenever it runs. Raises: as `delete_backups`."""
+        from engine.jobs import delete  # brings the repository engine
+
+        try:
+            found = await delete.chosen(self._parts.catalog, request)
+        except RefusedError as error:
+            await self._parts.write_down("delete", ", ".join(request.backups), "refused", error.message)
+            raise
+        return dataclasses.replace(request, backups=tuple(each.backup_id for each in found))
 
     async def recover(self, storage: Storage, vault_key: str = "") -> Recovered:
         """Brings a lost catalog back from a storage: from the copy of it that lies there, and from the backups' own snapshots.
 
         `vault_key` is the REF of the vault's key, as the recovery kit has it; without it no secret comes back. Raises: VaultError.
         """
-        key = await self._parts.secrets(vault_key) if vault_key else None
-        return await self._job(
-            Task(
-                "recover",
-                {"storage": storage.name},
-                Recovered,
-                lambda job_id, emit: cast("Any", _work("recover"))(
-                    self._parts.context(job_id, emit), storage, key
-                ),
-            )
+        request = RecoverRequest(
+            storage.name, storage.kind, storage.options, storage.password, vault_key, storage.is_default
         )
+        return await self._run("recover", request, Recovered, "")
 
     async def submit(
         self, verb: str, request: object, *, idempotency_key: str = "", rule: QueueRule | None = None
     ) -> Job:
-        """Queues a job for a worker, and starts one where none lives. Raises: RefusedError where it reads standard input."""
+        """Queues a job of `job_kinds.KINDS` for a worker, and starts one where none lives. `follow_job` tells how far it is, `show_job` what
+        came of it, `cancel_job` ends it. What it names by `latest:SOURCE` is looked up when it runs.
+
+        Raises: RefusedError where it reads what only this process has; UsageError; as the verb refuses at once.
+        """
         job = await self.enqueue(verb, request, idempotency_key=idempotency_key, rule=rule)
         await self.require_worker()
         return job
@@ -256,13 +224,12 @@ class WorkMethods(Methods):
         self, verb: str, request: object, *, idempotency_key: str = "", rule: QueueRule | None = None
     ) -> Job:
         """Queues a job for whichever worker there will be; what the rule leaves open the settings say. Raises: RefusedError, UsageError."""
-        if isinstance(request, BackupRequest) and request.stdin_filename:
-            raise RefusedError(
-                "a backup of standard input cannot be handed to a worker", hint="leave --detach out"
-            )
+        require_detachable(verb, request)
+        if isinstance(request, DeleteRequest):
+            request = await self._named(request)
         settings = self._parts.settings.worker
         rule = rule or QueueRule()
-        attempts = (rule.most_attempts or settings.attempts) if verb in REPEATABLE else 1
+        attempts = (rule.most_attempts or settings.attempts) if KINDS[verb].is_repeatable else 1
         retry_s = settings.retry_s if rule.retry_s is None else rule.retry_s
         rule = dataclasses.replace(rule, most_attempts=attempts, retry_s=retry_s)
         task = self._task(verb, request, idempotency_key, await self._slots(request))
@@ -309,18 +276,15 @@ class WorkMethods(Methods):
     def _queued_task(self, job: Job) -> Task[Any]:
         """The task that a row means; where it means none, one that says so."""
         try:
-            if job.verb not in VERBS:
-                raise UsageError(
-                    f"this holdfast knows no {job.verb}", hint="another version queued it: restart the worker"
-                )
-            request = values.from_object(VERBS[job.verb][0], job.request)
+            kind = kind_of(job.verb)
+            request = values.from_object(kind.request, job.request)
         except HoldfastError as error:
             return Task(job.verb, {}, object, _failing(error))
         limits = getattr(request, "limits", None)
         return Task(
             job.verb,
             request,
-            VERBS[job.verb][1],
+            kind.result,
             lambda job_id, emit: self._do(
                 job.verb,
                 dataclasses.replace(
@@ -332,12 +296,11 @@ class WorkMethods(Methods):
         )
 
     def _task(self, verb: str, request: object, idempotency_key: str, slots: Sequence[str] = ()) -> Task[Any]:
-        _, result_type = VERBS[verb]
         limits = getattr(request, "limits", None)
         return Task(
             verb,
             request,
-            result_type,
+            kind_of(verb).result,
             lambda job_id, emit: self._do(verb, self._parts.context(job_id, emit), request),
             slots=slots,
             idempotency_key=idempotency_key,
@@ -352,7 +315,8 @@ class WorkMethods(Methods):
             return await hooks.run_between(context, verb, request, _work(verb))
 
         async def perform(step: str, asked: object) -> object:
-            return await self._run(step, asked, VERBS[step][1], "")
+            task = self._task(step, asked, "", await self._slots(asked))
+            return await self._job(task, lambda event: _told_of_step(event, context.emit, self._parts.emit))
 
         from engine.jobs import plan  # brings the repository engine
 
@@ -368,10 +332,10 @@ class WorkMethods(Methods):
         assert task.result_type is kind
         return await self._job(task)
 
-    async def _job(self, task: Task[Result]) -> Result:
+    async def _job(self, task: Task[Result], emit: Emit | None = None) -> Result:
         target = _target(values.to_object(task.request))
         try:
-            result = await self._parts.runner.run(task, self._parts.emit)
+            result = await self._parts.runner.run(task, emit or self._parts.emit)
         except HoldfastError as error:
             await self._parts.write_down(task.verb, target, _outcome_of(error), error.message)
             raise
@@ -383,7 +347,12 @@ class WorkMethods(Methods):
 
 def _work(verb: str) -> Work:
     """The function that does a verb. Its module is loaded on use: it brings the repository engine, which most verbs start faster without."""
-    return cast("Work", import_module(f"engine.jobs.{verb}").run)
+    return cast("Work", import_module(f"engine.jobs.{KINDS[verb].module}").run)
+
+
+def _told_of_step(event: Event, whole: Emit, part: Emit) -> None:
+    """How far a step is, whoever follows the whole is told too; its own log has the rest."""
+    (whole if isinstance(event, Progress) else part)(event)
 
 
 def _failing(error: HoldfastError) -> Callable[[str, Emit], Awaitable[Any]]:

@@ -1,0 +1,109 @@
+"""The kinds of jobs: what a job's row names, so that whichever process takes it up knows what was asked for and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engine.errors import RefusedError, UsageError
+from engine.model.archives import DownloadResult, ShareResult
+from engine.model.erasures import EraseResult
+from engine.model.plans import PlanRequest, PlanResult
+from engine.model.reports import ReportResult
+from engine.model.requests import (
+    BackupRequest,
+    CopyCatalogRequest,
+    CopyRequest,
+    DeleteRequest,
+    DownloadRequest,
+    DrillRequest,
+    EraseRequest,
+    ForgetRequest,
+    MoveRequest,
+    PruneRequest,
+    RecoverRequest,
+    ReportRequest,
+    RestoreRequest,
+    RollbackRequest,
+    ShareRequest,
+    VerifyRequest,
+)
+from engine.model.results import (
+    BackupResult,
+    CopyCatalogResult,
+    CopyResult,
+    DrillResult,
+    ForgetResult,
+    MoveResult,
+    PruneResult,
+    Recovered,
+    RestoreResult,
+    RollbackResult,
+    VerifyResult,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """One verb that runs as a job."""
+
+    request: type[Any]
+    result: type[Any]
+    module: str
+    """Of engine.jobs, whose `run(context, request)` does it."""
+    is_repeatable: bool = False
+    """Whether a second attempt does no more than the first one left undone. What changes a host is begun again by a person alone."""
+
+
+KINDS: Final[Mapping[str, JobKind]] = {
+    "backup": JobKind(BackupRequest, BackupResult, "backup", is_repeatable=True),
+    "restore": JobKind(RestoreRequest, RestoreResult, "restore"),
+    "rollback": JobKind(RollbackRequest, RollbackResult, "rollback"),
+    "plan": JobKind(PlanRequest, PlanResult, "plan"),
+    "drill": JobKind(DrillRequest, DrillResult, "drill", is_repeatable=True),
+    "verify": JobKind(VerifyRequest, VerifyResult, "verify", is_repeatable=True),
+    "forget": JobKind(ForgetRequest, ForgetResult, "forget", is_repeatable=True),
+    "delete": JobKind(DeleteRequest, ForgetResult, "delete"),
+    "prune": JobKind(PruneRequest, PruneResult, "prune", is_repeatable=True),
+    "copy": JobKind(CopyRequest, CopyResult, "copy", is_repeatable=True),
+    "storage move": JobKind(MoveRequest, MoveResult, "move", is_repeatable=True),
+    "erase": JobKind(EraseRequest, EraseResult, "erase"),
+    "download": JobKind(DownloadRequest, DownloadResult, "download", is_repeatable=True),
+    "share": JobKind(ShareRequest, ShareResult, "share"),
+    "copy_catalog": JobKind(CopyCatalogRequest, CopyCatalogResult, "copy_catalog", is_repeatable=True),
+    "recover": JobKind(RecoverRequest, Recovered, "recover", is_repeatable=True),
+    "report": JobKind(ReportRequest, ReportResult, "report"),
+}
+"""By the verb that a job's row has."""
+
+_SECRETS: Final = ("password", "vault_key")
+"""Fields of requests that hold a REF."""
+
+
+def kind_of(verb: str) -> JobKind:
+    """Raises: UsageError where there is no such job."""
+    if verb not in KINDS:
+        raise UsageError(
+            f"this holdfast knows no {verb}", hint="another version queued it: restart the worker"
+        )
+    return KINDS[verb]
+
+
+def require_detachable(verb: str, request: object) -> None:
+    """Raises: RefusedError where a worker has not what the request reads; UsageError where the verb is asked for something else."""
+    wanted = kind_of(verb).request
+    if not isinstance(request, wanted):
+        raise UsageError(f"a {verb} is asked for by a {wanted.__name__}, not by a {type(request).__name__}")
+    if isinstance(request, BackupRequest) and request.stdin_filename:
+        raise RefusedError(
+            "a backup of standard input cannot be handed to a worker", hint="leave --detach out"
+        )
+    for name in _SECRETS:
+        given = str(getattr(request, name, ""))
+        if given == "-" or given.startswith("env:"):
+            where = "standard input" if given == "-" else "the environment"
+            raise RefusedError(
+                f"the {name.replace('_', ' ')} is read from {where} of this process, which a worker does not see",
+                hint="say vault:NAME, file:PATH or command:CMD, or leave --detach out",
+            )
