@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import os
+import random
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
@@ -238,7 +239,7 @@ async def hold(
 ) -> AsyncIterator[HeldLock]:
     """Holds a lock for as long as the context is open. The body is cancelled where the lock is lost.
 
-    A lock in the way is waited for up to `wait_s` seconds, looking every 5 s at first and every 60 s at last.
+    A lock in the way is waited for up to `wait_s` seconds, looking every 5 s at first and every 60 s at last, or up to twice as often.
     With `is_confirmed_first` False the context is entered as soon as the lock is written: then the body may read, and must await
     `confirmed()` before it writes. What it reads of the index is complete, because no prune can begin once the lock is there, and
     one that had begun is seen by the second look.
@@ -350,7 +351,8 @@ class _Waiting:
         if not self._is_told:
             self.emit(events.Warned(f"waiting, because {_who(self.repository, found)}"))
             self._is_told = True
-        await asyncio.sleep(min(self._backoff_s, left_s))
+        chance = random.uniform(0.5, 1.0)  # noqa: S311 -- two who stepped back together must not meet again each time
+        await asyncio.sleep(min(self._backoff_s * chance, left_s))
         self._backoff_s = min(2 * self._backoff_s, LONGEST_BACKOFF_S)
 
 

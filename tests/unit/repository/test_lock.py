@@ -126,6 +126,24 @@ async def test_two_who_come_at_the_same_moment_both_step_back(
     assert _lock_names(storage) == []
 
 
+async def test_two_who_step_back_together_do_not_meet_again_each_time(
+    opened: Repository, storage: MemoryStorage, clock: LoopClock
+) -> None:
+    """Two sources of one schedule are cleaned up after the same minute's backups, each in a job of its own."""
+    ended: list[float] = []
+
+    async def clean() -> None:
+        async with lock.hold(opened, exclusive=True, clock=clock, wait_s=900):
+            await asyncio.sleep(1)
+        ended.append(clock.monotonic())
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(clean())
+    assert len(ended) == 3
+    assert _lock_names(storage) == []
+
+
 async def test_a_lock_in_the_way_is_waited_for(
     opened: Repository, storage: MemoryStorage, clock: LoopClock
 ) -> None:
