@@ -149,8 +149,13 @@ def check(schedule: Schedule, known: Known) -> None:
                 hint=f"did you mean {near}?" if near else "`holdfast storage list` names them all",
             )
     policy = policy_of(schedule.options)
-    if schedule.action is Action.FORGET and policy.is_empty:
+    if policy.is_empty and schedule.action is Action.FORGET:
         raise UsageError("nothing was said to be kept", hint="say --keep-last N, --keep-daily N, …")
+    if policy.is_empty and any(name in schedule.options for name in KEEP_RULES):
+        raise UsageError(
+            "the policy keeps nothing",
+            hint="give a --keep rule above 0, or leave them all out and nothing is ever forgotten",
+        )
     needs_storage = schedule.action in (Action.VERIFY, Action.PRUNE, Action.COPY)
     if needs_storage and not schedule.storages and not known.default_storage:
         raise UsageError(f"say which storage to {schedule.action.value}", hint="--to STORAGE")

@@ -1,17 +1,25 @@
-"""What a job takes a place at: its sources, their hosts, its storages."""
+"""What a job takes a place at: its sources, their hosts, its storages, and the cleaning of these."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from engine.model.plans import PlanRequest
-from engine.model.requests import BackupRequest, DrillRequest, RestoreRequest, RollbackRequest
+from engine.model.requests import (
+    BackupRequest,
+    DrillRequest,
+    ForgetRequest,
+    PruneRequest,
+    RestoreRequest,
+    RollbackRequest,
+)
 
 
 def slots_of(request: object, hosts: Mapping[str, str], default_storage: str) -> Sequence[str]:
     """Its slots. `hosts` gives each source's; what nobody knows is left for the job to tell.
 
-    A restore takes none: whoever needs files back waits for no backup.
+    A restore takes none: whoever needs files back waits for no backup. Of those that want a repository for themselves alone one at a time
+    begins, so that they do not wait for each other with places at the storage in their hands.
     """
     if isinstance(request, RestoreRequest | RollbackRequest | DrillRequest | PlanRequest):
         return ()
@@ -22,5 +30,8 @@ def slots_of(request: object, hosts: Mapping[str, str], default_storage: str) ->
     if isinstance(request, BackupRequest) and not storages and default_storage:
         storages = [default_storage]
     one = [getattr(request, name, "") for name in ("storage", "from_storage", "to_storage")]
-    slots += [f"storage:{name}" for name in (*storages, *one) if name]
+    places = [name for name in (*storages, *one) if name]
+    slots += [f"storage:{name}" for name in places]
+    if isinstance(request, ForgetRequest | PruneRequest) and not request.is_dry_run:
+        slots += [f"cleaning:{name}" for name in places]
     return tuple(dict.fromkeys(slots))

@@ -13,7 +13,8 @@ import pytest
 from engine.catalog.catalog import Catalog
 from engine.catalog.jobs import Outcome, SlotLimits
 from engine.catalog.schedules import Decided
-from engine.jobs import ticking, values
+from engine.errors import UsageError
+from engine.jobs import scheduled, ticking, values
 from engine.jobs.expectations import expected
 from engine.model.definitions import Host, Source, Storage
 from engine.model.job import Job, JobStatus
@@ -190,6 +191,26 @@ async def test_retention_follows_a_backup_and_a_follower_waits_for_both(days: Da
     await days.end(prune)
     assert await days.tick() == []
     assert await days.runs("clean") == [("15:00", "near", "completed", "")]
+
+
+async def test_a_storage_is_cleaned_up_by_one_job_at_a_time(days: Days) -> None:
+    """Two that want the repository for themselves alone would only wait for each other, and backups for both."""
+    await days.add(sources=("site", "shop"), options={"keep_last": 3})
+    for backup in await days.tick(HOUR_S):
+        await days.end(backup, backups=[{"source": backup.request["sources"][0], "status": "completed"}])
+    forgets = await days.tick()
+    assert [each.verb for each in forgets] == ["forget", "forget"]
+    limits = SlotLimits(1, {"host:*": 2, "storage:*": 4})
+    claimed = [await days.catalog.jobs.claim(_OWNER, limits) for _ in forgets]
+    assert [each is None for each in claimed] == [False, True]
+
+
+@pytest.mark.parametrize("action", [Action.BACKUP, Action.FORGET])
+async def test_rules_that_keep_nothing_are_a_mistake(days: Days, action: Action) -> None:
+    """Whoever writes `--keep-last 0` means something, and would learn a year later what came of it."""
+    schedule = Schedule("bad", rhythm="daily", action=action, sources=("site",), options={"keep_last": 0})
+    with pytest.raises(UsageError, match=r"keeps nothing|nothing was said to be kept"):
+        scheduled.check(schedule, await ticking.known_of(days.catalog))
 
 
 async def test_a_follower_is_skipped_where_its_leader_failed_or_it_is_paused(days: Days) -> None:
