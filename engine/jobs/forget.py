@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine import doubts, retention
-from engine.errors import HoldfastError, RefusedError, UsageError
+from engine.errors import HoldfastError, RefusedError, UnknownNameError, UsageError
 from engine.events import StepBegan, Warned
 from engine.format.snapshot import Snapshot
 from engine.jobs import adopting, catalog_copies, prune
@@ -16,6 +16,7 @@ from engine.jobs.opening import Opened, open_repositories, require_deleting
 from engine.jobs.snapshot_tags import BACKUP_TAG, SOURCE_TAG, backup_of, scope_of, tag_value
 from engine.model.backup import SAFETY_TAG, BackupStatus, Scope
 from engine.model.definitions import Storage
+from engine.model.names import nearest
 from engine.model.requests import ForgetRequest, PruneRequest
 from engine.model.results import Doubt, Fate, ForgetResult, PruneResult
 from engine.repository import forget as forgetting
@@ -62,6 +63,7 @@ async def run(context: JobContext, request: ForgetRequest) -> ForgetResult:
     doubted: list[Doubt] = []
     errors: list[HoldfastError] = []
     storages = await _storages(context, request)
+    known = [each.name for each in await context.catalog.sources.all()]
     for storage in storages:
         context.emit(StepBegan(f"forget in {storage.name}"))
         try:
@@ -76,6 +78,12 @@ async def run(context: JobContext, request: ForgetRequest) -> ForgetResult:
             context.emit(Warned(f"storage {storage.name} is left as it is: {error.message}"))
     if errors and len(errors) == len(storages):
         raise errors[0]
+    if request.source and not fates and not errors and request.source not in known:
+        near = nearest(request.source, known)
+        raise UnknownNameError(
+            f"there is no source named {request.source}, and no backup of one",
+            hint=f"did you mean {near}?" if near else "`holdfast source list` names them all",
+        )
     status = "incomplete" if errors else "completed"
     return ForgetResult(
         context.job_id, status, tuple(fates), tuple(prunes), request.is_dry_run, tuple(doubted)

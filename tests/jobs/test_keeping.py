@@ -144,11 +144,16 @@ async def test_a_forget_that_looks_wrong_stops_until_a_person_says_that_it_is_me
         await world.engine.forget(dataclasses.replace(request, despite=("emtying",)))
 
 
-async def test_forget_in_a_storage_that_is_not_there_is_a_mistake(world: World, tree: Path) -> None:
+async def test_forget_in_a_storage_or_of_a_source_that_is_not_there_is_a_mistake(
+    world: World, tree: Path
+) -> None:
     """A mistyped name must not look like a success that freed nothing."""
     await world.one_backup("tree")
     with pytest.raises(errors.UnknownNameError):
         await world.engine.forget(ForgetRequest(KeepPolicy(last=1), storages=("fisrt",)))
+    with pytest.raises(errors.UnknownNameError, match="no source named teer") as raised:
+        await world.engine.forget(ForgetRequest(KeepPolicy(last=1), "teer"))
+    assert raised.value.hint == "did you mean tree?"
 
 
 async def test_forget_goes_on_where_one_storage_is_gone(world: World, tree: Path) -> None:
