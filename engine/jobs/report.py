@@ -29,5 +29,5 @@ async def of_compliance(
 ) -> ComplianceReport:
     """With whom holdfast told, besides those of `told`, and how often each source is to be taken. Raises: as `run`."""
     sent = await context.catalog.notices.told(period.since, period.until)
-    known = await rhythms.known(context.catalog)
+    known = await rhythms.known(context.catalog, context.clock.now())
     return await compliance.compile_report(context, period, told=[*told, *sent], rhythms=known)

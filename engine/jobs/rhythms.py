@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
+
 from engine.catalog.catalog import Catalog
 from engine.jobs import scheduled, ticking
 from engine.model.schedules import Action
 
 
-async def known(catalog: Catalog) -> dict[str, str]:
-    """By source, of those that a schedule backs up. One that is paused says so."""
+async def known(catalog: Catalog, now: datetime.datetime) -> dict[str, str]:
+    """By source, of those that a schedule backs up. One that is paused at that instant, alone or with all others, says so."""
+    general = await ticking.general_pause(catalog)
     sources = await ticking.known_of(catalog)
     found: dict[str, list[str]] = {}
     for status in await catalog.timetable.all():
@@ -16,7 +19,8 @@ async def known(catalog: Catalog) -> dict[str, str]:
         if schedule.is_template or schedule.action is not Action.BACKUP:
             continue
         words = schedule.rhythm or f"after {schedule.after}"
-        words += " (paused)" if status.state.pause is not None else ""
+        pauses = (status.state.pause, general)
+        words += " (paused)" if any(each is not None and each.covers(now) for each in pauses) else ""
         for source in scheduled.chosen(schedule.sources, sources):
             found.setdefault(source.name, []).append(words)
     return {name: "; ".join(words) for name, words in found.items()}

@@ -14,7 +14,7 @@ from engine.catalog.catalog import Catalog
 from engine.catalog.jobs import Outcome, SlotLimits
 from engine.catalog.schedules import Decided
 from engine.errors import UsageError
-from engine.jobs import scheduled, ticking, values
+from engine.jobs import rhythms, scheduled, ticking, values
 from engine.jobs.expectations import expected
 from engine.model.definitions import Host, Source, Storage
 from engine.model.job import Job, JobStatus
@@ -24,6 +24,7 @@ from engine.schedule import due
 from tests.fakes.clock import FakeClock
 
 HOUR_S = 3600.0
+HOUR = datetime.timedelta(seconds=HOUR_S)
 _OWNER = ProcessIdentity.current()
 _LIMITS = SlotLimits(100)
 
@@ -211,6 +212,18 @@ async def test_rules_that_keep_nothing_are_a_mistake(days: Days, action: Action)
     schedule = Schedule("bad", rhythm="daily", action=action, sources=("site",), options={"keep_last": 0})
     with pytest.raises(UsageError, match=r"keeps nothing|nothing was said to be kept"):
         scheduled.check(schedule, await ticking.known_of(days.catalog))
+
+
+async def test_a_rhythm_is_told_as_paused_while_it_is_and_no_longer(days: Days) -> None:
+    """A report that calls a schedule paused which ran all the month is no evidence."""
+    await days.add(sources=("site",))
+    began = days.clock.now()
+    await days.catalog.timetable.set_pause("nightly", Pause(began, began + HOUR, "new disks"))
+    assert await rhythms.known(days.catalog, began) == {"site": "hourly (paused)"}
+    assert await rhythms.known(days.catalog, began + HOUR) == {"site": "hourly"}
+    everything = Pause(began + HOUR, None, "new racks")
+    await days.catalog.settings.put(ticking.PAUSE_SETTING, values.to_object(everything))
+    assert await rhythms.known(days.catalog, began + HOUR) == {"site": "hourly (paused)"}
 
 
 async def test_a_follower_is_skipped_where_its_leader_failed_or_it_is_paused(days: Days) -> None:
