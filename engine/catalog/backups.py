@@ -359,13 +359,6 @@ class Backups:
             await transaction.execute("add_proof", **row)
             if backup.scope is Scope.ALL:
                 await transaction.execute("keep_proof_standing", source=backup.source, **row)
-            await transaction.execute(
-                "mark_proof",
-                backup_id=record.backup_id,
-                proof=record.proof.value,
-                is_passed=record.is_passed,
-                proven_at=proven_at,
-            )
             if record.is_passed and stands_higher:
                 return
             await transaction.execute(
@@ -423,7 +416,7 @@ def _copy_row(backup_id: str, copy: Copy) -> Mapping[str, Value]:
         "backup_id": backup_id,
         "storage": copy.storage,
         "snapshot_id": bytes.fromhex(copy.snapshot_id),
-        "status": copy.status.value,
+        "status": "" if copy.status is BackupStatus.COMPLETED else copy.status.value,
         "error": to_text(copy.error),
     }
 

@@ -16,7 +16,7 @@ from engine.catalog.database import (
     to_optional_microseconds,
     to_text,
 )
-from engine.catalog.jobs import packed
+from engine.catalog.job_rows import packed
 from engine.catalog.packing import unpack
 from engine.model.job import Job, JobStatus
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+from engine.catalog import shortening
 from engine.catalog.database import (
     Database,
     Row,
@@ -15,14 +16,13 @@ from engine.catalog.database import (
     to_instant,
     to_json,
     to_microseconds,
-    to_object,
     to_optional_instant,
     to_optional_microseconds,
     to_text,
 )
-from engine.catalog.packing import pack
+from engine.catalog.job_rows import job_of, packed
 from engine.errors import UnknownNameError, UsageError
-from engine.model.job import Job, JobStatus, QueueRule
+from engine.model.job import LOG_KEPT, Job, JobStatus, QueueRule
 from engine.model.names import is_id_prefix
 from engine.model.status import LastDrill
 from engine.process import ProcessIdentity
@@ -33,6 +33,12 @@ RENEW_S = 15.0
 """How often its holder renews it: three failures in a row do not lose it."""
 LOG_LINES = 1_000
 """Lines of log that the catalog keeps of a job, the newest: everything else lies in the log files."""
+_LOGS_FORGOTTEN = "logs-forgotten-until"
+"""The setting that holds when the newest job was queued whose log was looked at for that."""
+_FORGET_EACH = 3_600_000_000
+"""Microseconds between two looks."""
+_FORGET_MOST = 5_000
+"""Jobs at one look: an older catalog's are forgotten in turns."""
 LONGEST_RETRY_S = 3_600
 _RETRY_S = 60
 _OVERDUE = "its deadline passed before it could begin"
@@ -213,6 +219,7 @@ class Jobs:
         async with self._database.transaction() as transaction:
             row = await transaction.fetch_one("verb_and_request", job_id=job_id)
             verb, request = row or ("", "{}")
+            result = await _shortened(transaction, verb, outcome.result)
             is_ours = await transaction.execute(
                 "finish_job",
                 job_id=job_id,
@@ -220,7 +227,7 @@ class Jobs:
                 status=outcome.status.value,
                 completed_at=self._database.now,
                 request=packed(verb, request),
-                result=packed(verb, to_json(dict(outcome.result))),
+                result=packed(verb, to_json(result)),
                 error=to_text(outcome.error),
                 error_class=outcome.error_class,
             )
@@ -328,10 +335,10 @@ class Jobs:
 
     async def get(self, job_id: str) -> Job:
         """The job of exactly this id. Raises: UnknownNameError."""
-        row = await self._database.fetch_one("get_job", job_id=job_id)
-        if row is None:
+        rows = await self._database.fetch_all("get_job", job_id=job_id)
+        if not rows:
             raise UnknownNameError(f"there is no job {job_id}", hint="`holdfast jobs` lists what there is")
-        return _to_job(row)
+        return (await self._to_jobs(rows))[0]
 
     async def find(self, text: str) -> Job:
         """The job of an id or an unambiguous beginning of one. Raises: UnknownNameError, UsageError."""
@@ -380,7 +387,18 @@ class Jobs:
         where = " WHERE " + " AND ".join(conditions) if conditions else ""
         order = " ORDER BY created_at DESC, job_id DESC LIMIT :limit"
         sql = self._database.query("select_jobs") + where + order
-        return [_to_job(row) for row in await self._database.fetch_sql(sql, parameters)]
+        return await self._to_jobs(await self._database.fetch_sql(sql, parameters))
+
+    async def _to_jobs(self, rows: Sequence[Row]) -> list[Job]:
+        """With the snapshot ids that `finish` left to the copies."""
+        jobs = [job_of(row) for row in rows]
+        if lacking := shortening.shortened_in(jobs):
+            ids = to_json(sorted({backup_id for backup_id, _ in lacking}))
+            copies = await self._database.fetch_all("copies_of_backups", backup_ids=ids)
+            known = {(row[0], row[1]): row[2] for row in copies}
+            for backup_id, copy in lacking:
+                copy["snapshot_id"] = known.get((backup_id, copy["storage"]), "")
+        return jobs
 
     async def ended_since(self, since: datetime.datetime, limit: int = 10_000) -> list[Job]:
         """Jobs that ended since then, of those that were begun at most a week before it; newest first."""
@@ -390,7 +408,7 @@ class Jobs:
             begun=to_microseconds(since - _LONGEST),
             limit=limit,
         )
-        return [_to_job(row) for row in rows]
+        return await self._to_jobs(rows)
 
     async def last_drill(self, source: str) -> Job | None:
         """The newest drill of a source that came to an end, whatever its verdict."""
@@ -448,6 +466,23 @@ class Jobs:
             if row and row[0] > LOG_LINES:
                 await transaction.execute("trim_log", job_id=job_id, number=row[0] - LOG_LINES)
 
+    async def forget_logs(self, now: datetime.datetime) -> None:
+        """Drops the log lines of jobs that are LOG_KEPT old and completed, and the keys by which schedules knew them; those of all others stay as
+        long as the job."""
+        before = to_microseconds(now - LOG_KEPT)
+        row = await self._database.fetch_one("get_setting", name=_LOGS_FORGOTTEN)
+        since = int(row[0]) if row else 0
+        if before - since < _FORGET_EACH:
+            return
+        async with self._database.transaction() as transaction:
+            last = await transaction.fetch_one(
+                "last_to_forget", since=since, before=before, limit=_FORGET_MOST
+            )
+            until = before if last is None else min(before, last[0] + 1)
+            await transaction.execute("forget_logs", since=since, until=until)
+            await transaction.execute("forget_keys", since=since, until=until)
+            await transaction.execute("put_setting", name=_LOGS_FORGOTTEN, value=str(until))
+
     async def log(self, job_id: str, *, after: int = 0, limit: int = LOG_LINES) -> list[LogLine]:
         """Lines of a job's log from behind number `after` on, oldest first."""
         rows = await self._database.fetch_all("list_log", job_id=job_id, after=after, limit=limit)
@@ -457,34 +492,9 @@ class Jobs:
         ]
 
 
-def packed(verb: str, text: str | bytes) -> str | bytes:
-    """Of a job that is over. Drills stay as they are: an index finds them by what their results say."""
-    return text if verb == "drill" or text == "{}" or isinstance(text, bytes) else pack(text)
-
-
-def _to_job(row: Row) -> Job:
-    job_id, verb, request, status, created_at, started_at, completed_at, owner, lease_until, *rest = row
-    idempotency_key, progress, result, error, error_class, is_cancel_requested, *rest = rest
-    priority, not_before, deadline, attempts, most_attempts = rest
-    return Job(
-        job_id,
-        verb,
-        to_object(request),
-        JobStatus(status),
-        to_instant(created_at),
-        to_optional_instant(started_at),
-        to_optional_instant(completed_at),
-        owner,
-        to_optional_instant(lease_until),
-        idempotency_key,
-        to_object(progress),
-        to_object(result),
-        error,
-        error_class,
-        bool(is_cancel_requested),
-        priority,
-        to_optional_instant(not_before),
-        to_optional_instant(deadline),
-        attempts,
-        most_attempts,
-    )
+async def _shortened(transaction: Transaction, verb: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    ids = shortening.backups_of(verb, result)
+    if not ids:
+        return dict(result)
+    rows = await transaction.fetch_all("copies_of_backups", backup_ids=to_json(ids))
+    return shortening.shorten(result, {(row[0], row[1]): row[2] for row in rows})

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from engine.catalog.backups import ProofRecord, proof_records
-from engine.catalog.database import Database, Transaction, Value, to_json, to_microseconds, to_text
+from engine.catalog.database import Database, Transaction, Value, to_microseconds, to_text
 from engine.model.backup import Proof
 
 _LADDER = list(Proof)
@@ -66,16 +66,11 @@ class Proofs:
     async def drop(self, storage: str, backup_ids: Iterable[str], why: Dropped) -> int:
         """Voids what was proved of these backups in that storage; how many stood on it. Their rung is what was proved elsewhere, else `taken`."""
         wanted = set(backup_ids)
-        count, touched = 0, []
+        count = 0
         async with self._database.transaction() as transaction:
             for (backup_id,) in await transaction.fetch_all("proved_in_storage", storage=storage):
                 if backup_id in wanted:
-                    touched.append(backup_id)
                     count += await self._drop(transaction, storage, backup_id, why)
-            if touched:
-                ids = to_json(touched)
-                await transaction.execute("unmark_sources", backup_ids=ids)
-                await transaction.execute("mark_sources", backup_ids=ids)
         return count
 
     async def _drop(self, transaction: Transaction, storage: str, backup_id: str, why: Dropped) -> bool:

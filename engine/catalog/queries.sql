@@ -117,8 +117,9 @@ SELECT b.backup_id, b.source, b.host, b.kind, b.status, b.created_at, b.complete
     b.scope, b.proven_by
 FROM backups AS b;
 
+-- A copy whose status is empty is completed: that is nearly all of them.
 -- name: copies_of_backups
-SELECT c.backup_id, c.storage, lower(hex(c.snapshot_id)), c.status, c.error
+SELECT c.backup_id, c.storage, lower(hex(c.snapshot_id)), CASE c.status WHEN '' THEN 'completed' ELSE c.status END, c.error
 FROM json_each(:backup_ids) AS wanted CROSS JOIN copies AS c ON c.backup_id = wanted.value
 ORDER BY c.backup_id, c.storage;
 
@@ -245,29 +246,8 @@ SELECT p.source, p.backup_id, p.storage, p.proof, p.proven_at, p.is_passed, p.jo
 FROM json_each(:sources) AS s CROSS JOIN proof_standings AS p ON p.source = s.value
 ORDER BY s.key, p.proven_at DESC, p.is_passed;
 
--- The newest attempt of each kind and outcome to prove a backup that holds all of its source. It outlives that backup: what was rehearsed with one
--- that retention removed was rehearsed.
--- name: mark_proof
-INSERT INTO source_proofs (source, proof, is_passed, proven_at)
-SELECT source, :proof, :is_passed, :proven_at FROM backups WHERE backup_id = :backup_id AND scope = 'all' AND :proof != 'taken'
-ON CONFLICT (source, proof, is_passed) DO UPDATE SET proven_at = max(proven_at, excluded.proven_at);
-
--- name: unmark_sources
-DELETE FROM source_proofs WHERE source IN (SELECT source FROM backups WHERE backup_id IN (SELECT value FROM json_each(:backup_ids)));
-
--- What is left to say of them: every attempt on a backup that is there, but those whose bytes are others now.
--- name: mark_sources
-INSERT INTO source_proofs (source, proof, is_passed, proven_at)
-SELECT b.source, p.proof, p.is_passed, max(p.proven_at) FROM backups AS b JOIN proofs AS p ON p.backup_id = b.backup_id
-WHERE b.source IN (SELECT source FROM backups WHERE backup_id IN (SELECT value FROM json_each(:backup_ids)))
-    AND b.scope = 'all' AND p.proof != 'taken' AND NOT EXISTS (
-        SELECT 1 FROM proofs AS d
-        WHERE d.backup_id = p.backup_id AND d.storage = p.storage AND d.proof = 'taken' AND d.proven_at >= p.proven_at
-    )
-GROUP BY b.source, p.proof, p.is_passed;
-
 -- name: list_source_proofs
-SELECT source, proof, is_passed, proven_at FROM source_proofs WHERE source = :source OR :source = '' ORDER BY source, proven_at DESC;
+SELECT source, proof, is_passed, proven_at FROM proof_standings WHERE source = :source OR :source = '' ORDER BY source, proven_at DESC;
 
 -- name: add_pack_proof
 INSERT OR REPLACE INTO pack_proofs (repository_id, pack, proven_at) VALUES (:repository_id, :pack, :proven_at);
@@ -459,6 +439,19 @@ RETURNING number;
 -- name: trim_log
 DELETE FROM job_log WHERE job_id = :job_id AND number <= :number;
 
+-- name: last_to_forget
+SELECT created_at FROM jobs WHERE created_at >= :since AND created_at < :before ORDER BY created_at LIMIT 1 OFFSET :limit;
+
+-- A schedule decides no instant again that is so long over.
+-- name: forget_keys
+UPDATE jobs SET idempotency_key = '' WHERE created_at >= :since AND created_at < :until AND status = 'completed'
+    AND idempotency_key <> '' AND substr(idempotency_key, 1, 9) = 'schedule ';
+
+-- name: forget_logs
+DELETE FROM job_log WHERE job_id IN (
+    SELECT job_id FROM jobs INDEXED BY jobs_by_time WHERE created_at >= :since AND created_at < :until AND status = 'completed'
+);
+
 -- name: list_log
 SELECT number, at, level, message FROM job_log WHERE job_id = :job_id AND number > :after ORDER BY number LIMIT :limit;
 
@@ -548,7 +541,9 @@ UPDATE schedule_runs SET outcome = :outcome, reason = :reason
 WHERE schedule = :schedule AND planned_at = :planned_at AND part = :part AND outcome = 'open' AND job_id = :job_id;
 
 -- name: remove_old_runs
-DELETE FROM schedule_runs WHERE schedule = :schedule AND planned_at < :before AND outcome <> 'open';
+DELETE FROM schedule_runs WHERE schedule = :schedule AND outcome <> 'open' AND (planned_at < :before OR (planned_at < :recent AND planned_at < (
+    SELECT planned_at FROM schedule_runs WHERE schedule = :schedule ORDER BY planned_at DESC LIMIT 1 OFFSET :least - 1
+)));
 
 -- Instants of schedules that others follow, which those have not decided yet, and whether any part of them is still open.
 -- name: list_followed_runs

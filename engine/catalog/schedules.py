@@ -39,7 +39,10 @@ from engine.model.schedules import (
 from engine.schedule import due
 
 KEPT = datetime.timedelta(days=400)
-"""What became of instants is known for a year and a month, for reports."""
+"""What became of instants is known for a year and a month …"""
+RECENT = datetime.timedelta(days=90)
+LEAST_RUNS = 200
+"""… or, of schedules that run more often than that, for so many of its last runs, and at least for so long. The jobs stay."""
 LOADS_KEPT = datetime.timedelta(days=60)
 
 
@@ -220,7 +223,12 @@ class Timetable:
             await transaction.execute_many(
                 "remove_old_runs",
                 [
-                    {"schedule": each.before.schedule.name, "before": to_microseconds(now - KEPT)}
+                    {
+                        "schedule": each.before.schedule.name,
+                        "before": to_microseconds(now - KEPT),
+                        "recent": to_microseconds(now - RECENT),
+                        "least": LEAST_RUNS,
+                    }
                     for each in valid
                 ],
             )

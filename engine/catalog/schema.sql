@@ -288,7 +288,6 @@ CREATE TABLE schedule_runs (
     PRIMARY KEY (schedule, planned_at, part)
 ) WITHOUT ROWID;
 CREATE INDEX schedule_runs_open ON schedule_runs (schedule, part) WHERE outcome = 'open';
-CREATE INDEX schedule_runs_by_job ON schedule_runs (job_id) WHERE job_id <> '';
 
 -- How busy hosts were when jobs began on them: the first figure of /proc/loadavg.
 CREATE TABLE host_loads (
@@ -296,15 +295,6 @@ CREATE TABLE host_loads (
     at INTEGER NOT NULL,
     load REAL NOT NULL,
     PRIMARY KEY (host, at)
-) WITHOUT ROWID;
-
--- When each kind of proof was last tried of any backup of a source, and passed or not. It outlives the backups.
-CREATE TABLE source_proofs (
-    source TEXT NOT NULL,
-    proof TEXT NOT NULL,
-    is_passed INTEGER NOT NULL,
-    proven_at INTEGER NOT NULL,
-    PRIMARY KEY (source, proof, is_passed)
 ) WITHOUT ROWID;
 
 -- The newest attempt at each rung to prove a source, passed and failed: it outlives the backup that was proved.

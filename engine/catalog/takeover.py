@@ -31,7 +31,6 @@ KNOWN: Final = (
     "jobs",
     "job_log",
     "job_counts",
-    "source_proofs",
     "schedule_runs",
 )
 SEALED: Final = ("secrets",)

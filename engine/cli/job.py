@@ -16,7 +16,7 @@ from engine.cli.output import Column, Output, shape
 from engine.errors import UsageError
 from engine.events import Progress, Warned
 from engine.model import text
-from engine.model.job import Job, JobStatus
+from engine.model.job import LOG_KEPT, Job, JobStatus
 from engine.model.spans import span
 from engine.notify import Notifier
 from engine.scope import task_scope
@@ -102,8 +102,17 @@ async def _log(call: Call) -> int:
     chosen = [each for each in lines if call.arguments.all or call.output.is_json or each.level == "person"]
     for each in chosen:
         call.output.line(f"{each.at.astimezone():%Y-%m-%d %H:%M:%S}  {text.printable(each.message)}")
+    if not lines and await _is_forgotten(call):
+        call.output.line(
+            f"the log is gone: that of a job that completed is kept for {LOG_KEPT.days} days; `holdfast job show` tells what it did"
+        )
     call.output.items([shape(each) for each in chosen])
     return diagnostics.DONE
+
+
+async def _is_forgotten(call: Call) -> bool:
+    job = await call.engine.show_job(call.arguments.job)
+    return job.status is JobStatus.COMPLETED and call.clock.now() - job.created_at > LOG_KEPT
 
 
 async def _cancel(call: Call) -> int:

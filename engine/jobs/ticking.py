@@ -1,7 +1,7 @@
 """One look at the schedules: what is due becomes jobs or skips, jobs that are over are settled, followers begin.
 
 `tick` is what a worker calls in its loop, and `holdfast tick` for those who have a timer. Several may look at once: each instant is decided in
-one transaction with the state that it was judged by, and a job's idempotency key is its schedule, instant and part. It looks at a bounded
+one transaction with the state that it was judged by, and a job's idempotency key is made of its schedule, instant and part. It looks at a bounded
 number of schedules at once, so that ten thousand that are due together neither fill the memory nor hold the catalog for long.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -37,6 +38,7 @@ from engine.schedule.zones import zone_of
 
 SLICE: Final = 100
 """Schedules that are decided in one transaction."""
+_KEY_DIGITS: Final = 20
 PAUSE_SETTING: Final = "pause"
 _WELL: Final[Mapping[JobStatus, RunOutcome]] = {
     JobStatus.COMPLETED: RunOutcome.COMPLETED,
@@ -116,10 +118,16 @@ def _start(
 ) -> Outcome:
     """The same instant and part is the same job: no run is done twice to effect."""
     run = ScheduledRun(schedule.name, planned_at, part.name, RunOutcome.OPEN, reason)
-    key = f"schedule {schedule.name} {planned_at.isoformat()} {part.name}".rstrip()
+    key = key_of(schedule.name, planned_at, part.name)
     slots = slots_of(part.request, known.hosts, known.default_storage)
     request = {**values.to_object(part.request), "schedule": schedule.name}  # for whoever is told of the job
     return Outcome(run, NewJob(new_id(os.urandom), part.verb, request, slots, key, rule=_rule(schedule)))
+
+
+def key_of(schedule: str, planned_at: datetime.datetime, part: str) -> str:
+    """The idempotency key of a run's job: short, for a catalog keeps a million of them, each twice."""
+    text = f"{schedule} {planned_at.isoformat()} {part}".encode()
+    return f"schedule {hashlib.sha256(text).hexdigest()[:_KEY_DIGITS]}"
 
 
 def _rule(schedule: Schedule) -> QueueRule:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+LOG_KEPT = datetime.timedelta(days=90)
+"""How long the log lines of a job that completed are kept; those of all others stay as long as the job."""
+
 
 class JobStatus(StrEnum):
     """Where a job is in its life."""

@@ -159,6 +159,7 @@ class AlertMethods(Methods):
         notices += await self._heartbeat(found.standing, now)
         await parts.catalog.alerts.apply(found.raised, found.changed, notices)
         await parts.catalog.alerts.remove_older(now - _KEPT)
+        await parts.catalog.jobs.forget_logs(now)
         await parts.catalog.settings.put(_EVALUATED, now.isoformat())
         return AlertRound(now, found.raised, found.recovered, found.standing)
 

@@ -1,4 +1,5 @@
-"""The catalog of a large fleet after a year: sources, backups in two storages, the jobs that took and proved them, their logs and audit lines.
+"""The catalog of a large fleet after a year: sources, their schedules and what became of these, backups in two storages, the jobs that took and
+proved them, their logs and audit lines.
 
 Rows are made by the catalog's own code and queries, and written without its transactions: a million of them take a minute or two.
 """
@@ -21,19 +22,22 @@ from typing import Any, Final
 from engine.audit import Actor, Entry, encode_entry
 from engine.catalog import backups as backup_rows
 from engine.catalog import history as job_rows
+from engine.catalog import shortening
 from engine.catalog.audit_rows import BLOCK_ROWS, ChainRow, pack
 from engine.catalog.backups import ProofRecord
 from engine.catalog.catalog import Catalog
 from engine.catalog.database import to_microseconds
 from engine.catalog.opening import load_queries
+from engine.catalog.schedules import LEAST_RUNS, RECENT
 from engine.clock import SystemClock
-from engine.jobs import values
+from engine.jobs import ticking, values
 from engine.model import names
 from engine.model.backup import Backup, BackupStatus, Copy, Proof
 from engine.model.definitions import Host, Source, Storage
-from engine.model.job import Job, JobStatus
+from engine.model.job import LOG_KEPT, Job, JobStatus
 from engine.model.requests import BackupRequest, DrillRequest
 from engine.model.results import BackupResult, DrillResult, DrillStep, SourceResult
+from engine.model.schedules import Schedule
 from engine.process import ProcessIdentity
 from tests.bench.measure import Run, measure, run_quietly
 from tests.bench.programs import HOLDFAST
@@ -72,8 +76,9 @@ def fill(catalog: Path, fleet: Fleet) -> None:
     with contextlib.closing(sqlite3.connect(catalog, isolation_level=None)) as connection:
         for statement in ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA cache_size = -400000", "BEGIN"):  # fmt: skip
             connection.execute(statement)
-        writer = _Writer(connection)
-        for done in _history(fleet):
+        until = fleet.until or datetime.datetime.now(datetime.UTC)  # noqa: TID251 -- a bench is about now
+        writer = _Writer(connection, until)
+        for done in _history(fleet, until):
             writer.take(done)
         writer.end()
         connection.execute(_COUNTS)
@@ -93,6 +98,9 @@ async def _define(path: Path, fleet: Fleet) -> None:
             await catalog.sources.add(
                 Source(_source(number), "files", _host(number), {"path": ("/srv", "/etc")})
             )
+        names = map(_source, range(fleet.sources))
+        schedules = [Schedule(name, rhythm="0 */12 * * *", sources=(name,)) for name in names]
+        await catalog.apply([("schedules", each) for each in schedules])
 
 
 def _source(number: int) -> str:
@@ -112,10 +120,9 @@ class _Done:
     proof: ProofRecord | None = None
 
 
-def _history(fleet: Fleet) -> Iterator[_Done]:
+def _history(fleet: Fleet, until: datetime.datetime) -> Iterator[_Done]:
     """All that happened, oldest first."""
     draw = random.Random(0)
-    until = fleet.until or datetime.datetime.now(datetime.UTC)  # noqa: TID251 -- a bench is about now
     for turn in range(fleet.each):
         for number in range(fleet.sources):
             at = until - (fleet.each - 1 - turn) * GAP - (fleet.sources - number) * GAP / (2 * fleet.sources)
@@ -149,19 +156,32 @@ def _backup_job(draw: random.Random, backup: Backup) -> Job:
         backup.backup_id, backup.source, backup.status.value, backup.created_at, backup.completed_at, duration_s, backup.size_bytes,
         backup.added_bytes, backup.files_new, backup.files_changed, backup.files_unmodified, backup.copies, backup.warnings,
     )  # fmt: skip
-    job = _job(
-        draw, "backup", BackupRequest((backup.source,), STORAGES), backup.created_at, backup.completed_at
-    )
-    told = {} if is_failed else values.to_object(BackupResult(backup.job_id, backup.status.value, (result,)))
+    request = BackupRequest((backup.source,), STORAGES)
+    job = _job(draw, "backup", request, backup.created_at, backup.completed_at)
+    known = {(backup.backup_id, each.storage): each.snapshot_id for each in backup.copies}
+    told = values.to_object(BackupResult(backup.job_id, backup.status.value, (result,)))
     error = backup.warnings[0] if is_failed else ""
     return dataclasses.replace(
         job,
         job_id=backup.job_id,
         status=JobStatus(backup.status.value),
-        result=told,
+        request={**job.request, "schedule": backup.source},
+        result={} if is_failed else shortening.shorten(told, known),
+        idempotency_key=ticking.key_of(backup.source, _planned(backup), backup.host),
         error=error,
         error_class="HostError" if is_failed else "",
     )
+
+
+def _planned(backup: Backup) -> datetime.datetime:
+    return backup.created_at.replace(second=0, microsecond=0)
+
+
+def _run_row(backup: Backup) -> dict[str, Any]:
+    return {
+        "schedule": backup.source, "planned_at": to_microseconds(_planned(backup)), "part": backup.host, "outcome": backup.status.value,
+        "reason": "", "job_id": backup.job_id, "decided_at": to_microseconds(backup.created_at), "last_at": None,
+    }  # fmt: skip
 
 
 def _proof(draw: random.Random, backup: Backup, turn: int, number: int) -> Iterator[_Done]:
@@ -214,7 +234,8 @@ def _job(
 class _Writer:
     """Gathers rows by query and writes them many at once."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, until: datetime.datetime) -> None:
+        self._until = until
         self._connection = connection
         self._rows: dict[str, list[Any]] = {}
         self._draw = random.Random(1)
@@ -230,6 +251,8 @@ class _Writer:
                 "add_copy",
                 (backup_rows._copy_row(done.backup.backup_id, each) for each in done.backup.copies),
             )
+            if self._until - done.backup.created_at < max(RECENT, LEAST_RUNS * GAP):
+                self._add("add_schedule_run", [_run_row(done.backup)])
             at = to_microseconds(done.backup.created_at)
             self._add(
                 "add_tag",
@@ -248,14 +271,16 @@ class _Writer:
             self.flush()
 
     def _add_job(self, job: Job) -> None:
-        self._add("INSERT INTO jobs", [job_rows.row_of(job)])
+        key = "" if self._is_forgotten(job) else job.idempotency_key
+        self._add("INSERT INTO jobs", [{**job_rows.row_of(job), "idempotency_key": key}])
+        is_logged = not self._is_forgotten(job)
         line = {
             "job_id": job.job_id,
             "at": to_microseconds(job.created_at),
             "level": "person",
             "message": job.verb,
         }
-        self._add("add_log_line", [line])
+        self._add("add_log_line", [line] if is_logged else [])
         self._sequence += 1
         entry = Entry(job.created_at, _ACTOR, job.verb, str(job.request.get("source", "host")), "done")
         previous = self._audit[-1].hash if self._audit else self._draw.randbytes(32)
@@ -266,6 +291,9 @@ class _Writer:
             assert packed is not None
             block = {"first": older[0].sequence, "last": older[-1].sequence, "packed": packed}
             self._add("add_audit_block", [block])
+
+    def _is_forgotten(self, job: Job) -> bool:
+        return job.status is JobStatus.COMPLETED and self._until - job.created_at > LOG_KEPT
 
     def end(self) -> None:
         """Writes what is left."""

@@ -6,3 +6,16 @@ CREATE TABLE audit_blocks (
     first INTEGER NOT NULL,
     packed BLOB NOT NULL
 );
+
+-- What both tables said. This one outlived more backups, and did not know by what they were proved.
+INSERT INTO proof_standings (source, proof, is_passed, proven_at, backup_id, storage, job_id, detail, verb)
+SELECT source, proof, is_passed, proven_at, '', '', '', '', '' FROM source_proofs WHERE true
+ON CONFLICT (source, proof, is_passed) DO UPDATE SET proven_at = excluded.proven_at, backup_id = '', storage = '', job_id = '', detail = '', verb = ''
+WHERE excluded.proven_at > proven_at;
+DROP TABLE source_proofs;
+
+-- Nobody asks by it.
+DROP INDEX schedule_runs_by_job;
+
+-- Empty for completed, which nearly all of them are.
+UPDATE copies SET status = '' WHERE status = 'completed';

@@ -288,7 +288,7 @@ async def test_what_was_proved_of_a_source_outlives_the_backup_and_the_newest_of
     await catalog.backups.record_proof(ProofRecord("00000002", "shelf", Proof.VERIFIED, at, True))
     dropped = Dropped(at, "storage move", "5job", "it lies elsewhere")
     await catalog.proofs.drop("shelf", ["00000002"], dropped)
-    assert await catalog.backups.source_proofs("files") == {}
+    assert (await catalog.backups.source_proofs("files"))["files"] == found
     newest = await catalog.backups.newest_of_sources(1)
     assert [each.backup_id for each in newest["files"]] == ["00000003"]
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
 import re
 import sqlite3
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,13 +15,22 @@ import pytest
 
 from engine.catalog.backups import BackupFilter, Place, ProofRecord
 from engine.catalog.catalog import Catalog
-from engine.catalog.database import Value
+from engine.catalog.database import Value, to_json
 from engine.catalog.jobs import NewJob, Outcome, SlotLimits
 from engine.catalog.opening import Schema, load_queries, run_script
+from engine.catalog.packing import _DICTIONARIES, pack, unpack
+from engine.catalog.schedules import Decided
+from engine.catalog.schedules import Outcome as ScheduleOutcome
+from engine.catalog.shortening import AS_COPIED
+from engine.jobs import values
 from engine.model.backup import Backup, BackupStatus, Copy, Proof, Scope
 from engine.model.definitions import Storage
 from engine.model.job import Job, JobStatus
+from engine.model.requests import BackupRequest
+from engine.model.results import BackupResult, SourceResult
+from engine.model.schedules import RunOutcome, Schedule, ScheduledRun
 from engine.process import ProcessIdentity
+from engine.schedule import due
 from tests.fakes.clock import START, FakeClock
 
 OURS = ProcessIdentity("here", "boot+1", 1, 1)
@@ -254,3 +265,106 @@ async def test_jobs_are_found_by_verb_status_and_time(catalog: Catalog, clock: F
     assert await ids(status=JobStatus.FAILED, verb="drill") == ["13"]
     assert await ids(since=START + 2 * HOUR, until=START + 5 * HOUR) == ["14", "13", "12"]
     assert await ids(status=JobStatus.COMPLETED, until=START + 2 * HOUR) == ["11", "10"]
+
+
+async def test_a_snapshot_s_id_is_kept_once_and_told_by_job_and_backup(catalog: Catalog) -> None:
+    """The same 32 bytes twice for each storage were an eighth of a large catalog."""
+    far = Copy("far", "", BackupStatus.FAILED, "no answer")
+    backup = _backup(1, copies=(Copy("shelf", "ab" * 32), far))
+    await catalog.backups.add(backup)
+    stored = [{"storage": "shelf", "snapshot_id": "ab" * 32, "status": "completed", "error": ""}]
+    stored += [{"storage": "far", "snapshot_id": "", "status": "failed", "error": "no answer"}]
+    stored += [{"storage": "gone", "snapshot_id": "ef" * 32, "status": "completed", "error": ""}]
+    result = {"job_id": "1a", "backups": [{"backup_id": backup.backup_id, "storages": stored}]}
+    await catalog.jobs.create(NewJob("1a", "backup", {}))
+    await catalog.jobs.claim(OURS, SlotLimits())
+    await catalog.jobs.finish("1a", OURS, Outcome(JobStatus.COMPLETED, result))
+    assert (await catalog.jobs.get("1a")).result == result
+    assert [job.result for job in await catalog.jobs.page()] == [result]
+    ((kept,),) = await catalog._database.fetch_sql("SELECT result FROM jobs", {})
+    assert ("abab" in unpack(kept), "efef" in unpack(kept)) == (False, True)
+    await catalog.backups.remove(backup.backup_id)
+    (told,) = (await catalog.jobs.get("1a")).result["backups"]
+    assert [each["snapshot_id"] for each in told["storages"]] == ["", "", "ef" * 32]
+
+
+async def test_the_logs_of_jobs_that_completed_go_after_90_days(catalog: Catalog, clock: FakeClock) -> None:
+    """Nobody reads how a backup of last winter went well; how one failed is another matter."""
+    for number, status in enumerate((JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.COMPLETED)):
+        await catalog.jobs.create(NewJob(f"1{number}", "backup", {}))
+        await catalog.jobs.add_log(f"1{number}", "person", "began")
+        await catalog.jobs.claim(OURS, SlotLimits())
+        await catalog.jobs.finish(f"1{number}", OURS, Outcome(status))
+        clock.advance(86_400)
+    await catalog.jobs.forget_logs(clock.now())
+    assert len(await catalog.jobs.log("10")) == 1
+    for days, left in ((88, [0, 1, 1]), (1, [0, 1, 1]), (1, [0, 1, 0])):
+        clock.advance(days * 86_400)
+        await catalog.jobs.forget_logs(clock.now())
+        assert [len(await catalog.jobs.log(f"1{number}")) for number in range(3)] == left
+
+
+def test_what_jobs_say_today_is_packed_small() -> None:
+    """Where a field is added that the dictionary does not know, each of a million jobs says it in full."""
+    copies = (Copy("near", AS_COPIED), Copy("far", AS_COPIED))
+    done = SourceResult("3894ngpfw6t86wk6", "db", "completed", START, START + HOUR, 61.51, 160050, 25007, 41, 2, 9999, copies)  # fmt: skip
+    result = values.to_object(BackupResult("34rre5crzfg52qs8", "completed", (done,)))
+    request = {**values.to_object(BackupRequest(("db",), ("near", "far"))), "schedule": "daily"}
+    assert len(pack(to_json(request))) <= 25
+    assert len(pack(to_json(result))) <= 110
+
+
+def test_a_dictionary_that_was_once_used_stays() -> None:
+    """With another one, all that was packed before would be lost."""
+    digests = [hashlib.sha256(each).hexdigest()[:16] for each in _DICTIONARIES.values()]
+    assert digests == ["71f3cf433b438172", "d909e07b12e1704c"]
+
+
+async def test_an_older_catalog_is_made_smaller_and_says_the_same(path: Path, clock: FakeClock) -> None:
+    """Whoever upgrades loses nothing of what is known."""
+    connection = sqlite3.connect(path)
+    run_script(
+        connection,
+        "".join(step for number, step in sorted(Schema.current().migrations.items()) if number < 8),
+    )
+    connection.executescript(
+        """
+        INSERT INTO sources VALUES ('db', 'postgres', 'h', '{}');
+        INSERT INTO backups VALUES ('1a', 'db', 'h', 'full', 'incomplete', 5, 6, 1, 1, 0, 0, 0, '[]', '[]', 'taken', NULL, 0, NULL, '', '1j', 'all', '');
+        INSERT INTO copies VALUES ('1a', 'near', x'ab', 'completed', '', 5), ('1a', 'far', x'', 'failed', 'no answer', 5);
+        INSERT INTO proof_standings VALUES ('db', 'drilled', 1, 7000000, '1a', 'near', '1j', '', 'drill'), ('db', 'drilled', 0, 3, '1a', 'near', '1i', '', 'drill');
+        INSERT INTO source_proofs VALUES ('db', 'drilled', 1, 6000000), ('db', 'drilled', 0, 9000000), ('db', 'verified', 1, 4000000);
+        PRAGMA user_version = 7;
+        """
+    )
+    packed = bytes.fromhex("01") + zlib.compress(b"{}")[2:-4]
+    connection.execute(
+        "INSERT INTO jobs (job_id, verb, request, status, created_at, completed_at, idempotency_key) VALUES ('1j', 'backup', ?, 'completed', 1, 2, '')",
+        (packed,),
+    )
+    connection.commit()
+    connection.close()
+    async with Catalog.open(path, clock) as catalog:
+        copies = [(each.storage, each.status.value) for each in (await catalog.backups.get("1a")).copies]
+        assert copies == [("far", "failed"), ("near", "completed")]
+        found = (await catalog.standing.proofs(["db"]))["db"]
+        assert [(each.proof.value, each.is_passed, each.proven_at.timestamp(), each.job_id) for each in found] == [
+            ("drilled", False, 9, ""), ("drilled", True, 7, "1j"), ("verified", True, 4, ""),
+        ]  # fmt: skip
+        assert (await catalog.jobs.get("1j")).request == {}
+        assert await catalog.check() == []
+
+
+async def test_of_a_busy_schedule_the_last_runs_are_kept(catalog: Catalog, clock: FakeClock) -> None:
+    """One that runs each minute must not fill the catalog, one that runs each month must not be forgotten."""
+    schedule = Schedule("often", rhythm="hourly", sources=("db",))
+    await catalog.timetable.add(schedule, due.begin(schedule, clock.now()))
+    now = clock.now()
+    days = [now - datetime.timedelta(days=day) for day in range(350)]
+    runs = [ScheduledRun("often", day, "", RunOutcome.COMPLETED, "") for day in days]
+    await catalog.timetable.record([ScheduleOutcome(run) for run in runs], now)
+    before = await catalog.timetable.get("often")
+    for extra, left in ((0, 200), (60, 200), (210, 191), (400, 1)):
+        later = now + datetime.timedelta(days=extra)
+        await catalog.timetable.decide([Decided(before, before.state)], later)
+        assert len(await catalog.timetable.runs("often", 1000)) == left
