@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from engine.catalog.database import Database, Row, Value, to_instant, to_microseconds, to_text
+from engine.catalog.database import Database, Row, Transaction, Value, to_instant, to_microseconds, to_text
 from engine.errors import CatalogDamagedError, UnknownNameError, UsageError
 from engine.model.alerts import Delivery, Destination, Message
 from engine.model.names import check_name, nearest
@@ -34,46 +34,45 @@ class Destinations:
         """The one of that name. Raises: UnknownNameError."""
         row = await self._database.fetch_one("get_destination", name=name)
         if row is None:
-            near = nearest(name, [each.name for each in await self.all()])
-            raise UnknownNameError(
-                f"nobody is told as {name}",
-                hint=f"did you mean {near}?" if near else "`holdfast notify list` names them all",
-            )
+            raise _unknown(name, [each.name for each in await self.all()])
         return _to_destination(row)
 
     async def add(self, destination: Destination) -> None:
         """Adds one. Raises: UsageError where the name is taken or no name."""
-        check_name("destination", destination.name)
         async with self._database.transaction() as transaction:
             if await transaction.fetch_one("get_destination", name=destination.name) is not None:
                 raise UsageError(
                     f"there is a destination named {destination.name} already",
-                    hint=f"`holdfast notify remove {destination.name}`",
+                    hint=f"`holdfast notify edit {destination.name}`",
                 )
-            await transaction.execute(
-                "add_destination",
-                name=destination.name,
-                kind=destination.kind,
-                definition=msgspec.json.encode(destination).decode(),
-            )
+            await self.put_in(transaction, destination)
 
     async def replace(self, destination: Destination) -> None:
         """Puts this in place of the one of the same name. Raises: UnknownNameError."""
-        definition = msgspec.json.encode(destination).decode()
         async with self._database.transaction() as transaction:
-            changed = await transaction.execute(
-                "replace_destination", name=destination.name, definition=definition
-            )
+            changed = await transaction.execute("replace_destination", **_destination_row(destination))
         if not changed:
             await self.get(destination.name)
+
+    async def put_in(self, transaction: Transaction, definition: Destination) -> None:
+        """Adds it, or puts it in place of the one of its name. Raises: UsageError for a wrong name."""
+        if not await transaction.execute("replace_destination", **_destination_row(definition)):
+            check_name("destination", definition.name)
+            await transaction.execute("add_destination", **_destination_row(definition))
 
     async def remove(self, name: str) -> None:
         """Forgets one, with what it was still to be told. Raises: UnknownNameError."""
         async with self._database.transaction() as transaction:
-            await transaction.execute("remove_deliveries_to", name=name)
-            changed = await transaction.execute("remove_destination", name=name)
-        if not changed:
-            await self.get(name)
+            await self.remove_in(transaction, name)
+
+    async def remove_in(self, transaction: Transaction, name: str) -> None:
+        """See `remove`."""
+        await transaction.execute("remove_deliveries_to", name=name)
+        if not await transaction.execute("remove_destination", name=name):
+            raise _unknown(
+                name,
+                [_to_destination(row).name for row in await transaction.fetch_all("list_destinations")],
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +262,22 @@ class Notices:
     async def _set(self, rows: Sequence[dict[str, Value]]) -> None:
         async with self._database.transaction() as transaction:
             await transaction.execute_many("set_delivery", rows)
+
+
+def _destination_row(destination: Destination) -> dict[str, Value]:
+    return {
+        "name": destination.name,
+        "kind": destination.kind,
+        "definition": msgspec.json.encode(destination).decode(),
+    }
+
+
+def _unknown(name: str, known: Sequence[str]) -> UnknownNameError:
+    near = nearest(name, known)
+    return UnknownNameError(
+        f"nobody is told as {name}",
+        hint=f"did you mean {near}?" if near else "`holdfast notify list` names them all",
+    )
 
 
 def notice_row(notice: NewNotice, now: int) -> dict[str, Value]:

@@ -689,7 +689,7 @@ SELECT definition FROM destinations WHERE name = :name;
 INSERT INTO destinations (name, kind, definition) VALUES (:name, :kind, :definition);
 
 -- name: replace_destination
-UPDATE destinations SET definition = :definition WHERE name = :name;
+UPDATE destinations SET kind = :kind, definition = :definition WHERE name = :name;
 
 -- name: remove_destination
 DELETE FROM destinations WHERE name = :name;

@@ -1,9 +1,12 @@
-"""notify add|test|list|remove|flush: where people are told, and by what."""
+"""notify add|edit|test|list|remove|flush: where people are told, and by what."""
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from engine.cli import definitions, diagnostics
 from engine.cli.command import (
@@ -19,38 +22,63 @@ from engine.cli.command import (
 from engine.cli.output import Column, shape
 from engine.errors import UsageError
 from engine.model import text
-from engine.model.alerts import NOUNS, Destination, DestinationStatus, Occasion
+from engine.model.alerts import Destination, DestinationStatus, Occasion
 
 _OCCASIONS: Final = tuple(each.value for each in Occasion if each not in (Occasion.TEST, Occasion.DIGEST))
 _COLOURS: Final = {"sent": "32", "waiting": "33", "failed": "31"}
 _MOST_TEMPLATE_BYTES: Final = 64_000
+_FIELDS: Final[Mapping[str, str]] = {
+    "kind": "kind",
+    "url": "url",
+    "start_url": "start_url",
+    "fail_url": "fail_url",
+    "on": "occasions",
+    "only": "only",
+    "digest": "digest_at",
+    "template": "template",
+    "enabled": "is_enabled",
+}
+"""Option -> field of a destination."""
 
 
 def _declare_add(parser: Parser) -> None:
     add_name(parser, "destination")
+    _declare_options(parser)
+    parser.set_defaults(kind="apprise", url=reference("-"))
+
+
+def _declare_edit(parser: Parser) -> None:
+    add_name(parser, "destination")
+    _declare_options(parser)
+    switch = parser.add_mutually_exclusive_group()
+    switch.add_argument(
+        "--disable", dest="enabled", action="store_false", default=None, help="tell nothing there for now"
+    )
+    switch.add_argument("--enable", dest="enabled", action="store_true", default=None, help="tell it again")
+    definitions.add_unset(parser)
+
+
+def _declare_options(parser: Parser) -> None:
+    """What is not given stays None."""
     parser.add_argument(
         "--kind",
-        default="apprise",
         metavar="KIND",
-        help="apprise: mail, chat, webhook and all else that apprise knows; ping: a switch that calls people when it was not called",
+        help="apprise, where it is left out: mail, chat, webhook and all else that apprise knows; ping: a switch that calls people when it was not called",
     )
     parser.add_argument(
         "--url",
         type=reference,
-        default=reference("-"),
         metavar="REF",
         help="where its address is kept, which is a secret: mailto://USER:PASSWORD@HOST?to=ME, json://HOST/PATH, ntfy://HOST/TOPIC; "
         "left out: it is asked for, and sealed",
     )
     parser.add_argument(
         "--start-url",
-        default="",
         metavar="REF",
         help="ping: the address of a start, where it is not /start behind the other",
     )
     parser.add_argument(
         "--fail-url",
-        default="",
         metavar="REF",
         help="ping: the address of a failure, where it is not /fail behind the other",
     )
@@ -58,20 +86,17 @@ def _declare_add(parser: Parser) -> None:
         "--on",
         action="append",
         choices=_OCCASIONS,
-        default=[],
         metavar="WHAT",
         help=f"tell this (may be repeated): {', '.join(_OCCASIONS)}; left out: failure, alert and recovery; a ping: start, success and failure",
     )
     parser.add_argument(
         "--only",
         action="append",
-        default=[],
         metavar="PATTERN",
         help="of these alone (may be repeated): 'source shop*', 'host web', 'storage near', 'schedule nightly', 'verb restore'",
     )
     parser.add_argument(
         "--digest",
-        default="",
         metavar="HH:MM",
         help="besides, once a day what happened and what stands, at this local time",
     )
@@ -83,27 +108,9 @@ def _declare_add(parser: Parser) -> None:
 
 
 async def _add(call: Call) -> int:
-    arguments = call.arguments
-    name = arguments.name
-    url = str(arguments.url)
-    if isinstance(arguments.url, StandardInput):
-        url = f"vault:notify.{name}"
-    for pattern in arguments.only:
-        noun = pattern.partition(" ")[0]
-        if noun not in NOUNS:
-            raise UsageError(f"{pattern!r} is no pattern of subjects", hint="--only 'source shop*'")
-    destination = Destination(
-        name,
-        arguments.kind,
-        url,
-        occasions=tuple(Occasion(each) for each in arguments.on),
-        only=tuple(arguments.only),
-        template=_template(arguments.template),
-        digest_at=arguments.digest,
-        start_url=arguments.start_url,
-        fail_url=arguments.fail_url,
-    )
-    is_typed = isinstance(arguments.url, StandardInput)
+    name = call.arguments.name
+    destination = _applied(call.arguments, Destination(name, "", ""))
+    is_typed = isinstance(call.arguments.url, StandardInput)
     defined = await call.engine.add_destination(destination, is_address_given=is_typed)
     call.output.line(
         f"{name} is told at {text.printable(defined.shown)}; `holdfast notify test {name}` tries it"
@@ -112,10 +119,51 @@ async def _add(call: Call) -> int:
     return diagnostics.DONE
 
 
-def _template(path: str | None) -> str:
+async def _edit(call: Call) -> int:
+    arguments = call.arguments
+    old = await call.engine.show_destination(arguments.name)
+    new = _applied(arguments, _without(old, arguments.unset))
+    is_typed = isinstance(arguments.url, StandardInput)
+    if new == old and not is_typed:
+        raise UsageError("nothing was said to be changed", hint="holdfast notify edit --help")
+    defined = await call.engine.edit_destination(new, is_address_given=is_typed)
+    is_told = "is told" if defined.is_enabled else "is told nothing for now"
+    at = f" at {text.printable(defined.shown)}" if defined.is_enabled and defined.shown else ""
+    call.output.line(f"{defined.name} is changed: it {is_told}{at}: {_told(defined)}")
+    call.output.result(shape(defined))
+    return diagnostics.DONE
+
+
+def _applied(arguments: argparse.Namespace, destination: Destination) -> Destination:
+    """The destination with all that was given in place of what it says. Raises: UsageError."""
+    found = {name: getattr(arguments, name, None) for name in _FIELDS}
+    fields: dict[str, Any] = {_FIELDS[name]: value for name, value in found.items() if value is not None}
+    if isinstance(arguments.url, StandardInput):
+        fields["url"] = f"vault:notify.{arguments.name}"
+    if arguments.on is not None:
+        fields["occasions"] = tuple(Occasion(each) for each in arguments.on)
+    if arguments.only is not None:
+        fields["only"] = tuple(arguments.only)
+    if arguments.template is not None:
+        fields["template"] = _template(arguments.template)
+    return dataclasses.replace(destination, **fields)
+
+
+def _without(destination: Destination, names: Sequence[str]) -> Destination:
+    """The destination without these options: as it is where nothing is said. Raises: UsageError."""
+    fresh = Destination(destination.name, "apprise", "")
+    known = [name for name in _FIELDS if name not in ("kind", "url", "enabled")]
+    for written in names:
+        name = written.removeprefix("--").replace("-", "_")
+        if name not in known:
+            there_are = ", ".join(each.replace("_", "-") for each in known)
+            raise UsageError(f"there is no option {written!r} to unset", hint=f"there are: {there_are}")
+        destination = dataclasses.replace(destination, **{_FIELDS[name]: getattr(fresh, _FIELDS[name])})
+    return destination
+
+
+def _template(path: str) -> str:
     """Raises: UsageError where the file is not to be read."""
-    if path is None:
-        return ""
     try:
         with Path(path).open("rb") as file:
             return file.read(_MOST_TEMPLATE_BYTES).decode("utf-8")
@@ -160,6 +208,7 @@ def _told(destination: Destination) -> str:
     said = [each.value for each in destination.occasions] or ["as usual"]
     said += [f"digest at {destination.digest_at}"] if destination.digest_at else []
     said += [f"of {each}" for each in destination.only]
+    said += [] if destination.is_enabled else ["not for now"]
     return ", ".join(said)
 
 
@@ -183,6 +232,7 @@ async def _flush(call: Call) -> int:
 
 
 ADD = Command(_declare_add, _add)
+EDIT = Command(_declare_edit, _edit)
 TEST = Command(declare_name("destination"), _test)
 LIST = Command(declare_nothing, _list)
 FLUSH = Command(declare_nothing, _flush, is_job=True)

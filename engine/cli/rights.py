@@ -37,8 +37,8 @@ CHANGING: Final = frozenset(
         "restore", "rollback", "discard", "plan add", "plan run", "plan drill", "plan remove", "drill", "evidence sign-off", "verify",
         "forget", "prune", "copy", "download", "share", "unshare", "erase", "protect", "unprotect", "hold", "delete", "config apply",
         "catalog copy", "catalog publish", "recover", "job cancel", "worker", "guard set", "guard remove", "guard code",
-        "alerts acknowledge", "alerts evaluate", "alerts silence", "alerts unsilence", "notify add", "notify flush", "notify remove",
-        "notify test", "pause", "resume", "schedule add", "schedule edit", "schedule pause", "schedule remove", "schedule resume",
+        "alerts acknowledge", "alerts evaluate", "alerts silence", "alerts unsilence", "notify add", "notify edit", "notify flush",
+        "notify remove", "notify test", "pause", "resume", "schedule add", "schedule edit", "schedule pause", "schedule remove", "schedule resume",
         "schedule run", "service install", "service uninstall", "tick",
     }
 )  # fmt: skip

@@ -126,6 +126,7 @@ VERBS: Final[dict[str, Verb]] = {
     "alerts silence": Verb("alerts:SILENCE", "tell nobody of some subjects for a while, and say why"),
     "alerts unsilence": Verb("alerts:UNSILENCE", "end a silence now"),
     "notify add": Verb("notify:ADD", "define where people are told, by mail, chat, webhook or ping"),
+    "notify edit": Verb("notify:EDIT", "change where people are told, and of what"),
     "notify test": Verb("notify:TEST", "send a message there at once"),
     "notify list": Verb("notify:LIST", "list where people are told, and what became of the last message"),
     "notify remove": Verb("notify:REMOVE", "tell nobody there any more"),

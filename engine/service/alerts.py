@@ -8,11 +8,10 @@ import dataclasses
 import datetime
 import logging
 import os
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from engine.alerting import standing, templates
+from engine.alerting import destinations, standing, templates
 from engine.catalog.notices import NewNotice
 from engine.errors import HoldfastError, UnknownNameError, UsageError
 from engine.model.alerts import (
@@ -30,8 +29,9 @@ from engine.model.alerts import (
     Tone,
 )
 from engine.model.names import check_name, nearest, new_id
+from engine.model.secret import Secret
 from engine.service import facts
-from engine.service.parts import Methods
+from engine.service.parts import Methods, Parts
 
 if TYPE_CHECKING:
     from engine.jobs.deliver import Post
@@ -51,7 +51,6 @@ _EVALUATE_EVERY: Final = datetime.timedelta(minutes=5)
 _SOON: Final = datetime.timedelta(seconds=30)
 _KEPT: Final = datetime.timedelta(days=400)
 """So long it is remembered that an alert stood: a report may cover a year."""
-_TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 
 
 class AlertMethods(Methods):
@@ -67,29 +66,54 @@ class AlertMethods(Methods):
         Raises: UsageError, UnknownNameError for its kind, ConfigurationError for its address or template, VaultError.
         """
         check_name("destination", destination.name)
-        if destination.template:
-            templates.check(destination.template)
-        if destination.digest_at and not _TIME_OF_DAY.fullmatch(destination.digest_at):
-            raise UsageError(f"{destination.digest_at!r} is no time of day", hint="say 08:00")
-        if "-" in (destination.start_url, destination.fail_url) or (
-            destination.url == "-" and not is_address_given
-        ):
-            raise UsageError(
-                "an address that is needed again and again is not read from standard input",
-                hint="seal it first: holdfast vault set NAME, and name it as vault:NAME",
-            )
-        from engine.jobs import deliver
-
-        given = await self._parts.secrets("-") if is_address_given else None
-        notifier = await deliver.open_destination(self._post(), destination, given)
-        if notifier.traits.is_signal and (destination.digest_at or destination.template):
-            raise UsageError(f"a {destination.kind} is read by a machine: it has no digest and no template")
-        defined = dataclasses.replace(destination, shown=await notifier.describe())
+        defined, given = await self._addressed(destination, is_address_given=is_address_given)
         await self._parts.catalog.destinations.add(defined)
         if given is not None:
             await self._parts.vault.set(secret_name(defined.name), given)
         await self._parts.write_down("notify add", defined.name)
         return defined
+
+    async def edit_destination(
+        self, destination: Destination, *, is_address_given: bool = False
+    ) -> Destination:
+        """Puts this in place of the one of its name, as `add_destination` defines one; what it was still to be told goes there.
+
+        Raises: UnknownNameError, and as `add_destination`: then nothing is changed.
+        """
+        old = await self._parts.catalog.destinations.get(destination.name)
+        if is_address_given or destinations.addresses(old) != destinations.addresses(destination):
+            defined, given = await self._addressed(destination, is_address_given=is_address_given)
+        else:
+            await self._check_destination(destination)
+            defined, given = destination, None
+        if given is not None:
+            await self._parts.vault.set(secret_name(defined.name), given)
+        await self._parts.catalog.destinations.replace(defined)
+        if given is None and defined.url != old.url:
+            await forget_address(self._parts, defined.name)
+        await self._parts.write_down("notify edit", defined.name)
+        return defined
+
+    async def _check_destination(self, destination: Destination) -> None:
+        from engine.notifications import registry
+
+        destinations.check(destination, is_signal=registry.load(destination.kind).traits.is_signal)
+
+    async def _addressed(
+        self, destination: Destination, *, is_address_given: bool
+    ) -> tuple[Destination, Secret | None]:
+        """The destination with what may be shown of its address, and the address where it was typed. Raises: see `add_destination`."""
+        from engine.jobs import deliver
+
+        await self._check_destination(destination)
+        if destination.url == "-" and not is_address_given:
+            raise UsageError(
+                "an address that is needed again and again is not read from standard input",
+                hint="seal it first: holdfast vault set NAME, and name it as vault:NAME",
+            )
+        given = await self._parts.secrets("-") if is_address_given else None
+        notifier = await deliver.open_destination(self._post(), destination, given)
+        return dataclasses.replace(destination, shown=await notifier.describe()), given
 
     async def destinations(self) -> Sequence[DestinationStatus]:
         """All places where people are told, with what became of the newest message."""
@@ -125,8 +149,7 @@ class AlertMethods(Methods):
     async def remove_destination(self, name: str) -> None:
         """Forgets it, with what it was still to be told, and its address where that was sealed for it. Raises: UnknownNameError."""
         await self._parts.catalog.destinations.remove(name)
-        with contextlib.suppress(UnknownNameError):
-            await self._parts.vault.remove(secret_name(name))
+        await forget_address(self._parts, name)
         await self._parts.write_down("notify remove", name)
 
     async def evaluate_alerts(
@@ -164,8 +187,8 @@ class AlertMethods(Methods):
         return AlertRound(now, found.raised, found.recovered, found.standing)
 
     async def _heartbeat(self, alerts: Sequence[Alert], now: datetime.datetime) -> list[NewNotice]:
-        destinations = await self._parts.catalog.destinations.all()
-        wanting = [each for each in destinations if each.is_enabled and Occasion.HEARTBEAT in each.occasions]
+        known = await self._parts.catalog.destinations.all()
+        wanting = [each for each in known if each.is_enabled and Occasion.HEARTBEAT in each.occasions]
         if not wanting:
             return []
         risks = sum(1 for each in alerts if each.is_risk)
@@ -311,10 +334,24 @@ class AlertMethods(Methods):
         return await deliver.deliver(self._post())
 
     def _post(self) -> Post:
-        from engine.jobs.deliver import Post  # loaded by the verbs that tell somebody something
+        return post_of(self._parts)
 
-        parts = self._parts
-        return Post(parts.catalog, parts.clock, parts.secrets, parts.settings.alerts)
+
+def post_of(parts: Parts) -> Post:
+    """What delivery works with."""
+    from engine.jobs.deliver import Post  # loaded by the verbs that tell somebody something
+
+    return Post(parts.catalog, parts.clock, parts.secrets, parts.settings.alerts)
+
+
+async def forget_address(parts: Parts, name: str) -> None:
+    """Forgets the address that was sealed for a destination, unless one that is still defined names it. Idempotent."""
+    reference = f"vault:{secret_name(name)}"
+    known = await parts.catalog.destinations.all()
+    if any(reference in destinations.addresses(each) for each in known):
+        return
+    with contextlib.suppress(UnknownNameError):
+        await parts.vault.remove(secret_name(name))
 
 
 def secret_name(name: str) -> str:

@@ -191,6 +191,19 @@ def test_where_people_are_told_at_the_command_line(holdfast: Callable[..., Ran])
     assert holdfast("notify", "add", "ops", "--url", "env:ADDRESS", "--only", "sauce d").code == 2
     assert holdfast("notify", "add", "two", "--url", "env:ADDRESS", "--digest", "25:00").code == 2
     assert "did you mean ops?" in holdfast("notify", "test", "opps").err
+    edited = holdfast(
+        "notify", "edit", "ops", "--on", "alert", "--unset", "digest", "--disable", "--json"
+    ).result
+    assert (edited["shown"], edited["only"], edited["enabled"]) == (
+        "json://127.0.0.1",
+        ["source d*"],
+        False,
+    )
+    assert (edited["occasions"], edited["digest_at"]) == (["alert"], "")
+    assert "alert, of source d*, not for now" in holdfast("notify", "list").out
+    assert "nothing was said" in holdfast("notify", "edit", "ops", "--disable").err
+    assert holdfast("notify", "edit", "ops", "--url", "command:echo nothing").code == 2
+    assert "no option 'url' to unset" in holdfast("notify", "edit", "ops", "--unset", "url").err
     assert holdfast("notify", "flush", "--json").result == {
         "type": "result", "schema_version": 1, "sent": 0, "failed": [], "waiting": 0,
     }  # fmt: skip
