@@ -1,4 +1,4 @@
-"""The fleet in one file: hosts, sources, storages, plans as a TOML document, read, checked, compared and written. Pure.
+"""The fleet in one file: hosts, sources, storages, plans, destinations and schedules as a TOML document, read, checked, compared and written. Pure.
 
 One table a noun, and one codec a table, in the list of codecs.py: whoever adds a noun adds a line there. The rest (where a mistake stands,
 patterns and groups, differences, comments that outlive a rewrite, the schema for editors) is the same for all of them.

@@ -12,6 +12,7 @@ from engine.fleet.document import Document, dotted
 from engine.fleet.expansion import Entry
 from engine.fleet.fields import Field
 from engine.model import definition_options, storage_options
+from engine.model.alerts import Destination
 from engine.model.definitions import LOCAL_HOST, Host, OptionValue, Source, Storage
 from engine.model.plans import Plan, PlanStep
 from engine.model.requests import RestoreRequest
@@ -55,19 +56,30 @@ class ValueCodec:
     kind: type[Any]
     names: Mapping[str, str] = field(default_factory=dict)
     """Fields that hold a name, or several, of another table: that table, by the field."""
+    references: Sequence[str] = ()
+    """Fields that say where a secret is kept."""
+    left_out: Sequence[str] = ()
+    """Fields that the catalog works out by itself."""
 
     def read(self, document: Document, entry: Entry) -> Any:
         """See `Codec.read`."""
+        for key, value in entry.values.items():
+            if key in self.left_out:
+                known = shapes.keys(self.kind, ("name", *self.left_out))
+                raise document.unknown((*entry.path, key), "key", known)
+            if key in self.references:
+                fields.read(document, (*entry.path, key), value, Field(key, "reference"))
         return shapes.read(document, entry.path, entry.values, self.kind, {"name": entry.name})
 
     def write(self, definition: Any) -> dict[str, Any]:
         """See `Codec.write`."""
-        return shapes.write(definition, ("name",))
+        return shapes.write(definition, ("name", *self.left_out))
 
     def settle(self, new: Any, old: Any) -> Any:
-        """Nothing is left open."""
-        del old
-        return new
+        """With what the catalog worked out of the old one."""
+        if old is None or not self.left_out:
+            return new
+        return dataclasses.replace(new, **{each: getattr(old, each) for each in self.left_out})
 
     def needs(self, definition: Any) -> Sequence[tuple[str, str, str]]:
         """See `Codec.needs`."""
@@ -80,7 +92,10 @@ class ValueCodec:
 
     def schema(self) -> dict[str, Any]:
         """See `Codec.schema`."""
-        return shapes.schema(self.kind)
+        found = shapes.schema(self.kind, self.left_out)
+        for each in self.references:
+            found["properties"][each] = fields.schema(Field(each, "reference"))
+        return found
 
 
 def _options(
@@ -375,6 +390,13 @@ CODECS: Final[Sequence[Codec]] = (
     SourceCodec(),
     StorageCodec(),
     PlanCodec(),
+    ValueCodec(
+        "destination",
+        "destinations",
+        Destination,
+        references=("url", "start_url", "fail_url"),
+        left_out=("shown",),
+    ),
     ValueCodec("schedule", "schedules", Schedule, {"storages": "storages", "after": "schedules"}),
 )
 """In this order they are defined, and in the other one forgotten: each may name those before it. A noun that is a plain frozen value takes

@@ -6,13 +6,16 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from engine.alerting import destinations
 from engine.catalog.schedules import SourcePlace
-from engine.errors import HoldfastError
+from engine.errors import ConfigurationError, HoldfastError
+from engine.model.alerts import Destination
 from engine.model.definitions import Source
 from engine.model.fleet import Change, ConfigApplied, ConfigPlan
 from engine.model.results import StorageCreated
 from engine.model.schedules import Schedule
 from engine.schedule import order
+from engine.service import alerts
 from engine.service.definitions import DefinitionMethods
 
 if TYPE_CHECKING:
@@ -70,8 +73,13 @@ class ConfigurationMethods(DefinitionMethods):
             if each.noun == "storage" and each.what == "add":
                 definition, made = await self._prepared(definition, wanted)
                 created.append(made)
+            if each.noun == "destination":
+                definition = await self._shown(definition, wanted)
             puts.append((table, definition))
         await self._parts.catalog.apply(puts, removals)
+        for table, name in removals:
+            if table == "destinations":
+                await alerts.forget_address(self._parts, name)
         for each in changes:
             verbs = {"add": "add", "change": "edit", "remove": "remove"}
             await self._parts.write_down(f"{each.noun} {verbs[each.what]}", each.name, detail=f"by {file}")
@@ -95,6 +103,8 @@ class ConfigurationMethods(DefinitionMethods):
         for each in changes:
             if each.noun == "source" and each.what != "remove":
                 await self._require_source(wanted, wanted.definitions["sources"][each.name])
+            if each.noun == "destination" and each.what != "remove":
+                self._require_destination(wanted, wanted.definitions["destinations"][each.name])
             if each.noun == "schedule" and each.what != "remove":
                 self._require_schedule(wanted, current, wanted.definitions["schedules"][each.name])
         return wanted, changes
@@ -106,6 +116,34 @@ class ConfigurationMethods(DefinitionMethods):
         except HoldfastError as error:
             path = wanted.entries["sources", source.name].path
             raise wanted.document.mistake(path, error.message, error.hint) from error
+
+    def _require_destination(self, wanted: Wanted, destination: Destination) -> None:
+        """What can be said of it without its address. Raises: ConfigurationError, with file and line."""
+        from engine.notifications import registry
+
+        try:
+            is_signal = registry.load(destination.kind).traits.is_signal
+            destinations.check(destination, is_signal=is_signal)
+        except HoldfastError as error:
+            path = wanted.entries["destinations", destination.name].path
+            raise wanted.document.mistake(path, error.message, error.hint) from error
+
+    async def _shown(self, destination: Destination, wanted: Wanted) -> Destination:
+        """With what may be shown of its address, where that can be had already: a secret may be set later, and is told to be missing.
+
+        Raises: ConfigurationError, with file and line, where there is an address, and it is none.
+        """
+        from engine.jobs import deliver
+
+        try:
+            notifier = await deliver.open_destination(alerts.post_of(self._parts), destination)
+        except HoldfastError:
+            return dataclasses.replace(destination, shown="")
+        try:
+            return dataclasses.replace(destination, shown=await notifier.describe())
+        except ConfigurationError as error:
+            path = wanted.entries["destinations", destination.name].path
+            raise wanted.document.mistake((*path, "url"), error.message, error.hint) from error
 
     def _require_schedule(self, wanted: Wanted, current: Fleet, schedule: Schedule) -> None:
         """That it can run, by the definitions as they will be. Raises: ConfigurationError, with file and line."""

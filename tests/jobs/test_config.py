@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from engine import errors
+from engine.model.alerts import Destination, Occasion
 from engine.model.definitions import Host
 from engine.model.plans import Plan, PlanStep
 from engine.model.requests import RestoreRequest
+from engine.model.secret import Secret
 from tests.jobs.command_line import CommandLine
 from tests.jobs.world import World, open_world
 from tests.servers.restic import PASSWORD
@@ -29,12 +32,23 @@ path = "%s"
 
 @pytest.fixture
 async def fleet(world: World) -> str:
-    """The document of a world with a host, a source, a storage and a plan."""
+    """The document of a world with a host, a source, a storage, a plan and somebody who is told."""
     await world.add_storages("main")
     await world.engine.add_host(Host("web", "ssh", "backup@web.example.org", {"jump": ("gate",)}))
     await world.add_files("site", Path("/srv/www"), host="web", exclude=("*.tmp",))
     step = PlanStep("site", RestoreRequest("", "/srv/back"), goes_on=True)
     await world.engine.add_plan(Plan("all", (step,), 60.0))
+    await world.engine.set_secret("chat", Secret(b"json://user:token@127.0.0.1:1/path"))
+    await world.engine.add_destination(
+        Destination(
+            "ops",
+            "apprise",
+            "vault:chat",
+            occasions=(Occasion.ALERT,),
+            only=("host web",),
+            template="$title\n$body",
+        )
+    )
     return await world.engine.export_config()
 
 
@@ -43,9 +57,10 @@ async def test_an_exported_fleet_makes_an_empty_home_the_same(
 ) -> None:
     """It lies in git; no secret does."""
     assert PASSWORD not in fleet
+    assert "token" not in fleet
     async with open_world(tmp_path / "other") as other:
         done = await other.engine.apply_config(fleet, "fleet.toml")
-        assert [each.what for each in done.changes] == ["add"] * 4
+        assert [each.what for each in done.changes] == ["add"] * 5
         for one, two in (
             (await world.engine.hosts(), await other.engine.hosts()),
             (await world.engine.sources(), await other.engine.sources()),
@@ -53,6 +68,10 @@ async def test_an_exported_fleet_makes_an_empty_home_the_same(
             (await world.engine.plans(), await other.engine.plans()),
         ):
             assert one == two
+        (told,) = await world.engine.destinations()
+        (unset,) = await other.engine.destinations()
+        assert unset.destination == dataclasses.replace(told.destination, shown="")
+        assert list((await other.engine.plan_config(fleet, "f")).missing_secrets) == ["chat"]
         assert await other.engine.export_config() == fleet
         assert (await other.engine.apply_config(fleet, "f", is_pruning=True)).changes == []
 
@@ -87,6 +106,32 @@ async def test_a_file_with_a_mistake_changes_nothing(world: World, fleet: str) -
     secret = '[sources.db]\nkind = "postgres"\ndatabase = "a"\nsecret = "vault:lost"\n'
     assert list((await world.engine.plan_config(secret, "f")).missing_secrets) == ["lost"]
     assert await world.engine.export_config() == fleet
+
+
+async def test_who_is_told_stands_in_the_file_and_goes_with_it(world: World) -> None:
+    """What was sealed for one that is gone is forgotten with it; what another one names stays."""
+    engine = world.engine
+    for name in ("ops", "old"):
+        await engine.set_secret(f"notify.{name}", Secret(b"json://user:token@127.0.0.1:1/path"))
+        await engine.add_destination(Destination(name, "apprise", f"vault:notify.{name}"))
+    told = '[destinations.%s]\nkind = "apprise"\nurl = "vault:notify.ops"\n'
+    applied = await engine.apply_config(told % "new", "f", is_pruning=True)
+    assert [(each.what, each.name) for each in applied.changes] == [
+        ("add", "new"),
+        ("remove", "old"),
+        ("remove", "ops"),
+    ]
+    (found,) = await engine.destinations()
+    assert found.destination.shown == "json://127.0.0.1"
+    assert [name for name, _ in await engine.secrets() if name.startswith("notify.")] == ["notify.ops"]
+    with pytest.raises(errors.ConfigurationError, match="line 1: 'sauce x' is no pattern"):
+        await engine.plan_config(told % "new" + 'only = ["sauce x"]\n', "f")
+    nowhere = told.replace("vault:notify.ops", "command:echo nothing") % "new"
+    with pytest.raises(errors.ConfigurationError, match="line 3: apprise knows no service"):
+        await engine.apply_config(nowhere, "f")
+    schema = (await engine.config_schema())["properties"]["destinations"]["additionalProperties"]
+    assert schema["required"] == ["kind", "url"]
+    assert ("digest_at" in schema["properties"], "shown" in schema["properties"]) == (True, False)
 
 
 def test_what_a_file_leaves_out_goes_with_a_yes_alone(tmp_path: Path) -> None:

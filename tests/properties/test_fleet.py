@@ -12,6 +12,7 @@ from engine.fleet import comparison, writing
 from engine.fleet.codecs import CODECS
 from engine.fleet.document import Document, lines_of
 from engine.model import storage_options
+from engine.model.alerts import Destination, Occasion
 from engine.model.definition_options import HOST_OPTIONS, SOURCE_KINDS, SOURCE_OPTIONS
 from engine.model.definitions import Host, Source, Storage
 from engine.model.plans import Plan, PlanStep
@@ -79,6 +80,17 @@ PLANS = st.builds(
     st.none() | st.floats(0, 1e6),
     texts,
 )
+DESTINATIONS = st.builds(
+    Destination,
+    st.just("ops"),
+    texts,
+    references,
+    occasions=st.lists(st.sampled_from(Occasion), max_size=2).map(tuple),
+    only=st.lists(texts, max_size=2).map(tuple),
+    template=texts,
+    start_url=st.just("") | references,
+    is_enabled=st.booleans(),
+)
 KINDS = st.sampled_from([*SOURCE_KINDS, "strange"])
 
 
@@ -95,11 +107,13 @@ def fleets(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
         sources[name] = Source(name, draw(KINDS), draw(places), draw(SOURCES))
     kept = draw(st.lists(STORAGES, max_size=1))
     planned = draw(st.lists(PLANS, max_size=1))
+    told = draw(st.lists(DESTINATIONS, max_size=1))
     return {
         "hosts": hosts,
         "sources": sources,
         "storages": {each.name: each for each in kept},
         "plans": {each.name: each for each in planned},
+        "destinations": {each.name: each for each in told},
     }
 
 

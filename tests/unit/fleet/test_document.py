@@ -51,6 +51,7 @@ def test_each_key_has_its_line() -> None:
 
 
 SOUND = '[hosts.web]\naddress = "web"\n[sources.site]\nkind = "files"\nhost = "web"\npath = "/srv"\n'
+TOLD = '[destinations.ops]\nkind = "apprise"\n'
 STORAGE = '[storages.near]\nkind = "local"\n'
 
 
@@ -91,6 +92,9 @@ STORAGE = '[storages.near]\nkind = "local"\n'
         ('[[plans.all.steps]]\nsource = "shop"\nin_place = "yes"\n', "line 3: plans.all.steps.1.in_place: expected `bool`", None),
         ('[[plans.all.steps]]\nsource = "shop"\nin_plase = true\n', "line 3: there is no key of a step 'in_plase'", "did you mean in_place?"),
         ('[[plans.all.steps]]\nsource = "shop"\n', "line 1: there is no source named shop, which plan all needs", None),
+        (TOLD + 'url = "mailto://me:hunter2@mail"\n', "line 3: destinations.ops.url says where the secret is kept", None),
+        (TOLD + 'url = "env:U"\nshown = "mail"\n', "line 4: there is no key 'shown'", "there are: kind, url"),
+        (TOLD + 'url = "env:U"\noccasions = ["failed"]\n', "line 4: destinations.ops.occasions.1: invalid enum value", None),
         ('[plans.all]\nbudget = 5\nsteps = [{source = "a"}]\n', "line 2: there is no key 'budget'", "did you mean budget_s?"),
     ],
 )  # fmt: skip
