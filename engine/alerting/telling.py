@@ -107,12 +107,16 @@ def occasions_of(destination: Destination, usual: Sequence[Occasion]) -> Sequenc
     return destination.occasions or usual
 
 
-def is_wanted(message: Message, destination: Destination, usual: Sequence[Occasion]) -> bool:
-    """Whether it is to get this message."""
+def is_wanted(
+    message: Message, destination: Destination, usual: Sequence[Occasion], *, is_named: bool = False
+) -> bool:
+    """Whether it is to get this message; `is_named` where a schedule names it: then its patterns hold nothing back."""
     if message.occasion is Occasion.TEST:
         return True
     if not destination.is_enabled or message.occasion not in occasions_of(destination, usual):
         return False
+    if is_named or destination.is_named_only:
+        return is_named
     return not destination.only or any(
         fnmatch.fnmatchcase(each, pattern) for each in _subjects(message) for pattern in destination.only
     )

@@ -61,12 +61,18 @@ class Destinations:
             await transaction.execute("add_destination", **_destination_row(definition))
 
     async def remove(self, name: str) -> None:
-        """Forgets one, with what it was still to be told. Raises: UnknownNameError."""
+        """Forgets one, with what it was still to be told. Raises: UnknownNameError; UsageError while a schedule names it."""
         async with self._database.transaction() as transaction:
             await self.remove_in(transaction, name)
 
     async def remove_in(self, transaction: Transaction, name: str) -> None:
         """See `remove`."""
+        naming = await transaction.fetch_all("list_schedules_naming", destination=name)
+        if naming:
+            raise UsageError(
+                f"schedule {naming[0][0]} names {name} to be told",
+                hint=f"holdfast schedule edit {naming[0][0]} --unset notify, or name another one there",
+            )
         await transaction.execute("remove_deliveries_to", name=name)
         if not await transaction.execute("remove_destination", name=name):
             raise _unknown(

@@ -691,6 +691,9 @@ INSERT INTO destinations (name, kind, definition) VALUES (:name, :kind, :definit
 -- name: replace_destination
 UPDATE destinations SET kind = :kind, definition = :definition WHERE name = :name;
 
+-- name: list_schedules_naming
+SELECT s.name FROM schedules AS s, json_each(s.definition, '$.notify') AS n WHERE n.value = :destination ORDER BY s.name LIMIT 1;
+
 -- name: remove_destination
 DELETE FROM destinations WHERE name = :name;
 

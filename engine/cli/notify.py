@@ -36,6 +36,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     "only": "only",
     "digest": "digest_at",
     "template": "template",
+    "named_only": "is_named_only",
     "enabled": "is_enabled",
 }
 """Option -> field of a destination."""
@@ -94,6 +95,12 @@ def _declare_options(parser: Parser) -> None:
         action="append",
         metavar="PATTERN",
         help="of these alone (may be repeated): 'source shop*', 'host web', 'storage near', 'schedule nightly', 'verb restore'",
+    )
+    parser.add_argument(
+        "--named-only",
+        action="store_const",
+        const=True,
+        help="only what schedules name it for: schedule add --notify NAME",
     )
     parser.add_argument(
         "--digest",
@@ -208,6 +215,7 @@ def _told(destination: Destination) -> str:
     said = [each.value for each in destination.occasions] or ["as usual"]
     said += [f"digest at {destination.digest_at}"] if destination.digest_at else []
     said += [f"of {each}" for each in destination.only]
+    said += ["for schedules that name it"] if destination.is_named_only else []
     said += [] if destination.is_enabled else ["not for now"]
     return ", ".join(said)
 

@@ -26,6 +26,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     "action": "action",
     "source": "sources",
     "to": "storages",
+    "notify": "notify",
     "note": "note",
 }
 """Option -> field of a schedule."""
@@ -69,6 +70,13 @@ def declare(parser: Parser) -> None:
     )
     parser.add_argument(
         "--to", action="extend", nargs="+", metavar="STORAGE", help="the default one where it is left out"
+    )
+    parser.add_argument(
+        "--notify",
+        action="extend",
+        nargs="+",
+        metavar="NAME",
+        help="destinations of `notify add` that are told of its jobs and of what it looks after, besides all else that they are told",
     )
     parser.add_argument("--note", metavar="TEXT", help="what a person must know")
     _declare_timing(parser)

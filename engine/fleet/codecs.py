@@ -397,7 +397,12 @@ CODECS: Final[Sequence[Codec]] = (
         references=("url", "start_url", "fail_url"),
         left_out=("shown",),
     ),
-    ValueCodec("schedule", "schedules", Schedule, {"storages": "storages", "after": "schedules"}),
+    ValueCodec(
+        "schedule",
+        "schedules",
+        Schedule,
+        {"storages": "storages", "after": "schedules", "notify": "destinations"},
+    ),
 )
 """In this order they are defined, and in the other one forgotten: each may name those before it. A noun that is a plain frozen value takes
 one line."""

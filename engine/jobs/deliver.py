@@ -17,6 +17,7 @@ from engine.catalog.catalog import Catalog
 from engine.catalog.notices import NewNotice, Notice, Routed
 from engine.clock import Clock
 from engine.errors import HoldfastError, UnknownNameError
+from engine.jobs import named
 from engine.model.alerts import AlertSettings, Delivered, Delivery, Destination, Message, Silence
 from engine.model.secret import Secret
 from engine.notifications import registry
@@ -111,6 +112,7 @@ async def route(post: Post) -> None:
     destinations = await post.catalog.destinations.all()
     silences = await post.catalog.silences.all()
     hosts = {each.name: each.host for each in await post.catalog.sources.all()}
+    router = _Router(post, destinations, silences, await named.read(post.catalog))
     while found:
         routed: list[Routed] = []
         for notice in found:
@@ -118,7 +120,7 @@ async def route(post: Post) -> None:
                 await post.catalog.notices.route(routed)  # who was told of that job is looked up there
                 routed = []
             message = notice.message or await _of_job(post, notice, hosts)
-            wanted = await _wanted(post, notice, message, destinations, silences) if message else []
+            wanted = await router.wanted(notice, message) if message else []
             routed.append(Routed(notice, message, wanted))
         await post.catalog.notices.route(routed)
         found = await post.catalog.notices.unrouted(_ROUTED_AT_ONCE)
@@ -133,26 +135,35 @@ async def _of_job(post: Post, notice: Notice, hosts: Mapping[str, str]) -> Messa
     return telling.of_job(telling.JobFacts(job, hosts, is_begin=notice.key.endswith(":began")))
 
 
-async def _wanted(
-    post: Post,
-    notice: Notice,
-    message: Message,
-    destinations: Sequence[Destination],
-    silences: Sequence[Silence],
-) -> list[str]:
-    if notice.destination:
-        return [notice.destination]
-    is_of_job = notice.key.startswith("job:")
-    if is_of_job and telling.is_silenced(message, silences, notice.at):
-        # A switch that was told of the start is told of the end: it would call people otherwise.
-        destinations = [each for each in destinations if traits_of(each.kind).is_signal]
-    # Who was told of the job's failure knows what an alert of it would say.
-    told = await post.catalog.notices.told_of_job(notice.job_id) if notice.job_id and not is_of_job else set()
-    return [
-        each.name
-        for each in destinations
-        if each.name not in told and telling.is_wanted(message, each, traits_of(each.kind).occasions)
-    ]
+@dataclass(frozen=True, slots=True)
+class _Router:
+    """Who gets what."""
+
+    post: Post
+    destinations: Sequence[Destination]
+    silences: Sequence[Silence]
+    named: named.Named
+
+    async def wanted(self, notice: Notice, message: Message) -> list[str]:
+        """The destinations of a notice. Raises: CatalogError."""
+        if notice.destination:
+            return [notice.destination]
+        destinations, is_of_job = self.destinations, notice.key.startswith("job:")
+        if is_of_job and telling.is_silenced(message, self.silences, notice.at):
+            # A switch that was told of the start is told of the end: it would call people otherwise.
+            destinations = [each for each in destinations if traits_of(each.kind).is_signal]
+        # Who was told of the job's failure knows what an alert of it would say.
+        is_told = notice.job_id and not is_of_job
+        told = await self.post.catalog.notices.told_of_job(notice.job_id) if is_told else set()
+        by_schedules = self.named.of(message)
+        return [
+            each.name
+            for each in destinations
+            if each.name not in told
+            and telling.is_wanted(
+                message, each, traits_of(each.kind).occasions, is_named=each.name in by_schedules
+            )
+        ]
 
 
 async def _digest(post: Post, destination: Destination) -> None:

@@ -108,6 +108,8 @@ class Destination:
     start_url: str = ""
     fail_url: str = ""
     """ping: REFs of these addresses, where they are not the first with /start and /fail behind."""
+    is_named_only: bool = False
+    """Whether it is told only what schedules name it for."""
     is_enabled: bool = True
 
 

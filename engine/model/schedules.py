@@ -115,6 +115,8 @@ class Schedule:
     hooks: Hooks = field(default_factory=Hooks)
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     """The action's own, by the command line's names with `_` for `-`."""
+    notify: tuple[str, ...] = ()
+    """Destinations that are told of its jobs and of what it looks after, besides all else that they are told."""
     is_template: bool = False
     """Whether it never runs, and others are made from it."""
     note: str = ""

@@ -147,7 +147,10 @@ class AlertMethods(Methods):
         return destination
 
     async def remove_destination(self, name: str) -> None:
-        """Forgets it, with what it was still to be told, and its address where that was sealed for it. Raises: UnknownNameError."""
+        """Forgets it, with what it was still to be told, and its address where that was sealed for it.
+
+        Raises: UnknownNameError; UsageError while a schedule names it.
+        """
         await self._parts.catalog.destinations.remove(name)
         await forget_address(self._parts, name)
         await self._parts.write_down("notify remove", name)

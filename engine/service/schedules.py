@@ -227,4 +227,6 @@ class ScheduleMethods(Methods):
         leaders = {each.schedule.name: each.schedule.after for each in known if not each.schedule.is_template}
         order.require_sound(schedule, leaders)
         due.check(schedule, self._parts.clock.now())
+        for name in schedule.notify:
+            await self._parts.catalog.destinations.get(name)
         scheduled.check(schedule, await ticking.known_of(self._parts.catalog))

@@ -202,6 +202,17 @@ def test_where_people_are_told_at_the_command_line(holdfast: Callable[..., Ran])
     assert (edited["occasions"], edited["digest_at"]) == (["alert"], "")
     assert "alert, of source d*, not for now" in holdfast("notify", "list").out
     assert "nothing was said" in holdfast("notify", "edit", "ops", "--disable").err
+    holdfast("source", "add", "data", "--kind", "files", "--path", "/srv")
+    nightly = ("schedule", "add", "nightly", "--cron", "daily at 02:00", "--source", "data", "--notify")
+    assert "did you mean ops?" in holdfast(*nightly, "opps").err
+    assert holdfast(*nightly, "ops", "--json").result["notify"] == ["ops"]
+    exported = holdfast("config", "export").out
+    assert '[schedules.nightly]\nrhythm = "daily at 02:00"\nsources = ["data"]\nnotify = ["ops"]' in exported
+    assert "--unset notify" in holdfast("notify", "remove", "ops", "--yes").err
+    assert "notify " not in holdfast("schedule", "edit", "nightly", "--unset", "notify").out
+    assert holdfast("notify", "edit", "ops", "--named-only").out.endswith(
+        "for schedules that name it, not for now\n"
+    )
     assert holdfast("notify", "edit", "ops", "--url", "command:echo nothing").code == 2
     assert "no option 'url' to unset" in holdfast("notify", "edit", "ops", "--unset", "url").err
     assert holdfast("notify", "flush", "--json").result == {

@@ -15,11 +15,13 @@ import pytest
 from engine.catalog.catalog import Catalog
 from engine.catalog.jobs import NewJob, Outcome, SlotLimits
 from engine.catalog.notices import NewNotice
+from engine.errors import UsageError
 from engine.jobs.deliver import Post, deliver, route
 from engine.model.alerts import AlertSettings, Destination, Message, Occasion, Silence, Tone
 from engine.model.definitions import Source
 from engine.model.job import Job, JobStatus
 from engine.model.names import new_id
+from engine.model.schedules import Action, Schedule
 from engine.model.secret import Secret
 from engine.process import ProcessIdentity
 from tests.fakes.clock import FakeClock
@@ -39,11 +41,15 @@ class Office:
     hook: Webhook
 
     async def job(
-        self, verb: str = "backup", source: str = "shop", outcome: JobStatus = JobStatus.COMPLETED
+        self,
+        verb: str = "backup",
+        source: str = "shop",
+        outcome: JobStatus = JobStatus.COMPLETED,
+        schedule: str = "",
     ) -> Job:
         """A job that ran and ended so."""
         owner = ProcessIdentity.current()
-        new = NewJob(new_id(os.urandom), verb, {"sources": [source]})
+        new = NewJob(new_id(os.urandom), verb, {"sources": [source], "schedule": schedule})
         await self.catalog.jobs.create(new)
         await self.catalog.jobs.claim(owner, SlotLimits(), job_id=new.job_id)
         error = "no room" if outcome is JobStatus.FAILED else ""
@@ -98,6 +104,44 @@ async def test_who_hears_that_a_job_failed_does_not_hear_it_of_its_alert_too(tmp
         await here.catalog.notices.add([NewNotice("alert:1:raised", alert, failed.job_id)])
         await deliver(here.post)
         assert [each for each in here.titles if "the last backup failed" in each] == []
+
+
+async def test_whom_a_schedule_names_is_told_of_its_jobs_and_of_what_it_looks_after(tmp_path: Path) -> None:
+    """Besides those who are told of everything; who is told only so hears of nothing else."""
+    async with office(tmp_path) as here:
+        failures = (Occasion.FAILURE, Occasion.ALERT)
+        for each in (
+            Destination("switch", "ping", "env:X", occasions=failures, is_enabled=False),
+            Destination("all", "ping", "env:X", occasions=failures),
+            Destination("narrow", "ping", "env:X", occasions=failures, only=("host other",)),
+            Destination("named", "ping", "env:X", occasions=failures, is_named_only=True),
+        ):
+            await here.catalog.apply([("destinations", each)])
+        nightly = Schedule("nightly", rhythm="hourly", sources=("sh*",), notify=("narrow", "named"))
+        proof = Schedule(
+            "proof", Action.VERIFY, rhythm="hourly", storages=("near",), notify=("named", "switch")
+        )
+        sources = [("sources", Source(name, "files", "localhost")) for name in ("shop", "site")]
+        await here.catalog.apply([*sources, ("schedules", nightly), ("schedules", proof)])
+        await here.job(outcome=JobStatus.FAILED, schedule="nightly")
+        await here.job(outcome=JobStatus.FAILED)
+        for subject in ("source shop", "source site", "storage near", "host localhost"):
+            alert = Message(Occasion.ALERT, Tone.FAILURE, subject, "", {"subject": subject})
+            await here.catalog.notices.add([NewNotice(subject, alert)])
+        await route(here.post)
+        now = here.clock.now()
+        told: dict[str, list[str]] = {}
+        for line in await here.catalog.notices.told(now, now + datetime.timedelta(seconds=1)):
+            told.setdefault(line.what, []).append(line.who)
+        assert told == {
+            "backup of shop failed": ["all", "all", "named", "narrow"],
+            "source shop": ["all", "named", "narrow"],
+            "source site": ["all"],
+            "storage near": ["all", "named"],
+            "host localhost": ["all", "named", "narrow"],
+        }
+        with pytest.raises(UsageError, match="schedule nightly names narrow"):
+            await here.catalog.destinations.remove("narrow")
 
 
 async def test_without_destinations_jobs_leave_nothing_in_the_outbox(tmp_path: Path) -> None:
