@@ -107,6 +107,19 @@ class JobProgress:
     added_bytes: int = 0
     current: str = ""
 
+    @property
+    def newest(self) -> Progress:
+        """How far the step is that runs."""
+        return Progress(
+            self.step,
+            self.done_bytes,
+            self.total_bytes,
+            self.done_files,
+            self.total_files,
+            self.added_bytes,
+            self.current,
+        )
+
     def after(self, event: Event, now: datetime.datetime) -> JobProgress:
         """The same when that has happened; itself where a follower is told nothing of it."""
         match event:

@@ -14,7 +14,7 @@ from engine.errors import UsageError
 from engine.model import text
 from engine.model.backup import Scope
 from engine.model.requests import BackupRequest
-from engine.model.results import SourceResult
+from engine.model.results import BackupResult, SourceResult
 from engine.model.spans import span
 
 _KINDS: Final = ("full", "incremental", "differential")
@@ -93,10 +93,15 @@ async def _backup(call: Call) -> int:
     if is_detached(call):
         return await hand_over(call, "backup", request)
     result = await call.engine.backup(request, idempotency_key=call.arguments.idempotency_key)
-    for each in result.backups:
-        tell_backup(call.output, each)
+    tell(call.output, result)
     call.output.result(shape(result))
     return diagnostics.exit_of(result.status)
+
+
+def tell(output: Output, result: BackupResult) -> None:
+    """What was backed up, for people."""
+    for each in result.backups:
+        tell_backup(output, each)
 
 
 def tell_backup(output: Output, backup: SourceResult) -> None:

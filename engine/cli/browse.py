@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
@@ -13,7 +14,7 @@ from engine.cli.command import Call, Command, Parser
 from engine.cli.options import count
 from engine.cli.output import Column, Output, shape
 from engine.cli.pipe import open_pipe
-from engine.errors import UsageError
+from engine.errors import RefusedError, UsageError
 from engine.model import text
 from engine.model.backup import Backup, BackupStatus, Proof, Scope
 from engine.model.results import Difference, FileItem, FoundItem
@@ -279,12 +280,18 @@ def _file_line(item: FileItem) -> str:
 def _declare_dump(parser: Parser) -> None:
     _declare_backup(parser)
     parser.add_argument("path", metavar="PATH", help="a file; of a folder comes a tar stream")
+    parser.add_argument("--detach", action="store_true", help=argparse.SUPPRESS)
 
 
 async def _dump(call: Call) -> int:
     arguments = call.arguments
     if call.output.is_json:
         raise UsageError("dump writes the file itself to standard output", hint="leave --json out")
+    if arguments.detach:
+        raise RefusedError(
+            "dump writes to the standard output of this process, which a worker has not",
+            hint=f"holdfast download {arguments.backup} --path {arguments.path} --to FILE --detach",
+        )
     with open_pipe(1) as pipe:
         await call.engine.dump(arguments.backup, arguments.path, pipe.write)
     return diagnostics.DONE

@@ -8,7 +8,7 @@ from typing import Final
 from engine.cli import diagnostics, when
 from engine.cli.command import Call, Parser
 from engine.errors import UsageError
-from engine.model.job import QueueRule
+from engine.model.job import Job, QueueRule
 
 _MOST_PRIORITY: Final = 100
 
@@ -47,6 +47,13 @@ def is_detached(call: Call) -> bool:
 
 async def hand_over(call: Call, verb: str, request: object) -> int:
     """Queues the job, says so, and gives the exit code. Raises: UsageError, RefusedError."""
+    job = await submit(call, verb, request, getattr(call.arguments, "idempotency_key", ""))
+    call.output.result({"job_id": job.job_id, "status": job.status.value})
+    return diagnostics.DONE
+
+
+async def submit(call: Call, verb: str, request: object, key: str) -> Job:
+    """Queues a job by the options, under that idempotency key, and says so. Raises: UsageError, RefusedError."""
     arguments = call.arguments
     now = call.clock.now()
     deadline = (
@@ -57,9 +64,8 @@ async def hand_over(call: Call, verb: str, request: object) -> int:
     job = await call.engine.submit(
         verb,
         request,
-        idempotency_key=arguments.idempotency_key,
+        idempotency_key=key,
         rule=QueueRule(priority=arguments.priority or 0, deadline=deadline),
     )
     call.output.line(f"job {job.job_id} is {job.status.value}; `holdfast job follow {job.job_id}` watches it")
-    call.output.result({"job_id": job.job_id, "status": job.status.value})
-    return diagnostics.DONE
+    return job

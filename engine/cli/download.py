@@ -8,10 +8,12 @@ from typing import Final
 
 from engine.cli import definitions, diagnostics
 from engine.cli.command import Call, Command, Parser, reference
+from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, limits
-from engine.cli.output import shape
+from engine.cli.output import Output, shape
 from engine.errors import UsageError
 from engine.model import text
+from engine.model.archives import DownloadResult
 from engine.model.backup import Backup
 from engine.model.requests import DownloadRequest
 from engine.model.spans import span
@@ -51,6 +53,7 @@ def _declare(parser: Parser) -> None:
         "--to", required=True, metavar="FILE", help="where nothing is; in a folder: a name is made"
     )
     parser.add_argument("--format", choices=FORMATS, help="left out: as FILE ends, or tar.zst")
+    add_detach(parser)
     add_key(parser)
     add_limits(parser)
 
@@ -65,12 +68,19 @@ async def _download(call: Call) -> int:
     request = DownloadRequest(
         backup.backup_id, file, form, arguments.path, str(arguments.password), limits(arguments)
     )
+    if is_detached(call):
+        return await hand_over(call, "download", request)
     result = await call.engine.download(request, idempotency_key=arguments.idempotency_key)
-    call.output.line(
-        f"{text.printable(result.file)}: {text.size(result.size_bytes)} in {span(result.duration_s)}, SHA-256 {result.sha256}"
-    )
+    tell(call.output, result)
     call.output.result(shape(result))
     return diagnostics.DONE
+
+
+def tell(output: Output, result: DownloadResult) -> None:
+    """What was written, for people."""
+    output.line(
+        f"{text.printable(result.file)}: {text.size(result.size_bytes)} in {span(result.duration_s)}, SHA-256 {result.sha256}"
+    )
 
 
 DOWNLOAD = Command(_declare, _download, is_job=True)

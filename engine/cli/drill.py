@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.cli import diagnostics
 from engine.cli.command import Call, Command, Parser
+from engine.cli.detach import add_detach, is_detached, submit
 from engine.cli.options import add_key, add_limits, duration, limits, number, seconds
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
@@ -45,6 +46,7 @@ def _declare(parser: Parser) -> None:
         "--by", action="append", default=[], metavar="NAME", help="who takes part (may be repeated)"
     )
     parser.add_argument("--note", default="", metavar="TEXT", help="goes into the evidence")
+    add_detach(parser)
     add_key(parser)
     add_limits(parser)
 
@@ -78,13 +80,25 @@ async def _drill(call: Call) -> int:
         raise UsageError("--backup goes with one source")
     if arguments.keep is not None and len(arguments.sources) > 1:
         raise UsageError("--keep goes with one source")
-    results = [await call.engine.drill(_request(arguments, source)) for source in arguments.sources]
+    asked = [(_request(arguments, source), _key(arguments, source)) for source in arguments.sources]
+    if is_detached(call):
+        jobs = [await submit(call, "drill", request, key) for request, key in asked]
+        handed = [{"job_id": each.job_id, "status": each.status.value} for each in jobs]
+        call.output.result(handed[0] if len(handed) == 1 else {"items": handed})
+        return diagnostics.DONE
+    results = [await call.engine.drill(request, idempotency_key=key) for request, key in asked]
     for result in results:
         tell(call.output, result)
     shaped = [shape(each) for each in results]
     call.output.result(shaped[0] if len(shaped) == 1 else {"items": shaped})
     is_passed = all(each.status == "passed" for each in results)
     return diagnostics.DONE if is_passed else diagnostics.PROOF_FAILED
+
+
+def _key(arguments: argparse.Namespace, source: str) -> str:
+    """Each source's drill is a job."""
+    key: str = arguments.idempotency_key
+    return f"{key} {source}" if key and len(arguments.sources) > 1 else key
 
 
 def _request(arguments: argparse.Namespace, source: str) -> DrillRequest:
@@ -116,11 +130,11 @@ def parse_check(given: str) -> tuple[str, str, str]:
     return "", statement, expected
 
 
-def tell(output: Output, result: DrillResult) -> None:
-    """Steps with their times, what was found wrong, and the verdict, for people."""
+def tell(output: Output, result: DrillResult, *, steps_told: int = 0) -> None:
+    """Steps with their times but for the first so many, what was found wrong, and the verdict, for people."""
     last = result.previous
     before = last.before(result.steps) if last is not None else [None] * len(result.steps)
-    for step, earlier in zip(result.steps, before, strict=True):
+    for step, earlier in list(zip(result.steps, before, strict=True))[steps_told:]:
         status = output.styled(f"{step.status:<8}", _COLOURS[step.status])
         was = output.styled(f"  (last time {span(earlier.duration_s)})", "2") if earlier else ""
         output.line(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.cli import asking, diagnostics
 from engine.cli.command import Call, Command, Parser
+from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, add_yes, limits
 from engine.cli.output import Output, shape
 from engine.cli.upkeep import tell_prune
@@ -24,6 +25,7 @@ def _declare(parser: Parser) -> None:
         action="store_true",
         help="leave the bytes to a later prune; they are unreachable, not gone",
     )
+    add_detach(parser)
     add_yes(parser)
     add_key(parser)
     add_limits(parser)
@@ -31,17 +33,19 @@ def _declare(parser: Parser) -> None:
 
 async def _erase(call: Call) -> int:
     arguments = call.arguments
+    is_handed_over = is_detached(call)
     if not arguments.dry_run and not arguments.yes:
         if asking.has_person():
-            _tell(call.output, await call.engine.erase(_request(call, is_dry_run=True)))
+            tell(call.output, await call.engine.erase(_request(call, is_dry_run=True)))
             call.output.flush()
         await asking.require_yes(
             call, f"erase {arguments.path} from all backups of {arguments.source}, for ever?"
         )
-    result = await call.engine.erase(
-        _request(call, is_dry_run=arguments.dry_run), idempotency_key=arguments.idempotency_key
-    )
-    _tell(call.output, result)
+    request = _request(call, is_dry_run=arguments.dry_run)
+    if is_handed_over:
+        return await hand_over(call, "erase", request)
+    result = await call.engine.erase(request, idempotency_key=arguments.idempotency_key)
+    tell(call.output, result)
     call.output.result(shape(result))
     return diagnostics.exit_of(result.status)
 
@@ -58,7 +62,8 @@ def _request(call: Call, *, is_dry_run: bool) -> EraseRequest:
     )
 
 
-def _tell(output: Output, result: EraseResult) -> None:
+def tell(output: Output, result: EraseResult) -> None:
+    """What was erased from where, for people."""
     would = "would be " if result.is_dry_run else ""
     for each in result.storages:
         output.line(

@@ -14,7 +14,7 @@ from engine.cli.command import Call, Command, Parser
 from engine.cli.options import count
 from engine.cli.output import Column, Output, shape
 from engine.errors import UsageError
-from engine.events import Progress, Warned
+from engine.events import StepEnded, Warned
 from engine.model import text
 from engine.model.job import LOG_KEPT, Job, JobStatus
 from engine.model.spans import span
@@ -63,9 +63,18 @@ async def _show(call: Call) -> int:
         ]
     if job.error:
         pairs.append(("error" if job.status.is_final else "last error", job.error))
+    told = call.engine.progress_of(job)
     if not job.status.is_final and job.progress:
         pairs.append(("progress", _progress_line(job)))
+        pairs += [("budget", span(told.budget_s))] if told.budget_s is not None else []
+        pairs += [("kept until", text.instant(told.kept.until))] if told.kept is not None else []
     definitions.show_pairs(call.output, pairs)
+    if not job.status.is_final:
+        for each in told.steps:
+            _tell_step(call.output, each)
+    from engine.cli import job_results  # all verbs, which the other ones of this file need not
+
+    job_results.tell(call, job)
     call.output.result(_object(job))
     return diagnostics.DONE
 
@@ -128,31 +137,56 @@ async def _cancel(call: Call) -> int:
 
 
 async def _follow(call: Call) -> int:
-    last = None
+    last, shown = None, 0
     async for job in call.engine.follow_job(call.arguments.job):
         if job.status is JobStatus.QUEUED and last is not None and last.status is not JobStatus.QUEUED:
             call.listener.emit(Warned(_again(job)))
+            shown = 0
+        shown = _tell_progress(call, job, last, shown)
         last = job
-        if job.progress and not job.status.is_final:
-            call.listener.emit(_progress(job))
         if call.output.is_closed:
             return diagnostics.DONE
     if last is None:
         raise UsageError(f"there is no job {call.arguments.job}")
+    from engine.cli import job_results  # all verbs, which the other ones of this file need not
+
     call.listener.clear()
+    job_results.tell(call, last, steps_told=shown)
     _tell_end(call.output, last)
     call.output.result(_object(last))
-    return diagnostics.exit_of(last.status.value)
+    return job_results.exit_of(last)
+
+
+def _tell_progress(call: Call, job: Job, last: Job | None, shown: int) -> int:
+    """Tells what is new of a job that runs: how far it is, and steps that ended, of which so many are told already. Gives how many are now."""
+    if job.status.is_final or not job.progress:
+        return shown
+    told = call.engine.progress_of(job)
+    if call.output.is_json:
+        call.output.progress(shape(told))
+    else:
+        ended = told.steps_left_out + len(told.steps)
+        new = told.steps[max(0, len(told.steps) - (ended - shown)) :] if ended > shown else ()
+        for each in new:
+            _tell_step(call.output, each)
+        shown = ended
+        is_new = last is None or call.engine.progress_of(last).kept is None
+        if told.kept is not None and is_new:
+            call.listener.emit(told.kept)
+        call.listener.emit(told.newest)
+    call.output.flush()
+    return shown
+
+
+def _tell_step(output: Output, step: StepEnded) -> None:
+    output.line(
+        f"  {step.status:<8} {span(step.duration_s):>8}  {text.printable(step.step)}  {text.printable(step.detail)}".rstrip()
+    )
 
 
 def _again(job: Job) -> str:
     at = f" at {text.instant(job.not_before)}" if job.not_before else ""
     return f"{job.error}; attempt {job.attempts + 1} of {job.most_attempts} follows{at}"
-
-
-def _progress(job: Job) -> Progress:
-    known = {name: job.progress[name] for name in Progress.__slots__ if name in job.progress}
-    return Progress(**{"step": job.verb, **known})
 
 
 def _tell_end(output: Output, job: Job) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from engine.cli import asking, diagnostics, storage_options
 from engine.cli.browse import backup_item
 from engine.cli.command import Call, Command, Parser, StandardInput, declare_nothing, reference
+from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_limits, add_yes, limits
-from engine.cli.output import shape
+from engine.cli.output import Output, shape
 from engine.cli.upkeep import tell_forget
 from engine.model import text
 from engine.model.definitions import Storage
-from engine.model.requests import CopyCatalogRequest
+from engine.model.requests import CopyCatalogRequest, DeleteRequest, RecoverRequest
+from engine.model.results import CopyCatalogResult, ForgetResult, Recovered
 
 
 def _declare_backup(parser: Parser) -> None:
@@ -55,20 +57,30 @@ def _declare_delete(parser: Parser) -> None:
     parser.add_argument(
         "backups", nargs="+", metavar="BACKUP", help="ids, beginnings of ids, or latest:SOURCE"
     )
+    add_detach(parser)
     add_yes(parser)
 
 
 async def _delete(call: Call) -> int:
+    is_handed_over = is_detached(call)
     found = [await call.engine.show_backup(each) for each in call.arguments.backups]
     named = ", ".join(
         f"{each.backup_id} of {each.source} from {text.instant(each.created_at)}" for each in found
     )
     await asking.require_yes(call, f"delete in every storage: {named}?")
-    result = await call.engine.delete_backups(tuple(each.backup_id for each in found))
-    tell_forget(call.output, result)
-    call.output.line("`holdfast prune STORAGE` gives the space back")
+    ids = tuple(each.backup_id for each in found)
+    if is_handed_over:
+        return await hand_over(call, "delete", DeleteRequest(ids))
+    result = await call.engine.delete_backups(ids)
+    tell_delete(call.output, result)
     call.output.result(shape(result))
     return diagnostics.exit_of(result.status)
+
+
+def tell_delete(output: Output, result: ForgetResult) -> None:
+    """What was deleted, for people."""
+    tell_forget(output, result)
+    output.line("`holdfast prune STORAGE` gives the space back")
 
 
 def _declare_recover(parser: Parser) -> None:
@@ -86,53 +98,73 @@ def _declare_recover(parser: Parser) -> None:
     parser.add_argument(
         "--name", default="recovered", metavar="NAME", help="what the storage is called from now on"
     )
+    add_detach(parser)
 
 
 async def _recover(call: Call) -> int:
     arguments = call.arguments
+    is_handed_over = is_detached(call)
     options = await storage_options.read(call, arguments.name, arguments.storage_kind)
     password = str(arguments.password)
     if isinstance(arguments.password, StandardInput):
         await call.engine.keep_secret(f"storage.{arguments.name}", "-")
         password = f"vault:storage.{arguments.name}"
     definition = Storage(arguments.name, arguments.storage_kind, options, password, is_default=True)
-    result = await call.engine.recover(definition, str(arguments.vault_key))
-    call.output.line(f"storage {result.storage}: {text.counted(len(result.backups), 'backup')} found again")
-    if result.catalog_at is not None:
-        call.output.line(
-            f"the catalog is that of {text.instant(result.catalog_at)}, with all that was defined then"
+    key = str(arguments.vault_key)
+    if is_handed_over:
+        return await hand_over(
+            call,
+            "recover",
+            RecoverRequest(definition.name, definition.kind, options, password, key, is_default=True),
         )
-        if not result.has_secrets:
-            call.output.line(
-                "its secrets did not come back: say --vault-key, or set them anew by `holdfast vault set`"
-            )
-    if result.sources:
-        call.output.line(
-            f"sources that must be defined anew to be backed up again: {', '.join(result.sources)}"
-        )
+    result = await call.engine.recover(definition, key)
+    tell_recover(call.output, result)
     fields = {**shape(result), "backups": [backup_item(each) for each in result.backups]}
     call.output.result(fields)
     return diagnostics.DONE
+
+
+def tell_recover(output: Output, result: Recovered) -> None:
+    """What came back and what did not, for people."""
+    output.line(f"storage {result.storage}: {text.counted(len(result.backups), 'backup')} found again")
+    if result.catalog_at is not None:
+        output.line(
+            f"the catalog is that of {text.instant(result.catalog_at)}, with all that was defined then"
+        )
+        if not result.has_secrets:
+            output.line(
+                "its secrets did not come back: say --vault-key, or set them anew by `holdfast vault set`"
+            )
+    if result.sources:
+        output.line(f"sources that must be defined anew to be backed up again: {', '.join(result.sources)}")
 
 
 def _declare_copy_catalog(parser: Parser) -> None:
     parser.add_argument(
         "storages", nargs="*", metavar="STORAGE", help="all that are enabled where none is named"
     )
+    add_detach(parser)
     add_limits(parser)
 
 
 async def _copy_catalog(call: Call) -> int:
     request = CopyCatalogRequest(tuple(call.arguments.storages), limits(call.arguments))
+    if is_detached(call):
+        return await hand_over(call, "copy_catalog", request)
     result = await call.engine.copy_catalog(request)
+    tell_copy_catalog(call.output, result)
+    call.output.result(shape(result))
+    return diagnostics.exit_of(result.status)
+
+
+def tell_copy_catalog(output: Output, result: CopyCatalogResult) -> None:
+    """Where the catalog lies now, and where it does not, for people."""
     if result.storages:
-        call.output.line(
+        output.line(
             f"the catalog is copied into {', '.join(result.storages)}; its recovery kit brings it back"
         )
     for name, why in result.failed.items():
-        call.output.line(text.printable(f"storage {name} has no copy: {why}"))
-    call.output.result(shape(result))
-    return diagnostics.exit_of(result.status)
+        output.line(text.printable(f"storage {name} has no copy: {why}"))
 
 
 async def _publish(call: Call) -> int:

@@ -8,6 +8,7 @@ from typing import Final
 
 from engine.cli import asking, definitions, diagnostics, drill, restore, when
 from engine.cli.command import Call, Command, Parser, add_name, declare_name, declare_nothing
+from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, add_yes, limits, seconds
 from engine.cli.output import Column, Output, shape
 from engine.errors import UsageError
@@ -133,6 +134,7 @@ def _declare_run(parser: Parser) -> None:
     add_name(parser, "plan")
     parser.add_argument("--at", metavar="WHEN", help="as everything was then")
     parser.add_argument("--budget", type=seconds, metavar="SECONDS", help="in place of the plan's own")
+    add_detach(parser)
     add_key(parser)
     add_limits(parser)
 
@@ -151,6 +153,7 @@ def _declare_drill(parser: Parser) -> None:
 
 async def _run(call: Call) -> int:
     arguments = call.arguments
+    is_handed_over = is_detached(call)
     plan = await call.engine.show_plan(arguments.name)
     replaced = [each.source for each in plan.steps if each.restore.is_in_place or each.restore.is_deleting]
     if replaced and not arguments.dry_run:
@@ -164,8 +167,10 @@ async def _run(call: Call) -> int:
         budget_s=arguments.budget,
         limits=limits(arguments),
     )
+    if is_handed_over:
+        return await hand_over(call, "plan", request)
     result = await call.engine.run_plan(request, idempotency_key=arguments.idempotency_key)
-    _tell(call.output, result)
+    tell(call.output, result)
     call.output.result(shape(result))
     return diagnostics.exit_of(result.status)
 
@@ -181,8 +186,10 @@ async def _drill(call: Call) -> int:
         note=arguments.note,
         limits=limits(arguments),
     )
+    if is_detached(call):
+        return await hand_over(call, "plan", request)
     result = await call.engine.run_plan(request, idempotency_key=arguments.idempotency_key)
-    _tell(call.output, result)
+    tell(call.output, result)
     call.output.result(shape(result))
     return diagnostics.DONE if result.status == "passed" else diagnostics.PROOF_FAILED
 
@@ -197,8 +204,9 @@ def _can_be_undone(done: RestoreResult) -> bool:
     return bool(done.safety_backup_id) or any(each.aside for each in done.databases)
 
 
-def _tell(output: Output, result: PlanResult) -> None:
-    for number, step in enumerate(result.steps, 1):
+def tell(output: Output, result: PlanResult, *, steps_told: int = 0) -> None:
+    """Steps with their times but for the first so many, and the verdict, for people."""
+    for number, step in list(enumerate(result.steps, 1))[steps_told:]:
         status = output.styled(f"{step.status:<8}", _COLOURS.get(step.status, "33"))
         output.line(
             f"  {status} {span(step.duration_s):>8}  {number}. {step.source}  {text.printable(step.detail)}".rstrip()

@@ -7,6 +7,7 @@ from typing import Final
 
 from engine.cli import asking, definitions, diagnostics, when
 from engine.cli.command import Call, Command, Parser
+from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, add_yes, limits, seconds
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
@@ -111,8 +112,14 @@ def _declare_hooks(parser: Parser) -> None:
     group.add_argument("--hook-timeout", type=seconds, default=300.0, metavar="SECONDS", help="for each; 300")
 
 
+def _declare(parser: Parser) -> None:
+    declare(parser)
+    add_detach(parser)
+
+
 async def _restore(call: Call) -> int:
     arguments = call.arguments
+    is_handed_over = is_detached(call)
     backup = await _chosen(call, arguments)
     require_fitting(arguments)
     request = request_of(arguments, backup)
@@ -120,6 +127,8 @@ async def _restore(call: Call) -> int:
         await asking.require_yes(call, f"put backup {backup} in place of what is live?")
     if arguments.delete and not arguments.dry_run:
         await asking.require_yes(call, f"delete what backup {backup} does not hold from {request.to}?")
+    if is_handed_over:
+        return await hand_over(call, "restore", request)
     result = await call.engine.restore(request, idempotency_key=arguments.idempotency_key)
     tell(call.output, result)
     call.output.result(shape(result))
@@ -266,4 +275,4 @@ def _tell_databases(output: Output, result: RestoreResult) -> None:
     _tell_hooks(output, result)
 
 
-RESTORE = Command(declare, _restore, is_job=True)
+RESTORE = Command(_declare, _restore, is_job=True)

@@ -12,7 +12,6 @@ from engine.cli.command import Call, Command, Parser, add_name, declare_name, de
 from engine.cli.options import count
 from engine.cli.output import Column, shape
 from engine.errors import UsageError
-from engine.events import Progress
 from engine.model import text
 from engine.model.job import Job
 from engine.model.schedules import (
@@ -245,8 +244,7 @@ async def _follow(call: Call, job: Job) -> Job:
     last = job
     async for last in call.engine.follow_job(job.job_id):
         if last.progress:
-            known = {name: last.progress[name] for name in Progress.__slots__ if name in last.progress}
-            call.listener.emit(Progress(**{"step": last.verb, **known}))
+            call.listener.emit(call.engine.progress_of(last).newest)
     call.listener.clear()
     return last
 

@@ -17,16 +17,17 @@ from engine.cli.command import (
     declare_nothing,
     reference,
 )
+from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_yes, seconds
-from engine.cli.output import Column, shape
+from engine.cli.output import Column, Output, shape
 from engine.errors import HoldfastError
 from engine.model import text
 from engine.model.definitions import Storage
-from engine.model.requests import Limits
+from engine.model.requests import Limits, MoveRequest
 from engine.model.spans import span
 
 if TYPE_CHECKING:
-    from engine.model.results import StorageUsage
+    from engine.model.results import MoveResult, StorageUsage
     from engine.repository.lock_verdicts import LockInfo
 
 
@@ -220,11 +221,13 @@ def _declare_move(parser: Parser) -> None:
         metavar="SECONDS",
         help="wait so long for backups under way",
     )
+    add_detach(parser)
 
 
 async def _move(call: Call) -> int:
     """Secrets that are typed get names of their own: the old place is still to be opened with the old ones."""
     arguments = call.arguments
+    is_handed_over = is_detached(call)
     await call.engine.show_storage(arguments.name)
     place = f"{arguments.name}.{secrets.token_hex(3)}"
     options = await storage_options.read(call, place, arguments.kind)
@@ -233,17 +236,26 @@ async def _move(call: Call) -> int:
         password = f"vault:storage.{place}"
         await call.engine.keep_secret(f"storage.{place}", "-")
     new = Storage(arguments.name, arguments.kind, options, password)
-    moved = await call.engine.move_storage(new, Limits(wait_lock_s=arguments.wait_lock))
+    bounds = Limits(wait_lock_s=arguments.wait_lock)
+    if is_handed_over:
+        request = MoveRequest(new.name, new.kind, new.options, new.password, bounds)
+        return await hand_over(call, "storage move", request)
+    moved = await call.engine.move_storage(new, bounds)
+    tell_move(call.output, moved)
+    call.output.result(shape(moved))
+    return diagnostics.DONE
+
+
+def tell_move(output: Output, moved: MoveResult) -> None:
+    """Where the storage lies now, and what is to be done next, for people."""
     name = moved.storage
-    call.output.line(
+    output.line(
         f"storage {name} is of kind {moved.kind} now, at {text.printable(moved.location)}: "
         f"{text.counted(moved.snapshots, 'snapshot')}, {text.size(moved.copied_bytes)} copied in {span(moved.duration_s)}"
     )
-    call.output.line(f"the old place is left as it is: {text.printable(moved.old_location)}")
-    call.output.line(f"prove the new one: holdfast verify --storage {name} --read-data")
-    call.output.line(f"print the recovery kit anew: holdfast storage recovery-kit {name}")
-    call.output.result(shape(moved))
-    return diagnostics.DONE
+    output.line(f"the old place is left as it is: {text.printable(moved.old_location)}")
+    output.line(f"prove the new one: holdfast verify --storage {name} --read-data")
+    output.line(f"print the recovery kit anew: holdfast storage recovery-kit {name}")
 
 
 async def _enable(call: Call) -> int:

@@ -14,7 +14,7 @@ from engine.cli.output import Column, Output, shape
 from engine.errors import UsageError
 from engine.model import text
 from engine.model.requests import CopyRequest, ForgetRequest, PruneRequest, VerifyRequest
-from engine.model.results import Damage, ForgetResult, PruneResult, VerifyResult
+from engine.model.results import CopyResult, Damage, ForgetResult, PruneResult, VerifyResult
 from engine.model.spans import span
 
 _SHOWN: Final = 5
@@ -128,12 +128,13 @@ async def _verify(call: Call) -> int:
     if is_detached(call):
         return await hand_over(call, "verify", request)
     result = await call.engine.verify(request, idempotency_key=arguments.idempotency_key)
-    _tell_verify(call.output, result)
+    tell_verify(call.output, result)
     call.output.result(shape(result))
     return diagnostics.exit_of(result.status)
 
 
-def _tell_verify(output: Output, result: VerifyResult) -> None:
+def tell_verify(output: Output, result: VerifyResult) -> None:
+    """What was proved, and what is damaged, for people."""
     colour = "32" if result.status == "passed" else "31"
     output.line(
         f"{output.styled(result.status, colour)}: storage {result.storage}, {result.packs_read} packs read, "
@@ -188,6 +189,7 @@ def _declare_forget(parser: Parser) -> None:
         help=f"do it although it looks wrong, after a look: {', '.join(doubts.NAMES)} (may be repeated)",
     )
     parser.add_argument("--prune", action="store_true", help="and delete what nothing needs any more")
+    add_detach(parser)
     add_yes(parser)
     add_key(parser)
     add_limits(parser)
@@ -198,8 +200,11 @@ async def _forget(call: Call) -> int:
     request = _forget_request(arguments)
     if request.policy.is_empty:
         raise UsageError("nothing was said to be kept", hint="say --keep-last N, --keep-daily N, …")
+    is_handed_over = is_detached(call)
     if not request.is_dry_run and not arguments.yes:
         await _ask_forget(call, arguments)
+    if is_handed_over:
+        return await hand_over(call, "forget", request)
     result = await call.engine.forget(request, idempotency_key=arguments.idempotency_key)
     tell_forget(call.output, result)
     call.output.result(shape(result))
@@ -351,16 +356,21 @@ async def _copy(call: Call) -> int:
     if is_detached(call):
         return await hand_over(call, "copy", request)
     result = await call.engine.copy(request, idempotency_key=arguments.idempotency_key)
-    call.output.line(
+    tell_copy(call.output, result)
+    call.output.result(shape(result))
+    return diagnostics.exit_of(result.status)
+
+
+def tell_copy(output: Output, result: CopyResult) -> None:
+    """What was copied and what was not, for people."""
+    output.line(
         f"{result.status}: {text.counted(len(result.copied), 'backup')} copied, {result.skipped} were there already, "
         f"{text.size(result.copied_bytes)} in {span(result.duration_s)}"
     )
     for each in result.left_out:
-        call.output.line(f"  not copied: {each.backup_id}: {text.printable(each.reason)}")
+        output.line(f"  not copied: {each.backup_id}: {text.printable(each.reason)}")
     for warning in result.warnings:
-        call.output.line(f"  {text.printable(warning)}")
-    call.output.result(shape(result))
-    return diagnostics.exit_of(result.status)
+        output.line(f"  {text.printable(warning)}")
 
 
 VERIFY = Command(_declare_verify, _verify, is_job=True)

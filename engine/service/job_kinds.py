@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engine.errors import RefusedError, UsageError
+from engine.catalog.catalog import Catalog
+from engine.errors import CatalogDamagedError, RefusedError, UsageError
+from engine.events import JobProgress
+from engine.jobs import values
 from engine.model.archives import DownloadResult, ShareResult
 from engine.model.erasures import EraseResult
+from engine.model.job import Job
 from engine.model.plans import PlanRequest, PlanResult
 from engine.model.reports import ReportResult
 from engine.model.requests import (
@@ -107,3 +111,47 @@ def require_detachable(verb: str, request: object) -> None:
                 f"the {name.replace('_', ' ')} is read from {where} of this process, which a worker does not see",
                 hint="say vault:NAME, file:PATH or command:CMD, or leave --detach out",
             )
+
+
+def result_of(job: Job) -> object | None:
+    """What the job gave, as the value that the verb gives; None where it gave nothing, or what this version does not understand."""
+    if not job.result or job.verb not in KINDS:
+        return None
+    try:
+        result: object = values.from_object(KINDS[job.verb].result, job.result)
+    except CatalogDamagedError:
+        return None
+    return result
+
+
+def progress_of(job: Job) -> JobProgress:
+    """What the row of a job tells of how far it is; empty where it tells nothing, or another version wrote it."""
+    try:
+        return values.from_object(JobProgress, job.progress)
+    except CatalogDamagedError:
+        return JobProgress()
+
+
+async def require_known(catalog: Catalog, request: object) -> None:
+    """Sees that what the request names is there: a mistake is told to whoever makes it. Raises: UnknownNameError, UsageError."""
+    match request:
+        case RecoverRequest():
+            return
+        case BackupRequest():
+            for name in request.sources:
+                await catalog.sources.get(name)
+        case DrillRequest():
+            await catalog.sources.get(request.source)
+        case PlanRequest():
+            await catalog.plans.get(request.plan)
+        case RollbackRequest():
+            await catalog.jobs.find(request.restore_job)
+    for name in _named(request, "storages", "storage", "from_storage", "to_storage"):
+        await catalog.storages.get(name)
+    for name in _named(request, "backups", "backup"):
+        await catalog.backups.find(name)
+
+
+def _named(request: object, several: str, *one: str) -> list[str]:
+    names = [*getattr(request, several, ()), *(getattr(request, each, "") for each in one)]
+    return [each for each in names if each]

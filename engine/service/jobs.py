@@ -10,8 +10,10 @@ from typing import Any
 from engine.audit import Anchor, Entry, Finding
 from engine.catalog.jobs import LogLine
 from engine.catalog.workers import Worker
+from engine.events import JobProgress
 from engine.jobs.left_behind import death_of, end_dead_jobs
 from engine.model.job import Change, Job, JobStatus
+from engine.service import job_kinds
 from engine.service.parts import Methods
 
 FOLLOW_INTERVAL_S = 0.3
@@ -49,6 +51,16 @@ class JobMethods(Methods):
         """One job, by id or the beginning of one. Raises: UnknownNameError, UsageError."""
         await end_dead_jobs(self._parts.catalog)
         return await self._parts.catalog.jobs.find(job)
+
+    @staticmethod
+    def result_of(job: Job) -> object | None:
+        """What the job gave, as the value that the verb gives: a BackupResult, a DrillResult, …; None where it gave nothing."""
+        return job_kinds.result_of(job)
+
+    @staticmethod
+    def progress_of(job: Job) -> JobProgress:
+        """How far a job is that runs: its steps, the one that runs, its budget; empty where it told nothing."""
+        return job_kinds.progress_of(job)
 
     async def job_log(self, job: str, *, after: int = 0) -> Sequence[LogLine]:
         """A job's log, oldest line first. Raises: UnknownNameError, UsageError."""

@@ -52,7 +52,7 @@ from engine.model.results import (
     RollbackResult,
     VerifyResult,
 )
-from engine.service.job_kinds import KINDS, kind_of, require_detachable
+from engine.service.job_kinds import KINDS, kind_of, require_detachable, require_known
 from engine.service.parts import Methods
 from engine.worker import LINGER_S, Tick, Worker, WorkerOptions
 
@@ -225,6 +225,7 @@ class WorkMethods(Methods):
     ) -> Job:
         """Queues a job for whichever worker there will be; what the rule leaves open the settings say. Raises: RefusedError, UsageError."""
         require_detachable(verb, request)
+        await require_known(self._parts.catalog, request)
         if isinstance(request, DeleteRequest):
             request = await self._named(request)
         settings = self._parts.settings.worker

@@ -42,6 +42,7 @@ from engine.service import jobs as service_jobs
 from engine.service import work
 from engine.service.job_kinds import KINDS
 from engine.worker import WorkerOptions
+from tests.jobs.command_line import CommandLine
 from tests.jobs.world import World, open_world
 
 pytestmark = pytest.mark.slow
@@ -193,3 +194,31 @@ async def test_what_a_worker_does_not_have_or_must_not_do_is_refused_when_it_is_
         await world.engine.submit("prune", VerifyRequest())
     assert [each.verb for each in await world.engine.jobs()] == ["backup"]
     assert await world.engine.workers() == []
+
+
+def test_a_job_that_was_handed_over_is_told_as_if_it_had_run_here(tmp_path: Path) -> None:
+    """With its steps, its evidence, its files, and the exit code that scripts know."""
+    line = CommandLine(tmp_path)
+    line.set_up()
+    line.done("backup", "data")
+    target = tmp_path / "data.tar"
+    jobs = [
+        line.json(*words, "--detach")["job_id"]
+        for words in (
+            ("drill", "data", "--budget", "0"),
+            ("download", "latest:data", "--to", str(target)),
+            ("restore", "latest:data", "--to", str(line.data / "a" / "below")),
+        )
+    ]
+    drill, download, restore = (line.run("job", "follow", each) for each in jobs)
+    assert (drill.code, "choose files" in drill.out, "evidence: " in drill.out) == (4, True, True), drill
+    assert "failed: backup" in line.done("job", "show", jobs[0]).out
+    assert (download.code, f"{target}: " in download.out) == (0, True), download
+    assert (restore.code, "failed: " in restore.out) == (1, True), restore
+    refused = line.run("download", "latest:data", "--to", "b.tar", "--password", "env:A", "--detach")
+    assert (refused.code, "a worker does not see" in refused.err) == (5, True)
+    piped = line.run("dump", "latest:data", "/a", "--detach")
+    assert (piped.code, "download latest:data --path /a --to FILE --detach" in piped.err) == (5, True)
+    unknown = line.run("drill", "dada", "--detach")
+    assert (unknown.code, "no source named dada" in unknown.err) == (2, True)
+    assert len(line.json("jobs")["items"]) == 4
