@@ -560,7 +560,8 @@ WHERE r.schedule = :schedule AND r.outcome IN ('completed', 'incomplete') AND j.
 GROUP BY r.planned_at ORDER BY r.planned_at DESC LIMIT :limit;
 
 -- name: add_host_load
-INSERT OR REPLACE INTO host_loads (host, at, load) VALUES (:host, :at, :load);
+INSERT INTO host_loads (host, at, load) SELECT :host, :at, :load
+WHERE NOT EXISTS (SELECT 1 FROM host_loads WHERE host = :host AND at > :at - :apart AND at < :at + :apart);
 
 -- name: remove_host_loads
 DELETE FROM host_loads WHERE host = :host AND at < :before;

@@ -44,6 +44,8 @@ RECENT = datetime.timedelta(days=90)
 LEAST_RUNS = 200
 """… or, of schedules that run more often than that, for so many of its last runs, and at least for so long. The jobs stay."""
 LOADS_KEPT = datetime.timedelta(days=60)
+LOADS_APART = datetime.timedelta(minutes=15)
+"""What was measured that near to another tells nothing new: a host with a hundred jobs an hour keeps no more than four of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,9 +317,15 @@ class Timetable:
         return [Sample(to_instant(at), host, None, load) for host, at, load in rows]
 
     async def add_load(self, host: str, at: datetime.datetime, load: float) -> None:
-        """Writes down how busy a host is, and drops what is older than LOADS_KEPT."""
+        """Writes down how busy a host is, unless that is known of LOADS_APART, and drops what is older than LOADS_KEPT."""
         async with self._database.transaction() as transaction:
-            await transaction.execute("add_host_load", host=host, at=to_microseconds(at), load=load)
+            await transaction.execute(
+                "add_host_load",
+                host=host,
+                at=to_microseconds(at),
+                load=load,
+                apart=int(LOADS_APART.total_seconds() * 1_000_000),
+            )
             before = to_microseconds(at - LOADS_KEPT)
             await transaction.execute("remove_host_loads", host=host, before=before)
 

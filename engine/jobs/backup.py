@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from engine.catalog.backups import BackupFilter
-from engine.errors import ConfigurationError, HoldfastError, HostError, RefusedError, UsageError
+from engine.errors import ConfigurationError, HoldfastError, RefusedError, UsageError
 from engine.events import Noted, StepBegan, Warned
 from engine.hosts import registry as hosts
-from engine.hosts.base import OpenHost
 from engine.hosts.registry import HostPool
-from engine.jobs import adopting, backup_source, catalog_copies
+from engine.jobs import adopting, backup_source, catalog_copies, host_load
 from engine.jobs.backup_source import Capture, Kept
 from engine.jobs.context import JobContext
 from engine.jobs.opening import OpenedSet, open_repositories
@@ -177,8 +175,6 @@ class _Means:
     processes: Processes
     spill: SpillOptions | None
     chunker_seed: int | None
-    measured: set[str] = field(default_factory=set)
-    """Hosts whose load was written down."""
 
 
 def _seed(context: JobContext, opened: OpenedSet) -> int | None:
@@ -198,21 +194,11 @@ def _seed(context: JobContext, opened: OpenedSet) -> int | None:
     return repositories[name].chunker_seed
 
 
-async def _measure(context: JobContext, host: OpenHost) -> None:
-    """Writes down how busy the host is before this job's work: smart schedules look for quiet times. It was asked with all else."""
-    with contextlib.suppress(HostError):
-        load = (await host.facts()).load
-        if load is not None:
-            await context.catalog.timetable.add_load(host.name, context.clock.now(), load)
-
-
 async def _one(context: JobContext, request: BackupRequest, work: _Work, means: _Means) -> SourceResult:
     began = context.clock.monotonic()
     started_at = context.clock.now()
     host = await means.pool.host(work.host)
-    if host.name not in means.measured:
-        means.measured.add(host.name)
-        await _measure(context, host)
+    await host_load.write_down(context, host)
     capture = Capture(
         context,
         request,

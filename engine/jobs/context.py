@@ -34,5 +34,7 @@ class JobContext:
     """Of this job: one that is not the first finds what the ones before it left."""
     is_unattended: bool = False
     """Whether nobody looks on who could remove a lock that a killed process left."""
+    measured: set[str] = field(default_factory=set)
+    """Hosts whose load this job wrote down."""
     hosts: Mapping[str, Host] = field(default_factory=dict)
     """Hosts that are about to be defined, before those of the catalog."""

@@ -15,6 +15,7 @@ from engine.events import Progress, Warned
 from engine.format.snapshot import Snapshot
 from engine.hosts import registry as hosts
 from engine.hosts.base import OpenHost
+from engine.jobs import host_load
 from engine.jobs.context import JobContext
 from engine.jobs.opening import open_repositories
 from engine.model.backup import Backup, Copy
@@ -231,6 +232,7 @@ async def open_on_host(context: JobContext, source: Source) -> AsyncIterator[tup
             if source.host == LOCAL_HOST
             else await context.catalog.hosts.get(source.host)
         )
+        await host_load.write_down(context, host)
         secrets = await sources.secrets_of(source, context.secrets)
         async with sources.open_source(source, host, secrets) as opened:
             yield opened, host

@@ -7,7 +7,16 @@ from contextlib import AsyncExitStack
 from engine.errors import RefusedError, UsageError
 from engine.events import StepBegan
 from engine.hosts import registry as hosts
-from engine.jobs import hooks, restore_database, restore_in_place, restore_refill, room, safety, server_files
+from engine.jobs import (
+    hooks,
+    host_load,
+    restore_database,
+    restore_in_place,
+    restore_refill,
+    room,
+    safety,
+    server_files,
+)
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import open_copy
 from engine.jobs.host_tree import HostTree
@@ -82,8 +91,7 @@ async def _to_host(context: JobContext, request: RestoreRequest, backup: Backup)
     context.emit(StepBegan(f"restore {backup.source} to {request.host}"))
     log, note = hooks.HookLog(), ""
     async with AsyncExitStack() as stack:
-        opening = hosts.open_host(definition, resolve_secret=context.secrets)
-        host = await stack.enter_async_context(opening)
+        host = await stack.enter_async_context(host_load.open_host(context, definition))
         tree = HostTree(host, request.to, is_as_another=bool(definition.options.get("as_user")))
         await tree.require_possible(options)
         opened = await open_copy(context, backup, request.storage, request.limits, stack)

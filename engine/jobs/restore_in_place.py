@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from engine.errors import HoldfastError, RefusedError, RestoreError, UsageError
 from engine.events import StepBegan, Warned
 from engine.format.snapshot import Snapshot
-from engine.hosts import registry as hosts
 from engine.hosts.base import Command, OpenHost, require_success
-from engine.jobs import hooks, room, safety
+from engine.jobs import hooks, host_load, room, safety
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import OpenCopy, open_copy
 from engine.jobs.host_tree import HostTree
@@ -191,7 +190,7 @@ def _options(request: RestoreRequest, snapshot: Snapshot) -> RestoreOptions:
 async def _opened(context: JobContext, source: Source, snapshot: Snapshot) -> AsyncIterator[_Place]:
     """The host that the source lies on. Raises: RefusedError where it is another machine, or its paths lead elsewhere now; HostError."""
     definition = await context.catalog.hosts.get(source.host)
-    async with hosts.open_host(definition, resolve_secret=context.secrets) as host:
+    async with host_load.open_host(context, definition) as host:
         found = (await host.facts()).hostname
         if found != snapshot.hostname:
             raise RefusedError(

@@ -17,7 +17,7 @@ from engine import retention
 from engine.catalog.schedules import SourcePlace
 from engine.errors import UnknownNameError, UsageError
 from engine.model.backup import Scope
-from engine.model.definitions import OptionValue
+from engine.model.definitions import LOCAL_HOST, OptionValue
 from engine.model.names import nearest
 from engine.model.requests import (
     BackupRequest,
@@ -110,6 +110,14 @@ def is_pattern(text: str) -> bool:
 def parts_of(schedule: Schedule, known: Known) -> list[Part]:
     """The jobs of a run, none where its patterns find no source. Raises: UsageError for an option that cannot be understood."""
     return _PARTS[schedule.action](schedule, known)
+
+
+def hosts_of(schedule: Schedule, known: Known) -> set[str]:
+    """The machines that its jobs keep busy: of storages it is this one that reads and writes them."""
+    if schedule.action not in (Action.BACKUP, Action.DRILL):
+        return {LOCAL_HOST}
+    elsewhere = _text(schedule.options, "host") if schedule.action is Action.DRILL else ""
+    return {elsewhere} if elsewhere else {each.host for each in chosen(schedule.sources, known)}
 
 
 def retired(schedule: Schedule, known: Known) -> Mapping[str, str]:

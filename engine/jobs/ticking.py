@@ -75,7 +75,7 @@ async def samples_of(
     """What past jobs tell of the best time for it; nothing where it is not smart."""
     if not schedule.timing.is_smart:
         return []
-    hosts = {each.host for each in scheduled.chosen(schedule.sources, known)}
+    hosts = scheduled.hosts_of(schedule, known)
     loads = await catalog.timetable.loads(hosts, now - LOADS_KEPT)
     return [*await catalog.timetable.durations(schedule.name), *loads]
 

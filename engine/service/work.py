@@ -310,9 +310,10 @@ class WorkMethods(Methods):
 
     async def _do(self, verb: str, context: JobContext, request: object) -> Any:
         """A verb's work. A plan's steps come back here, each as a job of its own."""
-        if not isinstance(request, PlanRequest):
-            from engine.jobs import hooks
+        from engine.jobs import hooks, host_load
 
+        await host_load.write_down_here(context)
+        if not isinstance(request, PlanRequest):
             return await hooks.run_between(context, verb, request, _work(verb))
 
         async def perform(step: str, asked: object) -> object:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,6 +118,9 @@ async def test_what_is_the_same_is_not_sent_again(world: World, tree: Path) -> N
     back = target / str(tree).lstrip("/")
     request = RestoreRequest("latest:tree", str(target), host="server", overwrite="if-changed")
     await world.engine.restore(request)
+    with closing(sqlite3.connect(world.engine.home.catalog)) as catalog:
+        measured = catalog.execute("SELECT host FROM host_loads ORDER BY host").fetchall()
+    assert measured == [("localhost",), ("server",)]  # by this job and the backup: smart schedules look there
     before = {path: path.lstat().st_ino for path in back.rglob("*") if not path.is_dir()}
     (back / "pages" / "1").write_bytes(b"longer than it was")
     done = await world.engine.restore(request)

@@ -295,21 +295,39 @@ async def test_a_retired_host_is_skipped_and_says_why(days: Days) -> None:
     assert ("15:00", "db", "skipped", "the host is retired: sold") in await days.runs()
 
 
-async def test_a_smart_schedule_leaves_the_busy_hour_that_its_host_shows(days: Days) -> None:
-    """The loads that jobs recorded move the next start."""
+@pytest.mark.parametrize(
+    ("busy", "what"),
+    [
+        ("db", {"sources": ("logs",)}),
+        ("localhost", {"action": Action.VERIFY, "sources": ()}),
+        ("db", {"action": Action.DRILL, "sources": ("site",), "options": {"host": "db"}}),
+    ],
+    ids=["backup", "verify", "drill elsewhere"],
+)
+async def test_a_smart_schedule_leaves_the_busy_hour_that_its_host_shows(
+    days: Days, busy: str, what: dict[str, Any]
+) -> None:
+    """The loads that jobs recorded move the next start, whatever it is that starts."""
     now = days.clock.now()
     for night in range(10):
         for hour in range(24):
             at = now.replace(hour=hour, minute=0) - datetime.timedelta(days=night + 1)
-            await days.catalog.timetable.add_load("db", at, 12.0 if hour == 15 else 1.0)
-    await days.add(
-        sources=("logs",), rhythm="daily at 15:00", timing=Timing(window="13:00-18:00", is_smart=True)
-    )
+            await days.catalog.timetable.add_load(busy, at, 12.0 if hour == 15 else 1.0)
+    await days.add(rhythm="daily at 15:00", timing=Timing(window="13:00-18:00", is_smart=True), **what)
     (job,) = await days.tick(HOUR_S)
     await days.end(job)
     state = (await days.catalog.timetable.get("nightly")).state
     assert state.next_at == datetime.datetime(2026, 11, 21, 14, 45, tzinfo=datetime.UTC)
     assert state.moved.startswith("moved from 15:00 to 14:45: ")
+
+
+async def test_a_host_that_is_measured_all_the_time_is_kept_four_times_an_hour(days: Days) -> None:
+    """Ten thousand jobs a night must not make the choice of a quiet time slow, nor the catalog large."""
+    for _ in range(60):
+        days.clock.advance(60)
+        await days.catalog.timetable.add_load("db", days.clock.now(), 1.0)
+    since = days.clock.now() - datetime.timedelta(days=1)
+    assert len(await days.catalog.timetable.loads(["db"], since)) == 4
 
 
 async def test_what_schedules_want_of_a_source_is_told_to_whoever_looks_for_what_is_missing(
