@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from engine.cli import diagnostics
 from engine.cli.command import Call, Command, declare_nothing
 from engine.cli.output import Column, shape
@@ -17,6 +19,9 @@ _HEADS = (
     Column("COPIES", is_right=True),
 )
 
+_PAUSES = 5
+"""So many are told one by one: it is to stay one screen."""
+
 
 async def _status(call: Call) -> int:
     found = await call.engine.status((await call.engine.expectations()).sources)
@@ -28,6 +33,8 @@ async def _status(call: Call) -> int:
         output.line(f"         {text.printable(concern.remedy)}")
         if seen := _seen_to(found, concern):
             output.line(f"         {text.printable(seen)}")
+    for line in _paused(found):
+        output.line(text.printable(line))
     if found.sources:
         output.line()
         output.table(_HEADS, _rows(found))
@@ -47,6 +54,17 @@ def _seen_to(found: Status, concern: Concern) -> str:
         if alert.silenced_until is not None:
             return f"silenced until {text.instant(alert.silenced_until)}"
     return ""
+
+
+def _paused(found: Status) -> Iterator[str]:
+    for pause in found.pauses[:_PAUSES]:
+        name = pause.schedule
+        until = f" until {text.instant(pause.until)}" if pause.until is not None else ""
+        what, verb = (f"schedule {name}", f"schedule resume {name}") if name else ("everything", "resume")
+        yield f"paused   {what}: since {text.instant(pause.since)}{until}: {pause.reason}"
+        yield f"         holdfast {verb}"
+    if len(found.pauses) > _PAUSES:
+        yield f"paused   and {text.counted(len(found.pauses) - _PAUSES, 'schedule')} more: `holdfast schedule list`"
 
 
 def _summary(found: Status) -> str:

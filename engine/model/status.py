@@ -144,6 +144,17 @@ class SourceStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """What does not start by itself, and why."""
+
+    schedule: str
+    """Empty for all of them."""
+    since: datetime.datetime
+    until: datetime.datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything at one instant."""
 
@@ -155,6 +166,8 @@ class Status:
     """Databases, servers and data folders that no source takes, on all hosts that were ever tested."""
     alerts: Sequence[Alert] = ()
     """Those that stand, as the last evaluation found them: who acknowledged which, and what is silenced."""
+    pauses: Sequence[Paused] = ()
+    """What does not start by itself at that instant."""
 
     @property
     def is_at_risk(self) -> bool:

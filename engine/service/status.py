@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+
+from engine.jobs import ticking
 from engine.model import status as judging
 from engine.model.definitions import Source
 from engine.model.health import Health
@@ -32,7 +36,23 @@ async def overview(
     uncovered = sum(len(each.what) for each in everything.uncovered)
     now = parts.clock.now()
     alerts = await facts.standing_alerts(parts, now)
-    return judging.Status(now, everything.concerns(parts), rows, uncovered, alerts), everything
+    found = judging.Status(now, everything.concerns(parts), rows, uncovered, alerts)
+    return dataclasses.replace(found, pauses=await _pauses(parts, now)), everything
+
+
+async def _pauses(parts: Parts, now: datetime.datetime) -> list[judging.Paused]:
+    """Those that hold: a pause that everybody forgot is why nothing happens, and nothing else tells it."""
+    general = await ticking.general_pause(parts.catalog)
+    found = [("", general)] + [
+        (each.schedule.name, each.state.pause)
+        for each in await parts.catalog.timetable.all()
+        if not each.schedule.is_template
+    ]
+    return [
+        judging.Paused(name, pause.since, pause.until, pause.reason)
+        for name, pause in found
+        if pause is not None and pause.covers(now)
+    ]
 
 
 def _row(source: Source, known: judging.SourceFacts) -> judging.SourceStatus:

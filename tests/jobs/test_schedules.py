@@ -279,6 +279,8 @@ def test_a_tick_queues_what_is_due_once_and_a_pause_is_told(here: Here) -> None:
     first = here.json("tick")
     assert first["next_at"] is not None
     here.done("schedule", "pause", "often", "--reason", "too often")
+    (pause,) = here.run("status", "--json").result["pauses"]
+    assert (pause["schedule"], pause["until"], pause["reason"]) == ("often", None, "too often")
     assert here.json("schedule", "show", "often")["pause"]["reason"] == "too often"
     assert here.json("schedule", "preview", "often")["items"] == []
     here.done("schedule", "resume", "often")
