@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import engine
-from engine.jobs import catalog_state
+from engine.jobs import catalog_state, ticking
 from engine.model import status as judging
 from engine.model.backup import Backup, BackupStatus
 from engine.model.definitions import Source, Storage
@@ -40,6 +41,8 @@ async def collect(parts: Parts, status: Status, facts: Sequence[SourceFacts]) ->
         *_risks(status),
         *await _storages(parts, storages),
         *await _jobs(parts),
+        *await _schedules(parts, now),
+        *_alerts(status),
         *await _catalog(parts, storages),
     ]
     return Metrics(now, families)
@@ -204,6 +207,34 @@ async def _jobs(parts: Parts) -> list[Family]:
             "machine",
         ),
     ]
+
+
+async def _schedules(parts: Parts, now: datetime.datetime) -> list[Family]:
+    """A start that passes by tells that neither a worker nor a timer looks: then nothing is queued, and nothing fails."""
+    general = await ticking.general_pause(parts.catalog)
+    starts = []
+    paused = []
+    for each in await parts.catalog.timetable.all():
+        if each.schedule.is_template:
+            continue
+        name, pauses = each.schedule.name, (each.state.pause, general)
+        is_paused = any(pause is not None and pause.covers(now) for pause in pauses)
+        paused.append((name, float(is_paused)))
+        if each.state.next_at is not None and not is_paused:
+            starts.append((name, each.state.next_at.timestamp()))
+    return [
+        _family("schedule_next_start_timestamp_seconds", "When the schedule starts next, or should have.", starts, "schedule"),
+        _family("schedule_paused", "Whether the schedule is paused, alone or with all others.", paused, "schedule"),
+    ]  # fmt: skip
+
+
+def _alerts(status: Status) -> list[Family]:
+    counts = Counter((each.condition.value, "risk" if each.is_risk else "advice") for each in status.concerns)
+    samples = [
+        Sample(count, (("condition", condition), ("severity", severity)))
+        for (condition, severity), count in sorted(counts.items())
+    ]
+    return [Family("holdfast_concerns", "gauge", "What is wrong or could be better, by what it is.", samples)]
 
 
 async def _catalog(parts: Parts, storages: Sequence[Storage]) -> list[Family]:

@@ -15,6 +15,7 @@ from engine.cli.metrics import replace_file
 from engine.errors import StorageError, UsageError
 from engine.export import prometheus
 from engine.model.requests import DrillRequest
+from engine.model.schedules import Schedule
 from tests.jobs.test_verbs import Program, program
 from tests.jobs.world import World, open_world
 from tests.servers.promtool import require_promtool
@@ -42,6 +43,9 @@ async def test_figures_say_what_the_catalog_knows_and_all_rules_know_the_figures
         await world.add_storages("near", "far")
         await world.add_files("tree", tmp_path / "tree")
         await world.add_files("idle", tmp_path / "tree")
+        await world.engine.add_schedule(Schedule("nightly", rhythm="daily", sources=("tree",)))
+        await world.engine.add_schedule(Schedule("halted", rhythm="daily", sources=("tree",)))
+        await world.engine.pause_schedule("halted", "new disks")
         backup = (await world.backup("tree", to=("near", "far"))).backups[0]
         drill = await world.engine.drill(DrillRequest("tree"))
         shutil.rmtree(world.place("far"))
@@ -66,6 +70,10 @@ async def test_figures_say_what_the_catalog_knows_and_all_rules_know_the_figures
     )
     assert ("backup_age_seconds", ("idle",)) not in found
     assert (found["storage_reachable", ("near",)], found["storage_reachable", ("far",)]) == (1, 0)
+    assert found["schedule_next_start_timestamp_seconds", ("nightly",)] > backup.started_at.timestamp()
+    assert ("schedule_next_start_timestamp_seconds", ("halted",)) not in found
+    assert (found["schedule_paused", ("nightly",)], found["schedule_paused", ("halted",)]) == (0, 1)
+    assert found["concerns", ("overdue", "risk")] == 1
     assert found["storage_used_bytes", ("near",)] > 0
     assert ("storage_used_bytes", ("far",)) not in found
     assert found["jobs_ended_total", ("backup", "completed")] == 1
