@@ -28,12 +28,18 @@ def _declare_compliance(parser: Parser) -> None:
         help="when it ends; that instant is not part of it",
     )
     parser.add_argument("--format", choices=_FORMATS, help="else what FILE ends with, else json")
-    parser.add_argument("--output", metavar="FILE", help="else standard output")
+    parser.add_argument("--output", metavar="FILE", help="else standard output, as `-` is")
     parser.add_argument(
         "--keep",
         action="store_true",
         help="as evidence too: JSON and PDF, signed, their digests in the audit log",
     )
+
+
+def _output(call: Call) -> str:
+    """The file that it goes to; empty for standard output."""
+    given: str = call.arguments.output or ""
+    return "" if given == "-" else given
 
 
 def _declare_trends(parser: Parser) -> None:
@@ -65,11 +71,11 @@ def _period(call: Call) -> tuple[datetime.datetime, datetime.datetime]:
 
 def _format(call: Call) -> str:
     arguments, output = call.arguments, call.output
-    ending = Path(arguments.output or "").suffix.removeprefix(".").lower()
+    ending = Path(_output(call)).suffix.removeprefix(".").lower()
     form: str = arguments.format or (ending if ending in _FORMATS else "json")
-    if form == "pdf" and not arguments.output and not output.is_json and output.is_terminal:
+    if form == "pdf" and not _output(call) and not output.is_json and output.is_terminal:
         raise UsageError("a PDF is not for a terminal", hint="--output FILE.pdf")
-    if form != "json" and output.is_json and not arguments.output:
+    if form != "json" and output.is_json and not _output(call):
         raise UsageError(f"--json prints JSON, not {form}", hint="--output FILE, or leave one of them out")
     return form
 
@@ -82,12 +88,12 @@ async def _tell(call: Call, report: Report) -> int:
     written = await asyncio.to_thread(reports.render, report, form)
     kept = await call.engine.keep_report(report) if call.arguments.keep else ()
     names = [{"path": each.path, "sha256": each.sha256} for each in kept]
-    if call.arguments.output:
-        await asyncio.to_thread(replace_file, Path(call.arguments.output), written, 0o600)
-        output.line(f"written to {text.printable(call.arguments.output)}")
+    if path := _output(call):
+        await asyncio.to_thread(replace_file, Path(path), written, 0o600)
+        output.line(f"written to {text.printable(path)}")
         for each in kept:
             output.line(f"kept as {text.printable(each.path)}")
-        output.result({"output": call.arguments.output, "format": form, "kept": names})
+        output.result({"output": path, "format": form, "kept": names})
     elif output.is_json:
         output.result({**reports.to_object(report), "kept": names})
     else:

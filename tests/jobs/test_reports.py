@@ -85,6 +85,7 @@ def test_the_verb_writes_each_format_where_it_is_told_to(program: Program, tmp_p
     words = ("report", "compliance", "--from", "1d ago", "--to", "now")
     assert json.loads(program.run(*words))["sources"] == []
     assert program.run(*words, "--format", "csv").startswith(b"table,source,host,")
+    assert program.run(*words, "--format", "csv", "--output", "-").startswith(b"table,source,host,")
     path = tmp_path / "report.pdf"
     result = program.json(*words, "--output", str(path), "--keep")
     assert path.read_bytes().startswith(b"%PDF-")
