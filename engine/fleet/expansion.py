@@ -1,12 +1,13 @@
 """Patterns and groups: one table that stands for many hosts, or for one source on each of many hosts.
 
-`web-[01-20]` is twenty names, `db-[a,b]` two; a number keeps its width. In the texts of such a table `{name}` is the name at hand; where the
-host is a pattern or a group, `@web`, `{host}` is that host, in the name as well. A table with a plain name stands by itself, also beside a
-pattern that makes the same name.
+`web-[01-20]` is twenty names, `db-[a,b]` two; a number keeps its width. In a group `web-*` is all hosts of such a name. In the texts of
+such a table `{name}` is the name at hand; where the host is a pattern or a group, `@web`, `{host}` is that host, in the name as well. A
+table with a plain name stands by itself, also beside a pattern that makes the same name.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -86,11 +87,21 @@ def groups(document: Document, known_hosts: Sequence[str]) -> dict[str, list[str
         hosts = table.get("hosts")
         if not isinstance(hosts, list) or not all(isinstance(each, str) for each in hosts):
             raise document.mistake((*path, "hosts"), f"groups.{name}.hosts is a list of names and patterns")
-        members = [each for item in hosts for each in _in(document, (*path, "hosts"), item)]
+        members = [each for item in hosts for each in _members(document, (*path, "hosts"), item, known_hosts)]
         for each in members:
             if each not in known:
                 raise _unknown_host(document, (*path, "hosts"), each, known_hosts)
         found[name] = list(dict.fromkeys(members))
+    return found
+
+
+def _members(document: Document, path: Path, item: str, known: Sequence[str]) -> Sequence[str]:
+    """Those that an item of a group stands for: `web-[01-20]`, or of all hosts that are known `web-*`."""
+    if not set(item) & set("*?"):
+        return _in(document, path, item)
+    found = fnmatch.filter(known, item)
+    if not found:
+        raise document.mistake(path, f"there is no host that matches {item}")
     return found
 
 

@@ -139,6 +139,14 @@ def test_patterns_and_groups_stand_for_many() -> None:
     assert sources["site-web-3"] == Source("site-web-3", "files", "web-3", {"path": ("/srv/web-3", "/etc")})
 
 
+def test_a_group_takes_hosts_by_pattern_and_says_where_none_is_meant() -> None:
+    """Who adds a web server must not look for the groups that it belongs to."""
+    wanted = comparison.read(Document.parse(FLEET.replace('web-[1-3]", "other', "web-*"), "fleet.toml"), {})
+    assert list(wanted.definitions["sources"]) == ["site-web-2", "site-web-1", "site-web-3"]
+    with pytest.raises(ConfigurationError, match=r"line 2: there is no host that matches wbe-\*"):
+        comparison.read(Document.parse(FLEET.replace('"other"]', '"wbe-*"]'), "fleet.toml"), {})
+
+
 def test_only_what_the_document_has_a_table_for_is_its_business() -> None:
     """A file about hosts alone prunes no source."""
     current: dict[str, dict[str, Any]] = {
