@@ -82,9 +82,7 @@ def evaluate(
             raised.append(alert)
         elif _differs(old, alert):
             changed.append(alert)
-        standing.append(
-            dataclasses.replace(alert, silenced_until=silence.ends_at if silence is not None else None)
-        )
+        standing.append(silenced(alert, silence))
     recovered = [
         dataclasses.replace(each, recovered_at=now) for key, each in known.items() if key not in found
     ]
@@ -107,6 +105,13 @@ def silence_of(alert: Alert, silences: Sequence[Silence], now: datetime.datetime
         and any(fnmatch.fnmatchcase(subject, each.subject) for subject in subjects)
     ]
     return max(holding, key=lambda each: each.ends_at, default=None)
+
+
+def silenced(alert: Alert, silence: Silence | None) -> Alert:
+    """The alert with the silence that holds for it."""
+    if silence is None:
+        return dataclasses.replace(alert, silenced_until=None, silence_reason="")
+    return dataclasses.replace(alert, silenced_until=silence.ends_at, silence_reason=silence.reason)
 
 
 def _merged(concerns: Iterable[Concern]) -> dict[Key, Concern]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 
+import msgspec
+
 from engine.catalog.database import (
     Database,
     Row,
+    Transaction,
     Value,
     to_instant,
     to_microseconds,
@@ -16,9 +19,9 @@ from engine.catalog.database import (
     to_text,
 )
 from engine.catalog.notices import NewNotice, notice_row
-from engine.errors import UnknownNameError, UsageError
-from engine.model.alerts import Alert, Condition, Silence
-from engine.model.names import is_id_prefix
+from engine.errors import CatalogDamagedError, UnknownNameError, UsageError
+from engine.model.alerts import Alert, Condition, MaintenanceWindow, Silence
+from engine.model.names import check_name, is_id_prefix
 
 _LIST = "`holdfast alerts list` shows what stands"
 
@@ -132,6 +135,56 @@ class Silences:
         async with self._database.transaction() as transaction:
             await transaction.execute("end_silence", silence_id=found[0].silence_id)
         return found[0]
+
+
+class Windows:
+    """The maintenance windows that come again."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> list[MaintenanceWindow]:
+        """All, by name."""
+        return [_to_window(row) for row in await self._database.fetch_all("list_windows")]
+
+    async def add(self, window: MaintenanceWindow) -> None:
+        """Adds one. Raises: UsageError where the name is taken or no name."""
+        async with self._database.transaction() as transaction:
+            if await transaction.fetch_one("get_window", name=window.name) is not None:
+                raise UsageError(
+                    f"there is a maintenance window named {window.name} already",
+                    hint=f"`holdfast alerts unsilence {window.name}` ends that one",
+                )
+            await self.put_in(transaction, window)
+
+    async def remove(self, name: str) -> MaintenanceWindow:
+        """Forgets one. Raises: UnknownNameError."""
+        async with self._database.transaction() as transaction:
+            return await self.remove_in(transaction, name)
+
+    async def put_in(self, transaction: Transaction, definition: MaintenanceWindow) -> None:
+        """Adds it, or puts it in place of the one of its name. Raises: UsageError for a wrong name."""
+        check_name("maintenance window", definition.name)
+        text = to_text(msgspec.json.encode(definition).decode())
+        await transaction.execute("put_window", name=definition.name, definition=text)
+
+    async def remove_in(self, transaction: Transaction, name: str) -> MaintenanceWindow:
+        """See `remove`."""
+        row = await transaction.fetch_one("get_window", name=name)
+        if row is None:
+            raise UnknownNameError(f"there is no maintenance window named {name}", hint=_LIST)
+        await transaction.execute("remove_window", name=name)
+        return _to_window(row)
+
+
+def _to_window(row: Row) -> MaintenanceWindow:
+    """Raises: CatalogDamagedError."""
+    try:
+        return msgspec.json.decode(row[0], type=MaintenanceWindow)
+    except msgspec.MsgspecError as error:
+        raise CatalogDamagedError(
+            f"the catalog holds a maintenance window that cannot be understood: {error}"
+        ) from error
 
 
 def _row(alert: Alert) -> dict[str, Value]:

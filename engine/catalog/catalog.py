@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.catalog import reading
-from engine.catalog.alerts import Alerts, Silences
+from engine.catalog.alerts import Alerts, Silences, Windows
 from engine.catalog.audit_rows import AuditRows
 from engine.catalog.backups import Backups
 from engine.catalog.database import Database, to_json
@@ -50,6 +50,7 @@ class Catalog:
         self.workers = Workers(database)
         self.alerts = Alerts(database)
         self.silences = Silences(database)
+        self.windows = Windows(database)
         self.destinations = Destinations(database)
         self.notices = Notices(database)
         self.settings = Settings(database)

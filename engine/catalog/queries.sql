@@ -801,6 +801,18 @@ VALUES (:silence_id, :subject, :condition, :begins_at, :ends_at, :reason, :made_
 -- name: end_silence
 DELETE FROM silences WHERE silence_id = :silence_id;
 
+-- name: list_windows
+SELECT definition FROM windows ORDER BY name;
+
+-- name: get_window
+SELECT definition FROM windows WHERE name = :name;
+
+-- name: put_window
+INSERT INTO windows (name, definition) VALUES (:name, :definition) ON CONFLICT (name) DO UPDATE SET definition = excluded.definition;
+
+-- name: remove_window
+DELETE FROM windows WHERE name = :name;
+
 -- name: catalog_version
 PRAGMA user_version;
 

@@ -19,7 +19,8 @@ from engine.errors import CatalogVersionError
 SHOWN: Final = frozenset(
     {
         "hosts", "sources", "storages", "plans", "backups", "copies", "tags", "proofs", "jobs", "slots", "job_log", "workers", "settings",
-        "proof_standings", "job_counts", "audit", "audit_blocks", "alerts", "silences", "schedules", "schedule_runs", "host_loads",
+        "proof_standings", "job_counts", "audit", "audit_blocks", "alerts", "silences", "windows", "schedules", "schedule_runs",
+        "host_loads",
     }
 )  # fmt: skip
 """Tables that readers see. A new one is empty in their copy until it is written here."""

@@ -332,3 +332,9 @@ CREATE TABLE audit_blocks (
     first INTEGER NOT NULL,
     packed BLOB NOT NULL
 );
+
+-- Maintenance windows that come again. `definition` is JSON.
+CREATE TABLE windows (
+    name TEXT PRIMARY KEY,
+    definition TEXT NOT NULL
+) WITHOUT ROWID;

@@ -20,6 +20,7 @@ DEFINED: Final = (
     "settings",
     "destinations",
     "silences",
+    "windows",
 )
 KNOWN: Final = (
     "backups",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Final
 
-from engine.cli import diagnostics, when
+from engine.cli import diagnostics, schedule_options, when
 from engine.cli.command import Call, Command, Parser
+from engine.cli.options import duration
 from engine.cli.output import Column, shape
+from engine.errors import UsageError
 from engine.model import text
-from engine.model.alerts import Alert, Silence
+from engine.model.alerts import Alert, MaintenanceWindow, Silence
+from engine.model.spans import span
 
 _HEADS: Final = (
     Column("ALERT"),
@@ -22,6 +26,15 @@ _SILENCE_HEADS: Final = (
     Column("SILENCE"),
     Column("FROM"),
     Column("UNTIL"),
+    Column("OF"),
+    Column("WHY", is_flexible=True),
+)
+
+_WINDOW_HEADS: Final = (
+    Column("WINDOW"),
+    Column("EVERY", is_flexible=True),
+    Column("FOR"),
+    Column("NEXT"),
     Column("OF"),
     Column("WHY", is_flexible=True),
 )
@@ -43,10 +56,15 @@ async def _list(call: Call) -> int:
     if found.silences:
         output.line()
         output.table(_SILENCE_HEADS, [_silence_row(each) for each in found.silences])
+    if found.windows:
+        output.line()
+        now = call.clock.now()
+        output.table(_WINDOW_HEADS, [_window_row(each, at, now) for each, at in found.windows])
     output.result(
         {
             "items": [shape(each) for each in found.alerts],
             "silences": [shape(each) for each in found.silences],
+            "windows": [{**shape(each), "next_at": shape(at)} for each, at in found.windows],
             "evaluated_at": found.evaluated_at.isoformat() if found.evaluated_at else None,
         }
     )
@@ -84,6 +102,16 @@ def _silence_row(silence: Silence) -> list[str]:
         what,
         text.printable(why),
     ]
+
+
+def _window_row(
+    window: MaintenanceWindow, next_at: datetime.datetime | None, now: datetime.datetime
+) -> list[str]:
+    what = window.subject + (f": {window.condition}" if window.condition else "")
+    begins = "over" if next_at is None else "now" if next_at <= now else f"{next_at:%Y-%m-%d %H:%M %Z}"
+    every = f"{window.every}, {window.timezone}"
+    why = f"{window.reason} ({window.made_by})" if window.made_by else window.reason
+    return [window.name, every, span(window.duration_s), begins, what, text.printable(why)]
 
 
 def _declare_evaluate(parser: Parser) -> None:
@@ -130,7 +158,7 @@ def _declare_silence(parser: Parser) -> None:
         metavar="SUBJECT",
         help="a pattern: 'source shop*', 'host web', 'storage near', 'catalog', or '*' for everything; that of a host holds for its sources",
     )
-    parser.add_argument("--until", required=True, metavar="WHEN", help="its end: 2h, or 2026-11-20 14:05")
+    parser.add_argument("--until", metavar="WHEN", help="its end: 2h, or 2026-11-20 14:05")
     parser.add_argument(
         "--from", dest="begins", metavar="WHEN", help="its beginning, of a maintenance window to come; now"
     )
@@ -138,13 +166,28 @@ def _declare_silence(parser: Parser) -> None:
     parser.add_argument(
         "--condition", default="", metavar="CONDITION", help="this alone, as `alerts list` calls it"
     )
+    group = parser.add_argument_group("a maintenance window that comes again")
+    group.add_argument(
+        "--every", metavar="'EXPR'", help="when it begins, as --cron of a schedule: 'sunday at 02:00'"
+    )
+    group.add_argument("--for", dest="span", type=duration, metavar="SPAN", help="how long it is: 4h")
+    group.add_argument("--name", metavar="NAME", help="what it is called")
+    group.add_argument(
+        "--timezone", metavar="TZ", help="whose clock counts; that of this machine where it is left out"
+    )
 
 
 async def _silence(call: Call) -> int:
     arguments = call.arguments
     now = call.clock.now()
-    until = when.parse_ahead(arguments.until, now, call.clock.local_offset)
-    begins = when.parse_ahead(arguments.begins, now, call.clock.local_offset) if arguments.begins else None
+    until, begins = (
+        when.parse_ahead(each, now, call.clock.local_offset) if each else None
+        for each in (arguments.until, arguments.begins)
+    )
+    if arguments.every or arguments.span or arguments.name or arguments.timezone:
+        return await _silence_again(call, begins, until)
+    if until is None:
+        raise UsageError("a silence needs an end", hint="--until 2h, or --every 'sunday at 02:00' --for 4h")
     made = await call.engine.silence(
         arguments.subject, until, arguments.reason, begins_at=begins, condition=arguments.condition
     )
@@ -156,8 +199,44 @@ async def _silence(call: Call) -> int:
     return diagnostics.DONE
 
 
+async def _silence_again(
+    call: Call, begins: datetime.datetime | None, until: datetime.datetime | None
+) -> int:
+    arguments = call.arguments
+    for option, value in (
+        ("--every", arguments.every),
+        ("--for", arguments.span),
+        ("--name", arguments.name),
+    ):
+        if not value:
+            raise UsageError(
+                f"a maintenance window that comes again needs {option}",
+                hint="--name patching --every 'sunday at 02:00' --for 4h",
+            )
+    window = MaintenanceWindow(
+        arguments.name,
+        arguments.subject,
+        arguments.every,
+        arguments.span,
+        arguments.reason,
+        arguments.timezone or schedule_options.machine_zone(),
+        arguments.condition,
+        begins,
+        until,
+    )
+    made = await call.engine.add_window(window)
+    call.output.line(
+        f"nobody is told of {made.subject} for {span(made.duration_s)} from {made.every} on, {made.timezone}; "
+        f"`holdfast alerts unsilence {made.name}` ends that; restores are told all the same"
+    )
+    call.output.result(shape(made))
+    return diagnostics.DONE
+
+
 def _declare_unsilence(parser: Parser) -> None:
-    parser.add_argument("silence", metavar="SILENCE", help="its id, or the beginning of it")
+    parser.add_argument(
+        "silence", metavar="SILENCE", help="its id, or the beginning of it; the name of a maintenance window"
+    )
 
 
 async def _unsilence(call: Call) -> int:

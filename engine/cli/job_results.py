@@ -18,12 +18,12 @@ from engine.cli import (
     rollback,
     share,
     storage,
-    text,
     upkeep,
 )
 from engine.cli.command import Call
 from engine.cli.output import Output
 from engine.errors import HoldfastError
+from engine.model import text
 from engine.model.job import Job, JobStatus
 from engine.model.plans import PlanResult
 from engine.model.reports import ReportResult

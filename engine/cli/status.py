@@ -35,6 +35,12 @@ async def _status(call: Call) -> int:
             output.line(f"         {text.printable(seen)}")
     for line in _paused(found):
         output.line(text.printable(line))
+    for each in found.silences:
+        of = "everything" if each.subject == "*" else each.subject
+        of += f" ({each.condition})" if each.condition else ""
+        output.line(
+            text.printable(f"nobody is told of {of} until {text.instant(each.ends_at)}: {each.reason}")
+        )
     if found.sources:
         output.line()
         output.table(_HEADS, _rows(found))
@@ -52,7 +58,7 @@ def _seen_to(found: Status, concern: Concern) -> str:
             note = f": {alert.note}" if alert.note else ""
             return f"acknowledged by {alert.acknowledged_by}{note}"
         if alert.silenced_until is not None:
-            return f"silenced until {text.instant(alert.silenced_until)}"
+            return f"silenced until {text.instant(alert.silenced_until)}: {alert.silence_reason}"
     return ""
 
 

@@ -12,7 +12,7 @@ from engine.fleet.document import Document, dotted
 from engine.fleet.expansion import Entry
 from engine.fleet.fields import Field
 from engine.model import definition_options, storage_options
-from engine.model.alerts import Destination
+from engine.model.alerts import Destination, MaintenanceWindow
 from engine.model.definitions import LOCAL_HOST, Host, OptionValue, Source, Storage
 from engine.model.plans import Plan, PlanStep
 from engine.model.requests import RestoreRequest
@@ -397,6 +397,7 @@ CODECS: Final[Sequence[Codec]] = (
         references=("url", "start_url", "fail_url"),
         left_out=("shown",),
     ),
+    ValueCodec("window", "windows", MaintenanceWindow, left_out=("made_by",)),
     ValueCodec(
         "schedule",
         "schedules",

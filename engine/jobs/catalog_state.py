@@ -30,6 +30,7 @@ async def fingerprint(catalog: Catalog, vault: Vault, home: Home) -> str:
         await catalog.plans.all(),
         await catalog.destinations.all(),
         await catalog.schedules.all(),
+        await catalog.windows.all(),
         await catalog.host_keys.all(),
         await vault.names(),
         # A kit that is printed after a rotation must open the newest copy.

@@ -18,10 +18,19 @@ from engine.catalog.notices import NewNotice, Notice, Routed
 from engine.clock import Clock
 from engine.errors import HoldfastError, UnknownNameError
 from engine.jobs import named
-from engine.model.alerts import AlertSettings, Delivered, Delivery, Destination, Message, Silence
+from engine.model.alerts import (
+    AlertSettings,
+    Delivered,
+    Delivery,
+    Destination,
+    MaintenanceWindow,
+    Message,
+    Silence,
+)
 from engine.model.secret import Secret
 from engine.notifications import registry
 from engine.notifications.base import TIMEOUT_S, Notifier, Opening, Traits
+from engine.schedule import maintenance
 from engine.scope import task_scope
 
 _log = logging.getLogger("holdfast.notifications")
@@ -110,9 +119,9 @@ async def route(post: Post) -> None:
     if not found:
         return
     destinations = await post.catalog.destinations.all()
-    silences = await post.catalog.silences.all()
+    silences, windows = await post.catalog.silences.all(), await post.catalog.windows.all()
     hosts = {each.name: each.host for each in await post.catalog.sources.all()}
-    router = _Router(post, destinations, silences, await named.read(post.catalog))
+    router = _Router(post, destinations, silences, windows, await named.read(post.catalog))
     while found:
         routed: list[Routed] = []
         for notice in found:
@@ -142,6 +151,7 @@ class _Router:
     post: Post
     destinations: Sequence[Destination]
     silences: Sequence[Silence]
+    windows: Sequence[MaintenanceWindow]
     named: named.Named
 
     async def wanted(self, notice: Notice, message: Message) -> list[str]:
@@ -149,7 +159,8 @@ class _Router:
         if notice.destination:
             return [notice.destination]
         destinations, is_of_job = self.destinations, notice.key.startswith("job:")
-        if is_of_job and telling.is_silenced(message, self.silences, notice.at):
+        silences = maintenance.holding(self.silences, self.windows, notice.at) if is_of_job else ()
+        if is_of_job and telling.is_silenced(message, silences, notice.at):
             # A switch that was told of the start is told of the end: it would call people otherwise.
             destinations = [each for each in destinations if traits_of(each.kind).is_signal]
         # Who was told of the job's failure knows what an alert of it would say.

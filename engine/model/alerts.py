@@ -141,6 +141,8 @@ class Alert:
     """The job that showed it; empty where none did."""
     silenced_until: datetime.datetime | None = None
     """By the silence that holds now; worked out when it is looked at."""
+    silence_reason: str = ""
+    """Of that silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,28 @@ class Silence:
     begins_at: datetime.datetime
     ends_at: datetime.datetime
     reason: str
+    made_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceWindow:
+    """A silence that comes again: each time for the same span, by the clock of a zone."""
+
+    name: str
+    subject: str
+    """A pattern, as that of a silence."""
+    every: str
+    """When it begins: five fields of cron, or words, as a schedule's rhythm."""
+    duration_s: float
+    reason: str
+    timezone: str = "UTC"
+    """The IANA name of the zone whose clock says when it begins."""
+    condition: str = ""
+    """One of Condition; empty for all."""
+    begins_at: datetime.datetime | None = None
+    """Nothing before is silenced by it; None: it always held."""
+    ends_at: datetime.datetime | None = None
+    """Nothing from then on is silenced by it; None: it comes again without end."""
     made_by: str = ""
 
 
@@ -235,3 +259,5 @@ class Alerts:
     """None where there was none yet."""
     alerts: Sequence[Alert]
     silences: Sequence[Silence]
+    windows: Sequence[tuple[MaintenanceWindow, datetime.datetime | None]] = ()
+    """With when each holds next, with its zone's offset: not after now where it does; None where it is over."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from engine.model.alerts import Alert, AlertSettings, Condition
+from engine.model.alerts import Alert, AlertSettings, Condition, Silence
 from engine.model.backup import Backup, BackupStatus, Proof
 from engine.model.health import Health, ProofAttempt
 from engine.model.spans import days
@@ -168,6 +168,8 @@ class Status:
     """Those that stand, as the last evaluation found them: who acknowledged which, and what is silenced."""
     pauses: Sequence[Paused] = ()
     """What does not start by itself at that instant."""
+    silences: Sequence[Silence] = ()
+    """Those that hold now, and those that maintenance windows make."""
 
     @property
     def is_at_risk(self) -> bool:

@@ -17,7 +17,7 @@ EXAMPLES: Final = (
 _DAYS: Final = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 _DAY: Final = "(?:" + "|".join(f"{day[:3]}(?:{day[3:]})?s?" for day in _DAYS) + ")"
 _LIST: Final = rf"(?P<days>{_DAY}(?:(?:, ?| and |,? and ){_DAY})*)"
-_AT: Final = r"(?: at (?P<at>\d{1,2}:\d{2}|midnight|noon))?"
+_AT: Final = r"(?: (?:at )?(?P<at>\d{1,2}:\d{2}|midnight|noon))?"
 _ALIASES: Final[Mapping[str, str]] = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",

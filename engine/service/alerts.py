@@ -11,25 +11,26 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from engine.alerting import destinations, standing, templates
+from engine.alerting import destinations, scope, standing, templates
 from engine.catalog.notices import NewNotice
 from engine.errors import HoldfastError, UnknownNameError, UsageError
 from engine.model.alerts import (
-    NOUNS,
     Alert,
     AlertRound,
     Alerts,
-    Condition,
     Delivered,
     Destination,
     DestinationStatus,
+    MaintenanceWindow,
     Message,
     Occasion,
     Silence,
     Tone,
 )
-from engine.model.names import check_name, nearest, new_id
+from engine.model.names import check_name, new_id
 from engine.model.secret import Secret
+from engine.model.spans import span
+from engine.schedule import maintenance
 from engine.service import facts
 from engine.service.parts import Methods, Parts
 
@@ -172,7 +173,7 @@ class AlertMethods(Methods):
         everything = await facts.gather(parts, expectations, is_worker_wanted=is_worker_wanted)
         before = standing.Before(
             await parts.catalog.alerts.standing(),
-            await parts.catalog.silences.all(),
+            await facts.silences_at(parts, now),
             await parts.catalog.alerts.last_told(
                 now - datetime.timedelta(minutes=parts.settings.alerts.quiet_minutes)
             ),
@@ -212,7 +213,8 @@ class AlertMethods(Methods):
         else:
             found = await facts.standing_alerts(parts, now)
         at = datetime.datetime.fromisoformat(evaluated) if evaluated else None
-        return Alerts(at, found, await parts.catalog.silences.all())
+        windows = [(each, maintenance.upcoming(each, now)) for each in await parts.catalog.windows.all()]
+        return Alerts(at, found, await parts.catalog.silences.all(), windows)
 
     async def acknowledge_alert(self, alert: str, note: str = "") -> Alert:
         """Says that this person sees to it: it is told no more while it stands. Raises: UnknownNameError, UsageError where it is over."""
@@ -239,19 +241,7 @@ class AlertMethods(Methods):
         begins = begins_at or now
         if ends_at <= max(begins, now):
             raise UsageError("a silence ends after it begins, and after now", hint="--until 2h")
-        if not reason.strip():
-            raise UsageError("a silence needs a reason", hint="--reason 'the disks are being changed'")
-        if condition and condition not in {each.value for each in Condition}:
-            near = nearest(condition, [each.value for each in Condition])
-            raise UsageError(
-                f"there is no condition {condition!r}",
-                hint=f"did you mean {near}?" if near else ", ".join(each.value for each in Condition),
-            )
-        noun, _, name = subject.partition(" ")
-        if subject != "*" and (noun not in NOUNS or (not name and noun not in ("catalog", "worker"))):
-            raise UsageError(
-                f"{subject!r} is no subject", hint="say 'source shop*', 'host web', 'storage near' or '*'"
-            )
+        scope.check(subject, condition, reason)
         made = Silence(
             new_id(os.urandom), subject, condition, begins, ends_at, reason, self._parts.actor.user
         )
@@ -263,9 +253,33 @@ class AlertMethods(Methods):
         )
         return made
 
-    async def unsilence(self, silence: str) -> Silence:
-        """Ends a silence now. Raises: UnknownNameError, UsageError."""
-        ended = await self._parts.catalog.silences.end(silence)
+    async def add_window(self, window: MaintenanceWindow) -> MaintenanceWindow:
+        """Defines a maintenance window that comes again: while it holds, nobody is told of its subjects.
+
+        Raises: UsageError where its name is taken, where it would never hold or never be over, has no reason, or names no condition.
+        """
+        scope.check(window.subject, window.condition, window.reason)
+        now = self._parts.clock.now()
+        maintenance.check(window, now)
+        if window.ends_at is not None and window.ends_at <= now:
+            raise UsageError("a window ends after now", hint="--until 2026-12-31, or leave it out")
+        made = dataclasses.replace(window, made_by=self._parts.actor.user)
+        await self._parts.catalog.windows.add(made)
+        await self._parts.write_down(
+            "alerts silence",
+            made.subject,
+            detail=f"window {made.name}: {made.every}, for {span(made.duration_s)}: {made.reason}",
+        )
+        return made
+
+    async def unsilence(self, silence: str) -> Silence | MaintenanceWindow:
+        """Ends a silence now, by the beginning of its id, or a maintenance window for good, by its name. Raises: UnknownNameError, UsageError."""
+        names = {each.name for each in await self._parts.catalog.windows.all()}
+        ended = (
+            await self._parts.catalog.windows.remove(silence)
+            if silence in names
+            else await self._parts.catalog.silences.end(silence)
+        )
         await self._parts.write_down("alerts unsilence", ended.subject)
         return ended
 

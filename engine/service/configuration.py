@@ -6,15 +6,15 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.alerting import destinations
+from engine.alerting import destinations, scope
 from engine.catalog.schedules import SourcePlace
 from engine.errors import ConfigurationError, HoldfastError
-from engine.model.alerts import Destination
+from engine.model.alerts import Destination, MaintenanceWindow
 from engine.model.definitions import Source
 from engine.model.fleet import Change, ConfigApplied, ConfigPlan
 from engine.model.results import StorageCreated
 from engine.model.schedules import Schedule
-from engine.schedule import order
+from engine.schedule import maintenance, order
 from engine.service import alerts
 from engine.service.definitions import DefinitionMethods
 
@@ -105,6 +105,8 @@ class ConfigurationMethods(DefinitionMethods):
                 await self._require_source(wanted, wanted.definitions["sources"][each.name])
             if each.noun == "destination" and each.what != "remove":
                 self._require_destination(wanted, wanted.definitions["destinations"][each.name])
+            if each.noun == "window" and each.what != "remove":
+                self._require_window(wanted, wanted.definitions["windows"][each.name])
             if each.noun == "schedule" and each.what != "remove":
                 self._require_schedule(wanted, current, wanted.definitions["schedules"][each.name])
         return wanted, changes
@@ -126,6 +128,15 @@ class ConfigurationMethods(DefinitionMethods):
             destinations.check(destination, is_signal=is_signal)
         except HoldfastError as error:
             path = wanted.entries["destinations", destination.name].path
+            raise wanted.document.mistake(path, error.message, error.hint) from error
+
+    def _require_window(self, wanted: Wanted, window: MaintenanceWindow) -> None:
+        """That it comes, and is over each time. Raises: ConfigurationError, with file and line."""
+        try:
+            scope.check(window.subject, window.condition, window.reason)
+            maintenance.check(window, self._parts.clock.now())
+        except HoldfastError as error:
+            path = wanted.entries["windows", window.name].path
             raise wanted.document.mistake(path, error.message, error.hint) from error
 
     async def _shown(self, destination: Destination, wanted: Wanted) -> Destination:

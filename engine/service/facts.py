@@ -12,12 +12,13 @@ from engine.alerting import conditions, standing
 from engine.catalog.backups import BackupFilter
 from engine.errors import VaultError
 from engine.model import status as judging
-from engine.model.alerts import Alert
+from engine.model.alerts import Alert, Silence
 from engine.model.backup import SAFETY_TAG, Backup, BackupStatus, Scope
 from engine.model.definitions import LOCAL_HOST, Source, retired_reason
 from engine.model.health import HealthFacts, ProofAttempt, health
 from engine.model.job import JobStatus
 from engine.model.objectives import objectives_of
+from engine.schedule import maintenance
 from engine.service.parts import Parts
 
 _LOOKED_AT: Final = 100
@@ -98,13 +99,16 @@ async def gather(
 
 async def standing_alerts(parts: Parts, now: datetime.datetime) -> list[Alert]:
     """Those that stand, with the silence that holds for each."""
-    silences = await parts.catalog.silences.all()
-    found = []
-    for each in await parts.catalog.alerts.standing():
-        silence = standing.silence_of(each, silences, now)
-        until = silence.ends_at if silence is not None else None
-        found.append(dataclasses.replace(each, silenced_until=until))
-    return found
+    silences = await silences_at(parts, now)
+    return [
+        standing.silenced(each, standing.silence_of(each, silences, now))
+        for each in await parts.catalog.alerts.standing()
+    ]
+
+
+async def silences_at(parts: Parts, now: datetime.datetime) -> list[Silence]:
+    """All silences, announced ones too, with those that maintenance windows make now."""
+    return maintenance.holding(await parts.catalog.silences.all(), await parts.catalog.windows.all(), now)
 
 
 async def of_source(parts: Parts, source: Source) -> judging.SourceFacts:

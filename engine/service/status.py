@@ -36,7 +36,8 @@ async def overview(
     uncovered = sum(len(each.what) for each in everything.uncovered)
     now = parts.clock.now()
     alerts = await facts.standing_alerts(parts, now)
-    found = judging.Status(now, everything.concerns(parts), rows, uncovered, alerts)
+    silences = [each for each in await facts.silences_at(parts, now) if each.begins_at <= now < each.ends_at]
+    found = judging.Status(now, everything.concerns(parts), rows, uncovered, alerts, silences=silences)
     return dataclasses.replace(found, pauses=await _pauses(parts, now)), everything
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import psutil
 import pytest
 
 from engine.cli.dispatch import dispatch
+from engine.clock import SystemClock
 from engine.errors import HoldfastError
-from engine.model.alerts import Condition, Destination, Occasion
+from engine.model.alerts import Condition, Destination, MaintenanceWindow, Occasion
 from engine.model.requests import RestoreRequest
 from engine.model.secret import Secret
 from tests.fakes.clock import FakeClock
@@ -85,6 +87,26 @@ async def test_a_storage_that_does_not_answer_is_an_alert_and_its_room_is_known(
         (tmp_path / "unplugged").rename(world.place("far"))
         await world.engine.look_at_storages()
         assert len((await world.engine.evaluate_alerts()).recovered) == 1
+
+
+async def test_what_stands_in_a_maintenance_window_is_told_when_that_is_over(tmp_path: Path) -> None:
+    """Held back, and seen to be; a window forgets nothing."""
+    clock = FakeClock()
+    async with open_world(tmp_path / "world", clock) as world:
+        engine = world.engine
+        await world.add_files("site", tmp_path)
+        await _tell(world, "switch", "http://127.0.0.1:1/", "ping", Occasion.ALERT)
+        begins = (clock.now() - datetime.timedelta(hours=1)).strftime("daily at %H:%M")
+        await engine.add_window(MaintenanceWindow("patching", "host local*", begins, 7200.0, "new kernels"))
+        (alert,) = (await engine.evaluate_alerts()).standing
+        assert (alert.told_at, alert.silence_reason) == (None, "new kernels")
+        status = await engine.status()
+        assert [each.silence_id for each in status.silences] == ["patching"]
+        assert (await engine.alerts()).alerts[0].silenced_until == alert.silenced_until
+        clock.advance(3600)
+        (alert,) = (await engine.evaluate_alerts()).standing
+        assert (alert.told_at, alert.silenced_until) == (clock.now(), None)
+        assert (await engine.status()).silences == []
 
 
 async def test_what_is_called_again_and_again_does_each_thing_in_its_time(tmp_path: Path) -> None:
@@ -239,6 +261,22 @@ def test_an_alert_is_silenced_and_acknowledged_at_the_command_line(
     assert "new disks" in holdfast("alerts", "list").out
     assert holdfast("alerts", "unsilence", made["silence_id"][:8]).code == 0
     assert "no silence" in holdfast("alerts", "unsilence", made["silence_id"][:8]).err
+    every = ("alerts", "silence", "source d*", "--reason", "new kernels", "--timezone", "UTC", "--every")
+    assert "needs --for" in holdfast(*every, "hourly").err
+    begun = f"{SystemClock().now() - datetime.timedelta(hours=2):%H:00}"
+    window = (*every, f"daily at {begun}", "--name", "patching", "--for")
+    assert "before it is over" in holdfast(*window, "24h").err
+    assert holdfast(*window, "23h", "--json").result["duration_s"] == 82_800
+    assert holdfast(*window, "23h").code == 2
+    assert "nobody is told of source d* until" in (status := holdfast("status").out)
+    assert ": new kernels" in status.partition("silenced until")[2]
+    listed = holdfast("alerts", "list").out
+    assert [word in listed for word in ("silenced until", "patching", f"daily at {begun}, UTC", "now")] == [
+        True
+    ] * 4
+    assert '[windows.patching]\nsubject = "source d*"' in holdfast("config", "export").out
+    assert holdfast("alerts", "unsilence", "patching").code == 0
+    assert "patching" not in holdfast("alerts", "list").out
     acknowledged = holdfast("alerts", "acknowledge", alert["alert_id"][:6], "--note", "on it", "--json")
     assert acknowledged.result["note"] == "on it"
     shown = holdfast("status")

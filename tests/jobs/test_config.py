@@ -126,6 +126,11 @@ async def test_who_is_told_stands_in_the_file_and_goes_with_it(world: World) -> 
     assert [name for name, _ in await engine.secrets() if name.startswith("notify.")] == ["notify.ops"]
     with pytest.raises(errors.ConfigurationError, match="line 1: 'sauce x' is no pattern"):
         await engine.plan_config(told % "new" + 'only = ["sauce x"]\n', "f")
+    window = '[windows.all]\nsubject = "*"\nevery = "daily"\nduration_s = %d\nreason = "none"\n'
+    with pytest.raises(errors.ConfigurationError, match="line 1: the window all would begin again"):
+        await engine.plan_config(window % 86_400, "f")
+    await engine.apply_config(window % 60, "f")
+    assert [each.reason for each, _ in (await engine.alerts()).windows] == ["none"]
     nowhere = told.replace("vault:notify.ops", "command:echo nothing") % "new"
     with pytest.raises(errors.ConfigurationError, match="line 3: apprise knows no service"):
         await engine.apply_config(nowhere, "f")

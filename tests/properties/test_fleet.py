@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from engine.fleet import comparison, writing
 from engine.fleet.codecs import CODECS
 from engine.fleet.document import Document, lines_of
 from engine.model import storage_options
-from engine.model.alerts import Destination, Occasion
+from engine.model.alerts import Destination, MaintenanceWindow, Occasion
 from engine.model.definition_options import HOST_OPTIONS, SOURCE_KINDS, SOURCE_OPTIONS
 from engine.model.definitions import Host, Source, Storage
 from engine.model.plans import Plan, PlanStep
@@ -91,6 +92,15 @@ DESTINATIONS = st.builds(
     start_url=st.just("") | references,
     is_enabled=st.booleans(),
 )
+WINDOWS = st.builds(
+    MaintenanceWindow,
+    st.just("patching"),
+    texts,
+    texts,
+    st.floats(0, 1e6),
+    texts,
+    ends_at=st.none() | st.datetimes(timezones=st.just(datetime.UTC)),
+)
 KINDS = st.sampled_from([*SOURCE_KINDS, "strange"])
 
 
@@ -114,6 +124,7 @@ def fleets(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
         "storages": {each.name: each for each in kept},
         "plans": {each.name: each for each in planned},
         "destinations": {each.name: each for each in told},
+        "windows": {each.name: each for each in draw(st.lists(WINDOWS, max_size=1))},
     }
 
 
