@@ -38,7 +38,7 @@ class Telling:
     key: str
     message: Message
     job_id: str = ""
-    """Whose end tells the same: who heard of that is not told again."""
+    """Whose failure told the same: who heard of that is not told again; of an end, nobody else is told. See `telling.hears`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def evaluate(
 
     Of each condition and subject one alert stands, however many concerns there are of it. Only risks are told; advice stands in the list and
     the digest. What is silenced or acknowledged is not told; when a silence ends and the alert still stands, it is. One that comes and goes is
-    told no more often than the time of quiet lets it; a risk that nobody acknowledged is told again after the time of reminding.
+    told no more often than the time of quiet lets it, though that it is over is told to those who heard of its job's failure; a risk that nobody acknowledged is told again after the time of reminding.
     """
     found = _merged(concerns)
     known = {(each.condition, each.subject): each for each in before.standing}
@@ -87,9 +87,9 @@ def evaluate(
         dataclasses.replace(each, recovered_at=now) for key, each in known.items() if key not in found
     ]
     tellings += [
-        Telling(f"alert:{each.alert_id}:over", telling.of_alert(each))
+        Telling(f"alert:{each.alert_id}:over", telling.of_alert(each), "" if each.told_at else each.job_id)
         for each in recovered
-        if each.told_at is not None and silence_of(each, before.silences, now) is None
+        if (each.told_at or (each.is_risk and each.job_id)) and silence_of(each, before.silences, now) is None
     ]
     return Evaluation(standing, raised, [*changed, *recovered], recovered, tellings)
 

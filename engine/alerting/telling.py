@@ -122,6 +122,16 @@ def is_wanted(
     )
 
 
+def hears(name: str, message: Message, told: Mapping[str, Occasion]) -> bool:
+    """Whether a destination is told of an alert whose job's end was told already: `told` is to whom, and as what.
+
+    Who heard that the job failed knows what its alert would say; that it is over only those are told who heard of the failure.
+    """
+    if message.occasion is Occasion.RECOVERY:
+        return told.get(name) is Occasion.FAILURE
+    return name not in told
+
+
 def is_silenced(message: Message, silences: Sequence[Silence], at: datetime.datetime) -> bool:
     """Whether a job's message falls into a silence: of its sources or their hosts, its storage, its schedule, or everything.
 

@@ -15,7 +15,7 @@ import msgspec
 
 from engine.catalog.database import Database, Row, Transaction, Value, to_instant, to_microseconds, to_text
 from engine.errors import CatalogDamagedError, UnknownNameError, UsageError
-from engine.model.alerts import Delivery, Destination, Message
+from engine.model.alerts import Delivery, Destination, Message, Occasion
 from engine.model.names import check_name, nearest
 from engine.model.reports import ToldLine
 
@@ -154,10 +154,10 @@ class Notices:
             )
         ]
 
-    async def told_of_job(self, job_id: str) -> set[str]:
-        """The destinations that got a job's end to tell."""
+    async def told_of_job(self, job_id: str) -> dict[str, Occasion]:
+        """The destinations that got a job's end to tell, and as what."""
         rows = await self._database.fetch_all("destinations_of_notice", notice_key=f"job:{job_id}:ended")
-        return {row[0] for row in rows}
+        return {destination: Occasion(occasion) for destination, occasion in rows}
 
     async def route(self, routed: Sequence[Routed]) -> None:
         """Gives notices to their destinations, in one transaction. Twice is once."""

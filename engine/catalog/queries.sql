@@ -720,7 +720,8 @@ SELECT :notice_key, :at, :job_id, :message, :destination WHERE EXISTS (SELECT 1 
 SELECT notice_id, notice_key, at, job_id, message, destination FROM notices WHERE is_routed = 0 ORDER BY notice_id LIMIT :limit;
 
 -- name: destinations_of_notice
-SELECT d.destination FROM notices AS n JOIN deliveries AS d ON d.notice_id = n.notice_id WHERE n.notice_key = :notice_key;
+SELECT d.destination, json_extract(n.message, '$.occasion') FROM notices AS n JOIN deliveries AS d ON d.notice_id = n.notice_id
+WHERE n.notice_key = :notice_key;
 
 -- name: route_notice
 UPDATE notices SET is_routed = 1, message = :message WHERE notice_id = :notice_id AND is_routed = 0;

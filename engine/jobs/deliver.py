@@ -163,15 +163,14 @@ class _Router:
         if is_of_job and telling.is_silenced(message, silences, notice.at):
             # A switch that was told of the start is told of the end: it would call people otherwise.
             destinations = [each for each in destinations if traits_of(each.kind).is_signal]
-        # Who was told of the job's failure knows what an alert of it would say.
-        is_told = notice.job_id and not is_of_job
-        told = await self.post.catalog.notices.told_of_job(notice.job_id) if is_told else set()
+        if notice.job_id and not is_of_job:
+            told = await self.post.catalog.notices.told_of_job(notice.job_id)
+            destinations = [each for each in destinations if telling.hears(each.name, message, told)]
         by_schedules = self.named.of(message)
         return [
             each.name
             for each in destinations
-            if each.name not in told
-            and telling.is_wanted(
+            if telling.is_wanted(
                 message, each, traits_of(each.kind).occasions, is_named=each.name in by_schedules
             )
         ]

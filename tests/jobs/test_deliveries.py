@@ -105,13 +105,18 @@ async def test_each_turn_of_a_job_reaches_a_switch_once(tmp_path: Path) -> None:
 async def test_who_hears_that_a_job_failed_does_not_hear_it_of_its_alert_too(tmp_path: Path) -> None:
     """Also where nobody looked between the two."""
     async with office(tmp_path) as here:
-        occasions = (Occasion.FAILURE, Occasion.ALERT)
+        occasions = (Occasion.FAILURE, Occasion.ALERT, Occasion.RECOVERY)
         await here.catalog.destinations.add(Destination("hook", "ping", "file:address", occasions=occasions))
+        ends = Destination("ends", "ping", "file:address", occasions=(Occasion.RECOVERY,))
+        await here.catalog.destinations.add(ends)
         failed = await here.job(outcome=JobStatus.FAILED)
         alert = Message(Occasion.ALERT, Tone.FAILURE, "shop: the last backup failed", "", {})
         await here.catalog.notices.add([NewNotice("alert:1:raised", alert, failed.job_id)])
+        over = Message(Occasion.RECOVERY, Tone.SUCCESS, "shop: over after 10 min", "", {})
+        await here.catalog.notices.add([NewNotice("alert:1:over", over, failed.job_id)])
         await deliver(here.post)
         assert [each for each in here.titles if "the last backup failed" in each] == []
+        assert [each for each in here.titles if "over after" in each] == [" shop: over after 10 min"]
 
 
 async def test_whom_a_schedule_names_is_told_of_its_jobs_and_of_what_it_looks_after(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from engine.alerting import sizes, standing, telling
 from engine.alerting.sizes import Sized
-from engine.model.alerts import Alert, AlertSettings, Condition, Silence
+from engine.model.alerts import Alert, AlertSettings, Condition, Occasion, Silence
 from engine.model.status import Concern
 
 START = datetime.datetime(2026, 1, 1, 2, tzinfo=datetime.UTC)
@@ -160,6 +160,33 @@ def test_of_each_condition_and_subject_one_alert_stands_and_is_told_once(
                 assert not times or now - times[-1] >= HOUR
                 times.append(now)
     assert len(keys) == len(set(keys))
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(1, 90)), max_size=20))
+def test_who_heard_of_a_failure_hears_that_it_is_over(rounds: list[tuple[bool, bool, int]]) -> None:
+    """However fast it comes and goes, by the message of its job or by its alert: nobody is left with one that is long over."""
+    numbers, now = itertools.count(1), START
+    standing_now: list[Alert] = []
+    last: dict[tuple[Condition, str], datetime.datetime] = {}
+    has_heard = False
+    for is_failing, is_new_job, minutes in rounds:
+        now += datetime.timedelta(minutes=minutes)
+        job_id = f"5job{now.isoformat()}" if is_new_job or not standing_now else standing_now[0].job_id
+        concern = Concern("source a", True, "no room", "r", Condition.FAILED, job_id=job_id)
+        has_heard = has_heard or is_failing  # the end of a job that failed is told to whoever wants it
+        told = {"ops": Occasion.FAILURE} if has_heard else {}
+        recent = {key: at for key, at in last.items() if now - at < HOUR}
+        before = standing.Before(standing_now, (), recent)
+        found = standing.evaluate(
+            [concern] if is_failing else [], before, SETTINGS, now, lambda: f"5{next(numbers)}"
+        )
+        last |= {(each.condition, each.subject): now for each in found.standing if each.told_at == now}
+        ends = [each for each in found.tellings if each.message.occasion is Occasion.RECOVERY]
+        heard = [each for each in ends if not each.job_id or telling.hears("ops", each.message, told)]
+        assert len(heard) == (1 if standing_now and not is_failing else 0)
+        has_heard = has_heard and is_failing
+        standing_now = list(found.standing)
 
 
 @given(

@@ -216,6 +216,7 @@ def _stood(**changes: object) -> Alert:
         (standing.Before([_stood(told_at=NOW - DAY, acknowledged_at=NOW)]), [RISK], []),
         (standing.Before([_stood()]), [], ["alert:5a:over"]),
         (standing.Before([_stood(told_at=None)]), [], []),
+        (standing.Before([_stood(told_at=None, job_id="5job")]), [], ["alert:5a:over"]),
         (standing.Before([_stood(told_at=None)]), [RISK], ["alert:5a:raised"]),
         (standing.Before(silences=[Silence("5s", "host db*", "", NOW, NOW + HOUR, "x")]), [RISK], []),
         (standing.Before(silences=[Silence("5s", "host db*", "", NOW + HOUR, NOW + DAY, "x")]), [RISK], ["alert:5a:raised"]),
@@ -225,7 +226,7 @@ def _stood(**changes: object) -> Alert:
         (standing.Before(running={"5job"}), [dataclasses.replace(RISK, job_id="5job")], []),
     ],
     ids=[
-        "raised", "advice", "stands", "reminder", "acknowledged", "over", "over untold", "untold, silence ended", "silenced by host",
+        "raised", "advice", "stands", "reminder", "acknowledged", "over", "over untold", "over, its job told", "untold, silence ended", "silenced by host",
         "window to come", "silence of another", "flapping", "quiet is over", "its job still runs",
     ],
 )  # fmt: skip

@@ -95,6 +95,26 @@ def test_a_destination_gets_what_it_chose(changes: dict[str, object], is_wanted:
 
 
 @pytest.mark.parametrize(
+    ("occasion", "told", "hears"),
+    [
+        (Occasion.ALERT, {}, True),
+        (Occasion.ALERT, {"ops": Occasion.FAILURE}, False),
+        (Occasion.ALERT, {"ops": Occasion.SUCCESS}, False),
+        (Occasion.ALERT, {"others": Occasion.FAILURE}, True),
+        (Occasion.RECOVERY, {}, False),
+        (Occasion.RECOVERY, {"ops": Occasion.FAILURE}, True),
+        (Occasion.RECOVERY, {"ops": Occasion.SUCCESS}, False),
+        (Occasion.RECOVERY, {"others": Occasion.FAILURE}, False),
+    ],
+)
+def test_who_heard_of_a_job_s_failure_hears_its_end_and_its_alert_no_second_time(
+    occasion: Occasion, told: dict[str, Occasion], hears: bool
+) -> None:
+    """Nobody is left with a failure that is long over, and nobody hears of the end of what they were not told."""
+    assert telling.hears("ops", Message(occasion, Tone.INFO, "", ""), told) is hears
+
+
+@pytest.mark.parametrize(
     ("subject", "verb", "hours", "is_silenced"),
     [
         ("source shop", "backup", 1, True),
