@@ -1,8 +1,8 @@
 """Where people are told, and the outbox: what they are to be told, and to whom of them it was.
 
 A notice is written once for each key. It is routed once: made into a message, and a delivery for each destination that wants it. A delivery
-that is being sent is put off by a lease, in the transaction that takes it up: when the sender dies, it is due again. So each message arrives at
-least once.
+that is being sent is put off by a lease, in the transaction that takes it up: when the sender dies, it is due again, at once where somebody
+sees that it is dead. So each message arrives at least once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from engine.errors import CatalogDamagedError, UnknownNameError, UsageError
 from engine.model.alerts import Delivery, Destination, Message, Occasion
 from engine.model.names import check_name, nearest
 from engine.model.reports import ToldLine
+from engine.process import ProcessIdentity
 
 
 class Destinations:
@@ -173,8 +174,10 @@ class Notices:
                     ]
                     await transaction.execute_many("add_delivery", rows)
 
-    async def take_due(self, destination: str, limit: int, lease_s: float) -> list[Delivery]:
-        """What is due for that destination, oldest first; no other process takes it up before the lease ends."""
+    async def take_due(
+        self, destination: str, limit: int, lease_s: float, owner: ProcessIdentity
+    ) -> list[Delivery]:
+        """What is due for that destination, oldest first; no other process takes it up before the lease ends, or the owner's deliveries are released."""
         now = self._database.now
         # Mostly there is nothing, and then nothing is written.
         if not await self._database.fetch_all(
@@ -188,7 +191,10 @@ class Notices:
             until = now + int(lease_s * 1_000_000)
             await transaction.execute_many(
                 "set_delivery",
-                [_delivery(row[0], destination, "waiting", next_at=until) for row in rows],
+                [
+                    _delivery(row[0], destination, "waiting", next_at=until, taken_by=str(owner))
+                    for row in rows
+                ],
             )
         found = []
         for notice_id, text, at, attempts in rows:
@@ -196,6 +202,15 @@ class Notices:
             assert message is not None
             found.append(Delivery(notice_id, destination, message, to_instant(at), attempts))
         return found
+
+    async def holders(self) -> list[str]:
+        """The processes that are sending something, or were when they were last heard of; see `ProcessIdentity.parse`."""
+        return [row[0] for row in await self._database.fetch_all("list_delivery_holders")]
+
+    async def release(self, holder: str) -> None:
+        """What that process was sending is due now: it is dead."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute("release_deliveries", taken_by=holder, now=self._database.now)
 
     async def put_back(
         self,
@@ -306,6 +321,7 @@ def _delivery(  # noqa: PLR0913 -- the columns of a row
     attempts: int = 0,
     sent_at: int | None = None,
     error: str | None = None,
+    taken_by: str = "",
 ) -> dict[str, Value]:
     return {
         "notice_id": notice_id,
@@ -315,6 +331,7 @@ def _delivery(  # noqa: PLR0913 -- the columns of a row
         "next_at": next_at,
         "sent_at": sent_at,
         "error": None if error is None else to_text(error),
+        "taken_by": taken_by,
     }
 
 

@@ -734,8 +734,15 @@ SELECT d.notice_id, n.message, n.at, d.attempts FROM deliveries AS d JOIN notice
 WHERE d.destination = :destination AND d.state = 'waiting' AND d.next_at <= :now ORDER BY d.notice_id LIMIT :limit;
 
 -- name: set_delivery
-UPDATE deliveries SET state = :state, attempts = attempts + :attempts, next_at = :next_at, sent_at = :sent_at, error = coalesce(:error, error)
+UPDATE deliveries SET state = :state, attempts = attempts + :attempts, next_at = :next_at, sent_at = :sent_at, error = coalesce(:error, error),
+    taken_by = :taken_by
 WHERE notice_id = :notice_id AND destination = :destination AND state = 'waiting';
+
+-- name: list_delivery_holders
+SELECT DISTINCT taken_by FROM deliveries WHERE taken_by <> '';
+
+-- name: release_deliveries
+UPDATE deliveries SET next_at = :now, taken_by = '' WHERE taken_by = :taken_by AND state = 'waiting';
 
 -- Several notices may have gone in one message, which then have one time.
 -- name: count_sent

@@ -247,6 +247,7 @@ CREATE TABLE notices (
 CREATE INDEX notices_unrouted ON notices (notice_id) WHERE is_routed = 0;
 CREATE INDEX notices_by_time ON notices (at);
 
+-- What goes to each destination; `taken_by` is the process that is sending it.
 CREATE TABLE deliveries (
     notice_id INTEGER NOT NULL REFERENCES notices (notice_id) ON DELETE CASCADE,
     destination TEXT NOT NULL,
@@ -255,9 +256,11 @@ CREATE TABLE deliveries (
     next_at INTEGER NOT NULL,
     sent_at INTEGER,
     error TEXT NOT NULL DEFAULT '',
+    taken_by TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (notice_id, destination)
 ) WITHOUT ROWID;
 CREATE INDEX deliveries_waiting ON deliveries (destination, next_at) WHERE state = 'waiting';
+CREATE INDEX deliveries_taken ON deliveries (taken_by) WHERE taken_by <> '';
 CREATE INDEX deliveries_sent ON deliveries (destination, sent_at) WHERE sent_at IS NOT NULL;
 
 -- What is done by itself. `definition` is JSON, as a person wrote it; the other columns are where it is. `after` repeats the definition's.

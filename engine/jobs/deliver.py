@@ -1,6 +1,7 @@
 """Delivery: the outbox to the people. Called by a worker and by `tick` again and again, and by `notify flush`; never by a job.
 
-One that dies meanwhile loses nothing: a message that was being sent is due again when its lease ends. Two at once share the work.
+One that dies meanwhile loses nothing: a message that was being sent is due again as soon as the next one sees that its sender is dead, and when
+its lease ends where that cannot be seen. Two at once share the work.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from engine.catalog.catalog import Catalog
 from engine.catalog.notices import NewNotice, Notice, Routed
 from engine.clock import Clock
 from engine.errors import HoldfastError, UnknownNameError
-from engine.jobs import named
+from engine.jobs import left_behind, named
 from engine.model.alerts import (
     AlertSettings,
     Delivered,
@@ -30,6 +31,7 @@ from engine.model.alerts import (
 from engine.model.secret import Secret
 from engine.notifications import registry
 from engine.notifications.base import TIMEOUT_S, Notifier, Opening, Traits
+from engine.process import ProcessIdentity
 from engine.schedule import maintenance
 from engine.scope import task_scope
 
@@ -69,6 +71,7 @@ async def deliver(post: Post) -> Delivered:
     for each in destinations:
         await _digest(post, each)
     await route(post)
+    await _release_left_behind(post)
     turn = asyncio.Semaphore(_AT_ONCE)
     counts: list[int] = []
     failed: list[str] = []
@@ -194,13 +197,21 @@ async def _digest(post: Post, destination: Destination) -> None:
     await post.catalog.notices.add_digest(NewNotice(key, message, destination=destination.name), now)
 
 
+async def _release_left_behind(post: Post) -> None:
+    """What a process was sending that is proved dead is due at once."""
+    for holder in await post.catalog.notices.holders():
+        if left_behind.death_of(holder):
+            await post.catalog.notices.release(holder)
+
+
 async def _send_due(post: Post, destination: Destination) -> tuple[int, Sequence[str]]:
     """Sends what is due; how many messages arrived, and what went wrong."""
     is_signal = traits_of(destination.kind).is_signal
     limit = _PINGS_AT_ONCE if is_signal else _DUE_AT_ONCE
     parcels_at_most = limit if is_signal else telling.BURST
     # The lease outlives all that is sent under it: what one process sends no other takes up meanwhile.
-    due = await post.catalog.notices.take_due(destination.name, limit, post.timeout_s * (parcels_at_most + 1))
+    lease_s = post.timeout_s * (parcels_at_most + 1)
+    due = await post.catalog.notices.take_due(destination.name, limit, lease_s, ProcessIdentity.current())
     if not due:
         return 0, ()
     now = post.clock.now()

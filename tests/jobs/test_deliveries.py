@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime
 import os
 from collections.abc import AsyncIterator
@@ -184,15 +185,27 @@ async def test_what_is_not_taken_waits_longer_each_time_and_arrives(tmp_path: Pa
         assert (await deliver(here.post)).sent == 2
 
 
-async def test_a_sender_that_died_meanwhile_leaves_its_message_to_the_next_one(tmp_path: Path) -> None:
-    """At least once: taken up, then nothing more was heard of it. Before its lease ends nobody else sends it."""
+LIVING = ProcessIdentity.current()
+DEAD = dataclasses.replace(LIVING, started=LIVING.started - 1)
+AFAR = ProcessIdentity("elsewhere", f"{LIVING.boot}0", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("owner", "wait_s"), [(LIVING, 601), (AFAR, 601), (DEAD, 0)], ids=["living", "unseen", "dead"]
+)
+async def test_a_sender_that_died_meanwhile_leaves_its_message_to_the_next_one(
+    tmp_path: Path, owner: ProcessIdentity, wait_s: float
+) -> None:
+    """At least once: taken up, then nothing more was heard of it. Who is seen to be dead is not waited for; anybody else is, until the lease ends."""
     async with office(tmp_path) as here:
         await here.job()
         await route(here.post)
-        assert len(await here.catalog.notices.take_due("switch", 10, 600.0)) == 2
-        assert (await deliver(here.post)).sent == 0
-        here.clock.advance(601)
+        assert len(await here.catalog.notices.take_due("switch", 10, 600.0, owner)) == 2
+        if wait_s:
+            assert (await deliver(here.post)).sent == 0
+            here.clock.advance(wait_s)
         assert (await deliver(here.post)).sent == 2
+        assert await here.catalog.notices.holders() == []
 
 
 async def test_a_sender_that_is_cancelled_leaves_its_message_at_once(tmp_path: Path) -> None:
@@ -266,5 +279,5 @@ async def test_the_limit_of_an_hour_holds_messages_back_and_loses_none(tmp_path:
             here.clock.advance(60)
         assert (len(here.hook.posts), await here.catalog.notices.waiting()) == (1, 1)
         here.clock.advance(HOUR)
-        due = await here.catalog.notices.take_due("people", 10, HOUR)
+        due = await here.catalog.notices.take_due("people", 10, HOUR, LIVING)
         assert [each.message.title for each in due] == ["number 1"]
