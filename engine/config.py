@@ -5,7 +5,6 @@ Environment and user are arguments. Nothing in here is a secret: config.toml say
 
 from __future__ import annotations
 
-import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any
 from engine.errors import ConfigurationError
 from engine.model.alerts import AlertSettings
 from engine.model.names import nearest
+from engine.model.toml_lines import line_of
 
 ROOT_HOME = Path("/var/lib/holdfast")
 
@@ -218,7 +218,7 @@ def read_settings(path: Path) -> Settings:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Turns a parsed document into settings, and finds the line of what it has to complain of."""
+    """Turns a parsed document into settings."""
 
     path: Path
     text: str
@@ -272,7 +272,7 @@ class _Reader:
             if key not in known:
                 near = nearest(key, known)
                 raise ConfigurationError(
-                    f"{self.path}, line {self._line(table, key)}: there is no setting {_dotted(table, key)}",
+                    f"{self.path}, line {line_of(self.text, table, key)}: there is no setting {_dotted(table, key)}",
                     hint=f"did you mean {_dotted(table, near)}?"
                     if near
                     else f"there are: {', '.join(known)}",
@@ -280,23 +280,8 @@ class _Reader:
 
     def _mistake(self, table: str, key: str, expectation: str) -> ConfigurationError:
         return ConfigurationError(
-            f"{self.path}, line {self._line(table, key)}: {_dotted(table, key)} {expectation}"
+            f"{self.path}, line {line_of(self.text, table, key)}: {_dotted(table, key)} {expectation}"
         )
-
-    def _line(self, table: str, key: str) -> int:
-        """Where a key stands: tomllib does not tell. The first line that sets it in its table, or else names it at all."""
-        current = ""
-        fallback = 1
-        pattern = re.compile(rf'\s*\[?\s*(?:[\w.-]+\.)?["\']?{re.escape(key)}["\']?\s*[=.\]]')
-        for number, line in enumerate(self.text.splitlines(), 1):
-            if pattern.match(line):
-                if current == table or line.lstrip().startswith("["):
-                    return number
-                fallback = number
-            header = re.match(r"\s*\[([^\[\]]+)\]", line)
-            if header:
-                current = header[1].strip()
-        return fallback
 
 
 def _dotted(table: str, key: str) -> str:

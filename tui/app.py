@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.app import App
@@ -12,12 +12,12 @@ from textual.driver import Driver
 from textual.screen import Screen
 
 from engine.model.job import Change, Job, JobStatus
-from tui import bridge, clipboard
+from tui import bridge, clipboard, theme_loader
 from tui.actions import ACTIONS, Action
 from tui.dialogs.base import Dialog
 from tui.dialogs.confirm import Sentence
 from tui.panes.base import View
-from tui.preferences import Preferences
+from tui.preferences import Preferences, read_preferences
 from tui.screen import MainScreen
 from tui.widgets.prompt import Prompt
 
@@ -28,6 +28,8 @@ Answer = TypeVar("Answer")
 
 _MESSAGE_S = 8.0
 """So long a message stands before the newest job may take its row."""
+_LOOK_AT_FILES_S = 2.0
+"""Between two looks at whether a theme or the preferences changed; nothing is drawn where they did not."""
 
 
 class ConsoleApp(App[int]):
@@ -56,6 +58,7 @@ class ConsoleApp(App[int]):
         self.is_frozen = False
         self.main = MainScreen()
         self._told_at = -_MESSAGE_S
+        self._themes_stamp: Sequence[tuple[str, int]] = ()
         self._jobs: list[Job] = []
 
     def now(self) -> datetime.datetime:
@@ -66,12 +69,49 @@ class ConsoleApp(App[int]):
 
     def on_mount(self) -> None:
         """Sets keys and theme, and begins to follow the catalog."""
-        self.preferences.apply(self)
+        self._apply_preferences()
         self.push_screen(self.main)
         self.run_worker(bridge.follow(self), name="follow", exit_on_error=False)
         self.set_timer(60 - self.now().second, self._minute)
-        for mistake in self.preferences.mistakes:
-            self.tell(mistake)
+        self.set_interval(_LOOK_AT_FILES_S, self._look_at_themes)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Of themes that are not ours: the topmost row looks like all others."""
+        return {"title-foreground": "ansi_default", "title-background": "ansi_default"}
+
+    def _apply_preferences(self) -> None:
+        """Keys, themes; what is wrong with either is told, and the default stands."""
+        self.set_keymap({action: ",".join(keys) for action, keys in self.preferences.keys.items()})
+        home = self.engine.home.directory
+        self._themes_stamp = theme_loader.stamp(home)
+        loaded = theme_loader.load(home)
+        for theme in loaded.themes.values():
+            self.register_theme(theme)
+        wanted = self.preferences.theme
+        mistakes = [*self.preferences.mistakes, *loaded.mistakes]
+        if wanted and wanted not in loaded.themes:
+            mistakes.append(f"there is no theme {wanted}; there are {', '.join(sorted(loaded.themes))}")
+            wanted = ""
+        self.theme = wanted or self._usual_theme()
+        if mistakes:
+            more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+            self.call_after_refresh(self.tell, mistakes[0] + more, "warning")
+
+    def _usual_theme(self) -> str:
+        """The terminal's own colours, where it is not known to show more, or is not to show any."""
+        has_many = self.environment.get("COLORTERM", "") in ("truecolor", "24bit")
+        return (
+            theme_loader.DEFAULT
+            if has_many and not self.environment.get("NO_COLOR")
+            else theme_loader.SIXTEEN
+        )
+
+    def _look_at_themes(self) -> None:
+        """Reads themes and preferences again where a file changed."""
+        home = self.engine.home.directory
+        if theme_loader.stamp(home) != self._themes_stamp:
+            self.preferences = read_preferences(home)
+            self._apply_preferences()
 
     def _minute(self) -> None:
         self._title()
@@ -149,7 +189,7 @@ class ConsoleApp(App[int]):
 
     def key_of(self, action: Action) -> str:
         """The first key that does it now, as a person calls it."""
-        keys = self.preferences.keys.get(action.action_id) or action.keys
+        keys = self.preferences.keys_of(action.action_id)
         return self.get_key_display_of(keys[0]) if keys else ""
 
     def get_key_display_of(self, key: str) -> str:

@@ -37,7 +37,7 @@ class MainScreen(Screen[None], Place):
     DEFAULT_CSS = """
     MainScreen { layout: vertical; }
     MainScreen > ContentSwitcher { height: 1fr; }
-    #title { background: $panel; }
+    #title { color: $title-foreground; background: $title-background; text-style: bold; }
     """
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ class Help(Menu):
         entries, tones = [], []
         for place in places:
             for action in of_place(place.PLACE):
-                keys = console.preferences.keys.get(action.action_id) or action.keys
+                keys = console.preferences.keys_of(action.action_id)
                 shown = " ".join(console.get_key_display_of(each) for each in keys)
                 reason = console.why_off(action) or place.why_off(action)
                 entries.append(
