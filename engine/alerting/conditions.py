@@ -12,7 +12,7 @@ from engine.alerting import sizes
 from engine.model import status as judging
 from engine.model.alerts import AlertSettings, Condition
 from engine.model.amounts import size
-from engine.model.backup import Backup, BackupStatus
+from engine.model.backup import SAFETY_TAG, Backup, BackupStatus
 from engine.model.spans import days, span
 from engine.model.status import Concern, SourceFacts
 
@@ -55,6 +55,12 @@ class HomeFacts:
     worker_seen_at: datetime.datetime | None = None
     undelivered: Sequence[tuple[str, int, str]] = ()
     """Destination, attempts, why: of those whose newest message did not arrive."""
+
+
+def says_all(newest: Backup, now: datetime.datetime) -> bool:
+    """Whether a source's newest backup, as large as those before it, says all that its backups say: it is whole, and not old."""
+    is_old = (now - newest.created_at).total_seconds() > judging.PATIENCE_S
+    return newest.status is BackupStatus.COMPLETED and SAFETY_TAG not in newest.tags and not is_old
 
 
 def needs_history(facts: SourceFacts, now: datetime.datetime) -> bool:

@@ -22,7 +22,6 @@ from engine.catalog.database import (
 )
 from engine.errors import UnknownNameError, UsageError
 from engine.model.backup import SAFETY_TAG, Backup, BackupStatus, Copy, Proof, Scope
-from engine.model.health import ProofAttempt
 from engine.model.names import is_id_prefix, nearest
 
 _STATUSES = {each.value: each for each in BackupStatus}
@@ -38,6 +37,14 @@ class Place(NamedTuple):
 
     created_at: datetime.datetime
     backup_id: str
+
+
+class Newest(NamedTuple):
+    """A source's newest backup."""
+
+    backup: Backup
+    is_steady: bool
+    """Whether the ones before it were as large, but for a factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,13 +235,27 @@ class Backups:
         sql += f" ORDER BY {tables[0]}.created_at DESC, {tables[0]}.backup_id DESC LIMIT :limit"
         return await self._with_copies(await self._database.fetch_sql(sql, parameters))
 
-    async def newest_of_sources(self, each: int) -> dict[str, list[Backup]]:
-        """By source: its newest `each` backups that were asked to hold all of it, failed ones too; newest first."""
+    async def newest_of_sources(self, among: int, factor: float) -> dict[str, Newest]:
+        """By source: its newest backup that was asked to hold all of it, failed or not, held against those that were completed of its newest
+        `among`."""
+        rows = await self._database.fetch_all("select_newest_of_sources", among=among, factor=factor)
+        backups = await self._with_copies([row[:-1] for row in rows])
+        return {each.source: Newest(each, bool(row[-1])) for each, row in zip(backups, rows, strict=True)}
+
+    async def last_of_sources(self, sources: Iterable[str], each: int) -> dict[str, list[Backup]]:
+        """Of each of these: its newest `each` backups that were asked to hold all of it, failed ones too; newest first."""
         found: dict[str, list[Backup]] = {}
-        rows = await self._database.fetch_all("select_newest_of_sources", each=each)
+        rows = await self._database.fetch_all(
+            "select_last_of_sources", sources=to_json([*sources]), each=each
+        )
         for backup in await self._with_copies(rows):
             found.setdefault(backup.source, []).append(backup)
         return found
+
+    async def first_of_sources(self, sources: Iterable[str]) -> dict[str, datetime.datetime]:
+        """When the oldest backup of each of these was begun that was asked to hold all of it."""
+        rows = await self._database.fetch_all("first_of_sources", sources=to_json([*sources]))
+        return {source: to_instant(at) for source, at in rows if at is not None}
 
     async def _with_copies(self, rows: Sequence[Row]) -> list[Backup]:
         if not rows:
@@ -373,16 +394,6 @@ class Backups:
         """All attempts to prove a backup, newest first."""
         return proof_records(await self._database.fetch_all("list_proofs", backup_id=backup_id))
 
-    async def source_proofs(self, source: str = "") -> dict[str, list[ProofAttempt]]:
-        """By source, or of one alone: the newest attempt of each kind and outcome to prove a backup that held all of it, newest first.
-
-        Also where that backup is gone since.
-        """
-        found: dict[str, list[ProofAttempt]] = {}
-        for name, proof, is_passed, at in await self._database.fetch_all("list_source_proofs", source=source):
-            found.setdefault(name, []).append(ProofAttempt(_PROOFS[proof], to_instant(at), bool(is_passed)))
-        return found
-
 
 def proof_records(rows: Iterable[Row]) -> list[ProofRecord]:
     """The rows of `list_proofs`."""
@@ -450,21 +461,8 @@ def _backup_row(backup: Backup) -> Mapping[str, Value]:
 
 def _to_backup(row: Row, copies: Sequence[Copy]) -> Backup:
     backup_id, source, host, kind, status, created_at, completed_at, size_bytes, added_bytes, *more = row
-    (
-        files_new,
-        files_changed,
-        files_unmodified,
-        warnings,
-        tags,
-        proof,
-        proven_at,
-        is_protected,
-        expires_at,
-        hold_reason,
-        job_id,
-        scope,
-        proven_by,
-    ) = more
+    files_new, files_changed, files_unmodified, warnings, tags, proof, proven_at, *rest = more
+    is_protected, expires_at, hold_reason, job_id, scope, proven_by = rest
     return Backup(
         backup_id,
         source,

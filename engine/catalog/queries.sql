@@ -140,15 +140,33 @@ WHERE +storage = :storage AND snapshot_id IN (SELECT substr(:snapshot_ids, 1 + 3
 SELECT (SELECT b.backup_id FROM backups AS b WHERE b.source = s.name ORDER BY b.created_at DESC, b.backup_id DESC LIMIT 1)
 FROM sources AS s ORDER BY s.name;
 
--- Of each source the newest that hold all of it, each found along the index.
+-- Of each source the newest that holds all of it, found along the index, and whether those before it that were completed were about as large.
 -- name: select_newest_of_sources
 SELECT b.backup_id, b.source, b.host, b.kind, b.status, b.created_at, b.completed_at, b.size_bytes, b.added_bytes, b.files_new,
     b.files_changed, b.files_unmodified, b.warnings, b.tags, b.proof, b.proven_at, b.is_protected, b.expires_at, b.hold_reason, b.job_id,
+    b.scope, b.proven_by, (
+        SELECT coalesce(max(size_bytes) <= :factor * b.size_bytes AND b.size_bytes <= :factor * min(size_bytes), 0) FROM (
+            SELECT size_bytes, status FROM backups WHERE source = s.name AND scope = 'all' ORDER BY created_at DESC LIMIT :among
+        ) WHERE status = 'completed'
+    )
+FROM sources AS s CROSS JOIN backups AS b ON b.rowid = (
+    SELECT rowid FROM backups WHERE source = s.name AND scope = 'all' ORDER BY created_at DESC, backup_id DESC LIMIT 1
+)
+ORDER BY s.name;
+
+-- Of each of these sources the newest that hold all of it.
+-- name: select_last_of_sources
+SELECT b.backup_id, b.source, b.host, b.kind, b.status, b.created_at, b.completed_at, b.size_bytes, b.added_bytes, b.files_new,
+    b.files_changed, b.files_unmodified, b.warnings, b.tags, b.proof, b.proven_at, b.is_protected, b.expires_at, b.hold_reason, b.job_id,
     b.scope, b.proven_by
-FROM sources AS s CROSS JOIN backups AS b ON b.rowid IN (
-    SELECT rowid FROM backups WHERE source = s.name AND scope = 'all' ORDER BY created_at DESC, backup_id DESC LIMIT :each
+FROM json_each(:sources) AS s CROSS JOIN backups AS b ON b.rowid IN (
+    SELECT rowid FROM backups WHERE source = s.value AND scope = 'all' ORDER BY created_at DESC, backup_id DESC LIMIT :each
 )
 ORDER BY b.source, b.created_at DESC, b.backup_id DESC;
+
+-- name: first_of_sources
+SELECT value, (SELECT created_at FROM backups WHERE source = value AND scope = 'all' ORDER BY created_at LIMIT 1)
+FROM json_each(:sources);
 
 -- name: count_backups_by_storage
 SELECT storage, count(*) - (SELECT count(*) FROM copies AS missing WHERE missing.storage = copies.storage AND missing.snapshot_id = x'')

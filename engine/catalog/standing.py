@@ -9,6 +9,7 @@ from typing import NamedTuple
 from engine.catalog.backups import ProofRecord
 from engine.catalog.database import Database, to_instant, to_json, to_microseconds
 from engine.model.backup import Proof
+from engine.model.health import ProofAttempt
 
 
 class ProofCount(NamedTuple):
@@ -40,6 +41,16 @@ class Standing:
                 backup_id, storage, Proof(proof), to_instant(at), bool(is_passed), job_id, detail, verb
             )
             found.setdefault(source, []).append(record)
+        return found
+
+    async def source_proofs(self, source: str = "") -> dict[str, list[ProofAttempt]]:
+        """By source, or of one alone: the newest attempt of each kind and outcome to prove a backup that held all of it, newest first.
+
+        Also where that backup is gone since.
+        """
+        found: dict[str, list[ProofAttempt]] = {}
+        for name, proof, is_passed, at in await self._database.fetch_all("list_source_proofs", source=source):
+            found.setdefault(name, []).append(ProofAttempt(Proof(proof), to_instant(at), bool(is_passed)))
         return found
 
     async def proved_in(self, since: datetime.datetime, until: datetime.datetime) -> list[ProofCount]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
-from engine.alerting import conditions, standing
+from engine.alerting import conditions, sizes, standing
 from engine.catalog.backups import BackupFilter
 from engine.errors import VaultError
 from engine.model import status as judging
@@ -23,8 +23,9 @@ from engine.service.parts import Parts
 
 _LOOKED_AT: Final = 100
 """Backups of a source among which the newest one that did not fail is looked for, and whose sizes and times tell what is usual."""
-_NEWEST: Final = 10
-"""Backups of each source that are always read: of a daily one, those of the week before too. Mostly they say that all is well."""
+_NEWEST: Final = 16
+"""Backups of each source whose sizes are always looked at: of one that is taken twice a day, those of the week before too. Where they are
+alike, the newest one mostly says all that there is to say; else so many are read."""
 _FAILED_JOBS: Final = 500
 UNCOVERED: Final = "uncovered"
 """The setting that holds, by host, what its last test found: a count may be a month old, but a status must not connect anywhere."""
@@ -65,8 +66,9 @@ async def gather(
     known = await _known_since(parts)
     retired = {host.name: retired_reason(host) for host in await parts.catalog.hosts.all()}
     retried = await parts.catalog.jobs.retried()
-    newest = await parts.catalog.backups.newest_of_sources(_NEWEST)
-    proofs = await parts.catalog.backups.source_proofs()
+    newest, first = await _newest(parts, known)
+    known |= first
+    proofs = await parts.catalog.standing.source_proofs()
     now = parts.clock.now()
     sources = []
     for source in await parts.catalog.sources.all():
@@ -86,7 +88,7 @@ async def gather(
             more = _of_source(source, history, attempts, now)
             facts = dataclasses.replace(facts, backups=more.backups, health=more.health)
         sources.append((source, facts))
-    known = await _remember_known(parts, known, sources)
+    known = await _remember_known(parts, known, sources, is_new=bool(first))
     storages = [
         conditions.from_object(each.name, kept)
         for each in await parts.catalog.storages.all()
@@ -95,6 +97,24 @@ async def gather(
     first_at = min(known.values(), default=None)
     home = await _home(parts, first_at, is_worker_wanted=is_worker_wanted)
     return Everything(sources, storages, home, await _uncovered(parts))
+
+
+async def _newest(
+    parts: Parts, known: Mapping[str, datetime.datetime]
+) -> tuple[dict[str, Sequence[Backup]], dict[str, datetime.datetime]]:
+    """By source: its newest backup, where that says all; else its newest few. And of those that say all of sources not yet known: when the first
+    one was begun."""
+    now, backups = parts.clock.now(), parts.catalog.backups
+    found: dict[str, Sequence[Backup]] = {}
+    more: list[str] = []
+    for source, last in (await backups.newest_of_sources(_NEWEST, sizes.LEAST_FACTOR)).items():
+        if last.is_steady and conditions.says_all(last.backup, now):
+            found[source] = [last.backup]
+        else:
+            more.append(source)
+    new = found.keys() - known.keys()
+    first = await backups.first_of_sources(new) if new else {}
+    return {**found, **(await backups.last_of_sources(more, _NEWEST) if more else {})}, first
 
 
 async def standing_alerts(parts: Parts, now: datetime.datetime) -> list[Alert]:
@@ -113,7 +133,7 @@ async def silences_at(parts: Parts, now: datetime.datetime) -> list[Silence]:
 
 async def of_source(parts: Parts, source: Source) -> judging.SourceFacts:
     """What its backups and proofs tell of one source."""
-    proofs = await parts.catalog.backups.source_proofs(source.name)
+    proofs = await parts.catalog.standing.source_proofs(source.name)
     history = await _history(parts, source)
     return _of_source(source, history, proofs.get(source.name, ()), parts.clock.now())
 
@@ -171,15 +191,17 @@ async def _remember_known(
     parts: Parts,
     known: Mapping[str, datetime.datetime],
     sources: Sequence[tuple[Source, judging.SourceFacts]],
+    *,
+    is_new: bool,
 ) -> dict[str, datetime.datetime]:
-    """Writes only where there is a source that had no backup before."""
+    """Writes only where there is a source that had no backup before; `is_new` says that one is among those known."""
     new = {
         source.name: facts.backups[-1].created_at
         for source, facts in sources
         if facts.backups and source.name not in known
     }
     everything = {**known, **new}
-    if new and not parts.catalog.is_copy:
+    if (new or is_new) and not parts.catalog.is_copy:
         await parts.catalog.settings.put(_KNOWN, {name: at.isoformat() for name, at in everything.items()})
     return everything
 

@@ -265,7 +265,7 @@ async def test_what_was_proved_of_a_partial_backup_proves_nothing_of_its_source(
     await catalog.backups.add(replace(_backup(1), scope=Scope.SCHEMA))
     await catalog.backups.record_proof(ProofRecord("00000001", "shelf", Proof.DRILLED, START, True))
     assert await catalog.standing.proofs(["files"]) == {}
-    assert await catalog.backups.source_proofs() == {}
+    assert await catalog.standing.source_proofs() == {}
     assert len(await catalog.backups.list_proofs("00000001")) == 1
 
 
@@ -279,7 +279,7 @@ async def test_what_was_proved_of_a_source_outlives_the_backup_and_the_newest_of
         at = START + datetime.timedelta(days=day)
         await catalog.backups.record_proof(ProofRecord("00000001", "shelf", Proof.DRILLED, at, is_passed))
     await catalog.backups.remove("00000001")
-    (found,) = (await catalog.backups.source_proofs("files")).values()
+    (found,) = (await catalog.standing.source_proofs("files")).values()
     assert [(each.at - START, each.is_passed) for each in found] == [
         (datetime.timedelta(days=3), True),
         (datetime.timedelta(days=2), False),
@@ -288,9 +288,16 @@ async def test_what_was_proved_of_a_source_outlives_the_backup_and_the_newest_of
     await catalog.backups.record_proof(ProofRecord("00000002", "shelf", Proof.VERIFIED, at, True))
     dropped = Dropped(at, "storage move", "5job", "it lies elsewhere")
     await catalog.proofs.drop("shelf", ["00000002"], dropped)
-    assert (await catalog.backups.source_proofs("files"))["files"] == found
-    newest = await catalog.backups.newest_of_sources(1)
-    assert [each.backup_id for each in newest["files"]] == ["00000003"]
+    assert (await catalog.standing.source_proofs("files"))["files"] == found
+    newest = await catalog.backups.newest_of_sources(10, 1.5)
+    assert (newest["files"].backup.backup_id, newest["files"].is_steady) == ("00000003", True)
+    await catalog.backups.add(replace(_backup(4), size_bytes=_backup(3).size_bytes * 2))
+    assert not (await catalog.backups.newest_of_sources(10, 1.5))["files"].is_steady
+    assert (await catalog.backups.newest_of_sources(10, 2.0))["files"].is_steady
+    first = await catalog.backups.first_of_sources(["files", "none"])
+    assert first == {"files": _backup(2).created_at}
+    last = (await catalog.backups.last_of_sources(["files", "none"], 2))["files"]
+    assert [each.backup_id for each in last] == ["00000004", "00000003"]
 
 
 async def test_what_a_source_s_first_backup_added_is_no_growth(catalog: Catalog) -> None:
