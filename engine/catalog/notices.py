@@ -275,10 +275,14 @@ class Notices:
                 found.append(ToldLine(to_instant(at), destination, subject, message.title, state == "sent"))
         return found
 
-    async def purge(self, before: datetime.datetime) -> None:
-        """Forgets what was told before that instant."""
+    async def purge(self, before: datetime.datetime, routine_before: datetime.datetime) -> None:
+        """Forgets what was told before the first instant; that a job began, or ended well, before the second, which is later."""
         async with self._database.transaction() as transaction:
-            await transaction.execute("purge_notices", before=to_microseconds(before))
+            await transaction.execute(
+                "purge_notices",
+                before=to_microseconds(before),
+                routine_before=to_microseconds(routine_before),
+            )
 
     async def _set(self, rows: Sequence[dict[str, Value]]) -> None:
         async with self._database.transaction() as transaction:

@@ -779,7 +779,9 @@ SELECT coalesce(d.sent_at, n.at), d.destination, d.state, n.message FROM notices
 WHERE n.at >= :since AND n.at < :until ORDER BY n.at, d.destination;
 
 -- name: purge_notices
-DELETE FROM notices WHERE at < :before AND is_routed = 1
+DELETE FROM notices WHERE at < :routine_before AND is_routed = 1
+    AND (at < :before OR coalesce(json_extract(message, '$.occasion'), 'start') IN ('start', 'success')
+        OR NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.notice_id = notices.notice_id))
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.notice_id = notices.notice_id AND deliveries.state = 'waiting');
 
 -- name: list_standing_alerts

@@ -42,8 +42,10 @@ _DUE_AT_ONCE: Final = 500
 _PINGS_AT_ONCE: Final = 20
 _AT_ONCE: Final = 4
 """Destinations that are told at the same time: each is a process of 50 MiB for a second."""
-_KEPT: Final = datetime.timedelta(days=30)
-"""So long it is remembered that something was told."""
+_KEPT: Final = datetime.timedelta(days=400)
+"""So long it is remembered who was told that something is wrong, or is over: a report may cover a year."""
+_ROUTINE_KEPT: Final = datetime.timedelta(days=30)
+"""And so long that a job began or ended well: of these there may be thousands a day."""
 _HOUR: Final = datetime.timedelta(hours=1)
 
 Resolve = Callable[[str], Awaitable[Secret]]
@@ -90,7 +92,8 @@ async def deliver(post: Post) -> Delivered:
             if each.is_enabled:
                 group.create_task(send_to(each))
     if counts and any(counts):
-        await post.catalog.notices.purge(post.clock.now() - _KEPT)
+        now = post.clock.now()
+        await post.catalog.notices.purge(now - _KEPT, now - _ROUTINE_KEPT)
     return Delivered(sum(counts), sorted(failed), await post.catalog.notices.waiting())
 
 

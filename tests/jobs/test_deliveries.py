@@ -262,6 +262,22 @@ async def test_a_silence_keeps_jobs_from_people_but_not_from_a_switch(tmp_path: 
         assert await here.catalog.notices.waiting() == 0
 
 
+async def test_who_was_told_that_something_failed_is_known_for_a_year(tmp_path: Path) -> None:
+    """A report on a year names it; that jobs began and ended well is no news after a month."""
+    async with office(tmp_path) as here:
+        began = here.clock.now()
+        await here.job("backup", "shop", JobStatus.FAILED)
+        await here.job()
+        await deliver(here.post)
+        counts = []
+        for days in (29, 2, 368, 2):
+            here.clock.advance(days * 24 * HOUR)
+            await here.job()
+            await deliver(here.post)
+            counts.append(len(await here.catalog.notices.told(began, began + datetime.timedelta(days=1))))
+    assert counts == [4, 1, 1, 0]
+
+
 async def test_the_limit_of_an_hour_holds_messages_back_and_loses_none(tmp_path: Path) -> None:
     """They go, in one, when the hour is over."""
     async with office(tmp_path, messages_an_hour=1) as here:
