@@ -33,7 +33,9 @@ class Services:
 
     async def send(self, message: Message) -> None:
         """See `base.Notifier`."""
-        told = {"title": message.title, "body": message.body, "tone": message.tone.value}
+        # No service takes a message without a text, and a template may come to none.
+        text = message.body if message.body.strip() else message.title
+        told = {"title": message.title, "body": text, "tone": message.tone.value}
         reply = await child.ask(_CHILD, self._request() | told, timeout_s=self._timeout_s)
         if not reply["is_understood"]:
             raise NotificationError("apprise knows no service with such an address")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Callable
 
 import pytest
@@ -45,6 +47,13 @@ async def test_a_message_arrives_and_what_is_shown_of_the_address_is_no_secret(
         with pytest.raises(NotificationError, match=r"not taken: .*(500|Internal Server Error)") as caught:
             await notifier.send(MESSAGE)
         assert [each for each in SECRETS if each in f"{caught.value}{caught.value.hint}"] == []
+
+
+async def test_a_message_without_a_text_arrives_with_its_title_for_one() -> None:
+    """A template may come to none, and what a service never takes would be tried for two days and then given up."""
+    async with webhook() as hook:
+        await _opened("apprise", hook.url).send(dataclasses.replace(MESSAGE, body="\n"))
+        assert json.loads(hook.posts[0][1])["message"] == MESSAGE.title
 
 
 @pytest.mark.parametrize(("kind", "url_of"), CASES, ids=IDS)
