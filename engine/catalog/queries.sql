@@ -565,9 +565,12 @@ DELETE FROM schedule_runs WHERE schedule = :schedule AND outcome <> 'open' AND (
 
 -- Instants of schedules that others follow, which those have not decided yet, and whether any part of them is still open.
 -- name: list_followed_runs
-SELECT s.name, r.planned_at, max(r.outcome = 'open'), max(r.outcome = 'failed'), min(r.outcome = 'skipped')
+SELECT s.name, r.planned_at, max(r.outcome = 'failed'), min(r.outcome = 'skipped')
 FROM schedules s INDEXED BY schedules_after JOIN schedule_runs r ON r.schedule = s.after AND r.planned_at > s.decided_until AND r.planned_at <= :ahead AND r.last_at IS NULL
-WHERE s.after <> ''
+WHERE s.after <> '' AND NOT EXISTS (
+    SELECT 1 FROM schedule_runs AS o
+    WHERE o.schedule = s.after AND o.outcome = 'open' AND o.planned_at > s.decided_until AND o.planned_at <= r.planned_at
+)
 GROUP BY s.name, r.planned_at ORDER BY s.name, r.planned_at LIMIT :limit;
 
 -- How long the last runs took that ended well.

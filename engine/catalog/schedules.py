@@ -91,7 +91,6 @@ class FollowedRun:
     schedule: str
     """The one that follows."""
     planned_at: datetime.datetime
-    is_open: bool
     is_failed: bool
     is_skipped: bool
 
@@ -289,11 +288,12 @@ class Timetable:
         return [_to_job_run(row) for row in await self._database.fetch_all("list_ended_runs", limit=limit)]
 
     async def followed(self, ahead: datetime.datetime, limit: int) -> list[FollowedRun]:
-        """What those that follow others have not decided yet, up to `ahead`, oldest first for each of them."""
+        """What those that follow others have not decided yet, up to `ahead`, oldest first for each of them, and none behind one that
+        still runs."""
         rows = await self._database.fetch_all("list_followed_runs", ahead=to_microseconds(ahead), limit=limit)
         return [
-            FollowedRun(name, to_instant(at), bool(is_open), bool(is_failed), bool(is_skipped))
-            for name, at, is_open, is_failed, is_skipped in rows
+            FollowedRun(name, to_instant(at), bool(is_failed), bool(is_skipped))
+            for name, at, is_failed, is_skipped in rows
         ]
 
     async def source_places(self) -> list[SourcePlace]:

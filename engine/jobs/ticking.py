@@ -52,8 +52,8 @@ async def tick(catalog: Catalog, now: datetime.datetime) -> TickResult:
     """Looks once. Settles first, so that what is over does not count as running. Raises: CatalogError."""
     look = _Look(catalog, now)
     queued = [*await look.settle(), *await look.start(), *await look.follow()]
-    next_at = await catalog.timetable.next_at()
-    return TickResult(now, tuple(queued), look.skipped, next_at)
+    next_at = now if look.has_more else await catalog.timetable.next_at()
+    return TickResult(now, tuple(queued), look.skipped, next_at, look.settled)
 
 
 async def known_of(catalog: Catalog) -> Known:
@@ -158,7 +158,9 @@ class _Look:
         self._catalog = catalog
         self._now = now
         self._known: Known | None = None
-        self.skipped = 0
+        self.skipped = self.settled = 0
+        self.has_more = False
+        """Whether there is more to settle or to follow than one look takes."""
 
     async def known(self) -> Known:
         if self._known is None:
@@ -205,13 +207,10 @@ class _Look:
     async def follow(self) -> list[str]:
         """Begins those whose leader's run is over; of several that are over the newest counts."""
         found = await self._catalog.timetable.followed(self._now + due.SLACK, SLICE)
+        self.has_more = self.has_more or len(found) == SLICE
         ready: dict[str, list[FollowedRun]] = {}
-        waiting: set[str] = set()
         for each in found:
-            if each.is_open:
-                waiting.add(each.schedule)
-            if each.schedule not in waiting:
-                ready.setdefault(each.schedule, []).append(each)
+            ready.setdefault(each.schedule, []).append(each)
         if not ready:
             return []
         statuses = await self._catalog.timetable.states(ready)
@@ -274,6 +273,8 @@ class _Look:
     async def settle(self) -> list[str]:
         """Writes down what became of runs whose job is over, and queues what comes after it."""
         ended = await self._catalog.timetable.ended_runs(SLICE)
+        self.settled = len(ended)
+        self.has_more = self.has_more or len(ended) == SLICE
         if not ended:
             return []
         statuses = await self._catalog.timetable.states(each.run.schedule for each in ended)

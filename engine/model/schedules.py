@@ -209,6 +209,8 @@ class TickResult:
     skipped: int
     next_at: datetime.datetime | None
     """When the next look is due; not after `at` where more is due already than one look takes. None: nothing is planned."""
+    settled: int = 0
+    """Parts of runs whose job was found to be over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,17 +165,18 @@ class ScheduleMethods(Methods):
         from engine.jobs import ticking
 
         queued: list[str] = []
-        skipped = 0
+        skipped = settled = 0
         for _ in range(_MOST_SLICES):
             result = await ticking.tick(self._parts.catalog, self._parts.clock.now())
             queued += result.queued
             skipped += result.skipped
+            settled += result.settled
             is_more = result.next_at is not None and result.next_at <= result.at
-            if not is_more or not (result.queued or result.skipped):
+            if not is_more or not (result.queued or result.skipped or result.settled):
                 break
         if queued and is_starting_worker:
             await self.require_worker()
-        return TickResult(result.at, tuple(queued), skipped, result.next_at)
+        return TickResult(result.at, tuple(queued), skipped, result.next_at, settled)
 
     async def next_tick(self) -> datetime.datetime | None:
         """Looks for a moment, and gives when the next look is due: what a worker calls in its loop, and when a job ended. Starts no worker.
@@ -187,7 +188,8 @@ class ScheduleMethods(Methods):
         begun = self._parts.clock.monotonic()
         while True:
             result = await ticking.tick(self._parts.catalog, self._parts.clock.now())
-            is_more = result.next_at is not None and result.next_at <= result.at and result.queued
+            is_something = bool(result.queued or result.settled)
+            is_more = result.next_at is not None and result.next_at <= result.at and is_something
             if not is_more or self._parts.clock.monotonic() - begun >= _MOMENT_S:
                 await reading_copy.refresh_now_and_then(self._parts.context())
                 return result.next_at

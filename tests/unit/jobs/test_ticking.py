@@ -321,6 +321,33 @@ async def test_a_smart_schedule_leaves_the_busy_hour_that_its_host_shows(
     assert state.moved.startswith("moved from 15:00 to 14:45: ")
 
 
+async def test_those_that_wait_for_one_that_still_runs_keep_nobody_else_waiting(
+    days: Days, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A leader that takes all night has many followers; the one of another leader begins all the same."""
+    monkeypatch.setattr(ticking, "SLICE", 2)
+    await days.add("slow", sources=("logs",))
+    await days.add("quick", sources=("site",))
+    for name in ("a", "b", "c"):
+        await days.add(name, after="slow", sources=("logs",))
+    await days.add("z", after="quick", sources=("site",))
+    begun = {job.request["schedule"]: job for job in await days.tick(HOUR_S)}
+    await days.end(begun["quick"])
+    assert [job.request["schedule"] for job in await days.tick()] == ["z"]
+
+
+async def test_a_look_that_could_not_settle_all_says_that_the_next_one_is_due(
+    days: Days, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timer that ticks once a minute must not fall behind what ends in a minute."""
+    monkeypatch.setattr(ticking, "SLICE", 1)
+    await days.add(rhythm="daily at 15:00")
+    for job in [*await days.tick(HOUR_S), *await days.tick()]:
+        await days.end(job)
+    looks = [await ticking.tick(days.catalog, days.clock.now()) for _ in range(3)]
+    assert [(each.settled, each.next_at == each.at) for each in looks] == [(1, True), (1, True), (0, False)]
+
+
 async def test_a_host_that_is_measured_all_the_time_is_kept_four_times_an_hour(days: Days) -> None:
     """Ten thousand jobs a night must not make the choice of a quiet time slow, nor the catalog large."""
     for _ in range(60):
