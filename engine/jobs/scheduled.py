@@ -149,7 +149,7 @@ def check(schedule: Schedule, known: Known) -> None:
                 else f"there are: {', '.join(words)}",
             )
     _require_sources(schedule, known)
-    for storage in schedule.storages:
+    for storage in (*schedule.storages, *_texts(schedule.options.get("from"))):
         if storage not in known.storages:
             near = nearest(storage, known.storages)
             raise UnknownNameError(
@@ -356,13 +356,18 @@ def _forget(schedule: Schedule, policy: KeepPolicy, source: str, storages: Seque
 
 def _copy(schedule: Schedule, known: Known) -> list[Part]:
     options = schedule.options
-    is_missing = options.get("missing") is True or not options.get("from")
+    origins = _texts(options.get("from"))
+    is_missing = options.get("missing") is True or not origins
+    if len(origins) > 1:
+        raise UsageError("a copy is from one storage", hint="one schedule for each, or --missing")
+    if not is_missing and origins[0] in _storages(schedule, known):
+        raise UsageError(f"storage {origins[0]} is not copied onto itself", hint="name another one with --to")
     return [
         Part(
             storage,
             "copy",
             CopyRequest(
-                "" if is_missing else _text(options, "from"),
+                "" if is_missing else origins[0],
                 storage,
                 is_all=not is_missing,
                 is_missing=is_missing,

@@ -206,6 +206,26 @@ async def test_a_storage_is_cleaned_up_by_one_job_at_a_time(days: Days) -> None:
     assert [each is None for each in claimed] == [False, True]
 
 
+async def test_a_schedule_copies_from_one_other_storage_that_is_there(days: Days) -> None:
+    """It would fail each night, and be told then."""
+    await days.catalog.storages.add(Storage("far", "local"))
+    known = await ticking.known_of(days.catalog)
+
+    def asked(*origins: str) -> Schedule:
+        options = {"from": origins}  # as the command line gives it
+        return Schedule("bad", rhythm="daily", action=Action.COPY, options=options, storages=("near",))
+
+    (part,) = scheduled.parts_of(asked("far"), known)
+    assert (part.request.from_storage, part.request.to_storage) == ("far", "near")
+    for origins, said in (
+        (("near",), "not copied onto itself"),
+        (("fra",), "no storage named fra"),
+        (("far", "near"), "from one"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            scheduled.check(asked(*origins), known)
+
+
 @pytest.mark.parametrize("action", [Action.BACKUP, Action.FORGET])
 async def test_rules_that_keep_nothing_are_a_mistake(days: Days, action: Action) -> None:
     """Whoever writes `--keep-last 0` means something, and would learn a year later what came of it."""
