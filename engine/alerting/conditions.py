@@ -35,6 +35,27 @@ class StorageFacts:
     days_until_full: float | None = None
     locks: Sequence[tuple[str, datetime.datetime]] = ()
     """Who holds it, and since when."""
+    hint: str = ""
+    """What to do about the error."""
+    since: datetime.datetime | None = None
+    """Since when it cannot be opened; None where it can."""
+    job_id: str = ""
+    """The job that found so first; empty where a look did."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """A host that could not be reached when it was last tried."""
+
+    name: str
+    since: datetime.datetime
+    seen_at: datetime.datetime
+    error: str
+    hint: str = ""
+    job_id: str = ""
+    """The job that found so first; empty where a look did."""
+    waiting: int = 0
+    """Sources that lie on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +209,9 @@ def of_storage(facts: StorageFacts, now: datetime.datetime, settings: AlertSetti
     """What is wrong with a storage, as it was when it was looked at."""
     subject = f"storage {facts.name}"
     if facts.error:
-        said = f"it could not be opened: {facts.error}"
-        return [Concern(subject, True, said, f"holdfast storage test {facts.name}", Condition.UNREACHABLE)]
+        said = f"it could not be opened: {_advised(facts.error, facts.hint)}"
+        remedy = f"holdfast storage test {facts.name}"
+        return [Concern(subject, True, said, remedy, Condition.UNREACHABLE, job_id=facts.job_id)]
     found = []
     low = []
     if facts.free_bytes is not None and facts.total_bytes:
@@ -214,6 +236,18 @@ def of_storage(facts: StorageFacts, now: datetime.datetime, settings: AlertSetti
             Concern(subject, True, said, f"holdfast storage unlock {facts.name}", Condition.LOCK_HELD)
         )
     return found
+
+
+def of_host(facts: HostFacts) -> Concern:
+    """That it cannot be reached: one concern, however many sources lie on it."""
+    waiting = f", and {facts.waiting} of its sources wait" if facts.waiting > 1 else ""
+    said = f"it cannot be reached since {facts.since:%Y-%m-%d %H:%M} UTC{waiting}: {_advised(facts.error, facts.hint)}"
+    remedy = f"holdfast host test {facts.name}"
+    return Concern(f"host {facts.name}", True, said, remedy, Condition.UNREACHABLE, facts.name, facts.job_id)
+
+
+def _advised(error: str, hint: str) -> str:
+    return f"{error}; {hint}" if hint else error
 
 
 def of_home(facts: HomeFacts, now: datetime.datetime, settings: AlertSettings) -> list[Concern]:
@@ -264,6 +298,9 @@ def to_object(facts: StorageFacts) -> Mapping[str, Any]:
         "total_bytes": facts.total_bytes,
         "days_until_full": facts.days_until_full,
         "locks": [[who, since.isoformat()] for who, since in facts.locks],
+        "hint": facts.hint,
+        "since": facts.since.isoformat() if facts.since else None,
+        "job_id": facts.job_id,
     }
 
 
@@ -277,4 +314,24 @@ def from_object(name: str, kept: Mapping[str, Any]) -> StorageFacts:
         kept["total_bytes"],
         kept["days_until_full"],
         tuple((who, datetime.datetime.fromisoformat(since)) for who, since in kept["locks"]),
+        kept.get("hint", ""),
+        datetime.datetime.fromisoformat(kept["since"]) if kept.get("since") else None,
+        kept.get("job_id", ""),
     )
+
+
+def host_to_object(facts: HostFacts) -> Mapping[str, Any]:
+    """For the catalog's settings."""
+    return {
+        "since": facts.since.isoformat(),
+        "at": facts.seen_at.isoformat(),
+        "error": facts.error,
+        "hint": facts.hint,
+        "job_id": facts.job_id,
+    }
+
+
+def host_from_object(name: str, kept: Mapping[str, Any]) -> HostFacts:
+    """What `host_to_object` made."""
+    since, at = (datetime.datetime.fromisoformat(kept[each]) for each in ("since", "at"))
+    return HostFacts(name, since, at, kept["error"], kept["hint"], kept["job_id"])

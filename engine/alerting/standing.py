@@ -67,8 +67,9 @@ def evaluate(
     the digest. What is silenced or acknowledged is not told; when a silence ends and the alert still stands, it is. One that comes and goes is
     told no more often than the time of quiet lets it, though that it is over is told to those who heard of its job's failure; a risk that nobody acknowledged is told again after the time of reminding.
     """
-    found = _merged(concerns)
     known = {(each.condition, each.subject): each for each in before.standing}
+    # What another alert says already is none of its own; one that stands is not over for that.
+    found = {key: each for key, each in _merged(concerns).items() if not each.covered_by or key in known}
     standing, raised, changed, tellings = [], [], [], []
     for key, concern in found.items():
         old = known.get(key)
@@ -128,6 +129,7 @@ def _merged(concerns: Iterable[Concern]) -> dict[Key, Concern]:
                 first,
                 reason=f"{first.reason}; {each.reason}" if is_new else first.reason,
                 is_risk=first.is_risk or each.is_risk,
+                covered_by=first.covered_by if each.covered_by else "",
             )
     return found
 

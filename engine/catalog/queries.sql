@@ -623,6 +623,9 @@ SELECT owner, 'job ' || job_id, lease_until FROM jobs WHERE status = 'running' A
 -- name: get_setting
 SELECT value FROM settings WHERE name = :name;
 
+-- name: list_settings_between
+SELECT name, value FROM settings WHERE name >= :begin AND name < :end;
+
 -- name: list_settings
 SELECT name, value FROM settings ORDER BY name;
 

@@ -28,7 +28,7 @@ EMPTIED: Final = frozenset({"secrets", "host_keys", "pack_proofs", "destinations
 """Tables that they do not see."""
 _STATE: Final = "copied-state"
 _SHOWN_SETTINGS: Final = ("uncovered", "known-since", "pause", "alerts-evaluated")
-_SHOWN_BEGINNING: Final = "storage-seen."
+_SHOWN_BEGINNINGS: Final = ("storage-seen.", "host-seen.")
 """Settings that a status is made of."""
 
 
@@ -61,9 +61,10 @@ def leave_secrets_out(path: Path, state: str) -> None:
             if table not in SHOWN:
                 connection.execute(f'DELETE FROM "{table}"')  # noqa: S608 -- a name out of the catalog's own schema
         shown = ", ".join("?" * len(_SHOWN_SETTINGS))
+        others = " AND substr(name, 1, ?) <> ?" * len(_SHOWN_BEGINNINGS)
         connection.execute(
-            f"DELETE FROM settings WHERE name NOT IN ({shown}) AND substr(name, 1, ?) <> ?",  # noqa: S608 -- question marks
-            (*_SHOWN_SETTINGS, len(_SHOWN_BEGINNING), _SHOWN_BEGINNING),
+            f"DELETE FROM settings WHERE name NOT IN ({shown}){others}",  # noqa: S608 -- question marks
+            (*_SHOWN_SETTINGS, *(value for each in _SHOWN_BEGINNINGS for value in (len(each), each))),
         )
         connection.execute("INSERT INTO settings (name, value) VALUES (?, ?)", (_STATE, state))
 

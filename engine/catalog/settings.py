@@ -50,6 +50,12 @@ class Settings:
         """All, by name."""
         return {row[0]: json.loads(row[1]) for row in await self._database.fetch_all("list_settings")}
 
+    async def beginning(self, prefix: str) -> dict[str, Any]:
+        """Those whose names begin so, by what comes behind; the prefix is ASCII."""
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        rows = await self._database.fetch_all("list_settings_between", begin=prefix, end=end)
+        return {row[0].removeprefix(prefix): json.loads(row[1]) for row in rows}
+
 
 class HostKey(NamedTuple):
     """A key that a person accepted for an SSH host."""

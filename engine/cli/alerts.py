@@ -118,13 +118,14 @@ def _declare_evaluate(parser: Parser) -> None:
     parser.add_argument(
         "--look",
         action="store_true",
-        help="open every storage first: its room, its locks, whether it answers",
+        help="open every storage first: its room, its locks, whether it answers; and connect to every host that has sources",
     )
 
 
 async def _evaluate(call: Call) -> int:
     if call.arguments.look:
         await call.engine.look_at_storages()
+        await call.engine.look_at_hosts(is_all=True)
     expected = await call.engine.expectations()
     done = await call.engine.evaluate_alerts(expected.sources, is_worker_wanted=expected.is_worker_wanted)
     output = call.output

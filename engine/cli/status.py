@@ -27,7 +27,7 @@ async def _status(call: Call) -> int:
     found = await call.engine.status((await call.engine.expectations()).sources)
     output = call.output
     output.line(output.styled(_summary(found), "31" if found.is_at_risk else "32"))
-    for concern in found.concerns:
+    for concern in found.own_concerns:
         mark = output.styled("at risk", "31") if concern.is_risk else "advice "
         output.line(f"{mark}  {text.printable(f'{concern.subject}: {concern.reason}')}")
         output.line(f"         {text.printable(concern.remedy)}")
@@ -74,7 +74,7 @@ def _paused(found: Status) -> Iterator[str]:
 
 
 def _summary(found: Status) -> str:
-    risks = sum(1 for concern in found.concerns if concern.is_risk)
+    risks = sum(1 for concern in found.own_concerns if concern.is_risk)
     words = [
         f"{risks} at risk" if risks else "nothing is at risk",
         text.counted(len(found.sources), "source"),

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,7 +15,7 @@ from engine.errors import ConfigurationError, HoldfastError, RefusedError, Usage
 from engine.events import Noted, StepBegan, Warned
 from engine.hosts import registry as hosts
 from engine.hosts.registry import HostPool
-from engine.jobs import adopting, backup_source, catalog_copies, host_load
+from engine.jobs import adopting, backup_source, catalog_copies, host_load, presence
 from engine.jobs.backup_source import Capture, Kept
 from engine.jobs.context import JobContext
 from engine.jobs.opening import OpenedSet, open_repositories
@@ -88,6 +88,9 @@ async def run(
             except HoldfastError as error:
                 errors.append(error)
                 results.append(await _failed(context, request, each, error))
+    for name in means.reached:
+        # Not before what waited for it is done: that its last backup failed would be told of each source meanwhile.
+        await presence.forget_host(context.catalog, name)
     if errors and len(errors) == len(work):
         raise errors[0]
     return BackupResult(context.job_id, _overall(results), tuple(results))
@@ -175,6 +178,8 @@ class _Means:
     processes: Processes
     spill: SpillOptions | None
     chunker_seed: int | None
+    reached: set[str] = field(default_factory=set)
+    """Hosts that answered."""
 
 
 def _seed(context: JobContext, opened: OpenedSet) -> int | None:
@@ -197,7 +202,9 @@ def _seed(context: JobContext, opened: OpenedSet) -> int | None:
 async def _one(context: JobContext, request: BackupRequest, work: _Work, means: _Means) -> SourceResult:
     began = context.clock.monotonic()
     started_at = context.clock.now()
-    host = await means.pool.host(work.host)
+    async with presence.noting_failure(context.catalog, context.clock, work.host, context.job_id):
+        host = await means.pool.host(work.host)
+    means.reached.add(host.name)
     await host_load.write_down(context, host)
     capture = Capture(
         context,

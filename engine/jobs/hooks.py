@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from engine.errors import CommandFailedError, HoldfastError, HostError, RestoreE
 from engine.events import Noted, StepBegan, Warned
 from engine.hosts import registry as hosts
 from engine.hosts.base import Command
+from engine.jobs import presence
 from engine.jobs.context import JobContext
 from engine.model.definitions import LOCAL_HOST
 from engine.model.requests import RestoreRequest
@@ -139,10 +140,11 @@ async def _output(context: JobContext, name: str, command: Command) -> tuple[int
     """Exit status and last lines. A connection of its own: that of the restore may be gone. Raises: HostError."""
     definition = await context.catalog.hosts.get(name)
     kept = b""
-    async with (
-        hosts.open_host(definition, resolve_secret=context.secrets) as host,
-        host.start(command) as process,
-    ):
+    async with AsyncExitStack() as stack:
+        async with presence.noting_failure(context.catalog, context.clock, definition, context.job_id):
+            opening = hosts.open_host(definition, resolve_secret=context.secrets)
+            host = await stack.enter_async_context(opening)
+        process = await stack.enter_async_context(host.start(command))
         while data := await process.read():
             kept = (kept + data)[-_KEPT_BYTES:]
         ended = await process.wait()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engine.errors import (
+    CatalogError,
     HoldfastError,
     NoRepositoryError,
     RefusedError,
@@ -17,6 +18,7 @@ from engine.errors import (
     StorageUnreachableError,
 )
 from engine.events import Warned
+from engine.jobs import presence
 from engine.jobs.context import JobContext
 from engine.model import definitions
 from engine.model.definitions import OptionValue
@@ -72,6 +74,7 @@ async def open_repositories(
     is_any_enough = len(storages) > 1 and not is_exclusive and not is_reading
     async with AsyncExitStack() as stack:
         repositories = await _open_all(context, storages, limits, stack, found, is_hurried=is_any_enough)
+        await _note(context, storages, found)
         for definition in storages:
             repository = repositories.get(definition.name)
             if repository is None:
@@ -137,6 +140,15 @@ async def _open_all(
         if hurrying is not None:
             hurrying.cancel()
     return repositories
+
+
+async def _note(context: JobContext, storages: Sequence[definitions.Storage], found: OpenedSet) -> None:
+    """Which of them answered, for alerts."""
+    failed = dict(found.failed)
+    with suppress(CatalogError):
+        for each in storages:
+            why = failed.get(each.name)
+            await presence.note_storage(context.catalog, context.clock, each.name, why, context.job_id)
 
 
 async def _load_indexes(found: OpenedSet) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import datetime
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from engine.model.alerts import Alert, AlertSettings, Condition, Silence
@@ -42,6 +42,8 @@ class Concern:
     """The one that a source lies on."""
     job_id: str = ""
     """The job that showed it; empty where none did."""
+    covered_by: str = ""
+    """The subject whose concern says it already, `host web` that cannot be reached; empty where none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,16 @@ class FailedJob:
     job_id: str
     at: datetime.datetime
     error: str
+    storages: Sequence[str] = ()
+    """Where it was to go to, where a storage that did not answer is why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """What of a source's surroundings cannot be reached, and since when."""
+
+    host: datetime.datetime | None = None
+    storages: Mapping[str, datetime.datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +123,7 @@ class SourceFacts:
     expectation: Expectation = NOTHING_EXPECTED
     retired: str = ""
     """Why its host was retired; empty where it was not."""
+    silent: Silent = field(default_factory=Silent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +173,7 @@ class Status:
 
     at: datetime.datetime
     concerns: Sequence[Concern]
-    """Risks first."""
+    """Risks first; also what another one covers."""
     sources: Sequence[SourceStatus]
     uncovered: int
     """Databases, servers and data folders that no source takes, on all hosts that were ever tested."""
@@ -170,6 +183,11 @@ class Status:
     """What does not start by itself at that instant."""
     silences: Sequence[Silence] = ()
     """Those that hold now, and those that maintenance windows make."""
+
+    @property
+    def own_concerns(self) -> Sequence[Concern]:
+        """Without what follows from a host or a storage that cannot be reached, which is said once."""
+        return [each for each in self.concerns if not each.covered_by]
 
     @property
     def is_at_risk(self) -> bool:
@@ -185,11 +203,35 @@ def newest(backups: Sequence[Backup]) -> Backup | None:
 def concerns(
     facts: SourceFacts, now: datetime.datetime, settings: AlertSettings | None = None
 ) -> list[Concern]:
-    """All that its backups and proofs alone say of a source."""
+    """All that its backups and proofs alone say of a source. What follows from a host or a storage that cannot be reached says so."""
+    covered_by = _failure_covered(facts)
+    return [
+        replace(each, covered_by=covered_by) if each.condition is Condition.FAILED else each
+        for each in _concerns(facts, now, settings or AlertSettings())
+    ]
+
+
+def _failure_covered(facts: SourceFacts) -> str:
+    """What explains that its last backup failed: a host, or a storage, that cannot be reached since before then."""
+    failed, silent = facts.failed_job, facts.silent
+    last = next(iter(facts.backups), None)
+    times = [failed.at] if failed is not None else []
+    times += [last.completed_at or last.created_at] if last and last.status is BackupStatus.FAILED else []
+    if not times:
+        return ""
+    if silent.host is not None and max(times) >= silent.host:
+        return f"host {facts.host}"
+    if failed is None or failed.at < max(times):
+        return ""
+    storages = [name for name in failed.storages if name in silent.storages]
+    return next((f"storage {name}" for name in storages if failed.at >= silent.storages[name]), "")
+
+
+def _concerns(facts: SourceFacts, now: datetime.datetime, settings: AlertSettings) -> list[Concern]:
     back_up = f"holdfast backup {facts.name}"
     restorable = newest(facts.backups)
     if facts.retired:
-        return _of_retired(facts, restorable, now, settings or AlertSettings())
+        return _of_retired(facts, restorable, now, settings)
     if restorable is None:
         return [] if facts.expectation.is_retired else [_without_any(facts, back_up, now)]
     found: list[Concern] = []
@@ -206,7 +248,7 @@ def concerns(
     if not _is_failure_due(facts, found) and (late := _lateness(facts, now)):
         found.append(_concern(facts, Condition.OVERDUE, late, back_up))
     found += _of_copies(facts, restorable)
-    found += _of_proof(facts, restorable, now, settings or AlertSettings())
+    found += _of_proof(facts, restorable, now, settings)
     return found
 
 
@@ -222,18 +264,18 @@ def _of_retired(
 
 
 def _of_copies(facts: SourceFacts, restorable: Backup) -> list[Concern]:
-    return [
-        _concern(
-            facts,
-            Condition.COPY_MISSING,
-            f"storage {copy.storage} has no copy of the newest backup"
-            + (f": {copy.error}" if copy.error else ""),
-            f"holdfast copy --missing --to {copy.storage}",
-            job_id=restorable.job_id,
-        )
-        for copy in restorable.copies
-        if not copy.snapshot_id
-    ]
+    found = []
+    for copy in restorable.copies:
+        if copy.snapshot_id:
+            continue
+        said = f"storage {copy.storage} has no copy of the newest backup"
+        said += f": {copy.error}" if copy.error else ""
+        remedy = f"holdfast copy --missing --to {copy.storage}"
+        concern = _concern(facts, Condition.COPY_MISSING, said, remedy, job_id=restorable.job_id)
+        since = facts.silent.storages.get(copy.storage)
+        is_covered = since is not None and (restorable.completed_at or restorable.created_at) >= since
+        found.append(replace(concern, covered_by=f"storage {copy.storage}") if is_covered else concern)
+    return found
 
 
 def _concern(

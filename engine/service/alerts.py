@@ -290,8 +290,15 @@ class AlertMethods(Methods):
 
         return await looking.look_at_storages(self._parts)
 
+    async def look_at_hosts(self, *, is_all: bool = False) -> Sequence[str]:
+        """Connects to hosts that could not be reached, some of them where they are many, or to all that have sources; writes down whether they
+        are reached, and gives the names of those that are not. What it finds is judged by the next evaluation."""
+        from engine.service import looking
+
+        return await looking.look_at_hosts(self._parts, is_all=is_all)
+
     async def tend_alerts(self) -> Delivered:
-        """What a worker and `tick` call again and again, in a task of its own: looks at the storages each hour, evaluates every five minutes, and
+        """What a worker and `tick` call again and again, in a task of its own: looks at the storages, and at hosts that were silent, each hour, evaluates every five minutes, and
         soon after a job ended where somebody wants to hear of it, and delivers what is due.
 
         Cheap while nothing is to be done; when it was done last is in the catalog, so that whoever calls it need not know. It may take as
@@ -301,6 +308,7 @@ class AlertMethods(Methods):
         if await self._is_past(_LOOKED, now, _LOOK_EVERY):
             await self._parts.catalog.settings.put(_LOOKED, now.isoformat())
             await self.look_at_storages()
+            await self.look_at_hosts()
         is_news = bool(await self._parts.catalog.notices.unrouted(1))
         if await self._is_past(_EVALUATED, now, _SOON if is_news else _EVALUATE_EVERY):
             from engine.jobs import expectations

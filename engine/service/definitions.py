@@ -6,11 +6,12 @@ import dataclasses
 import datetime
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from engine.errors import UsageError
 from engine.hosts import registry as hosts
 from engine.hosts.base import OpenHost
+from engine.jobs import presence
 from engine.model import masking
 from engine.model.definitions import LOCAL_HOST, Host, OptionValue, Source
 from engine.model.objectives import objectives_of
@@ -94,6 +95,7 @@ class DefinitionMethods(Methods):
     async def remove_host(self, name: str) -> None:
         """Forgets a host. Raises: UnknownNameError; UsageError where a source still names it."""
         await self._parts.catalog.hosts.remove(name)
+        await presence.forget_host(self._parts.catalog, name)
         await self._parts.write_down("host remove", name)
 
     async def test_host(self, name: str) -> HostReport:
@@ -103,7 +105,10 @@ class DefinitionMethods(Methods):
         from engine.jobs import host_report, uncovered  # for those who need it
 
         began = self._parts.clock.monotonic()
-        async with self._open_host(host) as opened:
+        async with AsyncExitStack() as stack:
+            async with presence.noting_failure(self._parts.catalog, self._parts.clock, host):
+                opened = await stack.enter_async_context(self._open_host(host))
+            await presence.forget_host(self._parts.catalog, name)
             report = await host_report.report(opened, known, lambda: self._parts.clock.monotonic() - began)
         await uncovered.remember(self._parts.catalog, name, report.uncovered, self._parts.clock.now())
         return report

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,7 @@ from typing import Final
 from engine.alerting import conditions, sizes, standing
 from engine.catalog.backups import BackupFilter
 from engine.errors import VaultError
+from engine.jobs import presence
 from engine.model import status as judging
 from engine.model.alerts import Alert, Silence
 from engine.model.backup import SAFETY_TAG, Backup, BackupStatus, Scope
@@ -29,8 +31,10 @@ alike, the newest one mostly says all that there is to say; else so many are rea
 _FAILED_JOBS: Final = 500
 UNCOVERED: Final = "uncovered"
 """The setting that holds, by host, what its last test found: a count may be a month old, but a status must not connect anywhere."""
-SEEN: Final = "storage-seen."
-"""The setting that holds what the last look at a storage found."""
+_STORAGE_WHY: Final = frozenset(
+    {"StorageError", "StorageUnreachableError", "StorageDeniedError", "NoRepositoryError"}
+)
+"""Errors of jobs that could not open a storage."""
 _KNOWN: Final = "known-since"
 """The setting that holds, by source, when a backup of it was first seen."""
 
@@ -46,12 +50,15 @@ class Everything:
     storages: Sequence[conditions.StorageFacts]
     home: conditions.HomeFacts
     uncovered: Sequence[judging.Uncovered]
+    hosts: Sequence[conditions.HostFacts] = ()
+    """Those that cannot be reached."""
 
     def concerns(self, parts: Parts) -> list[judging.Concern]:
         """All that is wrong or could be better, risks first."""
         now, settings = parts.clock.now(), parts.settings.alerts
         found = [each for _, facts in self.sources for each in conditions.of_source(facts, now, settings)]
         found += [each for facts in self.storages for each in conditions.of_storage(facts, now, settings)]
+        found += [conditions.of_host(each) for each in self.hosts]
         found += conditions.of_home(self.home, now, settings)
         found += [concern for each in self.uncovered for concern in judging.of_host(each)]
         return sorted(found, key=lambda concern: not concern.is_risk)
@@ -70,8 +77,18 @@ async def gather(
     known |= first
     proofs = await parts.catalog.standing.source_proofs()
     now = parts.clock.now()
+    storages = [each for each in await _storages(parts) if not each.job_id or each.job_id not in retried]
+    silent_storages = {each.name: each.since for each in storages if each.error and each.since}
+    defined = await parts.catalog.sources.all()
+    hosts = {
+        name: each
+        for name, each in (await _silent_hosts(parts, defined)).items()
+        if each.waiting
+        and not retired.get(name, "unknown")
+        and (not each.job_id or each.job_id not in retried)
+    }
     sources = []
-    for source in await parts.catalog.sources.all():
+    for source in defined:
         attempts = proofs.get(source.name, ())
         facts = dataclasses.replace(
             _of_source(source, _settled(newest.get(source.name, ()), retried), attempts, now),
@@ -79,6 +96,9 @@ async def gather(
             last_drill=drills.get(source.name),
             expectation=(expectations or {}).get(source.name, judging.NOTHING_EXPECTED),
             known_since=known.get(source.name),
+            silent=judging.Silent(
+                hosts[source.host].since if source.host in hosts else None, silent_storages
+            ),
         )
         if reason := retired.get(source.host):
             nothing = dataclasses.replace(facts.expectation, is_retired=True)
@@ -89,14 +109,24 @@ async def gather(
             facts = dataclasses.replace(facts, backups=more.backups, health=more.health)
         sources.append((source, facts))
     known = await _remember_known(parts, known, sources, is_new=bool(first))
-    storages = [
-        conditions.from_object(each.name, kept)
-        for each in await parts.catalog.storages.all()
-        if each.is_enabled and (kept := await parts.catalog.settings.get(SEEN + each.name))
-    ]
     first_at = min(known.values(), default=None)
     home = await _home(parts, first_at, is_worker_wanted=is_worker_wanted)
-    return Everything(sources, storages, home, await _uncovered(parts))
+    return Everything(sources, storages, home, await _uncovered(parts), list(hosts.values()))
+
+
+async def _storages(parts: Parts) -> list[conditions.StorageFacts]:
+    seen = await parts.catalog.settings.beginning(presence.STORAGE_SEEN)
+    return [
+        conditions.from_object(each.name, seen[each.name])
+        for each in await parts.catalog.storages.all()
+        if each.is_enabled and each.name in seen
+    ]
+
+
+async def _silent_hosts(parts: Parts, sources: Sequence[Source]) -> dict[str, conditions.HostFacts]:
+    found = await presence.silent_hosts(parts.catalog)
+    counts = Counter(each.host for each in sources) if found else Counter[str]()
+    return {name: dataclasses.replace(each, waiting=counts[name]) for name, each in found.items()}
 
 
 async def _newest(
@@ -173,12 +203,15 @@ def _of_source(
 
 async def _failed_jobs(parts: Parts) -> dict[str, judging.FailedJob]:
     found: dict[str, judging.FailedJob] = {}
+    defaults = tuple(each.name for each in await parts.catalog.storages.all() if each.is_default)
     for status in (JobStatus.FAILED, JobStatus.INTERRUPTED):
         for job in await parts.catalog.jobs.page(status=status, verb="backup", limit=_FAILED_JOBS):
             at = job.completed_at or job.created_at
+            is_storage_why = job.error_class in _STORAGE_WHY
+            storages = tuple(job.request.get("storages") or defaults) if is_storage_why else ()
             for source in job.request.get("sources", ()):
                 if source not in found or found[source].at < at:
-                    found[source] = judging.FailedJob(job.job_id, at, job.error)
+                    found[source] = judging.FailedJob(job.job_id, at, job.error, storages)
     return found
 
 

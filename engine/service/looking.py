@@ -1,26 +1,30 @@
-"""A look at every storage: whether it answers, what room it has, who locks it. For those that nobody is asked about for days."""
+"""A look at every storage: whether it answers, what room it has, who locks it. For those that nobody is asked about for days. And at hosts:
+whether those that could not be reached are reached again."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
 from engine.alerting import conditions
-from engine.errors import HoldfastError
-from engine.jobs import storage_report
+from engine.errors import HoldfastError, HostUnreachableError
+from engine.hosts import registry
+from engine.jobs import presence, storage_report
 from engine.jobs.opening import open_unlocked
-from engine.model.definitions import Storage
+from engine.model.definitions import Host, Storage, retired_reason
 from engine.model.requests import Limits
 from engine.repository import lock
 from engine.scope import task_scope
 from engine.service import repositories
-from engine.service.facts import SEEN
 from engine.service.parts import Parts
 
 _AT_ONCE: Final = 4
+_HOSTS_AT_ONCE: Final = 10
+_MOST_HOSTS: Final = 30
 _TIMEOUT_S: Final = 60.0
 
 
@@ -32,7 +36,8 @@ async def look_at_storages(parts: Parts) -> Sequence[str]:
     async def look(storage: Storage) -> None:
         async with turn:
             found = await _look(parts, storage)
-        await parts.catalog.settings.put(SEEN + storage.name, conditions.to_object(found))
+        setting = presence.STORAGE_SEEN + storage.name
+        await parts.catalog.settings.put(setting, conditions.to_object(found))
         if found.error:
             silent.append(storage.name)
 
@@ -43,6 +48,43 @@ async def look_at_storages(parts: Parts) -> Sequence[str]:
     return sorted(silent)
 
 
+async def look_at_hosts(parts: Parts, *, is_all: bool = False) -> Sequence[str]:
+    """See `Engine.look_at_hosts`."""
+    silent = await presence.silent_hosts(parts.catalog)
+    wanted = {each.host for each in await parts.catalog.sources.all()} if is_all else set(silent)
+    hosts = [
+        each for each in await parts.catalog.hosts.all() if each.name in wanted and not retired_reason(each)
+    ]
+    hosts = [each for each in hosts if each.kind != "local"]
+    if not is_all:
+        # Those that were tried longest ago: where a whole site is gone, nothing else may wait for all of it.
+        hosts = sorted(hosts, key=lambda host: silent[host.name].seen_at)[:_MOST_HOSTS]
+    turn = asyncio.Semaphore(_HOSTS_AT_ONCE)
+
+    async def look(host: Host) -> None:
+        async with turn:
+            with contextlib.suppress(HoldfastError):
+                await knock(parts, host)
+
+    async with task_scope() as group:
+        for each in hosts:
+            group.create_task(look(each))
+    names = {each.name for each in hosts}
+    return sorted(name for name in await presence.silent_hosts(parts.catalog) if name in names)
+
+
+async def knock(parts: Parts, host: Host) -> None:
+    """Connects to a host and leaves; whether it was reached is written down. Raises: HostError and those below it, VaultError."""
+    async with presence.noting_failure(parts.catalog, parts.clock, host):
+        try:
+            async with asyncio.timeout(_TIMEOUT_S), registry.open_host(host, resolve_secret=parts.secrets):
+                pass
+        except TimeoutError:
+            said = f"host {host.name} did not answer within {_TIMEOUT_S:.0f} seconds"
+            raise HostUnreachableError(said) from None
+    await presence.forget_host(parts.catalog, host.name)
+
+
 async def _look(parts: Parts, storage: Storage) -> conditions.StorageFacts:
     now = parts.clock.now()
     try:
@@ -51,11 +93,9 @@ async def _look(parts: Parts, storage: Storage) -> conditions.StorageFacts:
             space = await opened.storage.space()
             locks = await lock.inspect(opened, clock=parts.clock)
     except TimeoutError:
-        return conditions.StorageFacts(
-            storage.name, now, f"it did not answer within {_TIMEOUT_S:.0f} seconds"
-        )
+        return await _silent(parts, storage, f"it did not answer within {_TIMEOUT_S:.0f} seconds", "")
     except HoldfastError as error:
-        return conditions.StorageFacts(storage.name, now, error.message)
+        return await _silent(parts, storage, error.message, error.hint or "")
     return conditions.StorageFacts(
         storage.name,
         now,
@@ -68,6 +108,11 @@ async def _look(parts: Parts, storage: Storage) -> conditions.StorageFacts:
             if each.lock is not None
         ],
     )
+
+
+async def _silent(parts: Parts, storage: Storage, error: str, hint: str) -> conditions.StorageFacts:
+    before = await parts.catalog.settings.get(presence.STORAGE_SEEN + storage.name)
+    return presence.storage_failure(storage.name, error, hint, before, parts.clock.now())
 
 
 async def _days_until_full(

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from engine.alerting import conditions
 from engine.errors import HoldfastError, NoRepositoryError, StorageError, StorageUnreachableError
+from engine.jobs import presence
 from engine.model.results import StorageUsage
-from engine.service import facts
 from engine.service.parts import Parts
 
 _SETTING: Final = "storage-measured."
@@ -90,7 +90,7 @@ async def measured(parts: Parts, storage: str) -> Measured | None:
     """What was found when it was last asked, by whoever asked; None where it never was."""
     kept = await parts.catalog.settings.get(_SETTING + storage)
     ours = _measured(storage, kept) if kept is not None else None
-    seen = await parts.catalog.settings.get(facts.SEEN + storage)
+    seen = await parts.catalog.settings.get(presence.STORAGE_SEEN + storage)
     theirs = conditions.from_object(storage, seen) if seen else None
     if theirs is None or (ours is not None and ours.asked_at >= theirs.seen_at):
         return ours

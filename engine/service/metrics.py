@@ -125,12 +125,12 @@ _OF_BACKUPS: Final[Sequence[tuple[str, str, Callable[[Backup], float | None]]]] 
 
 def _risks(status: Status) -> Iterator[Family]:
     risks: dict[str, int] = {each.source: 0 for each in status.sources}
-    for each in status.concerns:
+    for each in status.own_concerns:
         noun, _, name = each.subject.partition(" ")
         if each.is_risk and noun == "source":
             risks[name] = risks.get(name, 0) + 1
     yield _family("source_risks", "Reasons why the source is at risk.", risks.items())
-    total = sum(1 for each in status.concerns if each.is_risk)
+    total = sum(1 for each in status.own_concerns if each.is_risk)
     yield Family("holdfast_risks", "gauge", "Reasons why anything is at risk.", [Sample(total)])
     yield Family(
         "holdfast_uncovered",

@@ -12,7 +12,7 @@ import pytest
 
 from engine.cli.dispatch import dispatch
 from engine.clock import SystemClock
-from engine.errors import HoldfastError
+from engine.errors import HoldfastError, HostUnreachableError
 from engine.model.alerts import Condition, Destination, MaintenanceWindow, Occasion
 from engine.model.requests import RestoreRequest
 from engine.model.secret import Secret
@@ -21,6 +21,7 @@ from tests.jobs.command_line import CommandLine, Ran
 from tests.jobs.terminal import Terminal
 from tests.jobs.world import World, open_world
 from tests.servers.mail import PASSWORD, mail_server, webhook
+from tests.servers.sshd import Sshd
 
 pytestmark = pytest.mark.slow
 SECRETS = (PASSWORD, "path-of-token", "ping-of-token")
@@ -87,6 +88,75 @@ async def test_a_storage_that_does_not_answer_is_an_alert_and_its_room_is_known(
         (tmp_path / "unplugged").rename(world.place("far"))
         await world.engine.look_at_storages()
         assert len((await world.engine.evaluate_alerts()).recovered) == 1
+
+
+async def test_a_host_that_is_not_reached_is_one_alert_however_many_sources_wait(
+    tmp_path: Path, sshd: Sshd
+) -> None:
+    """Found by the jobs, told with what to do, and over when it is reached again, by a look or by a job."""
+    async with open_world(tmp_path / "world") as world:
+        engine = world.engine
+        await world.add_storages("near")
+        host = await world.add_host(sshd)
+        for name in ("one", "two"):
+            await world.add_files(name, tmp_path / "world" / "password", host="server")
+        await world.backup("one", "two")
+        await engine.evaluate_alerts()
+        await engine.edit_host("server", f"{sshd.user}@127.0.0.1:1", {})
+        with pytest.raises(HostUnreachableError):
+            await world.backup("one", "two")
+        (alert,) = (await engine.evaluate_alerts()).raised
+        assert (alert.condition, alert.subject) == (Condition.UNREACHABLE, "host server")
+        assert "and 2 of its sources wait" in alert.reason
+        job = await engine.show_job(alert.job_id)
+        assert job.error in alert.reason
+        risks = [each for each in (await engine.status()).concerns if each.is_risk]
+        assert [(each.subject, each.covered_by) for each in risks] == [
+            ("source one", "host server"),
+            ("source two", "host server"),
+            ("host server", ""),
+        ]
+        assert await engine.look_at_hosts() == ["server"]
+        assert (await engine.evaluate_alerts()).raised == []
+        await engine.edit_host("server", host.address, {})
+        assert await engine.look_at_hosts() == []
+        found = await engine.evaluate_alerts()
+        assert [each.subject for each in found.recovered] == ["host server"]
+        assert [(each.condition, each.subject) for each in found.raised] == [
+            (Condition.FAILED, "source one"),
+            (Condition.FAILED, "source two"),
+        ]
+        await engine.edit_host("server", f"{sshd.user}@127.0.0.1:1", {})
+        with pytest.raises(HostUnreachableError):
+            await engine.test_host("server")
+        assert [each.subject for each in (await engine.evaluate_alerts()).raised] == ["host server"]
+        await engine.edit_host("server", host.address, {})
+        await world.backup("one", "two")
+        assert [each for each in (await engine.evaluate_alerts()).standing if each.is_risk] == []
+
+
+async def test_a_storage_that_does_not_answer_a_job_is_one_alert_however_many_sources_lack_a_copy(
+    tmp_path: Path,
+) -> None:
+    """Told by its first job, and taken back by the first one that it answers."""
+    async with open_world(tmp_path / "world") as world:
+        engine = world.engine
+        await world.add_storages("near", "far")
+        await world.add_files("one", tmp_path / "world" / "password")
+        await world.add_files("two", tmp_path / "world" / "password")
+        both = ("near", "far")
+        await world.backup("one", "two", to=both)
+        await engine.evaluate_alerts()
+        world.place("far").rename(tmp_path / "unplugged")
+        await world.backup("one", "two", to=both)
+        with pytest.raises(HoldfastError):
+            await world.backup("one", "two", to=("far",))
+        (alert,) = (await engine.evaluate_alerts()).raised
+        assert (alert.condition, alert.subject) == (Condition.UNREACHABLE, "storage far")
+        (tmp_path / "unplugged").rename(world.place("far"))
+        await world.backup("one", "two", to=both)
+        found = await engine.evaluate_alerts()
+        assert ([each.subject for each in found.recovered], found.raised) == (["storage far"], [])
 
 
 async def test_what_stands_in_a_maintenance_window_is_told_when_that_is_over(tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def test_the_exit_code_says_whether_anything_is_at_risk(program: Program, tmp_pa
             "condition": "overdue",
             "host": "localhost",
             "job_id": "",
+            "covered_by": "",
         }
     ]
     said = program.run("status", expects=4).decode()

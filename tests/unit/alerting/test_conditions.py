@@ -15,7 +15,7 @@ from engine.model import objectives
 from engine.model.alerts import Alert, AlertSettings, Condition, Silence
 from engine.model.backup import Backup, BackupStatus, Copy, Proof
 from engine.model.health import HealthFacts, ProofAttempt, health
-from engine.model.status import Concern, Expectation, FailedJob, LastDrill, Objectives, SourceFacts
+from engine.model.status import Concern, Expectation, FailedJob, LastDrill, Objectives, Silent, SourceFacts
 
 NOW = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
 HOUR = datetime.timedelta(hours=1)
@@ -83,6 +83,62 @@ def test_a_size_out_of_the_ordinary_is_said_in_numbers() -> None:
 def test_what_is_wrong_with_a_source_is_said(facts: SourceFacts, condition: Condition, reason: str) -> None:
     """Each by itself."""
     assert _of(facts) == [(condition, reason)]
+
+
+UNPLUGGED = dataclasses.replace(
+    _backup(HOUR, status=BackupStatus.INCOMPLETE), copies=(Copy("far", "", BackupStatus.FAILED, "gone"),)
+)
+REFUSED = FailedJob("5j", NOW - HOUR, "far does not answer", ("near", "far"))
+
+
+@pytest.mark.parametrize(
+    ("facts", "covered_by"),
+    [
+        (_facts(failed_job=FailedJob("5j", NOW, "no"), silent=Silent(NOW - HOUR)), "host db1"),
+        (_facts([_backup(HOUR, status=BackupStatus.FAILED)], silent=Silent(NOW - HOUR)), "host db1"),
+        (
+            _facts([_backup(HOUR, status=BackupStatus.FAILED), _backup(DAY)], silent=Silent(NOW - DAY)),
+            "host db1",
+        ),
+        (_facts(failed_job=FailedJob("5j", NOW - DAY / 24, "no"), silent=Silent(NOW)), ""),
+        (_facts(failed_job=REFUSED), ""),
+        (_facts(failed_job=REFUSED, silent=Silent(storages={"far": NOW - HOUR})), "storage far"),
+        (_facts(failed_job=REFUSED, silent=Silent(storages={"far": NOW})), ""),
+        (_facts(failed_job=REFUSED, silent=Silent(storages={"other": NOW - DAY})), ""),
+        (_facts([UNPLUGGED], silent=Silent(storages={"far": NOW - DAY})), "storage far"),
+        (_facts([UNPLUGGED], silent=Silent(storages={"far": NOW + HOUR})), ""),
+    ],
+)
+def test_what_follows_from_a_silent_host_or_storage_says_so(facts: SourceFacts, covered_by: str) -> None:
+    """Fifty sources on a host that is off are one alert; what failed before that, and for another reason, is its own."""
+    found = [
+        each.covered_by
+        for each in conditions.of_source(facts, NOW, SETTINGS)
+        if each.condition in (Condition.FAILED, Condition.COPY_MISSING)
+    ]
+    assert found == [covered_by]
+
+
+def test_a_host_that_cannot_be_reached_is_one_alert_and_ends_no_other() -> None:
+    """What stood before it stands on; what follows from it is not raised."""
+    host = conditions.HostFacts("db1", NOW - HOUR, NOW, "no route", "is it on?", "5job", waiting=50)
+    concern = conditions.of_host(host)
+    assert (concern.subject, concern.condition, concern.job_id) == ("host db1", Condition.UNREACHABLE, "5job")
+    assert (
+        concern.reason
+        == "it cannot be reached since 2026-11-20 11:00 UTC, and 50 of its sources wait: no route; is it on?"
+    )
+    assert conditions.host_from_object("db1", conditions.host_to_object(host)) == dataclasses.replace(
+        host, waiting=0
+    )
+    covered = dataclasses.replace(RISK, covered_by="host db1")
+    found = _evaluate(
+        standing.Before(), concern, covered, dataclasses.replace(covered, subject="source site")
+    )
+    assert [each.subject for each in found.raised] == ["host db1"]
+    found = _evaluate(standing.Before([_stood()]), concern, covered)
+    assert ([each.subject for each in found.raised], found.recovered) == (["host db1"], [])
+    assert [each.subject for each in _evaluate(standing.Before(), covered, RISK).raised] == ["source shop"]
 
 
 def test_a_backup_that_failed_is_not_missed_too() -> None:
