@@ -106,6 +106,14 @@ class SourcePlace:
     """Why its host is out of service; empty where it is not."""
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A schedule to be defined, with what past jobs tell of its best time."""
+
+    definition: Schedule
+    samples: Sequence[Sample] = ()
+
+
 class Schedules:
     """The schedules as they are defined, for those who define many things at once."""
 
@@ -116,17 +124,18 @@ class Schedules:
         """All, by name."""
         return [_to_status(row).schedule for row in await self._database.fetch_all("list_schedules")]
 
-    async def put_in(self, transaction: Transaction, definition: Schedule) -> None:
+    async def put_in(self, transaction: Transaction, judged: Judged) -> None:
         """Adds it, or puts it in place of the one of its name; with other times it counts from now on. Raises: UsageError for a wrong name."""
+        definition, samples = judged.definition, judged.samples
         row = await transaction.fetch_one("get_schedule", name=definition.name)
         now = self._database.clock.now()
         if row is None:
             check_name("schedule", definition.name)
-            await transaction.execute("add_schedule", **_row(definition, due.begin(definition, now)))
+            await transaction.execute("add_schedule", **_row(definition, due.begin(definition, now, samples)))
             return
         old = _to_status(row)
         is_same = due.times(definition) == due.times(old.schedule)
-        state = old.state if is_same else due.begin(definition, now, pause=old.state.pause)
+        state = old.state if is_same else due.begin(definition, now, samples, old.state.pause)
         await transaction.execute("replace_schedule", **_row(definition, state))
 
     async def remove_in(self, transaction: Transaction, name: str) -> None:

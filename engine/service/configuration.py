@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.alerting import destinations, scope
-from engine.catalog.schedules import SourcePlace
+from engine.catalog.schedules import Judged, SourcePlace
 from engine.errors import ConfigurationError, HoldfastError
 from engine.model.alerts import Destination, MaintenanceWindow
 from engine.model.definitions import Source
@@ -20,6 +20,7 @@ from engine.service.definitions import DefinitionMethods
 
 if TYPE_CHECKING:
     from engine.fleet.comparison import Fleet, Wanted
+    from engine.jobs.scheduled import Known
 
 
 class ConfigurationMethods(DefinitionMethods):
@@ -75,6 +76,8 @@ class ConfigurationMethods(DefinitionMethods):
                 created.append(made)
             if each.noun == "destination":
                 definition = await self._shown(definition, wanted)
+            if isinstance(definition, Schedule):
+                definition = await self._judged(definition, _to_be(wanted, current))
             puts.append((table, definition))
         await self._parts.catalog.apply(puts, removals)
         for table, name in removals:
@@ -161,20 +164,23 @@ class ConfigurationMethods(DefinitionMethods):
         from engine.jobs import scheduled
         from engine.schedule import due
 
-        def to_be(table: str) -> Mapping[str, Any]:
-            return {**current.get(table, {}), **wanted.definitions.get(table, {})}
-
-        storages = to_be("storages")
-        default = next((name for name, each in storages.items() if each.is_default), next(iter(storages), ""))
-        places = [SourcePlace(each.name, each.kind, each.host) for each in to_be("sources").values()]
-        leaders = {name: each.after for name, each in to_be("schedules").items()}
+        to_be = _to_be(wanted, current)
+        leaders = {name: each.after for name, each in to_be["schedules"].items()}
         try:
             due.check(schedule, self._parts.clock.now())
             order.require_sound(schedule, leaders)
-            scheduled.check(schedule, scheduled.Known(places, list(storages), default))
+            scheduled.check(schedule, _known(to_be))
         except HoldfastError as error:
             path = wanted.entries["schedules", schedule.name].path
             raise wanted.document.mistake(path, error.message, error.hint) from error
+
+    async def _judged(self, schedule: Schedule, to_be: Fleet) -> Judged:
+        """A smart one starts at a quiet time from the first, whoever defines it."""
+        from engine.jobs import ticking
+
+        now = self._parts.clock.now()
+        samples = await ticking.samples_of(self._parts.catalog, schedule, _known(to_be), now)
+        return Judged(schedule, samples)
 
     async def _prepared(self, storage: Any, wanted: Wanted) -> tuple[Any, StorageCreated]:
         from engine.service import repositories
@@ -197,6 +203,22 @@ class ConfigurationMethods(DefinitionMethods):
             if not each.password
         }
         return tuple(sorted(named - known - made))
+
+
+def _to_be(wanted: Wanted, current: Fleet) -> Fleet:
+    """The definitions as they will be, those that go among them."""
+    return {
+        table: {**current.get(table, {}), **wanted.definitions.get(table, {})} for table in _tables().values()
+    }
+
+
+def _known(fleet: Fleet) -> Known:
+    from engine.jobs import scheduled
+
+    storages = fleet["storages"]
+    default = next((name for name, each in storages.items() if each.is_default), next(iter(storages), ""))
+    places = [SourcePlace(each.name, each.kind, each.host) for each in fleet["sources"].values()]
+    return scheduled.Known(places, list(storages), default)
 
 
 def _tables() -> dict[str, str]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from pathlib import Path
 
 import pytest
 
 from engine import errors
+from engine.catalog.catalog import Catalog
 from engine.model.alerts import Destination, Occasion
 from engine.model.definitions import Host
 from engine.model.plans import Plan, PlanStep
 from engine.model.requests import RestoreRequest
+from engine.model.schedules import Schedule, Timing
 from engine.model.secret import Secret
+from tests.fakes.clock import START, FakeClock
 from tests.jobs.command_line import CommandLine
 from tests.jobs.world import World, open_world
 from tests.servers.restic import PASSWORD
@@ -161,3 +165,28 @@ def test_what_a_file_leaves_out_goes_with_a_yes_alone(tmp_path: Path) -> None:
     broken = line.run("config", "check", "-", "--json", given=b"[hosts.new]\nadress = 'a'\n")
     assert broken.code == 2
     assert "standard input, line 2: there is no key 'adress'" in broken.error["message"]
+
+
+async def test_a_smart_schedule_of_the_file_starts_at_a_quiet_time_as_one_that_was_added(
+    tmp_path: Path,
+) -> None:
+    """Whoever keeps the fleet in git has the same night as whoever types."""
+    clock = FakeClock()
+    smart = 'rhythm = "daily at 15:00"\ntiming = { window = "13:00-18:00", smart = true }\n'
+    async with open_world(tmp_path / "world", clock) as world:
+        await world.add_storages("main")
+        await world.engine.add_host(Host("web", "ssh", "backup@web.example.org"))
+        await world.add_files("site", Path("/srv/www"), host="web")
+        async with Catalog.open(world.engine.home.catalog, clock) as catalog:
+            for hours in range(1, 240):  # ten days; at three in the afternoon the host is busy
+                at = START.replace(minute=0) - datetime.timedelta(hours=hours)
+                await catalog.timetable.add_load("web", at, 12.0 if at.hour == 15 else 1.0)
+        await world.engine.apply_config(f'[schedules.nightly]\nsources = ["site"]\n{smart}', "fleet.toml")
+        timing = Timing(window="13:00-18:00", is_smart=True)
+        added = await world.engine.add_schedule(
+            Schedule("typed", rhythm="daily at 15:00", sources=("site",), timing=timing)
+        )
+        found = await world.engine.show_schedule("nightly")
+        assert found.schedule.timing == timing
+        assert (found.state.next_at, found.state.moved) == (added.state.next_at, added.state.moved)
+        assert found.state.moved.startswith("moved from 15:00 to 14:45: ")
