@@ -1,4 +1,4 @@
-"""Rows that are held against a limit: an index of ten million blobs, start-up, long lists, a large catalog, a tick of many schedules, two storages at once, a stream of 50 GiB."""
+"""Rows that are held against a limit: an index of ten million blobs, start-up, long lists, a large catalog, a tick of many schedules, ten thousand of them due at once, two storages at once, a stream of 50 GiB."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import catalog_scale, fan_out, index_scale, large_catalog, postgres, schedule_scale
+from tests.bench import (
+    catalog_scale,
+    due_at_once,
+    fan_out,
+    index_scale,
+    large_catalog,
+    postgres,
+    schedule_scale,
+)
 from tests.bench.measure import Run, measure
 from tests.bench.programs import HOLDFAST, Holdfast, Pass, Task
 from tests.bench.report import Figure
@@ -81,10 +89,11 @@ SINGLES: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "index": index_of_millions,
     "backups-list": long_list,
     "tick": schedule_scale.figures,
+    "due-at-once": due_at_once.figures,
     "catalog": large_catalog.figures,
     "postgres-growth": postgres.growth,
     "two-storages": fan_out.figures,
     "huge-stream": huge_stream,
 }
-ONLY_BY_NAME = {"catalog", "huge-stream"}
+ONLY_BY_NAME = {"catalog", "due-at-once", "huge-stream"}
 """Not part of a run that names nothing: they take minutes."""
