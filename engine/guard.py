@@ -16,6 +16,16 @@ from typing import Final
 
 from engine.errors import UsageError
 from engine.model.names import new_id
+from engine.model.plans import PlanRequest
+from engine.model.requests import (
+    DeleteRequest,
+    EraseRequest,
+    ForgetRequest,
+    MoveRequest,
+    PruneRequest,
+    RestoreRequest,
+    RollbackRequest,
+)
 
 LEAST_LETTERS: Final = 8
 _COST: Final = 1 << 15
@@ -43,6 +53,20 @@ class Guard:
     set_at: datetime.datetime
     codes: Sequence[Hashed] = ()
     """Each holds once."""
+
+
+def is_guarded(request: object) -> bool:
+    """Whether the guard stands before a job: one that replaces or deletes what is live, or deletes backups or parts of them."""
+    match request:
+        case RestoreRequest():
+            return (request.is_in_place or request.is_deleting) and not request.is_dry_run
+        case PlanRequest():
+            return not (request.is_drill or request.is_dry_run)
+        case ForgetRequest() | PruneRequest() | EraseRequest():
+            return not request.is_dry_run
+        case MoveRequest():
+            return bool(request.password)
+    return isinstance(request, RollbackRequest | DeleteRequest)
 
 
 def hashed(text: str, salt: bytes, expires_at: datetime.datetime | None = None) -> Hashed:

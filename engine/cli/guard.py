@@ -11,8 +11,12 @@ from engine.model.secret import Secret
 
 async def require(call: Call) -> None:
     """Asks at the guard, where there is one and the verb is guarded. Raises: RefusedError."""
-    if not rights.is_guarded(call.arguments.called_verb, call.arguments):
-        return
+    if rights.is_guarded(call.arguments.called_verb, call.arguments):
+        await ask(call)
+
+
+async def ask(call: Call) -> None:
+    """The same of a verb that found out by itself that it is guarded."""
     if (await call.engine.guard()).is_set:
         await call.engine.pass_guard(f"holdfast {call.arguments.called_verb}", await _answer(call))
 

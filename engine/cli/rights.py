@@ -60,6 +60,14 @@ def _pruning(arguments: Namespace) -> bool:
     return bool(arguments.prune) and not arguments.dry_run
 
 
+def _keyed(arguments: Namespace) -> bool:
+    return bool(arguments.password)
+
+
+def _asking_itself(_arguments: Namespace) -> bool:
+    return False
+
+
 GUARDED: Final[Mapping[str, Callable[[Namespace], bool]]] = {
     "restore": _replacing,
     "rollback": _always,
@@ -70,13 +78,27 @@ GUARDED: Final[Mapping[str, Callable[[Namespace], bool]]] = {
     "forget": _for_real,
     "prune": _for_real,
     "erase": _for_real,
+    "host remove": _always,
+    "source remove": _always,
+    "plan remove": _always,
+    "schedule remove": _always,
+    "notify remove": _always,
     "storage remove": _always,
+    "storage edit": _keyed,
+    "storage move": _keyed,
     "storage rotate-password": _always,
+    "vault set": _asking_itself,
     "vault remove": _always,
     "vault rotate": _always,
     "config apply": _pruning,
 }
-"""Restores in place, deletions and key changes; and when each of them is one."""
+"""Restores in place, deletions and key changes; and when each of them is one.
+
+Deletions are those of backups, of what keeps them (`unprotect`), of secrets, and of whole definitions: a schedule that is gone backs up
+nothing from then on, a destination that is gone tells nobody, and neither is missed by anything. Key changes are those of a repository's
+password and of where it is kept, of the vault, and of a secret that is there already, which only the verb itself finds out. What only adds or changes a definition is not guarded, else who sets a fleet up answers without thinking; a policy
+that a slip made too short is stopped by the doubts of `forget`.
+"""
 
 ANSWERING: Final = frozenset(GUARDED) | {"guard set", "guard remove", "guard code"}
 """Verbs that take an answer for the guard."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.cli import definitions, diagnostics
+from engine.cli import definitions, diagnostics, guard
 from engine.cli.command import Call, Command, Parser, add_name, declare_nothing, reference
 from engine.cli.output import Column
 from engine.model import text
@@ -22,6 +22,8 @@ def _declare_set(parser: Parser) -> None:
 
 
 async def _set(call: Call) -> int:
+    if call.arguments.name in {name for name, _ in await call.engine.secrets()}:
+        await guard.ask(call)
     await call.engine.keep_secret(call.arguments.name, str(call.arguments.secret))
     call.output.line(f"secret {call.arguments.name} is sealed; name it as vault:{call.arguments.name}")
     call.output.result({"name": call.arguments.name})

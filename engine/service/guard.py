@@ -43,6 +43,11 @@ class GuardMethods(Methods):
         holding = [each for each in found.codes if each.expires_at is None or each.expires_at > now]
         return GuardState(True, found.set_at, len(holding))
 
+    @staticmethod
+    def is_guarded(request: object) -> bool:
+        """Whether whoever submits this job passes the guard before, where there is one."""
+        return guarding.is_guarded(request)
+
     async def set_guard(self, passphrase: Answer, current: Answer = "") -> None:
         """Sets the passphrase; where there is one, `current` is that, or a code. Codes that were made go.
 

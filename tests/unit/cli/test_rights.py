@@ -8,9 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from engine import guard
 from engine.cli import dispatch, rights
 from engine.cli.verbs import VERBS
 from engine.errors import RefusedError
+from engine.model.plans import PlanRequest
+from engine.model.requests import (
+    BackupRequest,
+    DeleteRequest,
+    MoveRequest,
+    PruneRequest,
+    RestoreRequest,
+    RollbackRequest,
+)
 
 
 def test_every_verb_is_in_one_table() -> None:
@@ -70,6 +80,12 @@ def test_a_read_only_session_changes_nothing(
         (["erase", "/a", "--source", "s"], True),
         (["plan", "run", "p"], True),
         (["backup", "a"], False),
+        (["schedule", "remove", "nightly"], True),
+        (["notify", "remove", "mail"], True),
+        (["source", "remove", "a"], True),
+        (["storage", "move", "near", "--kind", "local", "--path", "/x"], False),
+        (["storage", "edit", "near", "--password", "file:/p"], True),
+        (["host", "edit", "web", "--address", "web2"], False),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else str(each),
 )
@@ -78,3 +94,30 @@ def test_the_guard_stands_before_what_cannot_be_undone(words: list[str], is_guar
     found = dispatch.take_apart(words)
     arguments = dispatch.build_parser(found.verb, dispatch.load(found.verb)).parse_args(found.options)
     assert rights.is_guarded(arguments.called_verb, arguments) == is_guarded
+
+
+def test_every_verb_that_forgets_something_by_its_name_is_guarded() -> None:
+    """A schedule that is gone is missed by nothing."""
+    assert {verb for verb in VERBS if verb.endswith(" remove")} - {"guard remove"} <= set(rights.GUARDED)
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_guarded"),
+    [
+        (RestoreRequest("0a", is_in_place=True), True),
+        (RestoreRequest("0a", is_in_place=True, is_dry_run=True), False),
+        (RestoreRequest("0a", "/x"), False),
+        (PlanRequest("p"), True),
+        (PlanRequest("p", is_drill=True), False),
+        (PruneRequest("near"), True),
+        (PruneRequest("near", is_dry_run=True), False),
+        (DeleteRequest(("0a",)), True),
+        (RollbackRequest("0a"), True),
+        (MoveRequest("near", "local", password="file:/p"), True),
+        (BackupRequest(("a",)), False),
+    ],
+    ids=str,
+)
+def test_a_job_that_the_console_submits_is_guarded_as_its_verb_is(request_: object, is_guarded: bool) -> None:
+    """By what it does, not by who started it."""
+    assert guard.is_guarded(request_) == is_guarded
