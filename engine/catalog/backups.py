@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from engine.catalog.database import (
@@ -21,7 +20,17 @@ from engine.catalog.database import (
     to_text,
 )
 from engine.errors import UnknownNameError, UsageError
-from engine.model.backup import SAFETY_TAG, Backup, BackupStatus, Copy, Proof, Scope
+from engine.model.backup import (
+    SAFETY_TAG,
+    Backup,
+    BackupFilter,
+    BackupStatus,
+    Copy,
+    Place,
+    Proof,
+    ProofRecord,
+    Scope,
+)
 from engine.model.names import is_id_prefix, nearest
 
 _STATUSES = {each.value: each for each in BackupStatus}
@@ -32,53 +41,12 @@ _NOT_TAGGED = "NOT EXISTS (SELECT 1 FROM tags WHERE tags.backup_id = b.backup_id
 _TABLES = {"b": "backups AS b", "c": "copies AS c", "t": "tags AS t"}
 
 
-class Place(NamedTuple):
-    """Where a page of backups ends: the next begins behind it."""
-
-    created_at: datetime.datetime
-    backup_id: str
-
-
 class Newest(NamedTuple):
     """A source's newest backup."""
 
     backup: Backup
     is_steady: bool
     """Whether the ones before it were as large, but for a factor."""
-
-
-@dataclass(frozen=True, slots=True)
-class BackupFilter:
-    """Which backups; what is left empty holds for all."""
-
-    source: str = ""
-    host: str = ""
-    storage: str = ""
-    tag: str = ""
-    status: BackupStatus | None = None
-    since: datetime.datetime | None = None
-    """That instant and later."""
-    until: datetime.datetime | None = None
-    """Before that instant."""
-    kind: str = ""
-    """full, incremental, differential."""
-    scope: Scope | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ProofRecord:
-    """One attempt to prove a backup, and how it ended."""
-
-    backup_id: str
-    storage: str
-    proof: Proof
-    """The rung of the ladder that was tried."""
-    proven_at: datetime.datetime
-    is_passed: bool
-    job_id: str = ""
-    detail: str = ""
-    verb: str = "verify"
-    """By what it was proved."""
 
 
 class Backups:

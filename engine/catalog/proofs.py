@@ -6,9 +6,9 @@ import datetime
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from engine.catalog.backups import ProofRecord, proof_records
+from engine.catalog.backups import proof_records
 from engine.catalog.database import Database, Transaction, Value, to_microseconds, to_text
-from engine.model.backup import Proof
+from engine.model.backup import Proof, ProofRecord
 
 _LADDER = list(Proof)
 

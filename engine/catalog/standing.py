@@ -6,9 +6,8 @@ import datetime
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from engine.catalog.backups import ProofRecord
 from engine.catalog.database import Database, to_instant, to_json, to_microseconds
-from engine.model.backup import Proof
+from engine.model.backup import Proof, ProofRecord
 from engine.model.health import ProofAttempt
 
 

@@ -7,7 +7,6 @@ import datetime
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
-from engine.catalog.backups import BackupFilter, Place, ProofRecord
 from engine.catalog.proofs import void
 from engine.cli import definitions, diagnostics, when
 from engine.cli.command import Call, Command, Parser
@@ -16,7 +15,7 @@ from engine.cli.output import Column, Output, shape
 from engine.cli.pipe import open_pipe
 from engine.errors import RefusedError, UsageError
 from engine.model import text
-from engine.model.backup import Backup, BackupStatus, Proof, Scope
+from engine.model.backup import Backup, BackupFilter, BackupStatus, Place, Proof, ProofRecord, Scope
 from engine.model.results import Difference, FileItem, FoundItem
 
 _SHOWN: Final = 50

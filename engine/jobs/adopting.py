@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from engine.catalog.backups import BackupFilter
 from engine.errors import DamagedError, ObjectMissingError, UnknownNameError
 from engine.events import Warned
 from engine.format.snapshot import Snapshot
 from engine.jobs.context import JobContext
 from engine.jobs.opening import Opened
 from engine.jobs.snapshot_tags import BACKUP_TAG, JOB_TAG, backup_of, tag_value
-from engine.model.backup import Copy
+from engine.model.backup import BackupFilter, Copy
 from engine.model.job import Job, JobStatus
 from engine.model.names import is_id_prefix
 from engine.storages.base import Kind

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from engine.catalog.backups import BackupFilter
 from engine.errors import ConfigurationError, HoldfastError, RefusedError, UsageError
 from engine.events import Noted, StepBegan, Warned
 from engine.hosts import registry as hosts
@@ -20,7 +19,7 @@ from engine.jobs.backup_source import Capture, Kept
 from engine.jobs.context import JobContext
 from engine.jobs.opening import OpenedSet, open_repositories
 from engine.model import definitions
-from engine.model.backup import Backup, BackupStatus, Copy, Scope
+from engine.model.backup import Backup, BackupFilter, BackupStatus, Copy, Scope
 from engine.model.definitions import LOCAL_HOST, Host, Source, retired_reason
 from engine.model.names import new_id
 from engine.model.requests import BackupRequest

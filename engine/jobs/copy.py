@@ -7,14 +7,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
-from engine.catalog.backups import BackupFilter
 from engine.errors import DamagedError, HoldfastError, ObjectMissingError, UsageError
 from engine.events import StepBegan, Warned
 from engine.jobs.catalog_copies import OWN_TAG
 from engine.jobs.context import JobContext
 from engine.jobs.opening import Opened, open_repositories
 from engine.jobs.snapshot_tags import BACKUP_TAG, STATUS_TAG, tag_value
-from engine.model.backup import Backup, Copy
+from engine.model.backup import Backup, BackupFilter, Copy
 from engine.model.definitions import Storage
 from engine.model.requests import CopyRequest
 from engine.model.results import CopyResult, LeftOut

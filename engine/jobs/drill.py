@@ -13,7 +13,6 @@ import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from engine.catalog.backups import ProofRecord
 from engine.errors import CatalogDamagedError, UsageError
 from engine.events import Budgeted
 from engine.jobs import (
@@ -32,7 +31,7 @@ from engine.jobs.drill_database import Hold
 from engine.jobs.drill_keeping import Keeping, require_possible
 from engine.jobs.drill_scenarios import Stage
 from engine.jobs.drill_steps import DrillRecord, StepFailedError
-from engine.model.backup import Backup, Proof, Scope
+from engine.model.backup import Backup, Proof, ProofRecord, Scope
 from engine.model.manifest import CheckResult
 from engine.model.requests import DrillRequest
 from engine.model.results import DrillResult, KeptScratch, PreviousDrill

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.audit import AuditLog
-from engine.catalog.backups import BackupFilter
 from engine.catalog.catalog import Catalog
 from engine.config import Home
 from engine.errors import RestoreError, ToolMissingError, UnknownNameError, UsageError
@@ -34,7 +33,7 @@ from engine.jobs.context import JobContext
 from engine.jobs.drill_steps import DrillRecord, StepFailedError
 from engine.jobs.opening import open_unlocked, storage_secrets
 from engine.jobs.recovery_kit import Kit
-from engine.model.backup import Backup, BackupStatus, Copy
+from engine.model.backup import Backup, BackupFilter, BackupStatus, Copy
 from engine.model.definitions import LOCAL_HOST, Host, OptionValue, Source, Storage
 from engine.model.manifest import CheckResult
 from engine.model.requests import DrillRequest, Limits

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Protocol
 
-from engine.catalog.backups import BackupFilter
 from engine.errors import RestoreError, UsageError
 from engine.events import Emit, Noted, StepBegan
 from engine.format.snapshot import Snapshot
@@ -20,7 +19,7 @@ from engine.jobs import backup as backing_up
 from engine.jobs import delete, values
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import OpenCopy, open_copy
-from engine.model.backup import SAFETY_TAG, Backup
+from engine.model.backup import SAFETY_TAG, Backup, BackupFilter
 from engine.model.definitions import OptionValue, Source
 from engine.model.job import Job
 from engine.model.requests import BackupRequest, Limits

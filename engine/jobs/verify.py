@@ -9,14 +9,13 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import replace
 
-from engine.catalog.backups import BackupFilter, ProofRecord
 from engine.errors import UnknownSnapshotError, UsageError
 from engine.events import StepBegan, Warned
 from engine.jobs import adopting
 from engine.jobs import repair as repairing
 from engine.jobs.context import JobContext
 from engine.jobs.opening import Opened, open_repositories
-from engine.model.backup import Backup, Proof
+from engine.model.backup import Backup, BackupFilter, Proof, ProofRecord
 from engine.model.definitions import Storage
 from engine.model.requests import VerifyRequest
 from engine.model.results import Damage, VerifyResult

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 SAFETY_TAG = "safety-backup"
 """Of a backup that a restore took of what it was about to replace. Nobody means it by `latest`."""
@@ -79,3 +80,44 @@ class Backup:
     scope: Scope = Scope.ALL
     proven_by: str = ""
     """The verb and the job that brought it to its rung; empty for one that nobody proved."""
+
+
+class Place(NamedTuple):
+    """Where a page of backups ends: the next begins behind it."""
+
+    created_at: datetime.datetime
+    backup_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackupFilter:
+    """Which backups; what is left empty holds for all."""
+
+    source: str = ""
+    host: str = ""
+    storage: str = ""
+    tag: str = ""
+    status: BackupStatus | None = None
+    since: datetime.datetime | None = None
+    """That instant and later."""
+    until: datetime.datetime | None = None
+    """Before that instant."""
+    kind: str = ""
+    """full, incremental, differential."""
+    scope: Scope | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProofRecord:
+    """One attempt to prove a backup, and how it ended."""
+
+    backup_id: str
+    storage: str
+    proof: Proof
+    """The rung of the ladder that was tried."""
+    proven_at: datetime.datetime
+    is_passed: bool
+    job_id: str = ""
+    detail: str = ""
+    verb: str = "verify"
+    """By what it was proved."""

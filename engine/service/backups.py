@@ -8,8 +8,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from engine.catalog.backups import BackupFilter, Place, ProofRecord
-from engine.model.backup import Backup
+from engine.model.backup import Backup, BackupFilter, Place, ProofRecord
 from engine.model.results import Compared, Difference, FileItem, FoundItem
 from engine.service.parts import Methods
 

@@ -8,7 +8,6 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from engine.catalog.backups import BackupFilter
 from engine.errors import HoldfastError, UnknownSnapshotError, UsageError
 from engine.format.node_text import unix_mode
 from engine.format.snapshot import Snapshot
@@ -16,7 +15,7 @@ from engine.format.tree import Node
 from engine.jobs import diff as diff_job
 from engine.jobs.diff import Side, Tell
 from engine.jobs.opening import open_unlocked
-from engine.model.backup import Backup, BackupStatus, Copy
+from engine.model.backup import Backup, BackupFilter, BackupStatus, Copy
 from engine.model.requests import Limits
 from engine.model.results import Compared, FileItem, FoundItem
 from engine.repository import dump as repository_dump

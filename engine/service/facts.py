@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.alerting import conditions, sizes, standing
-from engine.catalog.backups import BackupFilter
 from engine.errors import VaultError
 from engine.jobs import presence
 from engine.model import status as judging
 from engine.model.alerts import Alert, Silence
-from engine.model.backup import SAFETY_TAG, Backup, BackupStatus, Scope
+from engine.model.backup import SAFETY_TAG, Backup, BackupFilter, BackupStatus, Scope
 from engine.model.definitions import LOCAL_HOST, Source, retired_reason
 from engine.model.health import HealthFacts, ProofAttempt, health
 from engine.model.job import JobStatus

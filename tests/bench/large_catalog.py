@@ -24,7 +24,6 @@ from engine.catalog import backups as backup_rows
 from engine.catalog import history as job_rows
 from engine.catalog import shortening
 from engine.catalog.audit_rows import BLOCK_ROWS, ChainRow, pack
-from engine.catalog.backups import ProofRecord
 from engine.catalog.catalog import Catalog
 from engine.catalog.database import to_microseconds
 from engine.catalog.opening import load_queries
@@ -32,7 +31,7 @@ from engine.catalog.schedules import LEAST_RUNS, RECENT
 from engine.clock import SystemClock
 from engine.jobs import ticking, values
 from engine.model import names
-from engine.model.backup import Backup, BackupStatus, Copy, Proof
+from engine.model.backup import Backup, BackupStatus, Copy, Proof, ProofRecord
 from engine.model.definitions import Host, Source, Storage
 from engine.model.job import LOG_KEPT, Job, JobStatus
 from engine.model.requests import BackupRequest, DrillRequest

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.catalog.backups import BackupFilter
 from engine.errors import UsageError
-from engine.model.backup import Backup, Scope
+from engine.model.backup import Backup, BackupFilter, Scope
 from engine.model.definitions import Source
 from engine.model.requests import BackupRequest, DrillRequest, ForgetRequest, KeepPolicy, RestoreRequest
 from tests.families.postgres import make_shop

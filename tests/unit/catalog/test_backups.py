@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from engine.catalog.backups import BackupFilter, Place, ProofRecord
 from engine.catalog.catalog import Catalog
 from engine.catalog.proofs import Dropped
 from engine.errors import UnknownNameError, UsageError
-from engine.model.backup import Backup, BackupStatus, Copy, Proof, Scope
+from engine.model.backup import Backup, BackupFilter, BackupStatus, Copy, Place, Proof, ProofRecord, Scope
 from engine.model.definitions import Source
 from tests.fakes.clock import START
 

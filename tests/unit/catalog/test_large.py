@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from engine.catalog.backups import BackupFilter, Place, ProofRecord
 from engine.catalog.catalog import Catalog
 from engine.catalog.database import Value, to_json
 from engine.catalog.jobs import NewJob, Outcome, SlotLimits
@@ -23,7 +22,7 @@ from engine.catalog.schedules import Decided
 from engine.catalog.schedules import Outcome as ScheduleOutcome
 from engine.catalog.shortening import AS_COPIED
 from engine.jobs import values
-from engine.model.backup import Backup, BackupStatus, Copy, Proof, Scope
+from engine.model.backup import Backup, BackupFilter, BackupStatus, Copy, Place, Proof, ProofRecord, Scope
 from engine.model.definitions import Storage
 from engine.model.job import Job, JobStatus
 from engine.model.requests import BackupRequest

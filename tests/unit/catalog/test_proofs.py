@@ -7,8 +7,7 @@ import datetime
 import pytest
 
 from engine.catalog import proofs
-from engine.catalog.backups import ProofRecord
-from engine.model.backup import Proof
+from engine.model.backup import Proof, ProofRecord
 
 START = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
 BY_LETTER = {"t": Proof.TAKEN, "r": Proof.READABLE, "v": Proof.VERIFIED, "d": Proof.DRILLED}

@@ -6,9 +6,8 @@ import argparse
 
 import pytest
 
-from engine.catalog.backups import ProofRecord
 from engine.cli import browse, upkeep
-from engine.model.backup import Backup, BackupStatus, Proof
+from engine.model.backup import Backup, BackupStatus, Proof, ProofRecord
 from tests.fakes.clock import START
 
 
