@@ -1,41 +1,47 @@
 """A year of a small fleet, with a clock that is moved: it ends with exactly what `year_expected.txt` says, which was written by hand before it.
 
 Real are: schedules, ticks, the worker and its jobs; each backup, drill and retention, in real repositories on this machine's disk; the host,
-which is reached over SSH, and in June leads to a port where nothing listens; the alerts, and the outbox with all that people are to be told. Not
-real are the clock, which jumps to the next instant at which anything is due; the cost of keys and the wait for locks (see conftest.py); the last
-step of a message, which is not delivered; and the look at everything, which is taken after each job and at noon and not every five minutes, and that at the storages, once a week and not each hour.
+which is reached over SSH, and in June leads to a port where nothing listens; the alerts; each message, which apprise brings to a server of HTTP; and
+the reports, as they are kept. Not real are the clock, which jumps to the next instant at which anything is due; the cost of keys and the wait for
+locks, which nobody else holds; the process that apprise has for itself, which would start anew for each message (test_notifications.py proves
+that one); the look at a host that found a server; and the look at everything, which is taken after each job and at noon and not every five
+minutes, and that at the storages, once a week and not each hour.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime
 import json
 import random
 import socket
 import sqlite3
-import zoneinfo
-from collections.abc import Awaitable, Callable
+import warnings
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine import events
+from engine.jobs import uncovered
 from engine.model.alerts import Destination, Occasion
 from engine.model.backup import BackupStatus
 from engine.model.definitions import Source
 from engine.model.schedules import Action, RunOutcome, Schedule, Timing
+from engine.notifications import child
 from engine.notify import Notifier
+from engine.repository import lock
 from tests.fakes.clock import FakeClock
 from tests.jobs.world import World, open_world
+from tests.jobs.year_records import ZONE, Row, expected, of_reports, shown
+from tests.servers.mail import Webhook, webhook
 from tests.servers.sshd import Sshd
 
 pytestmark = pytest.mark.slow
 
 EXPECTED = Path(__file__).with_name("year_expected.txt")
-ZONE = zoneinfo.ZoneInfo("Europe/Berlin")
-Row = tuple[str, ...]
 Step = Callable[[], Awaitable[Any]]
 
 
@@ -51,6 +57,8 @@ MB = 1_000_000
 _SUNDAY = 7
 _SETTINGS = "[catalog]\ncopies = false\n[limits]\nstorage_jobs = 1\n"
 """One job after the other at a storage, so that none waits in real time for another's lock."""
+_TOLD = "$occasion | $subject | $condition$verb\n$reason"
+"""What a message says: a job's has its verb, an alert's its condition."""
 
 
 class BerlinClock(FakeClock):
@@ -64,8 +72,13 @@ class BerlinClock(FakeClock):
 class Year:
     """The fleet, and the person who looks after it."""
 
-    def __init__(self, world: World, clock: BerlinClock, server: Sshd, refusing_port: int) -> None:
+    def __init__(
+        self, world: World, clock: BerlinClock, server: Sshd, refusing_port: int, hook: Webhook
+    ) -> None:
         self._world = world
+        self._hook = hook
+        self.messages: list[Row] = []
+        """All that arrived, and when."""
         self._engine = world.engine
         self._clock = clock
         self._server = server
@@ -124,7 +137,15 @@ class Year:
         if is_noon or is_worked:
             wanted = await self._engine.expectations()
             await self._engine.evaluate_alerts(wanted.sources, is_worker_wanted=wanted.is_worker_wanted)
+            await self._tell()
         return [each for each in (ticked.next_at, queue.next_at) if each is not None]
+
+    async def _tell(self) -> None:
+        told = await self._engine.flush_notices()
+        assert (told.failed, told.waiting) == ([], 0)
+        for _, body in self._hook.posts:
+            self.messages.append((shown(self._clock.now()), *json.loads(body)["title"].split(" | ")))
+        self._hook.posts.clear()
 
     async def _define(self) -> None:
         engine, directory = self._engine, self._directory
@@ -146,14 +167,19 @@ class Year:
             Schedule("site", rhythm="30 2 * * sun", sources=("site",), timing=timing, options=keep),
             Schedule("photos", rhythm="0 5 * * sun", sources=("photos",), storages=("far",), timing=timing),
             Schedule("shop", rhythm="0 4 * * mon", sources=("shop",), timing=timing, options={"keep_weekly": 4, "keep_monthly": 3}),
+            Schedule("months", Action.REPORT, "0 8 1 * *", timing=timing, options={"days": 31}),
+            Schedule("years", Action.REPORT, "0 18 31 12 *", timing=timing, options={"days": 365}),
             Schedule("drills", Action.DRILL, "0 12 1 2-12 *", sources=("site", "shop"), timing=timing),
         ):  # fmt: skip
             await engine.add_schedule(each)
         address = directory / "address"
-        address.write_text("json://127.0.0.1:9/", encoding="ascii")
+        address.write_text(self._hook.url, encoding="ascii")
         address.chmod(0o600)
         told = (Occasion.FAILURE, Occasion.ALERT, Occasion.RECOVERY)
-        await engine.add_destination(Destination("people", "apprise", f"file:{address}", occasions=told))
+        people = Destination("people", "apprise", f"file:{address}", occasions=told, template=_TOLD)
+        await engine.add_destination(people)
+        found = ("postgres 127.0.0.1:5432",)
+        await uncovered.remember(engine._parts.catalog, "db1", found, self._clock.now())
 
     async def _define_ledger(self) -> None:
         (self._directory / "ledger").write_text("entries")
@@ -198,100 +224,76 @@ class Year:
                 each.subject,
                 each.condition.value,
                 "risk" if each.is_risk else "advice",
-                _shown(each.raised_at),
-                _shown(each.recovered_at) if each.recovered_at else "stands",
+                shown(each.raised_at),
+                shown(each.recovered_at) if each.recovered_at else "stands",
             )
             for each in found
         ]
 
-    def messages(self) -> list[Row]:
-        """All that lies in the outbox for people."""
-        with contextlib.closing(sqlite3.connect(self._engine.home.catalog)) as catalog:
-            rows = catalog.execute(
-                "SELECT at, message FROM notices JOIN deliveries USING (notice_id)"
-            ).fetchall()
-        found: list[Row] = []
-        for at, text in rows:
-            message = json.loads(text)
-            facts = message["facts"]
-            told_at = datetime.datetime.fromtimestamp(at / 1e6, datetime.UTC)
-            found.append(
-                (
-                    _shown(told_at),
-                    message["occasion"],
-                    facts["subject"],
-                    facts.get("condition") or facts["verb"],
-                )
-            )
-        return found
-
     async def runs(self) -> list[Row]:
         """Those of backups and drills that were not just done at their time."""
         found: list[Row] = []
-        for name in ("site", "photos", "shop", "drills", "spring", "autumn"):
+        for name in ("site", "photos", "shop", "drills", "spring", "autumn", "months", "years"):
             for each in await self._engine.schedule_runs(name, limit=1000):
                 assert each.decided_at is not None
                 is_usual = each.outcome is RunOutcome.COMPLETED and each.decided_at == each.planned_at
                 if not is_usual and not each.part.startswith("forget "):
-                    found.append((name, _shown(each.planned_at), each.outcome.value, _shown(each.decided_at)))
+                    found.append((name, shown(each.planned_at), each.outcome.value, shown(each.decided_at)))
         return found
 
     async def backups(self, *, is_failed: bool) -> list[Row]:
         """What is left."""
         return [
-            (each.source, _shown(each.created_at))
+            (each.source, shown(each.created_at))
             for each in await self._engine.backups(limit=0)
             if (each.status is BackupStatus.FAILED) is is_failed
         ]
 
 
-def _shown(instant: datetime.datetime) -> str:
-    """The wall time in Berlin, with its offset."""
-    return instant.astimezone(ZONE).isoformat(" ", "minutes").replace("+", " +")
+@pytest.fixture
+def apprise_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apprise in a thread of this process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own modules, which it loads for the first address
+        from engine.notifications import services_child
 
+        services_child.answer({"url": "json://127.0.0.1/"})
 
-def _expected() -> dict[str, list[Row]]:
-    """The rows of the file, sorted, by the first word above them."""
-    found: dict[str, list[Row]] = {}
-    title = ""
-    for line in EXPECTED.read_text(encoding="utf-8").splitlines():
-        if line[:1].isupper():
-            title = line.partition(" ")[0].rstrip(":")
-        elif line.strip().startswith("|"):
-            row = tuple(each.strip() for each in line.strip().strip("|").split("|"))
-            found.setdefault(title, []).append(row)
-    return {name: sorted(rows) for name, rows in found.items()}
+    async def ask(_module: str, request: Mapping[str, Any], *, timeout_s: float) -> Mapping[str, Any]:
+        async with asyncio.timeout(timeout_s):
+            return await asyncio.to_thread(services_child.answer, dict(request))
+
+    monkeypatch.setattr(child, "ask", ask)
 
 
 @pytest.mark.timeout(300)
-async def test_a_year_ends_with_exactly_the_backups_alerts_and_messages_that_policy_says(
-    tmp_path: Path, sshd: Sshd
+@pytest.mark.usefixtures("apprise_here")
+async def test_a_year_ends_with_exactly_the_backups_alerts_messages_and_reports_that_policy_says(
+    tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both changes of the clock, a month of a host that refuses, a storage that fills up, a week switched off."""
+    monkeypatch.setattr(lock, "CONFIRM_S", 0.0)
     clock = BerlinClock(BEGIN)
     home = tmp_path / "world" / "home"
     home.mkdir(mode=0o700, parents=True)
     (home / "config.toml").write_text(_SETTINGS, encoding="ascii")
-    async with open_world(tmp_path / "world", clock, copies_catalog=True) as world:
+    async with open_world(tmp_path / "world", clock, copies_catalog=True) as world, webhook() as hook:
         # Bound and not listening: it refuses, and nobody else can listen there meanwhile.
         with socket.socket() as deaf:
             deaf.bind((sshd.address, 0))
-            year = Year(world, clock, sshd, deaf.getsockname()[1])
+            year = Year(world, clock, sshd, deaf.getsockname()[1], hook)
             await year.live()
         lived = {
             "ALERTS": await year.alerts(),
-            "MESSAGES": year.messages(),
+            "MESSAGES": year.messages,
             "RUNS": await year.runs(),
             "BACKUPS": await year.backups(is_failed=False),
             "FAILED": await year.backups(is_failed=True),
+            **of_reports(world.engine.home.evidence, year.messages),
         }
-    expected = _expected()
-    assert list(lived) == list(expected)
-    surplus = [
-        (name, *row) for name, rows in lived.items() for row in sorted(set(rows) - set(expected[name]))
-    ]
-    missing = [
-        (name, *row) for name, rows in lived.items() for row in sorted(set(expected[name]) - set(rows))
-    ]
+    wanted = expected(EXPECTED)
+    assert list(lived) == list(wanted)
+    surplus = [(name, *row) for name, rows in lived.items() for row in sorted(set(rows) - set(wanted[name]))]
+    missing = [(name, *row) for name, rows in lived.items() for row in sorted(set(wanted[name]) - set(rows))]
     assert (surplus, missing) == ([], [])
-    assert {name: sorted(rows) for name, rows in lived.items()} == expected
+    assert {name: sorted(rows) for name, rows in lived.items()} == wanted
