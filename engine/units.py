@@ -1,4 +1,4 @@
-"""systemd units: the worker as a service, or a tick every minute. Pure texts; `service.units` puts them in place.
+"""systemd units: the worker as a service, or one that looks every minute. Pure texts; `service.units` puts them in place.
 
 A service may read all that its user may, since sources lie anywhere, and write nothing but the home and the storages of this machine. What
 it is kept from besides is what no backup needs: devices, kernel settings, other namespaces, system calls beyond a service's own.
@@ -89,13 +89,17 @@ TimeoutStopSec={options.grace_s + _ENDING_S}
 
 
 def tick_units(options: UnitOptions) -> Mapping[str, str]:
-    """A tick every minute in place of the service; a worker that it starts outlives it. Name -> text."""
+    """A worker every minute in place of the service, which ends when there is nothing to do: while it has something the timer starts no other.
+
+    No worker outlives its unit: systemd takes the credential with the vault's key away with it. Name -> text.
+    """
     service = f"""\
-Type=oneshot
-{_start(options, "tick")}
-KillMode=process
+Type=exec
+{_start(options, "worker", "--once")}
+KillMode=mixed
+TimeoutStopSec={options.grace_s + _ENDING_S}
 {_guarded(options)}"""
-    head = _unit("holdfast tick: starts the jobs that are due", options)
+    head = _unit("holdfast tick: runs the jobs that are due, and ends", options)
     timer = """\
 [Unit]
 Description=holdfast tick, every minute
@@ -116,8 +120,8 @@ def _unit(description: str, options: UnitOptions) -> str:
     return f"[Unit]\nDescription={description}\n{network}\n"
 
 
-def _start(options: UnitOptions, verb: str) -> str:
-    words = (*options.program, "--home", options.home, verb)
+def _start(options: UnitOptions, *verb: str) -> str:
+    words = (*options.program, "--home", options.home, *verb)
     return "ExecStart=" + " ".join(_quoted(each).replace("$", "$$") for each in words)
 
 

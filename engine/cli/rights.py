@@ -96,8 +96,9 @@ GUARDED: Final[Mapping[str, Callable[[Namespace], bool]]] = {
 
 Deletions are those of backups, of what keeps them (`unprotect`), of secrets, and of whole definitions: a schedule that is gone backs up
 nothing from then on, a destination that is gone tells nobody, and neither is missed by anything. Key changes are those of a repository's
-password and of where it is kept, of the vault, and of a secret that is there already, which only the verb itself finds out. What only adds or changes a definition is not guarded, else who sets a fleet up answers without thinking; a policy
-that a slip made too short is stopped by the doubts of `forget`.
+password and of where it is kept, of the vault, and of a secret that is there already, which only the verb itself finds out. What only adds
+or changes a definition is not guarded, else who sets a fleet up answers without thinking; a policy that a slip made too short is stopped by
+the doubts of `forget`.
 """
 
 ANSWERING: Final = frozenset(GUARDED) | {"guard set", "guard remove", "guard code"}

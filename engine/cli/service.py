@@ -22,7 +22,9 @@ def _declare_user(parser: Parser) -> None:
 def _declare_install(parser: Parser) -> None:
     _declare_user(parser)
     parser.add_argument(
-        "--timer", action="store_true", help="a tick every minute, in place of a worker that stays"
+        "--timer",
+        action="store_true",
+        help="a worker that looks every minute and ends, in place of one that stays",
     )
     parser.add_argument(
         "--vault-key",

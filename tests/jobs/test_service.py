@@ -33,7 +33,8 @@ def _service(line: CommandLine, hearing: socket.socket) -> Iterator[subprocess.P
     name = "@" + f"holdfast-{os.getpid()}-{line.directory.name}"
     hearing.bind("\0" + name[1:])
     hearing.settimeout(30)
-    environment = line.environment({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "400000"})
+    given = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "400000", "CREDENTIALS_DIRECTORY": str(line.directory)}
+    environment = line.environment(given)
     with subprocess.Popen(line.words("worker"), env=environment, stdout=subprocess.DEVNULL) as process:
         try:
             yield process
@@ -59,6 +60,10 @@ def _resident_bytes(pid: int) -> int:
 def test_a_service_says_it_is_ready_runs_what_is_handed_over_idles_and_ends_well(line: CommandLine) -> None:
     """What systemd starts at boot, and nobody thinks of for a year."""
     line.set_up()
+    line.done("vault", "set", "main", "env:PASSWORD_OF_MAIN")
+    line.done("storage", "edit", "main", "--password", "vault:main")
+    # As LoadCredential hands it over: from here on nobody but the service has the vault's key.
+    (line.home / "vault.key").rename(line.directory / "holdfast-vault-key")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hearing, _service(line, hearing) as process:
         _hear(hearing, b"READY=1")
         job = line.json("backup", "data", "--detach", "--priority", "7", "--deadline", "2h")["job_id"]

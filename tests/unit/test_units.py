@@ -75,6 +75,18 @@ def test_a_person_s_own_manager_is_asked_for_what_it_can_do() -> None:
     assert not any(each in text for each in ("Protect", "Private", "ReadWritePaths", "CapabilityBoundingSet"))
 
 
+def test_what_a_timer_starts_is_the_worker_itself() -> None:
+    """One that a tick left behind would lose the vault's key with the unit that it came from, in the middle of its jobs."""
+    text = tick_units(ODD)[TICK]
+    assert text.splitlines()[7:11] == [
+        "Type=exec",
+        'ExecStart=/bin/true --home "/srv/50%% \\"of\\" $$HOME; all" worker --once',
+        "KillMode=mixed",
+        "TimeoutStopSec=105",
+    ]
+    assert "LoadCredential=holdfast-vault-key:" in text
+
+
 def test_the_vault_s_key_is_handed_over_by_systemd() -> None:
     """Then the home holds sealed secrets only."""
     text = worker_units(ODD)[WORKER]
