@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 from typing import Final
 
-from engine.cli import diagnostics, schedule_options, when
+from engine.cli import diagnostics, schedule_options
 from engine.cli.command import Call, Command, Parser
 from engine.cli.options import duration
 from engine.cli.output import Column, shape
 from engine.errors import UsageError
-from engine.model import text
+from engine.model import text, when
 from engine.model.alerts import Alert, MaintenanceWindow, Silence
 from engine.model.spans import span
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from engine.cli import diagnostics, when
+from engine.cli import diagnostics
 from engine.cli.command import Call, Command, Parser
 from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, limits, size
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
-from engine.model import text
+from engine.model import text, when
 from engine.model.backup import Scope
 from engine.model.requests import BackupRequest
 from engine.model.results import BackupResult, SourceResult

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from engine.catalog.proofs import void
-from engine.cli import definitions, diagnostics, when
+from engine.cli import definitions, diagnostics
 from engine.cli.command import Call, Command, Parser
 from engine.cli.options import count
 from engine.cli.output import Column, Output, shape
 from engine.cli.pipe import open_pipe
 from engine.errors import RefusedError, UsageError
-from engine.model import text
+from engine.model import text, when
 from engine.model.backup import Backup, BackupFilter, BackupStatus, Place, Proof, ProofRecord, Scope
 from engine.model.results import Difference, FileItem, FoundItem
 

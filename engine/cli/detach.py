@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from engine.cli import diagnostics, when
+from engine.cli import diagnostics
 from engine.cli.command import Call, Parser
 from engine.errors import UsageError
+from engine.model import when
 from engine.model.job import Job, QueueRule
 
 _MOST_PRIORITY: Final = 100

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from engine.cli import asking, diagnostics, rights, when
+from engine.cli import asking, diagnostics, rights
 from engine.cli.command import Call, Command, Parser, declare_nothing, reference
 from engine.cli.output import shape
-from engine.model import text
+from engine.model import text, when
 from engine.model.secret import Secret
 
 

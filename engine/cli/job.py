@@ -9,13 +9,13 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
-from engine.cli import definitions, diagnostics, when
+from engine.cli import definitions, diagnostics
 from engine.cli.command import Call, Command, Parser
 from engine.cli.options import count
 from engine.cli.output import Column, Output, shape
 from engine.errors import UsageError
 from engine.events import StepEnded, Warned
-from engine.model import text
+from engine.model import text, when
 from engine.model.job import LOG_KEPT, Job, JobStatus
 from engine.model.spans import span
 from engine.notify import Notifier

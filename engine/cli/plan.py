@@ -6,13 +6,13 @@ import datetime
 import shlex
 from typing import Final
 
-from engine.cli import asking, definitions, diagnostics, drill, restore, when
+from engine.cli import asking, definitions, diagnostics, drill, restore
 from engine.cli.command import Call, Command, Parser, add_name, declare_name, declare_nothing
 from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, add_yes, limits, seconds
 from engine.cli.output import Column, Output, shape
 from engine.errors import UsageError
-from engine.model import text
+from engine.model import text, when
 from engine.model.names import check_name
 from engine.model.plans import Plan, PlanRequest, PlanResult, PlanStep
 from engine.model.requests import RestoreRequest

@@ -7,10 +7,10 @@ import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.cli import diagnostics, when
+from engine.cli import diagnostics
 from engine.cli.command import Call, Command, Parser
 from engine.errors import UsageError
-from engine.model import text
+from engine.model import text, when
 
 if TYPE_CHECKING:
     from engine.export.reports import Report

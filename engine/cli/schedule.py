@@ -7,12 +7,12 @@ import datetime
 from collections.abc import Sequence
 from typing import Any, Final
 
-from engine.cli import definitions, diagnostics, schedule_options, when
+from engine.cli import definitions, diagnostics, schedule_options
 from engine.cli.command import Call, Command, Parser, add_name, declare_name, declare_nothing
 from engine.cli.options import count
 from engine.cli.output import Column, shape
 from engine.errors import UsageError
-from engine.model import text
+from engine.model import text, when
 from engine.model.job import Job
 from engine.model.schedules import (
     Pause,

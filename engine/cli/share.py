@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from engine.cli import definitions, diagnostics, when
+from engine.cli import definitions, diagnostics
 from engine.cli.command import Call, Command, Parser
 from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.download import FORMATS, add_archive, chosen
 from engine.cli.options import add_key, add_limits, limits
 from engine.cli.output import Column, Output, shape
-from engine.model import text
+from engine.model import text, when
 from engine.model.archives import ShareResult
 from engine.model.requests import ShareRequest
 

@@ -19,6 +19,7 @@ from engine.clock import Clock, SystemClock
 from engine.config import CatalogSettings, Home, LimitSettings, LogSettings, Settings, read_settings
 from engine.errors import RefusedError
 from engine.jobs.runner import Runner
+from engine.model import when
 from engine.model.secret import Secret
 from engine.model.spans import days
 from engine.service.alerts import AlertMethods
@@ -64,6 +65,11 @@ class Engine(
     def now(self) -> datetime.datetime:
         """The present instant by the engine's clock, aware, in UTC."""
         return self._parts.clock.now()
+
+    def instant(self, text: str, *, is_ahead: bool = False) -> datetime.datetime:
+        """The instant that a person means by a text, by this machine's clock; `is_ahead`: one to come, `2d` counts from now. Raises: UsageError."""
+        parse = when.parse_ahead if is_ahead else when.parse
+        return parse(text, self._parts.clock.now(), self._parts.clock.local_offset)
 
 
 @asynccontextmanager
