@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from engine.catalog.backups import proof_records
@@ -38,19 +38,6 @@ def standing(records: Iterable[ProofRecord]) -> ProofRecord | None:
         elif each.storage not in found or _rung(each) >= _rung(found[each.storage]):
             found[each.storage] = each
     return max(found.values(), key=lambda record: (_rung(record), record.proven_at), default=None)
-
-
-def void(records: Sequence[ProofRecord]) -> Sequence[ProofRecord]:
-    """Those of one backup's records whose bytes are no longer what the storage holds."""
-    since: dict[str, datetime.datetime] = {}
-    for each in records:
-        if each.proof is Proof.TAKEN:
-            since[each.storage] = max(each.proven_at, since.get(each.storage, each.proven_at))
-    return [
-        each
-        for each in records
-        if each.proof is not Proof.TAKEN and each.storage in since and each.proven_at <= since[each.storage]
-    ]
 
 
 def _rung(record: ProofRecord) -> int:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import datetime
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from engine.catalog.proofs import void
 from engine.cli import definitions, diagnostics
 from engine.cli.command import Call, Command, Parser
 from engine.cli.options import count
 from engine.cli.output import Column, Output, shape
 from engine.cli.pipe import open_pipe
 from engine.errors import RefusedError, UsageError
-from engine.model import text, when
-from engine.model.backup import Backup, BackupFilter, BackupStatus, Place, Proof, ProofRecord, Scope
+from engine.model import described, text, when
+from engine.model.backup import Backup, BackupFilter, BackupStatus, Place, ProofRecord, Scope
 from engine.model.results import Difference, FileItem, FoundItem
 
 _SHOWN: Final = 50
@@ -35,8 +34,6 @@ _HEADS: Final = (
     Column("BY", is_optional=True),
     Column("STORAGES", is_flexible=True, is_optional=True),
 )
-_SIGNS: Final[Mapping[str, str]] = {"added": "+", "removed": "-", "modified": "M", "metadata": "U"}
-"""restic's letters for what became of a path."""
 
 
 def _declare_backups(parser: Parser) -> None:
@@ -108,23 +105,13 @@ def _backup_row(backup: Backup) -> tuple[str, ...]:
         backup.source,
         text.size(backup.size_bytes),
         text.size(backup.added_bytes),
-        _type(backup),
+        described.kind(backup),
         backup.status.value,
         backup.proof.value,
         text.instant(backup.proven_at) if backup.proven_at else "",
         backup.proven_by.partition(" ")[0],
-        _storages(backup),
+        described.storages(backup),
     )
-
-
-def _storages(backup: Backup) -> str:
-    """Those that hold it, and with a sign those that should."""
-    return ", ".join(each.storage if each.snapshot_id else f"!{each.storage}" for each in backup.copies)
-
-
-def _type(backup: Backup) -> str:
-    """full, incremental or differential, and of which part alone."""
-    return backup.kind if backup.scope is Scope.ALL else f"{backup.kind}, {backup.scope.value}"
 
 
 def backup_item(backup: Backup) -> dict[str, Any]:
@@ -192,68 +179,7 @@ def show_backup(
     output: Output, backup: Backup, now: datetime.datetime, proofs: Sequence[ProofRecord] = ()
 ) -> None:
     """All that is known of a backup, for people."""
-    pairs = [
-        ("backup", backup.backup_id),
-        ("source", f"{backup.source} on {backup.host}, {backup.kind}"),
-        ("holds", "all" if backup.scope is Scope.ALL else f"the {backup.scope.value} alone"),
-        ("created", f"{text.instant(backup.created_at)}, {text.age(backup.created_at, now)} ago"),
-        ("status", backup.status.value),
-        ("size", f"{text.size(backup.size_bytes)}, {text.size(backup.added_bytes)} added"),
-        (
-            "files",
-            f"{backup.files_new} new, {backup.files_changed} changed, {backup.files_unmodified} unmodified",
-        ),
-        *ladder(backup, proofs),
-        ("job", backup.job_id),
-    ]
-    pairs += [
-        (
-            "in",
-            f"{each.storage} as {each.snapshot_id[:8]}"
-            if each.snapshot_id
-            else f"not in {each.storage}: {each.error}",
-        )
-        for each in backup.copies
-    ]
-    if backup.tags:
-        pairs.append(("tags", " ".join(backup.tags)))
-    if backup.is_protected or backup.hold_reason:
-        pairs.append(("protected", backup.hold_reason or "yes"))
-    if backup.expires_at:
-        pairs.append(("expires", text.instant(backup.expires_at)))
-    pairs += [("warning", each) for each in backup.warnings]
-    definitions.show_pairs(output, pairs)
-
-
-def ladder(backup: Backup, proofs: Sequence[ProofRecord]) -> list[tuple[str, str]]:
-    """The rung where the backup stands, then the newest attempt at each rung that still means something: when, by what, in which storage; and
-    why what was proved before does not.
-    """
-    pairs = [("proof", backup.proof.value), ("taken", text.instant(backup.created_at))]
-    stale = void(proofs)
-    for each in proofs:
-        if each.proof is Proof.TAKEN:
-            what = ", ".join(sorted({old.proof.value for old in stale if old.storage == each.storage}))
-            pairs.append(
-                (
-                    "proof dropped",
-                    f"{text.instant(each.proven_at)} by {each.verb}, job {each.job_id}, in {each.storage}: {each.detail} ({what} before)",
-                )
-            )
-    proofs = [each for each in proofs if each not in stale]
-    for rung in (Proof.READABLE, Proof.VERIFIED, Proof.DRILLED):
-        newest = next((each for each in proofs if each.proof is rung), None)
-        if newest is None:
-            continue
-        said = "" if newest.is_passed else "FAILED "
-        detail = f": {newest.detail}" if newest.detail else ""
-        pairs.append(
-            (
-                rung.value,
-                f"{said}{text.instant(newest.proven_at)} by {newest.verb}, job {newest.job_id}, in {newest.storage}{detail}",
-            )
-        )
-    return pairs
+    definitions.show_pairs(output, described.backup(backup, now, proofs))
 
 
 def _declare_ls(parser: Parser) -> None:
@@ -335,16 +261,10 @@ def _difference_object(each: Difference) -> dict[str, Any]:
 
 
 def _difference_line(each: Difference) -> str:
-    words = [each.what] if each.what else []
-    if each.rows_before != each.rows_after:
-        rows = [f"{number:,}" for number in (each.rows_before, each.rows_after) if number is not None]
-        words.append(f"{' -> '.join(rows)} rows")
-    sizes = (each.size_bytes_before, each.size_bytes_after)
-    if each.change == "modified" and sizes[0] is not None and sizes[1] is not None and sizes[0] != sizes[1]:
-        words.append(f"{text.size(sizes[0])} -> {text.size(sizes[1])}")
-    words += [each.detail] if each.detail else []
-    told = f"  ({'; '.join(words)})" if words else ""
-    return text.printable(f"{_SIGNS.get(each.change, '?')}  {each.path}{told}")
+    words = described.difference(each)
+    return text.printable(
+        f"{described.SIGNS.get(each.change, '?')}  {each.path}{f'  ({words})' if words else ''}"
+    )
 
 
 def _declare_find(parser: Parser) -> None:

@@ -121,3 +121,16 @@ class ProofRecord:
     detail: str = ""
     verb: str = "verify"
     """By what it was proved."""
+
+
+def void(records: Sequence[ProofRecord]) -> Sequence[ProofRecord]:
+    """Those of one backup's records whose bytes are no longer what the storage holds."""
+    since: dict[str, datetime.datetime] = {}
+    for each in records:
+        if each.proof is Proof.TAKEN:
+            since[each.storage] = max(each.proven_at, since.get(each.storage, each.proven_at))
+    return [
+        each
+        for each in records
+        if each.proof is not Proof.TAKEN and each.storage in since and each.proven_at <= since[each.storage]
+    ]

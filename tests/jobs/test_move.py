@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from engine import errors
-from engine.cli import browse
+from engine.model import described
 from engine.model.backup import Proof
 from engine.model.definitions import Storage
 from engine.model.requests import CopyRequest, VerifyRequest
@@ -78,7 +78,7 @@ async def test_what_was_proved_of_the_old_place_is_not_said_of_the_new(world: Wo
     assert (await world.engine.show_backup(older)).proof is Proof.VERIFIED
     moved = await world.engine.move_storage(_new(world))
     assert [each.proof for each in await world.engine.backups()] == [Proof.READABLE, Proof.TAKEN]
-    shown = browse.ladder(await world.engine.show_backup(older), await world.engine.backup_proofs(older))
+    shown = described.ladder(await world.engine.show_backup(older), await world.engine.backup_proofs(older))
     told = dict(shown)["proof dropped"]
     assert f"by storage move, job {moved.job_id}, in first: it was read at {world.place('first')}" in told
     assert told.endswith("(verified before)")

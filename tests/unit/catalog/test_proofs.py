@@ -7,7 +7,7 @@ import datetime
 import pytest
 
 from engine.catalog import proofs
-from engine.model.backup import Proof, ProofRecord
+from engine.model.backup import Proof, ProofRecord, void
 
 START = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
 BY_LETTER = {"t": Proof.TAKEN, "r": Proof.READABLE, "v": Proof.VERIFIED, "d": Proof.DRILLED}
@@ -46,4 +46,4 @@ def test_what_was_proved_elsewhere_or_since_still_holds(text: str, expected: str
 def test_what_is_void_is_told_from_what_holds() -> None:
     """`show` names the rungs that count."""
     told = records("v1 d2 t1 r1")
-    assert proofs.void(told) == told[:1]
+    assert void(told) == told[:1]

@@ -6,7 +6,8 @@ import argparse
 
 import pytest
 
-from engine.cli import browse, upkeep
+from engine.cli import upkeep
+from engine.model import described
 from engine.model.backup import Backup, BackupStatus, Proof, ProofRecord
 from tests.fakes.clock import START
 
@@ -37,7 +38,7 @@ def test_the_ladder_names_the_newest_attempt_at_each_rung() -> None:
         ProofRecord("1", "near", Proof.VERIFIED, START, True, "7b"),
         ProofRecord("1", "near", Proof.DRILLED, START, True, "7a", verb="drill"),
     ]
-    lines = dict(browse.ladder(backup, proofs))
+    lines = dict(described.ladder(backup, proofs))
     assert list(lines) == ["proof", "taken", "verified", "drilled"]
     assert "by verify, job 7b, in near" in lines["verified"]
     assert lines["drilled"].startswith("FAILED")
