@@ -12,6 +12,7 @@ from textual.driver import Driver
 from textual.screen import Screen
 
 from engine.model.job import Change, Job, JobStatus
+from engine.model.secret import Secret
 from tui import bridge, clipboard, theme_loader
 from tui.actions import ACTIONS, Action
 from tui.dialogs.base import Dialog
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from engine.service import Engine
 
 Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 _MESSAGE_S = 8.0
 """So long a message stands before the newest job may take its row."""
@@ -253,6 +255,20 @@ class ConsoleApp(App[int]):
         await self._look_at_jobs()
         return job
 
+    async def finish(self, verb: str, request: object, title: str, kind: type[Result]) -> Result | None:
+        """Hands a job to a worker, and waits for its end: its result, or None where nobody waited, or where it failed, which is shown."""
+        from tui.dialogs.waiting import Waiting
+
+        job = await self.submit(verb, request, title)
+        over = await self.ask(Waiting(self, job, title))
+        if over is None:
+            return None
+        if over.error:
+            self.show_error(over.error, f"holdfast job log {over.job_id}")
+            return None
+        result = self.engine.result_of(over)
+        return result if isinstance(result, kind) else None
+
     async def pass_guard(self, action_id: str) -> bool:
         """Asks for the guard's passphrase or code where there is a guard; whether it was passed. Raises: RefusedError for a wrong one."""
         from tui.dialogs.confirm import AskSecret
@@ -263,7 +279,9 @@ class ConsoleApp(App[int]):
         said = await self.ask(AskSecret(ACTIONS[action_id].title, "passphrase of the guard, or a code:"))
         if said is None:
             return False
-        await self.engine.pass_guard(action_id, said)
+        await self.engine.pass_guard(
+            f"holdfast {next(iter(ACTIONS[action_id].verbs), action_id)}", Secret(said)
+        )
         return True
 
 

@@ -275,6 +275,14 @@ class Backups:
         """How many backups each storage was meant to take and lacks; of those that lack any."""
         return {row[0]: row[1] for row in await self._database.fetch_all("count_missing_by_storage")}
 
+    async def newest_in_storages(self) -> dict[str, dict[str, datetime.datetime]]:
+        """By source and storage: when the newest backup was begun that holds all of the source and can be restored from there. What a storage
+        has is looked for among the newest backups of a source alone; one that has none of those is left out."""
+        found: dict[str, dict[str, datetime.datetime]] = {}
+        for source, storage, at in await self._database.fetch_all("newest_in_storages"):
+            found.setdefault(source, {})[storage] = to_instant(at)
+        return found
+
     async def growth(self, storage: str, since: datetime.datetime) -> tuple[int, datetime.timedelta | None]:
         """What the storage's backups since then added, in bytes, and the span from the first of them to the last; None where there is none.
 

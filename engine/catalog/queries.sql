@@ -215,6 +215,18 @@ DELETE FROM backups WHERE backup_id = :backup_id AND NOT EXISTS (SELECT 1 FROM c
 -- name: remove_backups_without_copies
 DELETE FROM backups WHERE NOT EXISTS (SELECT 1 FROM copies WHERE copies.backup_id = backups.backup_id);
 
+-- What each storage has of each source, looked for among a source's newest 64 backups.
+-- name: newest_in_storages
+SELECT s.name, c.storage, max(b.created_at)
+FROM sources AS s JOIN backups AS b ON b.source = s.name AND b.rowid IN (
+    SELECT near.rowid FROM backups AS near WHERE near.source = s.name ORDER BY near.created_at DESC LIMIT 64
+) JOIN copies AS c ON c.backup_id = b.backup_id AND c.snapshot_id <> x''
+WHERE b.status <> 'failed' AND b.scope = 'all'
+GROUP BY s.name, c.storage;
+
+-- name: proved_storages
+SELECT storage, max(proven_at) FROM proof_standings WHERE is_passed AND storage <> '' GROUP BY storage;
+
 -- name: growth_of_storage
 WITH found AS (
     SELECT c.created_at AS at, b.added_bytes AS added, row_number() OVER (PARTITION BY b.source ORDER BY c.created_at) AS place

@@ -30,6 +30,10 @@ class Standing:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def proved_storages(self) -> dict[str, datetime.datetime]:
+        """When anything was last proved from a storage, and passed; by storage."""
+        return {storage: to_instant(at) for storage, at in await self._database.fetch_all("proved_storages")}
+
     async def proofs(self, sources: Sequence[str]) -> dict[str, list[ProofRecord]]:
         """The newest attempts, one that passed and one that failed for each rung, to prove any backup that holds all of a source, whether
         that backup is still there or not; newest first, by source."""

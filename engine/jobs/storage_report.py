@@ -102,11 +102,18 @@ class _Rights:
 
 def with_growth(usage: StorageUsage, added_bytes: int, span: datetime.timedelta | None) -> StorageUsage:
     """The same with what backups of that span added, and how long the room lasts at that pace."""
-    if span is None or span < _LEAST_SPAN:
+    pace = per_day(added_bytes, span)
+    if span is None or pace is None:
         return usage
-    per_day = added_bytes / (span / datetime.timedelta(days=1))
     days = None if usage.free_bytes is None else days_until_full(usage.free_bytes, added_bytes, span)
-    return dataclasses.replace(usage, growth_bytes_per_day=per_day, days_until_full=days)
+    return dataclasses.replace(usage, growth_bytes_per_day=pace, days_until_full=days)
+
+
+def per_day(added_bytes: int, span: datetime.timedelta | None) -> float | None:
+    """Bytes that backups of that span added a day; None where it is too short to tell."""
+    if span is None or span < _LEAST_SPAN:
+        return None
+    return added_bytes / (span / datetime.timedelta(days=1))
 
 
 def days_until_full(free_bytes: int, added_bytes: int, span: datetime.timedelta) -> float | None:

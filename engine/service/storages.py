@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from engine.model import definitions
 from engine.model.definitions import OptionValue
 from engine.model.results import StorageCreated, StorageTest, StorageUsage
+from engine.model.standings import Loss, StorageStanding
 from engine.service.parts import Methods
 
 if TYPE_CHECKING:
@@ -70,11 +71,29 @@ class StorageMethods(Methods):
 
         return await repositories.test(self._parts, name)
 
+    async def storage_standings(self) -> Sequence[StorageStanding]:
+        """How each storage stands, as the catalog and the last look know it. Connects to nothing."""
+        from engine.service import standings
+
+        return await standings.of_storages(self._parts)
+
+    async def storage_loss(self, name: str) -> Loss:
+        """What would be left if that storage were lost. Connects to nothing. Raises: UnknownNameError."""
+        from engine.service import standings
+
+        return await standings.of_loss(self._parts, name)
+
     async def storage_usage(self, name: str) -> StorageUsage:
         """What the storage holds. Raises: StorageError, RepositoryError."""
         from engine.service import repositories
 
         return await repositories.usage(self._parts, name)
+
+    async def measure_storage(self, name: str) -> StorageUsage:
+        """As `storage_usage`, and keeps the answer, so that `storage_standings` and metrics know it. Raises: StorageError, RepositoryError."""
+        from engine.service import measured
+
+        return await measured.ask(self._parts, name)
 
     async def storage_locks(self, name: str) -> Sequence[LockInfo]:
         """Who holds the repository, and what can be proved of them. Raises: StorageError, RepositoryError."""

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 
 from engine.service import Engine
 from tui.app import ConsoleApp
+from tui.dialogs.base import Dialog
 from tui.preferences import Preferences
 
 PATIENCE_S = 60.0
@@ -45,6 +46,23 @@ class Seat:
         for letter in text:
             await self.pilot.press(_KEYS.get(letter, letter))
         await self.pilot.pause()
+
+    def hear(self) -> None:
+        """Has the dialog that is open take keys at once: for a moment after it opened it takes none."""
+        if isinstance(self.app.screen, Dialog):
+            self.app.screen.hear()
+
+    async def answer(self, key: str) -> None:
+        """Answers a question."""
+        self.hear()
+        await self.press(key)
+
+    async def type_name(self, name: str) -> None:
+        """Types what a dialog asks for before it destroys something, over what was typed before, and presses enter."""
+        self.hear()
+        await self.press("ctrl+u")
+        await self.type(name)
+        await self.press("enter")
 
     @property
     def rows(self) -> list[str]:

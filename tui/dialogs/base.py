@@ -67,6 +67,10 @@ class Dialog(ModalScreen[Answer | None], Generic[Answer]):
         """Whether it opened just now."""
         return self._monotonic() - self._opened_at < DEAF_S
 
+    def hear(self) -> None:
+        """Takes keys from now on."""
+        self._opened_at = -DEAF_S
+
     async def on_event(self, event: events.Event) -> None:
         """Keys that come too early are dropped, but escape, which changes nothing."""
         if isinstance(event, events.Key) and self.is_deaf and self.has_to_wait and event.key != "escape":
