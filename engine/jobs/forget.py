@@ -116,7 +116,7 @@ async def _forget_in(
     ) as opened:
         found = opened.opened[0]
         await adopting.adopt(context, found)
-        snapshots = await found.repository.snapshots()
+        snapshots = await found.repository.snapshots(is_memory_enough=True)
         fates, doubted = await decide(context, request, found, snapshots)
         if not request.is_dry_run:
             _require_no(doubted)

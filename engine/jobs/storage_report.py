@@ -130,7 +130,8 @@ async def usage(name: str, repository: Repository, backups: int) -> StorageUsage
         async for each in repository.storage.list(kind):
             used += each.size_bytes
     raw = 0
-    for _, snapshot in await repository.snapshots(on_damaged=lambda _name, _error: None):
+    snapshots = await repository.snapshots(on_damaged=lambda _name, _error: None, is_memory_enough=True)
+    for _, snapshot in snapshots:
         raw += int((snapshot.summary or {}).get("total_bytes_processed", 0))
     space = await repository.storage.space()
     return StorageUsage(name, used, raw, raw / used if used else 0.0, space.free_bytes, backups)

@@ -35,6 +35,7 @@ from engine.repository import cache, keys
 from engine.repository.blobs import BlobCache, BlobDecoder, Wanted
 from engine.repository.index import Index
 from engine.repository.keys import Kdf, Unlocked
+from engine.repository.snapshot_memory import SNAPSHOTS
 from engine.scope import task_scope
 from engine.storages.base import Key, Kind, Listed, OpenStorage
 
@@ -131,11 +132,15 @@ class Repository:
         await self.storage.delete(Key(kind, name))
 
     async def snapshots(
-        self, on_damaged: Callable[[str, DamagedError], None] | None = None
+        self,
+        on_damaged: Callable[[str, DamagedError], None] | None = None,
+        *,
+        is_memory_enough: bool = False,
     ) -> list[tuple[str, Snapshot]]:
         """All snapshots with their ids, oldest first. With `on_damaged` one that cannot be read is handed to it, else it raises.
 
-        One that is removed while the list is read is left out.
+        One that is removed while the list is read is left out. Where `is_memory_enough`, one that this process read before is not read
+        again: nothing is proved of its file then but that it is there.
         """
         found: list[tuple[str, Snapshot]] = []
         waiting = iter(await self.names(Kind.SNAPSHOT))
@@ -143,7 +148,8 @@ class Repository:
         async def read_some() -> None:
             for name in waiting:
                 try:
-                    found.append((name, await self.load_snapshot(name)))
+                    known = SNAPSHOTS.get(name) if is_memory_enough else None
+                    found.append((name, known or await self.load_snapshot(name)))
                 except ObjectMissingError:
                     continue
                 except DamagedError as error:
@@ -160,9 +166,11 @@ class Repository:
         """The snapshot of that full id. Raises: DamagedError, naming it; ObjectMissingError."""
         json = await self.load_unpacked(Kind.SNAPSHOT, name)
         try:
-            return snapshot.decode(json)
+            found = snapshot.decode(json)
         except DamagedError as error:
             raise DamagedError(f"the snapshot {name} at {self.location} is damaged: {error}") from error
+        SNAPSHOTS.put(name, found)
+        return found
 
     async def find_snapshot(self, prefix: str) -> tuple[str, Snapshot]:
         """The one snapshot whose id begins with `prefix`, or the newest for `latest`.
