@@ -46,9 +46,13 @@ class Alerts:
         return {(Condition(condition), subject): to_instant(at) for condition, subject, at in rows}
 
     async def apply(
-        self, raised: Sequence[Alert], changed: Sequence[Alert], notices: Sequence[NewNotice]
+        self,
+        raised: Sequence[Alert],
+        changed: Sequence[Alert],
+        notices: Sequence[NewNotice],
+        over_before: datetime.datetime,
     ) -> None:
-        """Writes what an evaluation found, and what is to be told of it, in one transaction.
+        """Writes what an evaluation found, and what is to be told of it, in one transaction; alerts that were `over_before` are forgotten.
 
         Of two processes that find the same at once, one alert and one notice stay.
         """
@@ -58,6 +62,7 @@ class Alerts:
             await transaction.execute_many(
                 "add_notice", [notice_row(each, self._database.now) for each in notices]
             )
+            await transaction.execute("remove_old_alerts", before=to_microseconds(over_before))
 
     async def acknowledge(self, text: str, by: str, note: str) -> Alert:
         """Says that somebody sees to it. Raises: UnknownNameError, UsageError where it is over."""
@@ -86,11 +91,6 @@ class Alerts:
                 f"several alerts begin with {text}: {rows[0][0]}, {rows[1][0]}, …", hint="add more letters"
             )
         return str(rows[0][0])
-
-    async def remove_older(self, before: datetime.datetime) -> None:
-        """Forgets alerts that were over before that instant."""
-        async with self._database.transaction() as transaction:
-            await transaction.execute("remove_old_alerts", before=to_microseconds(before))
 
 
 class Silences:

@@ -88,8 +88,9 @@ class Transaction:
         return cursor.rowcount
 
     async def execute_many(self, query: str, rows: Iterable[Mapping[str, Value]]) -> None:
-        """Runs a statement once for each row."""
-        await self._connection.executemany(self._queries[query], rows)
+        """Runs a statement once for each row; where there is none, the connection's thread is not asked."""
+        if given := list(rows):
+            await self._connection.executemany(self._queries[query], given)
 
 
 class _Connector:

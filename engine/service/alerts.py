@@ -184,8 +184,7 @@ class AlertMethods(Methods):
         )
         notices = [NewNotice(each.key, each.message, each.job_id) for each in found.tellings]
         notices += await self._heartbeat(found.standing, now)
-        await parts.catalog.alerts.apply(found.raised, found.changed, notices)
-        await parts.catalog.alerts.remove_older(now - _KEPT)
+        await parts.catalog.alerts.apply(found.raised, found.changed, notices, now - _KEPT)
         await parts.catalog.jobs.forget_logs(now)
         await parts.catalog.settings.put(_EVALUATED, now.isoformat())
         return AlertRound(now, found.raised, found.recovered, found.standing)
