@@ -4,8 +4,8 @@ Real are: schedules, ticks, the worker and its jobs; each backup, drill and rete
 which is reached over SSH, and in June leads to a port where nothing listens; the alerts; each message, which apprise brings to a server of HTTP; and
 the reports, as they are kept. Not real are the clock, which jumps to the next instant at which anything is due; the cost of keys and the wait for
 locks, which nobody else holds; the process that apprise has for itself, which would start anew for each message (test_notifications.py proves
-that one); the look at a host that found a server; and the look at everything, which is taken after each job and at noon and not every five
-minutes, and that at the storages, once a week and not each hour.
+that one); the look at a host that found a server; and the looks: at everything after each job and at noon and not every five minutes, at hosts that
+were silent at noon and at the storages once a week and not each hour.
 """
 
 from __future__ import annotations
@@ -95,6 +95,7 @@ class Year:
             _at(6, 3, 13): self._acknowledge,
             _at(6, 8, 13): self._acknowledge,
             ANSWERS: lambda: self._lead_host_to(server.port),
+            _at(7, 2, 13): self._acknowledge,
             _at(12, 1): self._back_up_daily,
         }
         self.noons = [
@@ -132,8 +133,10 @@ class Year:
             is_worked = True
             await self._engine.worker(is_staying=False, linger_s=0.0).work(Notifier(), events.ignore)
         is_noon = self._clock.now() in self.noons
-        if is_noon and self._clock.now().astimezone(ZONE).isoweekday() == _SUNDAY:
-            await self._engine.look_at_storages()
+        if is_noon:
+            await self._engine.look_at_hosts()
+            if self._clock.now().astimezone(ZONE).isoweekday() == _SUNDAY:
+                await self._engine.look_at_storages()
         if is_noon or is_worked:
             wanted = await self._engine.expectations()
             await self._engine.evaluate_alerts(wanted.sources, is_worker_wanted=wanted.is_worker_wanted)
