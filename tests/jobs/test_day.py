@@ -119,13 +119,13 @@ class Day:
         newest = (await self.runs(name))[-1:]
         return bool(newest) and newest[0].planned_at >= due and newest[0].outcome is not RunOutcome.OPEN
 
-    async def is_alerted(self, subject: str) -> bool:
-        """Whether an alert of a failure stands."""
+    async def is_away(self) -> bool:
+        """Whether an alert stands that the host cannot be reached."""
         standing = (await self.world.engine.alerts()).alerts
-        return (Condition.FAILED, subject) in [(each.condition, each.subject) for each in standing]
+        return (Condition.UNREACHABLE, "host server") in [(each.condition, each.subject) for each in standing]
 
     async def until_told(self) -> None:
-        """Waits until the worker has told what there is to tell; what a killed one had taken up waits for minutes."""
+        """Waits until the worker has told what there is to tell."""
         notices = self.world.engine._parts.catalog.notices
 
         async def is_told() -> bool:
@@ -271,12 +271,12 @@ async def test_a_day_of_kills_and_failures_misses_nothing_and_tells_all(
             day.clock.advance(RETRY_S)
             await day.until_decided()
             way.arm(Fault(Harm.REFUSE, times=ALWAYS))
-            while not await day.is_alerted("source site"):
+            while not await day.is_away():
                 day.to_next_minute()
                 await day.until_waiting()
                 await day.until_told()
             way.heal()
-            while await day.is_alerted("source site"):
+            while await day.is_away():
                 await day.minute()
                 await day.until_told()
             await day.minute()
@@ -333,6 +333,6 @@ def _is_told(messages: list[str]) -> None:
     """That the kill left a backup undone, that the host was away, that all is well again; nothing that was no news."""
     told = "\n".join(messages)
     said = ("backup of shop was interrupted", "backup of site failed", "the connection to server was lost")
-    assert [each for each in (*said, "source site: over after") if each not in told] == [], told
-    assert told.index("backup of site failed") < told.index("source site: over after")
+    assert [each for each in (*said, "host server: over after") if each not in told] == [], told
+    assert told.index("backup of site failed") < told.index("host server: over after")
     assert "never backed up" not in told
