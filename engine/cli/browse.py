@@ -14,7 +14,7 @@ from engine.cli.output import Column, Output, shape
 from engine.cli.pipe import open_pipe
 from engine.errors import RefusedError, UsageError
 from engine.model import described, text, when
-from engine.model.backup import Backup, BackupFilter, BackupStatus, Place, ProofRecord, Scope
+from engine.model.backup import LABEL_MARK, Backup, BackupFilter, BackupStatus, Place, ProofRecord, Scope
 from engine.model.results import Difference, FileItem, FoundItem
 
 _SHOWN: Final = 50
@@ -40,7 +40,9 @@ def _declare_backups(parser: Parser) -> None:
     parser.add_argument("--source", default="", metavar="S", help="of this source")
     parser.add_argument("--storage", default="", metavar="S", help="that this storage holds")
     parser.add_argument("--since", metavar="WHEN", help="from then on")
-    parser.add_argument("--tag", default="", metavar="TAG", help="with this tag")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--tag", default="", metavar="TAG", help="with this tag")
+    which.add_argument("--before", default="", metavar="LABEL", help="taken before this change")
     parser.add_argument("--status", choices=[each.value for each in BackupStatus])
     parser.add_argument(
         "--type", choices=("full", "incremental", "differential"), default="", help="of this type"
@@ -64,7 +66,7 @@ async def _backups(call: Call) -> int:
         arguments.source,
         "",
         arguments.storage,
-        arguments.tag,
+        arguments.tag or (f"{LABEL_MARK}{arguments.before}" if arguments.before else ""),
         status,
         since,
         kind=arguments.type,
@@ -77,7 +79,11 @@ async def _backups(call: Call) -> int:
     # One more than is shown tells whether there are more.
     found = [each async for each in _paged(call, chosen, limit + 1 if limit else None)]
     shown = found[:limit]
-    out.table(_HEADS, [_backup_row(each) for each in shown])
+    if any(each.label for each in shown):
+        heads = (*_HEADS, Column("BEFORE", is_flexible=True))
+        out.table(heads, [(*_backup_row(each), each.label) for each in shown])
+    else:
+        out.table(_HEADS, [_backup_row(each) for each in shown])
     if len(found) > len(shown):
         all_of_them = "" if chosen != BackupFilter() else f" of {await call.engine.count_backups()}"
         out.line(f"the newest {len(shown)}{all_of_them}; --all shows everything")
@@ -144,6 +150,7 @@ def backup_item(backup: Backup) -> dict[str, Any]:
         "proven_at": backup.proven_at,
         "proven_by": backup.proven_by,
         "tags": list(backup.tags),
+        "before": backup.label,
         "protected": backup.is_protected,
         "hold_reason": backup.hold_reason,
         "expires_at": backup.expires_at,

@@ -19,7 +19,7 @@ from engine.jobs.backup_source import Capture, Kept
 from engine.jobs.context import JobContext
 from engine.jobs.opening import OpenedSet, open_repositories
 from engine.model import definitions
-from engine.model.backup import Backup, BackupFilter, BackupStatus, Copy, Scope
+from engine.model.backup import Backup, BackupFilter, BackupStatus, Copy, Scope, labelled
 from engine.model.definitions import LOCAL_HOST, Host, Source, retired_reason
 from engine.model.names import new_id
 from engine.model.requests import BackupRequest
@@ -249,7 +249,7 @@ def _backup(capture: Capture, kept: Kept, failed: Sequence[Copy]) -> Backup:
         files_unmodified=kept.counts.files_unmodified,
         copies=copies,
         warnings=kept.warnings,
-        tags=request.tags,
+        tags=labelled(request.tags, request.label),
         expires_at=request.expires_at,
         job_id=context.job_id,
     )
@@ -293,7 +293,7 @@ async def _failed(
     failed = Backup(
         backup_id=work.backup_id, source=work.source.name, host=work.source.host, kind=request.kind, status=BackupStatus.FAILED,
         created_at=now, completed_at=now, size_bytes=0, added_bytes=0, files_new=0, files_changed=0, files_unmodified=0,
-        copies=(), warnings=(error.message,), tags=request.tags, job_id=context.job_id, scope=request.scope,
+        copies=(), warnings=(error.message,), tags=labelled(request.tags, request.label), job_id=context.job_id, scope=request.scope,
     )  # fmt: skip
     await context.catalog.backups.add(failed)
     return _result(failed, 0.0, error.message)

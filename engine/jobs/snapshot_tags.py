@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Sequence
 
 from engine.format.snapshot import Snapshot
-from engine.model.backup import Backup, BackupStatus, Copy, Scope
+from engine.model.backup import Backup, BackupStatus, Copy, Scope, labelled
 from engine.model.definitions import LOCAL_HOST
 
 OWN = "holdfast:"
@@ -48,7 +48,9 @@ def backup_of(snapshot: Snapshot, copies: Sequence[Copy]) -> Backup:
         files_changed=_number(summary.get("files_changed")),
         files_unmodified=_number(summary.get("files_unmodified")),
         copies=tuple(copies),
-        tags=tuple(tag for tag in snapshot.tags if not tag.startswith(OWN)),
+        tags=labelled(
+            [tag for tag in snapshot.tags if not tag.startswith(OWN)], tag_value(snapshot, BEFORE_TAG)
+        ),
         expires_at=_instant(tag_value(snapshot, EXPIRES_TAG)),
         scope=scope_of(snapshot),
     )

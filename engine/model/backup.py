@@ -11,6 +11,9 @@ from typing import NamedTuple
 SAFETY_TAG = "safety-backup"
 """Of a backup that a restore took of what it was about to replace. Nobody means it by `latest`."""
 
+LABEL_MARK = "before="
+"""What the tag begins with that says before which change a backup was taken."""
+
 
 class BackupStatus(StrEnum):
     """How a backup ended."""
@@ -80,6 +83,16 @@ class Backup:
     scope: Scope = Scope.ALL
     proven_by: str = ""
     """The verb and the job that brought it to its rung; empty for one that nobody proved."""
+
+    @property
+    def label(self) -> str:
+        """Before which change it was taken; empty where nobody said."""
+        return next((tag.removeprefix(LABEL_MARK) for tag in self.tags if tag.startswith(LABEL_MARK)), "")
+
+
+def labelled(tags: Sequence[str], label: str) -> tuple[str, ...]:
+    """The tags of a backup that was taken before that change; where none is named, the same."""
+    return (*tags, f"{LABEL_MARK}{label}") if label else tuple(tags)
 
 
 class Place(NamedTuple):

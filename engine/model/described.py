@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from engine.model import text
-from engine.model.backup import Backup, Proof, ProofRecord, Scope, void
+from engine.model.backup import LABEL_MARK, Backup, Proof, ProofRecord, Scope, void
 from engine.model.results import Difference
 
 SIGNS: Final[Mapping[str, str]] = {"added": "+", "removed": "-", "modified": "M", "metadata": "U"}
@@ -33,6 +33,7 @@ def backup(
         ("source", f"{found.source} on {found.host}, {found.kind}"),
         ("holds", "all" if found.scope is Scope.ALL else f"the {found.scope.value} alone"),
         ("created", f"{text.instant(found.created_at)}, {text.age(found.created_at, now)} ago"),
+        *([("before", found.label)] if found.label else []),
         ("status", found.status.value),
         ("size", f"{text.size(found.size_bytes)}, {text.size(found.added_bytes)} added"),
         (
@@ -51,8 +52,9 @@ def backup(
         )
         for each in found.copies
     ]
-    if found.tags:
-        pairs.append(("tags", " ".join(found.tags)))
+    tags = [each for each in found.tags if not each.startswith(LABEL_MARK)]
+    if tags:
+        pairs.append(("tags", " ".join(tags)))
     if found.is_protected or found.hold_reason:
         pairs.append(("protected", found.hold_reason or "yes"))
     if found.expires_at:
