@@ -102,6 +102,8 @@ def tell(output: Output, result: BackupResult) -> None:
     """What was backed up, for people."""
     for each in result.backups:
         tell_backup(output, each)
+    for warning in result.warnings:
+        output.line(f"{output.styled('warning', '33')}: {text.printable(warning)}")
 
 
 def tell_backup(output: Output, backup: SourceResult) -> None:

@@ -212,11 +212,14 @@ async def _run(call: Call) -> int:
             )
         call.output.result({"schedule": name, "status": "queued", "jobs": [_job(each) for each in jobs]})
         return diagnostics.DONE
+    from engine.cli import job_results  # all verbs, which the other ones of this file need not
+
     ended: list[Job] = []
     while jobs:
         last = await _follow(call, jobs.pop(0))
         ended.append(last)
         said = f": {text.printable(last.error)}" if last.error else ""
+        job_results.tell(call, last)
         call.output.line(f"job {last.job_id}, {last.verb}: {last.status.value}{said}")
         if not jobs:
             # Retention follows a backup. What else is due now is not waited for.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Final
 
 from engine import doubts
@@ -267,6 +268,7 @@ def tell_forget(output: Output, result: ForgetResult) -> None:
         )
     for each in result.prunes:
         tell_prune(output, each)
+    _tell_warnings(output, result.warnings)
 
 
 def _declare_prune(parser: Parser) -> None:
@@ -313,6 +315,12 @@ def tell_prune(output: Output, result: PruneResult) -> None:
         f"{result.packs_rewritten} rewritten; unused {text.size(result.unused_bytes_before)} before, "
         f"{text.size(result.unused_bytes_after)} after; {span(result.duration_s)}"
     )
+    _tell_warnings(output, result.warnings)
+
+
+def _tell_warnings(output: Output, warnings: Sequence[str]) -> None:
+    for each in warnings:
+        output.line(f"{output.styled('warning', '33')}: {text.printable(each)}")
 
 
 def _declare_copy(parser: Parser) -> None:

@@ -8,6 +8,7 @@ ended with it: an application is started by its service manager. The line is kep
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -69,7 +70,11 @@ async def around(context: JobContext, request: RestoreRequest, host: str) -> Asy
 async def run_between(
     context: JobContext, verb: str, request: object, work: Callable[[JobContext, Any], Awaitable[Any]]
 ) -> Any:
-    """A job of a schedule between its hooks, on the host of its first source, or here. Raises: HostError where the first hook failed; as the job."""
+    """A job of a schedule between its hooks, on the host of its first source, or here. Where the last hook failed the result is incomplete, and
+    says so: what was stopped or frozen before the job may be so still.
+
+    Raises: CommandFailedError where the first hook failed; as the job.
+    """
     hooks: Hooks = getattr(request, "hooks", None) or Hooks()
     if hooks.is_empty:
         return await work(context, request)
@@ -81,7 +86,18 @@ async def run_between(
     async with _around(context, about, CommandFailedError) as log:
         result = await work(context, request)
         log.outcome = str(getattr(result, "status", "completed"))
-        return result
+    return (
+        result if log.is_well else _marked(result, f"the hook after the {verb} {_failure(log.results[-1])}")
+    )
+
+
+def _marked(result: Any, warning: str) -> Any:
+    """The result with the warning; what a proof found stands."""
+    status = "incomplete" if result.status == "completed" else result.status
+    warnings = (*getattr(result, "warnings", ()), warning)
+    known = {each.name for each in dataclasses.fields(result)}
+    changes = {"status": status, **({"warnings": warnings} if "warnings" in known else {})}
+    return dataclasses.replace(result, **changes)
 
 
 @asynccontextmanager

@@ -38,6 +38,8 @@ class BackupResult:
     status: str
     """completed, incomplete, failed."""
     backups: Sequence[SourceResult]
+    warnings: Sequence[str] = ()
+    """Of the job as a whole: each source has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +299,7 @@ class PruneResult:
     unused_bytes_after: int
     duration_s: float
     is_dry_run: bool = False
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +313,7 @@ class ForgetResult:
     is_dry_run: bool = False
     doubts: Sequence[Doubt] = ()
     """Of a dry run: what the forget would stop for."""
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
