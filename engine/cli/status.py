@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from engine.cli import diagnostics
-from engine.cli.command import Call, Command, declare_nothing
-from engine.cli.output import Column, shape
+from engine.cli.command import Call, Command, Parser
+from engine.cli.output import Column, Output, shape
 from engine.model import text
-from engine.model.status import Concern, Status
+from engine.model.status import Concern, SourceStatus, Status
 
 _HEADS = (
     Column("SOURCE", is_flexible=True),
@@ -19,34 +19,66 @@ _HEADS = (
     Column("COPIES", is_right=True),
 )
 
+_CONCERNS = 10
+_SOURCES = 20
 _PAUSES = 5
-"""So many are told one by one: it is to stay one screen."""
+"""So many of each are told one by one, the worst first: it is to stay one screen."""
+
+
+def _declare(parser: Parser) -> None:
+    parser.add_argument("--all", action="store_true", help="however many there are, in place of one screen")
 
 
 async def _status(call: Call) -> int:
     found = await call.engine.status((await call.engine.expectations()).sources)
     output = call.output
+    tell(output, found, is_whole=call.arguments.all)
+    if output.is_json:  # of thousands of sources it takes its time
+        output.result({"status": "at risk" if found.is_at_risk else "well", **shape(found)})
+    return diagnostics.PROOF_FAILED if found.is_at_risk else diagnostics.DONE
+
+
+def tell(output: Output, found: Status, *, is_whole: bool = False) -> None:
+    """Prints it for people: one screen, unless the whole is wanted."""
     output.line(output.styled(_summary(found), "31" if found.is_at_risk else "32"))
-    for concern in found.own_concerns:
+    _tell_concerns(output, found, None if is_whole else _CONCERNS)
+    for line in (*_paused(found, None if is_whole else _PAUSES), *_silenced(found)):
+        output.line(text.printable(line))
+    if found.sources:
+        _tell_sources(output, found, None if is_whole else _SOURCES)
+
+
+def _tell_concerns(output: Output, found: Status, most: int | None) -> None:
+    for concern in found.own_concerns[:most]:
         mark = output.styled("at risk", "31") if concern.is_risk else "advice "
         output.line(f"{mark}  {text.printable(f'{concern.subject}: {concern.reason}')}")
         output.line(f"         {text.printable(concern.remedy)}")
         if seen := _seen_to(found, concern):
             output.line(f"         {text.printable(seen)}")
-    for line in _paused(found):
-        output.line(text.printable(line))
+    left = found.own_concerns[most:] if most is not None else []
+    if left:
+        risks = sum(1 for each in left if each.is_risk)
+        output.line(f"and {len(left)} more, {risks} at risk: `holdfast status --all`")
+
+
+def _tell_sources(output: Output, found: Status, most: int | None) -> None:
+    output.line()
+    sources = found.sources
+    if most is not None and len(sources) > most:
+        subjects = {each.subject for each in found.concerns if each.is_risk}
+        sources = sorted(sources, key=lambda each: (f"source {each.source}" not in subjects, each.score))
+    output.table(_HEADS, _rows(found, sources[:most]))
+    if left := sources[most:] if most is not None else []:
+        output.line(
+            f"and {text.counted(len(left), 'source')} more that {'is' if len(left) == 1 else 'are'} no worse: `holdfast status --all`"
+        )
+
+
+def _silenced(found: Status) -> Iterator[str]:
     for each in found.silences:
         of = "everything" if each.subject == "*" else each.subject
         of += f" ({each.condition})" if each.condition else ""
-        output.line(
-            text.printable(f"nobody is told of {of} until {text.instant(each.ends_at)}: {each.reason}")
-        )
-    if found.sources:
-        output.line()
-        output.table(_HEADS, _rows(found))
-    if output.is_json:  # of thousands of sources it takes its time
-        output.result({"status": "at risk" if found.is_at_risk else "well", **shape(found)})
-    return diagnostics.PROOF_FAILED if found.is_at_risk else diagnostics.DONE
+        yield f"nobody is told of {of} until {text.instant(each.ends_at)}: {each.reason}"
 
 
 def _seen_to(found: Status, concern: Concern) -> str:
@@ -62,15 +94,15 @@ def _seen_to(found: Status, concern: Concern) -> str:
     return ""
 
 
-def _paused(found: Status) -> Iterator[str]:
-    for pause in found.pauses[:_PAUSES]:
+def _paused(found: Status, most: int | None) -> Iterator[str]:
+    for pause in found.pauses[:most]:
         name = pause.schedule
         until = f" until {text.instant(pause.until)}" if pause.until is not None else ""
         what, verb = (f"schedule {name}", f"schedule resume {name}") if name else ("everything", "resume")
         yield f"paused   {what}: since {text.instant(pause.since)}{until}: {pause.reason}"
         yield f"         holdfast {verb}"
-    if len(found.pauses) > _PAUSES:
-        yield f"paused   and {text.counted(len(found.pauses) - _PAUSES, 'schedule')} more: `holdfast schedule list`"
+    if most is not None and len(found.pauses) > most:
+        yield f"paused   and {text.counted(len(found.pauses) - most, 'schedule')} more: `holdfast schedule list`"
 
 
 def _summary(found: Status) -> str:
@@ -84,7 +116,7 @@ def _summary(found: Status) -> str:
     return ", ".join(words)
 
 
-def _rows(found: Status) -> list[list[str]]:
+def _rows(found: Status, sources: Sequence[SourceStatus]) -> list[list[str]]:
     return [
         [
             each.source,
@@ -94,8 +126,8 @@ def _rows(found: Status) -> list[list[str]]:
             each.proof.value if each.proof else "-",
             str(each.copies),
         ]
-        for each in found.sources
+        for each in sources
     ]
 
 
-STATUS = Command(declare_nothing, _status)
+STATUS = Command(_declare, _status)
