@@ -18,6 +18,10 @@ def span(seconds: float) -> str:
 
 
 def days(seconds: float) -> str:
-    """An age that is counted in days, less than two in hours: `3.5 days`, `36 hours`. One that is not yet is none."""
+    """An age that is counted in days, less than two in hours: `3.5 days`, `36 hours`, `less than an hour`. One that is not yet is none."""
     hours = max(seconds, 0.0) / 3600
-    return f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.0f} hours"
+    if hours >= 48:
+        return f"{hours / 24:.1f} days"
+    if hours < 1:
+        return "less than an hour"
+    return "1 hour" if round(hours) == 1 else f"{hours:.0f} hours"
