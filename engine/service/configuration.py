@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from engine.alerting import destinations, scope
@@ -77,7 +77,7 @@ class ConfigurationMethods(DefinitionMethods):
             if each.noun == "destination":
                 definition = await self._shown(definition, wanted)
             if isinstance(definition, Schedule):
-                definition = await self._judged(definition, _to_be(wanted, current))
+                definition = await self._judged(definition, _to_be(wanted, current, changes))
             puts.append((table, definition))
         await self._parts.catalog.apply(puts, removals)
         for table, name in removals:
@@ -110,8 +110,8 @@ class ConfigurationMethods(DefinitionMethods):
                 self._require_destination(wanted, wanted.definitions["destinations"][each.name])
             if each.noun == "window" and each.what != "remove":
                 self._require_window(wanted, wanted.definitions["windows"][each.name])
-            if each.noun == "schedule" and each.what != "remove":
-                self._require_schedule(wanted, current, wanted.definitions["schedules"][each.name])
+        changed = {each.name for each in changes if each.noun == "schedule"}
+        self._require_schedules(wanted, _to_be(wanted, current, changes), changed)
         return wanted, changes
 
     async def _require_source(self, wanted: Wanted, source: Source) -> None:
@@ -159,20 +159,22 @@ class ConfigurationMethods(DefinitionMethods):
             path = wanted.entries["destinations", destination.name].path
             raise wanted.document.mistake((*path, "url"), error.message, error.hint) from error
 
-    def _require_schedule(self, wanted: Wanted, current: Fleet, schedule: Schedule) -> None:
-        """That it can run, by the definitions as they will be. Raises: ConfigurationError, with file and line."""
+    def _require_schedules(self, wanted: Wanted, to_be: Fleet, changed: Set[str]) -> None:
+        """That those that changed can run, and that what the others name is not what goes. Raises: ConfigurationError, with file and line."""
         from engine.jobs import scheduled
         from engine.schedule import due
 
-        to_be = _to_be(wanted, current)
         leaders = {name: each.after for name, each in to_be["schedules"].items()}
-        try:
-            due.check(schedule, self._parts.clock.now())
-            order.require_sound(schedule, leaders)
-            scheduled.check(schedule, _known(to_be))
-        except HoldfastError as error:
-            path = wanted.entries["schedules", schedule.name].path
-            raise wanted.document.mistake(path, error.message, error.hint) from error
+        known = _known(to_be)
+        for name, schedule in wanted.definitions.get("schedules", {}).items():
+            try:
+                if name in changed:
+                    due.check(schedule, self._parts.clock.now())
+                    order.require_sound(schedule, leaders)
+                scheduled.check(schedule, known)
+            except HoldfastError as error:
+                path = wanted.entries["schedules", name].path
+                raise wanted.document.mistake(path, error.message, error.hint) from error
 
     async def _judged(self, schedule: Schedule, to_be: Fleet) -> Judged:
         """A smart one starts at a quiet time from the first, whoever defines it."""
@@ -205,11 +207,16 @@ class ConfigurationMethods(DefinitionMethods):
         return tuple(sorted(named - known - made))
 
 
-def _to_be(wanted: Wanted, current: Fleet) -> Fleet:
-    """The definitions as they will be, those that go among them."""
-    return {
+def _to_be(wanted: Wanted, current: Fleet, changes: Sequence[Change]) -> Fleet:
+    """The definitions as they will be."""
+    found = {
         table: {**current.get(table, {}), **wanted.definitions.get(table, {})} for table in _tables().values()
     }
+    tables = _tables()
+    for each in changes:
+        if each.what == "remove":
+            found[tables[each.noun]].pop(each.name, None)
+    return found
 
 
 def _known(fleet: Fleet) -> Known:

@@ -112,6 +112,17 @@ async def test_a_file_with_a_mistake_changes_nothing(world: World, fleet: str) -
     assert await world.engine.export_config() == fleet
 
 
+async def test_a_schedule_of_the_file_keeps_what_it_names(world: World, fleet: str) -> None:
+    """Who takes a source out of the file must not hear of the schedules when nobody backs it up any more."""
+    sources = '[sources.one]\nkind = "files"\npath = "/srv"\n[sources.two]\nkind = "files"\npath = "/etc"\n'
+    schedule = '[schedules.nightly]\nrhythm = "daily"\nsources = ["one", "two"]\n'
+    await world.engine.apply_config(sources + schedule, "f")
+    less = sources.partition("[sources.two]")[0] + schedule
+    assert (await world.engine.plan_config(less, "f")).changes == []
+    with pytest.raises(errors.ConfigurationError, match="f, line 4: there is no source named two"):
+        await world.engine.apply_config(less, "f", is_pruning=True)
+
+
 async def test_who_is_told_stands_in_the_file_and_goes_with_it(world: World) -> None:
     """What was sealed for one that is gone is forgotten with it; what another one names stays."""
     engine = world.engine
