@@ -1,8 +1,9 @@
-"""How often each source is to be backed up, in the words of its schedules."""
+"""How often each source is to be backed up, in the words of its schedules; and which schedules miss what goes."""
 
 from __future__ import annotations
 
 import datetime
+from typing import Literal
 
 from engine.catalog.catalog import Catalog
 from engine.jobs import scheduled, ticking
@@ -24,3 +25,12 @@ async def known(catalog: Catalog, now: datetime.datetime) -> dict[str, str]:
         for source in scheduled.chosen(schedule.sources, sources):
             found.setdefault(source.name, []).append(words)
     return {name: "; ".join(words) for name, words in found.items()}
+
+
+async def naming(catalog: Catalog, name: str, noun: Literal["source", "storage"]) -> list[str]:
+    """The schedules that name a source or a storage outright, and would go on without it: each run says that it is missing."""
+    return [
+        each.schedule.name
+        for each in await catalog.timetable.all()
+        if name in (each.schedule.sources if noun == "source" else each.schedule.storages)
+    ]

@@ -162,6 +162,7 @@ class DefinitionMethods(Methods):
         """Forgets a source; its backups stay. Raises: UnknownNameError."""
         await self._parts.catalog.sources.remove(name)
         await self._parts.write_down("source remove", name)
+        await self.warn_of_schedules(name, "source")
 
     async def set_secret(self, name: str, secret: Secret) -> None:
         """Seals a secret under a name."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import Literal
 
 from engine.audit import Actor, AuditLog, Outcome
 from engine.catalog.catalog import Catalog
 from engine.catalog.jobs import SlotLimits
 from engine.clock import Clock
 from engine.config import Home, Settings
-from engine.events import Emit
+from engine.events import Emit, Warned
 from engine.jobs.context import JobContext
 from engine.jobs.runner import Runner
 from engine.vault import SecretResolver, Vault
@@ -62,3 +63,11 @@ class Methods:
     async def require_worker(self) -> None:
         """Starts a worker where none lives."""
         await ensure_worker(self._parts.home, self._parts.catalog, executable=sys.executable)
+
+    async def warn_of_schedules(self, name: str, noun: Literal["source", "storage"]) -> None:
+        """Warns of each schedule that still names what was removed: its runs only say that it is missing."""
+        from engine.jobs import rhythms  # croniter and all that schedules need
+
+        for each in await rhythms.naming(self._parts.catalog, name, noun):
+            said = f"schedule {each} still names {noun} {name}: `holdfast schedule edit {each}`"
+            self._parts.emit(Warned(said))

@@ -53,6 +53,7 @@ class StorageMethods(Methods):
         """Forgets a storage. The repository in it is left as it is. Raises: UnknownNameError."""
         await self._parts.catalog.storages.remove(name)
         await self._parts.write_down("storage remove", name)
+        await self.warn_of_schedules(name, "storage")
 
     async def enable_storage(self, name: str, *, is_enabled: bool) -> None:
         """Switches a storage on or off. Raises: UnknownNameError."""

@@ -286,3 +286,12 @@ def test_a_tick_queues_what_is_due_once_and_a_pause_is_told(here: Here) -> None:
     here.done("schedule", "resume", "often")
     here.done("schedule", "remove", "often", "--yes")
     assert here.json("tick")["queued"] == []
+
+
+def test_who_removes_what_a_schedule_names_hears_of_it(here: Here) -> None:
+    """Else it is heard when the next run fails at night."""
+    here.done("schedule", "add", "nightly", "--cron", "daily", "--source", "data", "--to", "main")
+    for noun, name in (("source", "data"), ("storage", "main")):
+        ran = here.run(noun, "remove", name, "--yes")
+        said = f"schedule nightly still names {noun} {name}: `holdfast schedule edit nightly`"
+        assert (ran.code, said in ran.err) == (0, True), ran
