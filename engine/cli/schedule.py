@@ -28,7 +28,7 @@ from engine.model.spans import span
 _COLOURS: Final = {"completed": "32", "incomplete": "33", "skipped": "33", "failed": "31"}
 _SHOWN_RUNS: Final = 10
 _MOST_PARTS: Final = 10_000
-_SHOWN_OVERLAPS: Final = 3
+_SHOWN: Final = 3
 
 
 def _declare_add(parser: Parser) -> None:
@@ -343,18 +343,22 @@ async def _preview(call: Call) -> int:
 
 
 def _planned(run: PlannedRun) -> list[str]:
-    shown = [f"{each.schedule} {each.at:%H:%M} on {each.host}" for each in run.overlaps[:_SHOWN_OVERLAPS]]
-    more = len(run.overlaps) - len(shown)
-    overlaps = ", ".join(shown) + (f" and {more} more" if more else "")
+    overlaps = [f"{each.schedule} {each.at:%H:%M} on {each.host}" for each in run.overlaps]
     return [
         f"{run.at:%Y-%m-%d %H:%M %z}",
         run.schedule,
         run.action.value,
         span(run.expected_s),
-        " ".join(run.sources),
-        overlaps,
+        _some(run.sources, " "),
+        _some(overlaps, ", "),
         run.reason,
     ]
+
+
+def _some(names: Sequence[str], between: str) -> str:
+    """The first few, and how many more there are: a pattern may stand for a fleet."""
+    more = len(names) - _SHOWN
+    return between.join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 async def _tick(call: Call) -> int:
