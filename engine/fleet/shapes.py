@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Collection, Mapping, Sequence
+from enum import Enum
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
 from engine.fleet.document import Document, Path, dotted
+from engine.model.names import nearest
 
 T = TypeVar("T")
 
@@ -96,7 +98,19 @@ def _renamed(document: Document, path: Path, value: Any, kind: Any) -> Any:
     for each in arguments:
         if dataclasses.is_dataclass(each) and isinstance(value, dict):
             return _renamed(document, path, value, each)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        _require_member(document, path, value, [str(each.value) for each in kind])
     return value
+
+
+def _require_member(document: Document, path: Path, value: Any, known: Sequence[str]) -> None:
+    if value not in known:
+        near = nearest(str(value), known)
+        raise document.mistake(
+            path,
+            f"{dotted(path)}: {value!r} is not known here",
+            f"did you mean {near}?" if near else f"there are: {', '.join(known)}",
+        )
 
 
 def _inner(place: str) -> Path:

@@ -94,7 +94,7 @@ STORAGE = '[storages.near]\nkind = "local"\n'
         ('[[plans.all.steps]]\nsource = "shop"\n', "line 1: there is no source named shop, which plan all needs", None),
         (TOLD + 'url = "mailto://me:hunter2@mail"\n', "line 3: destinations.ops.url says where the secret is kept", None),
         (TOLD + 'url = "env:U"\nshown = "mail"\n', "line 4: there is no key 'shown'", "there are: kind, url"),
-        (TOLD + 'url = "env:U"\noccasions = ["failed"]\n', "line 4: destinations.ops.occasions.1: invalid enum value", None),
+        (TOLD + 'url = "env:U"\noccasions = ["failed"]\n', "line 4: destinations.ops.occasions.1: 'failed' is not known here", "did you mean failure?"),
         ('[plans.all]\nbudget = 5\nsteps = [{source = "a"}]\n', "line 2: there is no key 'budget'", "did you mean budget_s?"),
     ],
 )  # fmt: skip
