@@ -7,6 +7,7 @@ import datetime
 import functools
 import json
 import sqlite3
+from array import array
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from engine.catalog import opening, takeover
 from engine.catalog.packing import unpack
 from engine.clock import Clock
 from engine.errors import CatalogError
+
+_KEYS_AT_ONCE = 10_000
 
 Value = str | int | float | bytes | None
 Row = tuple[Any, ...]
@@ -175,6 +178,16 @@ class Database:
         async with self._turn:
             with opening.translated(self.path):
                 return cast("list[Row]", await self._connection.execute_fetchall(sql, parameters))
+
+    async def fetch_keys(self, sql: str, parameters: Mapping[str, Value]) -> bytes:
+        """The one number of each row, eight bytes each: of a million rows no million objects are made at once. Raises: CatalogError."""
+        keys = array("q")
+        async with self._turn:
+            with opening.translated(self.path):
+                async with self._connection.execute(sql, parameters) as cursor:
+                    while rows := await cursor.fetchmany(_KEYS_AT_ONCE):
+                        keys.extend([row[0] for row in rows])
+        return keys.tobytes()
 
     async def copy_to(self, path: Path) -> None:
         """Writes a whole copy of the file, as it is at one instant, to a path where nothing is. Raises: CatalogError."""

@@ -118,6 +118,10 @@ SELECT b.backup_id, b.source, b.host, b.kind, b.status, b.created_at, b.complete
 FROM backups AS b;
 
 -- A copy whose status is empty is completed: that is nearly all of them.
+-- As select_backups, of the rows' numbers alone.
+-- name: select_backup_keys
+SELECT b.rowid FROM backups AS b;
+
 -- name: copies_of_backups
 SELECT c.backup_id, c.storage, lower(hex(c.snapshot_id)), CASE c.status WHEN '' THEN 'completed' ELSE c.status END, c.error
 FROM json_each(:backup_ids) AS wanted CROSS JOIN copies AS c ON c.backup_id = wanted.value

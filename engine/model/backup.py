@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 SAFETY_TAG = "safety-backup"
 """Of a backup that a restore took of what it was about to replace. Nobody means it by `latest`."""
@@ -118,6 +119,52 @@ class BackupFilter:
     kind: str = ""
     """full, incremental, differential."""
     scope: Scope | None = None
+    proof: Proof | None = None
+    """The rung where it stands."""
+    is_kept: bool = False
+    """Those alone that are protected or held."""
+    text: str = ""
+    """Part of its id, source, host, tags, kind, status, proof or the reason why it is held; upper and lower case are one."""
+
+
+class OrderBy(StrEnum):
+    """What backups are sorted by."""
+
+    CREATED = "created_at"
+    SOURCE = "source"
+    KIND = "kind"
+    SIZE = "size_bytes"
+    ADDED = "added_bytes"
+    STATUS = "status"
+    PROOF = "proof"
+    PROVEN = "proven_at"
+    EXPIRES = "expires_at"
+
+
+_KEY_BYTES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """Backups in an order, as keys of the catalog that hold as long as the catalog is open: a million of them are eight megabytes."""
+
+    packed: bytes
+    """Eight bytes each, as this machine has them."""
+
+    def __len__(self) -> int:
+        return len(self.packed) // _KEY_BYTES
+
+    def keys(self, first: int, count: int) -> Sequence[int]:
+        """Of at most `count` of them, from place `first` on."""
+        return array("q", self.packed[first * _KEY_BYTES : (first + count) * _KEY_BYTES]).tolist()
+
+    def place_of(self, key: int) -> int | None:
+        """Where a key stands; None where it is not among them."""
+        wanted = array("q", [key]).tobytes()
+        found = self.packed.find(wanted)
+        while found % _KEY_BYTES and found >= 0:
+            found = self.packed.find(wanted, found + 1)
+        return None if found < 0 else found // _KEY_BYTES
 
 
 @dataclass(frozen=True, slots=True)

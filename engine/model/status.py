@@ -16,6 +16,8 @@ from engine.model.backup import Backup, BackupStatus, Proof
 from engine.model.health import Health, ProofAttempt
 from engine.model.spans import days
 
+SIZES = 6
+"""So many tell at a glance whether the newest is as large as usual."""
 LEAST_BACKUPS = 4
 """From so many on a source has a rhythm."""
 _MISSED = 3
@@ -154,6 +156,14 @@ class SourceStatus:
     """Storages that hold it."""
     retired: str = ""
     """Why its host was retired: nothing more is expected of it, and what it has is kept."""
+    backup_id: str = ""
+    """Of that backup, as the following; empty where there is none."""
+    backup_kind: str = ""
+    """full, incremental, differential."""
+    size_bytes: int | None = None
+    added_bytes: int | None = None
+    sizes: Sequence[int] = ()
+    """Of its last backups that can be restored, at most SIZES of them, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +175,8 @@ class Paused:
     since: datetime.datetime
     until: datetime.datetime | None
     reason: str
+    sources: Sequence[str] = ()
+    """That the schedule names."""
 
 
 @dataclass(frozen=True, slots=True)

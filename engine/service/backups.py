@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from engine.model.backup import Backup, BackupFilter, Place, ProofRecord
+from engine.model.backup import Backup, BackupFilter, OrderBy, Ordered, Place, ProofRecord
 from engine.model.results import Compared, Difference, FileItem, FoundItem
 from engine.service.parts import Methods
 
@@ -29,6 +29,28 @@ class BackupMethods(Methods):
     async def count_backups(self) -> int:
         """How many there are."""
         return await self._parts.catalog.backups.count()
+
+    async def count_backups_of(self, source: str) -> int:
+        """How many there are of a source."""
+        return await self._parts.catalog.backups.count_of_source(source)
+
+    async def ordered_backups(
+        self,
+        chosen: BackupFilter | None = None,
+        by: OrderBy = OrderBy.CREATED,
+        *,
+        is_falling: bool = True,
+        limit: int = 0,
+    ) -> Ordered:
+        """All backups that a filter chooses, in an order, without reading them: `backups_at` does. A limit of 0 gives all."""
+        found = self._parts.catalog.backups
+        return await found.ordered(chosen, by, is_falling=is_falling, limit=limit or -1)
+
+    async def backups_at(self, order: Ordered, first: int, count: int) -> Sequence[Backup | None]:
+        """Those at these places of the order, None for each that is gone since."""
+        keys = order.keys(first, count)
+        found = await self._parts.catalog.backups.by_keys(keys)
+        return [found.get(key) for key in keys]
 
     async def show_backup(self, backup: str) -> Backup:
         """One backup, by id, by the beginning of one, or as latest:SOURCE. Raises: UnknownNameError, UsageError."""

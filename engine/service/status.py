@@ -7,6 +7,7 @@ import datetime
 
 from engine.jobs import ticking
 from engine.model import status as judging
+from engine.model.backup import BackupStatus
 from engine.model.definitions import Source
 from engine.model.health import Health
 from engine.service import facts
@@ -44,29 +45,43 @@ async def overview(
 async def _pauses(parts: Parts, now: datetime.datetime) -> list[judging.Paused]:
     """Those that hold: a pause that everybody forgot is why nothing happens, and nothing else tells it."""
     general = await ticking.general_pause(parts.catalog)
-    found = [("", general)] + [
-        (each.schedule.name, each.state.pause)
+    found = [("", general, ())] + [
+        (each.schedule.name, each.state.pause, tuple(each.schedule.sources))
         for each in await parts.catalog.timetable.all()
         if not each.schedule.is_template
     ]
     return [
-        judging.Paused(name, pause.since, pause.until, pause.reason)
-        for name, pause in found
+        judging.Paused(name, pause.since, pause.until, pause.reason, sources)
+        for name, pause, sources in found
         if pause is not None and pause.covers(now)
     ]
 
 
 def _row(source: Source, known: judging.SourceFacts) -> judging.SourceStatus:
-    restorable = judging.newest(known.backups)
-    return judging.SourceStatus(
+    row = judging.SourceStatus(
         source=source.name,
         host=source.host,
         kind=source.kind,
         score=known.health.score,
-        recoverable_to=restorable.created_at if restorable is not None else None,
+        recoverable_to=None,
         last_status=known.backups[0].status if known.backups else None,
-        proof=restorable.proof if restorable is not None else None,
-        proven_at=restorable.proven_at if restorable is not None else None,
-        copies=sum(1 for copy in restorable.copies if copy.snapshot_id) if restorable is not None else 0,
+        proof=None,
+        proven_at=None,
+        copies=0,
         retired=known.retired,
+    )
+    taken = [each for each in known.backups if each.status is not BackupStatus.FAILED]
+    if not taken:
+        return row
+    return dataclasses.replace(
+        row,
+        recoverable_to=taken[0].created_at,
+        proof=taken[0].proof,
+        proven_at=taken[0].proven_at,
+        copies=sum(1 for copy in taken[0].copies if copy.snapshot_id),
+        backup_id=taken[0].backup_id,
+        backup_kind=taken[0].kind,
+        size_bytes=taken[0].size_bytes,
+        added_bytes=taken[0].added_bytes,
+        sizes=tuple(each.size_bytes for each in taken[judging.SIZES - 1 :: -1]),
     )
