@@ -172,6 +172,12 @@ ORDER BY b.source, b.created_at DESC, b.backup_id DESC;
 SELECT value, (SELECT created_at FROM backups WHERE source = value AND scope = 'all' ORDER BY created_at LIMIT 1)
 FROM json_each(:sources);
 
+-- name: recent_sizes
+SELECT b.source, b.size_bytes FROM sources AS s CROSS JOIN backups AS b ON b.rowid IN (
+    SELECT rowid FROM backups WHERE source = s.name AND scope = 'all' AND status <> 'failed' ORDER BY created_at DESC LIMIT :count
+)
+ORDER BY s.name, b.created_at;
+
 -- name: count_backups_by_storage
 SELECT storage, count(*) - (SELECT count(*) FROM copies AS missing WHERE missing.storage = copies.storage AND missing.snapshot_id = x'')
 FROM copies GROUP BY storage;

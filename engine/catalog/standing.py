@@ -56,6 +56,13 @@ class Standing:
             found.setdefault(name, []).append(ProofAttempt(Proof(proof), to_instant(at), bool(is_passed)))
         return found
 
+    async def recent_sizes(self, count: int) -> dict[str, list[int]]:
+        """By source that is defined: the sizes of its last backups of all of it that did not fail, oldest first."""
+        found: dict[str, list[int]] = {}
+        for source, size_bytes in await self._database.fetch_all("recent_sizes", count=count):
+            found.setdefault(source, []).append(size_bytes)
+        return found
+
     async def proved_in(self, since: datetime.datetime, until: datetime.datetime) -> list[ProofCount]:
         """What was tried to be proved in that time; `until` is not part of it."""
         rows = await self._database.fetch_all(

@@ -162,8 +162,6 @@ class SourceStatus:
     """full, incremental, differential."""
     size_bytes: int | None = None
     added_bytes: int | None = None
-    sizes: Sequence[int] = ()
-    """Of its last backups that can be restored, at most SIZES of them, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Mapping, Sequence
 
 from engine.jobs import ticking
 from engine.model import status as judging
@@ -26,6 +27,10 @@ class StatusMethods(Methods):
         """What is at risk, and why. Connects to nothing. `expectations` is what schedules want."""
         found, _ = await overview(self._parts, expectations)
         return found
+
+    async def recent_sizes(self) -> Mapping[str, Sequence[int]]:
+        """By source: the sizes of its last backups that can be restored, at most SIZES of them, oldest first. Of those of all of it."""
+        return await self._parts.catalog.standing.recent_sizes(judging.SIZES)
 
 
 async def overview(
@@ -83,5 +88,4 @@ def _row(source: Source, known: judging.SourceFacts) -> judging.SourceStatus:
         backup_kind=taken[0].kind,
         size_bytes=taken[0].size_bytes,
         added_bytes=taken[0].added_bytes,
-        sizes=tuple(each.size_bytes for each in taken[judging.SIZES - 1 :: -1]),
     )

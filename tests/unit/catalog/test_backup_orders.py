@@ -10,6 +10,7 @@ import pytest
 from engine.catalog.catalog import Catalog
 from engine.catalog.database import to_microseconds
 from engine.model.backup import Backup, BackupFilter, BackupStatus, Copy, OrderBy, Ordered, Proof
+from engine.model.definitions import LOCAL_HOST, Source
 from tests.fakes.clock import START
 
 PROOFS = (Proof.DRILLED, Proof.TAKEN, Proof.VERIFIED, Proof.READABLE)
@@ -86,3 +87,12 @@ async def test_the_newest_are_found_without_sorting(catalog: Catalog) -> None:
     values = {"since": to_microseconds(START), "limit": -1}
     plan = [row[3] for row in await catalog._database.fetch_sql("EXPLAIN QUERY PLAN " + sql, values)]
     assert plan == ["SEARCH b USING COVERING INDEX backups_by_time (created_at>?)"]
+
+
+async def test_the_last_sizes_of_each_source_are_told_oldest_first(catalog: Catalog) -> None:
+    """What stands behind the small plot beside each source: of what can be restored."""
+    for name in ("s0", "s1", "s2"):
+        await catalog.sources.add(Source(name, "files", LOCAL_HOST, {"path": ("/srv",)}))
+    await catalog.backups.add_many(_backup(number) for number in range(8))
+    await catalog.backups.add(replace(_backup(4), status=BackupStatus.FAILED))
+    assert await catalog.standing.recent_sizes(3) == {"s0": [0, 20, 60], "s1": [30, 50, 70]}
