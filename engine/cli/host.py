@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Final
 
 from engine.cli import asking, definitions, diagnostics
 from engine.cli.command import (
@@ -14,57 +13,19 @@ from engine.cli.command import (
     add_name,
     declare_name,
     declare_nothing,
-    reference,
 )
-from engine.cli.options import count
+from engine.cli.options import add_option
 from engine.cli.output import Column, shape
-from engine.errors import HostKeyUnknownError, UsageError
-from engine.model import text
+from engine.errors import HostKeyUnknownError
+from engine.model import host_options, text
 from engine.model.definitions import Host, OptionValue
 from engine.model.names import check_name
 from engine.model.spans import span
 
-_OPTIONS: Final = (
-    "identity",
-    "jump",
-    "known_hosts",
-    "ssh_config",
-    "as_user",
-    "nice",
-    "environment",
-    "stage",
-    "max_channels",
-    "compress",
-    "passphrase",
-)
-
 
 def _declare_options(parser: Parser) -> None:
-    parser.add_argument("--identity", metavar="FILE", action="append", help="private key (may be repeated)")
-    parser.add_argument("--passphrase", metavar="REF", type=reference, help="of the private key")
-    parser.add_argument(
-        "--jump", metavar="[USER@]HOST[:PORT]", help="go through this host, or several parted by commas"
-    )
-    parser.add_argument(
-        "--known-hosts", metavar="FILE", action="append", help="trust the keys in this file (may be repeated)"
-    )
-    parser.add_argument("--ssh-config", metavar="FILE", help="in place of ~/.ssh/config")
-    parser.add_argument(
-        "--as", dest="as_user", metavar="USER", help="run commands as this user, by sudo or doas"
-    )
-    parser.add_argument(
-        "--nice", choices=("yes", "no"), help="leave the host's processor and disk to others (yes)"
-    )
-    parser.add_argument(
-        "--environment",
-        metavar="NAME",
-        action="append",
-        help="what the host is for: staging, where masked columns stay masked; or NAME=VALUE, set for all commands (may be repeated), no secrets",
-    )
-    parser.add_argument("--max-channels", metavar="N", type=count, help="commands at once")
-    parser.add_argument(
-        "--compress", choices=("auto", "always", "never"), help="zstd on the way, where the link is slow"
-    )
+    for each in host_options.OPTIONS:
+        add_option(parser, each)
 
 
 def _declare_add(parser: Parser) -> None:
@@ -82,26 +43,17 @@ def _declare_add(parser: Parser) -> None:
 async def _add(call: Call) -> int:
     arguments = call.arguments
     check_name("host", arguments.name)
-    host = Host(arguments.name, "ssh", arguments.address, _staged(definitions.given(arguments, _OPTIONS)))
+    host = Host(
+        arguments.name,
+        "ssh",
+        arguments.address,
+        host_options.staged(definitions.given(arguments, host_options.KEPT)),
+    )
     host = await _keep_passphrase(call, host)
     accepted = "" if arguments.no_connect else await _accepted_key(call, host)
     added = await call.engine.add_host(host, accepted_key=accepted)
     said = f"host {added.name} is defined; `holdfast host test {added.name}` says what is there"
     return definitions.done(call, said, added)
-
-
-def _staged(options: dict[str, OptionValue]) -> dict[str, OptionValue]:
-    """The options, where an environment without a value is what the host is for. Raises: UsageError for two of them."""
-    given = options.get("environment")
-    if not isinstance(given, tuple):
-        return options
-    names = [each for each in given if "=" not in each]
-    if len(names) > 1:
-        raise UsageError(f"a host has one environment, not {' and '.join(names)}")
-    kept = {name: value for name, value in options.items() if name != "environment"}
-    variables = tuple(each for each in given if "=" in each)
-    kept |= {"environment": variables} if variables else {}
-    return kept | ({"stage": names[0]} if names else {})
 
 
 async def _keep_passphrase(call: Call, host: Host) -> Host:
@@ -204,7 +156,9 @@ def _declare_edit(parser: Parser) -> None:
 
 async def _edit(call: Call) -> int:
     arguments = call.arguments
-    changes = _staged(definitions.changes(arguments, _OPTIONS, "host", arguments.address))
+    changes = host_options.staged(
+        definitions.changes(arguments, host_options.KEPT, "host", arguments.address)
+    )
     if isinstance(arguments.passphrase, StandardInput):
         await call.engine.keep_secret(f"host.{arguments.name}", "-")
         changes["passphrase"] = f"vault:host.{arguments.name}"

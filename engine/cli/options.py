@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import math
-import re
-from typing import Final
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from engine.cli.command import Parser
+from engine.cli.command import Parser, reference
+from engine.errors import UsageError
+from engine.model import typed
+from engine.model.options import TYPES, Option
 from engine.model.requests import Limits
 
-_SPANS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
-_UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
-"""restic's endings of sizes, and how far to shift."""
-_HOURS: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", re.ASCII)
+T = TypeVar("T")
 
 
 def add_limits(parser: Parser) -> None:
@@ -46,58 +46,47 @@ def add_yes(parser: Parser) -> None:
     parser.add_argument("--yes", action="store_true", help="answer the question with yes")
 
 
-def seconds(text: str) -> float:
-    """A span in seconds, or with a unit: `90`, `5m`, `2h`."""
-    try:
-        number = float(text)
-    except ValueError:
-        return duration(text)
-    if not math.isfinite(number) or number < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return number
+def _converter(read: Callable[[str], T]) -> Callable[[str], T]:
+    """As argparse wants it: what cannot be read is told with the option's name."""
 
-
-def duration(text: str) -> float:
-    """A span with a unit: `30d`, `12h`, `1d12h`. Returns seconds."""
-    total, number, rest = 0.0, "", text.strip().lower()
-    while rest:
-        digits = len(rest) - len(rest.lstrip("0123456789."))
-        number, rest = rest[:digits], rest[digits:].lstrip()
-        letters = len(rest) - len(rest.lstrip("abcdefghijklmnopqrstuvwxyz"))
-        unit, rest = rest[:letters], rest[letters:].lstrip()
+    @functools.wraps(read)
+    def convert(text: str) -> T:
         try:
-            total += float(number) * _SPANS[unit]
-        except (KeyError, ValueError):
-            raise argparse.ArgumentTypeError(f"{text!r} is no span of time: say 30d or 12h") from None
-    if not text.strip():
-        raise argparse.ArgumentTypeError("a span of time is missing")
-    return total
+            return read(text)
+        except UsageError as error:
+            hint = f": {error.hint}" if error.hint else ""
+            raise argparse.ArgumentTypeError(error.message + hint) from None
+
+    return convert
 
 
-def count(text: str) -> int:
-    """A whole number of at least 1."""
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
-    return int(text)
+seconds = _converter(typed.seconds)
+duration = _converter(typed.duration)
+count = _converter(typed.count)
+size = _converter(typed.size)
+number = _converter(typed.number)
 
 
-def size(text: str) -> int:
-    """Bytes, at least 1: `500G`, with restic's endings."""
-    digits, unit = (text[:-1], text[-1:].upper()) if text[-1:].isalpha() else (text, "")
-    if not (digits.isascii() and digits.isdigit() and int(digits) and unit in _UNITS):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: say 500M or 2T")
-    return int(digits) << _UNITS[unit]
-
-
-def hours(text: str) -> str:
-    """Hours of the day: `08:00-18:00`."""
-    if _HOURS.fullmatch(text) is None:
-        raise argparse.ArgumentTypeError(f"{text!r} are no hours of the day: say 08:00-18:00")
-    return text
-
-
-def number(text: str) -> int:
-    """A whole number of at least 0."""
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
-    return int(text)
+def add_option(group: Any, option: Option, text: str = "", *, default: object = None) -> None:
+    """Declares an option of a definition; what is not given is `default`. `text` stands in place of its own help."""
+    keywords: dict[str, Any] = {
+        "dest": option.kept_as,
+        "help": (text or option.help).replace("%", "%%"),
+        "default": default,
+    }
+    if option.is_flag:
+        group.add_argument(option.flag, action="store_true", **keywords)
+        return
+    if option.metavar or option.is_secret:
+        keywords["metavar"] = option.metavar or "REF"
+    if option.choices:
+        keywords["choices"] = option.choices
+    if option.is_secret:
+        keywords["type"] = reference
+    elif option.type != "text":
+        keywords["type"] = _converter(TYPES[option.type])
+    if option.is_list:
+        keywords |= {"action": "extend", "nargs": "+"}
+    elif option.is_many:
+        keywords["action"] = "append"
+    group.add_argument(option.flag, **keywords)

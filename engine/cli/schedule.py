@@ -14,6 +14,7 @@ from engine.cli.output import Column, shape
 from engine.errors import UsageError
 from engine.model import text, when
 from engine.model.job import Job
+from engine.model.schedule_options import described, unset
 from engine.model.schedules import (
     Pause,
     PlannedRun,
@@ -69,7 +70,7 @@ def _declare_edit(parser: Parser) -> None:
 async def _edit(call: Call) -> int:
     arguments = call.arguments
     old = (await call.engine.show_schedule(arguments.name)).schedule
-    new = schedule_options.applied(arguments, schedule_options.unset(old, arguments.unset))
+    new = schedule_options.applied(arguments, unset(old, arguments.unset))
     if new == old:
         raise UsageError("nothing was said to be changed", hint="holdfast schedule edit --help")
     return _done(call, "is changed", await call.engine.edit_schedule(new))
@@ -178,7 +179,7 @@ async def _show(call: Call) -> int:
         ("action", schedule.action.value),
         ("timezone", schedule.timing.timezone),
     ]
-    pairs += [pair for pair in schedule_options.described(schedule) if pair[0] != "action"]
+    pairs += [pair for pair in described(schedule) if pair[0] != "action"]
     pairs += [("template", "yes")] if schedule.is_template else []
     pairs += [("next", _next(status).removeprefix("next "))]
     pairs += [("moved", state.moved)] if state.moved else []

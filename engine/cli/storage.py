@@ -25,6 +25,7 @@ from engine.model import text
 from engine.model.definitions import Storage
 from engine.model.requests import Limits, MoveRequest
 from engine.model.spans import span
+from engine.model.storage_options import check_taken
 
 if TYPE_CHECKING:
     from engine.model.results import MoveResult, StorageUsage
@@ -338,7 +339,7 @@ async def _edit(call: Call) -> int:
     password = arguments.password or ""
     changes = definitions.changes(arguments, storage_options.KEPT, "storage", password)
     old = await call.engine.show_storage(arguments.name)
-    storage_options.check(old.kind, changes)
+    check_taken(old.kind, changes)
     changes = await storage_options.shaped(call, old.name, old.kind, changes)
     if isinstance(password, StandardInput):
         password = f"vault:storage.{arguments.name}"

@@ -14,6 +14,7 @@ from engine.fleet.fields import Field
 from engine.model import definition_options, storage_options
 from engine.model.alerts import Destination, MaintenanceWindow
 from engine.model.definitions import LOCAL_HOST, Host, OptionValue, Source, Storage
+from engine.model.options import Option
 from engine.model.plans import Plan, PlanStep
 from engine.model.requests import RestoreRequest
 from engine.model.schedules import Schedule
@@ -242,7 +243,7 @@ class SourceCodec:
         return _table_schema(own, _SOURCE_FIELDS, "kind")
 
 
-def _storage_fields(options: Sequence[storage_options.Option]) -> tuple[Field, ...]:
+def _storage_fields(options: Sequence[Option]) -> tuple[Field, ...]:
     types = {True: "reference"}
     return tuple(
         Field(

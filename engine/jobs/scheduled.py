@@ -6,7 +6,6 @@ that cannot be reached is tried again alone. A drill has one for each source; ve
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -30,32 +29,11 @@ from engine.model.requests import (
     ReportRequest,
     VerifyRequest,
 )
+from engine.model.schedule_options import KEEP_RULES, REPORTS, TAKEN
 from engine.model.schedules import Action, Schedule
 
-REPORTS: Final = ("compliance", "trends")
 WAIT_LOCK_S: Final = 900.0
 """How long a job of a schedule waits for a locked repository where nothing else is said: nobody is there to start it again."""
-KEEP_RULES: Final[Mapping[str, str]] = {
-    "keep_"
-    + (
-        "tag"
-        if each.name == "tags"
-        else each.name.removesuffix("_s").replace("most", "at_most").replace("_bytes", "_size")
-    ): each.name
-    for each in dataclasses.fields(KeepPolicy)
-}
-"""Option -> rule, as the options of `forget` have it; besides them `keep_preset`."""
-_LIMITS: Final = ("wait_lock", "timeout", "limit_upload", "limit_download")
-OPTIONS: Final[Mapping[Action, tuple[str, ...]]] = {
-    Action.BACKUP: ("type", "only", "tag", "max_size", "prune", "keep_preset", *KEEP_RULES, *_LIMITS),
-    Action.DRILL: ("level", "host", "scenario", "budget", "check", *_LIMITS),
-    Action.VERIFY: ("read_data", "read_data_subset", "max_age", "repair", "from", *_LIMITS),
-    Action.PRUNE: ("max_unused", *_LIMITS),
-    Action.FORGET: ("prune", "keep_preset", *KEEP_RULES, *_LIMITS),
-    Action.COPY: ("from", "missing", *_LIMITS),
-    Action.REPORT: ("report", "days"),
-}
-"""The options of each action, as `Schedule.options` has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +115,7 @@ def follow_ups(schedule: Schedule, sources: Sequence[str], known: Known) -> list
 
 def check(schedule: Schedule, known: Known) -> None:
     """Raises: UsageError, UnknownNameError where the schedule could not do what it says."""
-    allowed = OPTIONS[schedule.action]
+    allowed = TAKEN[schedule.action]
     for name in schedule.options:
         if name not in allowed:
             near = nearest(name, allowed)

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from engine.errors import UsageError
+from engine.model.definitions import OptionValue
+from engine.model.options import Option
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option as it is typed; a secret is kept as a REF, under its name with `_ref` behind it."""
 
-    name: str
-    """With `_` for `-`."""
-    help: str
-    metavar: str | None = None
-    type: str = "text"
-    """text, count, size or hours."""
-    choices: tuple[str, ...] = ()
-    is_secret: bool = False
-    is_flag: bool = False
-
-    @property
-    def flag(self) -> str:
-        """As it is typed."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def kept_as(self) -> str:
-        """What the catalog calls it."""
-        return f"{self.name}_ref" if self.is_secret else self.name
+def _secret(name: str, help: str) -> Option:  # noqa: A002 -- what an Option calls it
+    return Option(name, help, is_secret=True, suffix="_ref")
 
 
 OPTIONS: Final = (
@@ -46,8 +29,8 @@ OPTIONS: Final = (
     Option("address", "where the server is", "HOST[:PORT]"),
     Option("url", "where the server is, without the login", "URL"),
     Option("remote", "one of its remotes and the folder there", "NAME:PATH"),
-    Option("rclone_config", "its configuration, where that is not in its usual place", "FILE"),
-    Option("rclone_program", "the program, where it is not in PATH", "FILE"),
+    Option("rclone_config", "its configuration, where that is not in its usual place", "FILE", is_file=True),
+    Option("rclone_program", "the program, where it is not in PATH", "FILE", is_file=True),
     Option("prefix", "the folder below the bucket, container or account", "PREFIX"),
     Option("region", "where the bucket lies", "REGION"),
     Option(
@@ -55,24 +38,22 @@ OPTIONS: Final = (
         "the name of the bucket in the path, or in the host; auto",
         choices=("auto", "path", "virtual"),
     ),
-    Option(
-        "access_key_id",
-        "s3: left out: the keys or role of this machine; b2: the id of the application key",
-        is_secret=True,
+    _secret(
+        "access_key_id", "s3: left out: the keys or role of this machine; b2: the id of the application key"
     ),
-    Option("secret_key", "the key itself", is_secret=True),
-    Option("session_token", "of temporary keys", is_secret=True),
+    _secret("secret_key", "the key itself"),
+    _secret("session_token", "of temporary keys"),
     Option("profile", "the profile in ~/.aws instead of keys", "PROFILE"),
     Option("account", "the storage account", "NAME"),
-    Option("account_key", "the account's key", is_secret=True),
-    Option("sas_token", "a shared access signature instead of the key", is_secret=True),
-    Option("credentials", "the JSON key of a service account", is_secret=True),
+    _secret("account_key", "the account's key"),
+    _secret("sas_token", "a shared access signature instead of the key"),
+    _secret("credentials", "the JSON key of a service account"),
     Option("user", "who logs in", "NAME"),
-    Option("secret", "the login's password", is_secret=True),
-    Option("token", "an access token", is_secret=True),
+    _secret("secret", "the login's password"),
+    _secret("token", "an access token"),
     Option("client_id", "the id of the registered application", "ID"),
-    Option("client_secret", "the application's secret", is_secret=True),
-    Option("refresh_token", "gets an access token for each run", is_secret=True),
+    _secret("client_secret", "the application's secret"),
+    _secret("refresh_token", "gets an access token for each run"),
     Option("storage_class", "of packs; all else stays standard", "CLASS"),
     Option(
         "encryption",
@@ -93,12 +74,13 @@ OPTIONS: Final = (
         "ca_file",
         "the authorities that sign the server's certificate, in PEM, where the system does not know them",
         "FILE",
+        is_file=True,
     ),
     Option("insecure_tls", "trust any certificate", is_flag=True),
     Option("plain", "without TLS, so that the login is there for all to read", is_flag=True),
     Option("proxy", "a proxy of its own: http://HOST:PORT or socks5://HOST:PORT", "URL"),
     Option("proxy_user", "who logs in to the proxy", "NAME"),
-    Option("proxy_secret", "the password for it", is_secret=True),
+    _secret("proxy_secret", "the password for it"),
     Option("timeout", "seconds without a byte moving; 60, for rest 600, for ftp 120", "SECONDS", "count"),
     Option("connections", "calls at once", "N", "count"),
     Option("limit_upload", "KiB a second, always", "KIB", "count"),
@@ -189,3 +171,50 @@ def missing(kind: str, given: Mapping[str, object]) -> tuple[Option, ...]:
 def kinds_of(name: str) -> tuple[str, ...]:
     """The kinds that take the option of that name; none where it is one of every kind."""
     return tuple(kind for kind, known in KINDS.items() if name in known.names)
+
+
+def check(kind: str, options: Mapping[str, object]) -> None:
+    """Raises: UsageError for an option that storages of that kind do not take, and for one that is missing."""
+    if lacking := missing(kind, options):
+        flags = " ".join(each.flag for each in lacking)
+        raise UsageError(f"a storage of kind {kind} needs {flags}", hint="holdfast storage add --help")
+    check_taken(kind, options)
+
+
+def check_taken(kind: str, options: Mapping[str, object]) -> None:
+    """Raises: UsageError for an option that storages of that kind do not take."""
+    if kind not in KINDS:
+        return
+    known = taken_by(kind)
+    kept = {each.kept_as for each in known}
+    for option in options:
+        if option not in kept:
+            name = option.removesuffix("_ref")
+            takers = kinds_of(name)
+            who = f"{', '.join(takers)} {'takes' if len(takers) == 1 else 'take'} it"
+            flags = " ".join(each.flag for each in known)
+            raise UsageError(
+                f"--{name.replace('_', '-')} means nothing to a storage of kind {kind}: {who}",
+                hint=_instead(kind) if name in PROXY else f"it takes {flags}",
+            )
+
+
+def _instead(kind: str) -> str:
+    """How a storage of that kind goes by way of a proxy."""
+    if kind == "sftp":
+        return "its host is reached by way of another one: holdfast host edit HOST --jump OTHER"
+    if kind in ("local", "ftp"):
+        return "it goes by way of none"
+    return "one for all storages of such kinds stands in the environment: HTTPS_PROXY or ALL_PROXY"
+
+
+def shaped(
+    kind: str, options: Mapping[str, OptionValue], absolute: Callable[[str], str]
+) -> dict[str, OptionValue]:
+    """As the catalog keeps them: paths on this machine from its root on, which `absolute` makes them."""
+    kept = dict(options)
+    for option in ("path", *FILES) if kind == "local" else FILES:
+        path = kept.get(option)
+        if isinstance(path, str):
+            kept[option] = absolute(path)
+    return kept

@@ -22,9 +22,9 @@ def test_an_option_of_another_kind_is_refused() -> None:
     with pytest.raises(
         UsageError, match="--bucket means nothing to a storage of kind local: s3, b2, gcs take it"
     ):
-        typed.check("local", {"path": "/a", "bucket": "b"})
+        storage_options.check_taken("local", {"path": "/a", "bucket": "b"})
     with pytest.raises(UsageError, match="kind b2: s3 takes it"):
-        typed.check("b2", {"session_token_ref": "env:X"})
+        storage_options.check_taken("b2", {"session_token_ref": "env:X"})
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_an_option_of_another_kind_is_refused() -> None:
 def test_who_gives_a_proxy_to_a_kind_that_takes_none_is_told_the_way(kind: str, way: str) -> None:
     """The machine may not go out by itself, and the storage would not be reached."""
     with pytest.raises(UsageError, match="s3, rclone, rest take it") as caught:
-        typed.check(kind, {"proxy": "http://p:1"})
+        storage_options.check_taken(kind, {"proxy": "http://p:1"})
     assert way in (caught.value.hint or "")
 
 
@@ -56,4 +56,6 @@ def test_the_help_names_each_option_once_below_the_kinds_that_take_it(
 
 def test_options_of_every_kind_are_taken() -> None:
     """Limits and connections."""
-    typed.check("local", {"path": "/a", "connections": 2, "limit_upload": 1, "limit_download": None})
+    storage_options.check_taken(
+        "local", {"path": "/a", "connections": 2, "limit_upload": 1, "limit_download": None}
+    )
