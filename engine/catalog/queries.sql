@@ -228,9 +228,9 @@ DELETE FROM backups WHERE NOT EXISTS (SELECT 1 FROM copies WHERE copies.backup_i
 -- What each storage has of each source, looked for among a source's newest 64 backups.
 -- name: newest_in_storages
 SELECT s.name, c.storage, max(b.created_at)
-FROM sources AS s JOIN backups AS b ON b.source = s.name AND b.rowid IN (
+FROM sources AS s CROSS JOIN backups AS b ON b.rowid IN (
     SELECT near.rowid FROM backups AS near WHERE near.source = s.name ORDER BY near.created_at DESC LIMIT 64
-) JOIN copies AS c ON c.backup_id = b.backup_id AND c.snapshot_id <> x''
+) CROSS JOIN copies AS c ON c.backup_id = b.backup_id AND c.snapshot_id <> x''
 WHERE b.status <> 'failed' AND b.scope = 'all'
 GROUP BY s.name, c.storage;
 
