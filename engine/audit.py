@@ -159,18 +159,23 @@ def next_row(key: bytes, sequence: int, previous: bytes, record: str) -> ChainRo
     return ChainRow(sequence, record, previous, chain_hash(key, sequence, previous, record))
 
 
+def chained(key: bytes, head: tuple[int, bytes], records: Iterable[str]) -> list[ChainRow]:
+    """The rows of these records, behind a newest row of this sequence and hash."""
+    sequence, previous = head
+    rows: list[ChainRow] = []
+    for record in records:
+        sequence += 1
+        rows.append(next_row(key, sequence, previous, record))
+        previous = rows[-1].hash
+    return rows
+
+
 def join(key: bytes, head: tuple[int, bytes], entry: Entry, begun: Sequence[ChainRow]) -> list[ChainRow]:
     """The rows that follow a log whose newest row and key these are: `entry`, and what another log held, chained anew.
 
     The records stay as they were; the entry should name the hash that the other log ended with, which its rows lose.
     """
-    sequence, previous = head
-    rows: list[ChainRow] = []
-    for record in (encode_entry(entry), *(each.record for each in begun)):
-        sequence += 1
-        rows.append(next_row(key, sequence, previous, record))
-        previous = rows[-1].hash
-    return rows
+    return chained(key, head, (encode_entry(entry), *(each.record for each in begun)))
 
 
 def verify(rows: Iterable[ChainRow], key: bytes, anchors: Iterable[Anchor] = ()) -> list[Finding]:
@@ -283,10 +288,15 @@ class AuditLog:
     async def append(self, actor: Actor, verb: str, target: str, outcome: Outcome, detail: str = "") -> Entry:
         """Writes down that `actor` did `verb` to `target` just now. Raises: VaultError, CatalogError."""
         entry = Entry(self._clock.now(), actor, verb, target, outcome, detail)
+        (written,) = await self.append_all([entry])
+        return written
+
+    async def append_all(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Writes these down, in their order, all or none. Raises: VaultError, CatalogError."""
         key = (await self._vault.own(KEY_NAME)).reveal()
-        record = encode_entry(entry)
-        row = await self._rows.append(lambda sequence, previous: next_row(key, sequence, previous, record))
-        return replace(entry, sequence=row.sequence)
+        records = [encode_entry(each) for each in entries]
+        rows = await self._rows.append(lambda *head: chained(key, head, records))
+        return [replace(entry, sequence=row.sequence) for entry, row in zip(entries, rows, strict=True)]
 
     async def newest(self, limit: int = 100) -> list[Entry]:
         """The newest entries, newest first. Raises: DamagedError."""

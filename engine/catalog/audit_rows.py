@@ -74,20 +74,26 @@ class AuditRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def append(self, build: Callable[[int, bytes], ChainRow]) -> ChainRow:
-        """Adds `build(sequence, previous hash)`, with no other writer in between. The first row follows 0 and an empty hash."""
+    async def append(self, build: Callable[[int, bytes], Sequence[ChainRow]]) -> Sequence[ChainRow]:
+        """Adds `build(sequence, hash of the newest)`, all or none, with no other writer in between. The first row follows 0 and an empty hash."""
         async with self._database.transaction() as transaction:
             head = await transaction.fetch_one("audit_head") or (0, b"")
-            row = build(head[0] + 1, head[1])
-            await transaction.execute(
+            rows = build(*head)
+            await transaction.execute_many(
                 "add_audit_record",
-                sequence=row.sequence,
-                record=to_text(row.record),
-                previous=row.previous,
-                hash=row.hash,
+                [
+                    {
+                        "sequence": row.sequence,
+                        "record": to_text(row.record),
+                        "previous": row.previous,
+                        "hash": row.hash,
+                    }
+                    for row in rows
+                ],
             )
-            await _pack_oldest(transaction, row.sequence)
-        return row
+            for row in rows:
+                await _pack_oldest(transaction, row.sequence)
+        return rows
 
     async def head(self) -> tuple[int, bytes]:
         """Sequence and hash of the newest row; (0, b"") where there is none."""

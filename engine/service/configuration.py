@@ -83,9 +83,9 @@ class ConfigurationMethods(DefinitionMethods):
         for table, name in removals:
             if table == "destinations":
                 await alerts.forget_address(self._parts, name)
-        for each in changes:
-            verbs = {"add": "add", "change": "edit", "remove": "remove"}
-            await self._parts.write_down(f"{each.noun} {verbs[each.what]}", each.name, detail=f"by {file}")
+        verbs = {"add": "add", "change": "edit", "remove": "remove"}
+        written = [(f"{each.noun} {verbs[each.what]}", each.name) for each in changes]
+        await self._parts.write_down_all(written, f"by {file}")
         return ConfigApplied(changes, tuple(created))
 
     async def _fleet(self) -> Fleet:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.audit import Actor, AuditLog, Outcome
+from engine.audit import Actor, AuditLog, Entry, Outcome
 from engine.catalog.catalog import Catalog
 from engine.catalog.jobs import SlotLimits
 from engine.clock import Clock
@@ -52,6 +53,13 @@ class Parts:
     async def write_down(self, verb: str, target: str, outcome: Outcome = "done", detail: str = "") -> None:
         """Adds a line to the audit log."""
         await self.audit.append(self.actor, verb, target, outcome, detail)
+
+    async def write_down_all(self, done: Sequence[tuple[str, str]], detail: str = "") -> None:
+        """Adds a line to the audit log for each verb and target, all at once."""
+        now = self.clock.now()
+        await self.audit.append_all(
+            [Entry(now, self.actor, verb, target, "done", detail) for verb, target in done]
+        )
 
 
 class Methods:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.audit import Actor, Anchor, AuditLog, decode_anchor, decode_entry, encode_anchor
+from engine.audit import Actor, Anchor, AuditLog, Entry, decode_anchor, decode_entry, encode_anchor
 from engine.catalog.catalog import Catalog
 from engine.errors import DamagedError
 from engine.vault import KeyFile, Vault
@@ -56,6 +56,18 @@ async def test_a_whole_log_is_found_whole(log: AuditLog) -> None:
         await log.append(ROOT, "backup", f"source {number}", "done")
         anchors.append(await log.anchor())
     assert await log.verify(anchors) == []
+
+
+async def test_many_entries_are_written_at_once_and_chained_as_one_by_one(log: AuditLog) -> None:
+    """Five hundred hosts out of a file take no five hundred writes, and none of them may be taken out unseen."""
+    first = await log.append(ROOT, "config apply", "fleet.toml", "done")
+    hosts = [Entry(START, ROOT, "host add", f"web-{number}", "done") for number in range(3)]
+    written = await log.append_all(hosts)
+    last = await log.append(ROOT, "backup", "site", "done")
+    assert [each.sequence for each in (first, *written, last)] == [1, 2, 3, 4, 5]
+    assert await log.newest() == [last, *reversed(written), first]
+    assert await log.append_all([]) == []
+    assert await log.verify([await log.anchor()]) == []
 
 
 @pytest.mark.parametrize(
