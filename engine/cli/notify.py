@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from engine.cli import definitions, diagnostics
 from engine.cli.command import (
@@ -19,27 +17,14 @@ from engine.cli.command import (
     declare_nothing,
     reference,
 )
+from engine.cli.options import add_option
 from engine.cli.output import Column, shape
 from engine.errors import UsageError
-from engine.model import text
-from engine.model.alerts import Destination, DestinationStatus, Occasion
+from engine.model import destination_options, text
+from engine.model.alerts import Destination, DestinationStatus
 
-_OCCASIONS: Final = tuple(each.value for each in Occasion if each not in (Occasion.TEST, Occasion.DIGEST))
 _COLOURS: Final = {"sent": "32", "waiting": "33", "failed": "31"}
 _MOST_TEMPLATE_BYTES: Final = 64_000
-_FIELDS: Final[Mapping[str, str]] = {
-    "kind": "kind",
-    "url": "url",
-    "start_url": "start_url",
-    "fail_url": "fail_url",
-    "on": "occasions",
-    "only": "only",
-    "digest": "digest_at",
-    "template": "template",
-    "named_only": "is_named_only",
-    "enabled": "is_enabled",
-}
-"""Option -> field of a destination."""
 
 
 def _declare_add(parser: Parser) -> None:
@@ -61,52 +46,8 @@ def _declare_edit(parser: Parser) -> None:
 
 def _declare_options(parser: Parser) -> None:
     """What is not given stays None."""
-    parser.add_argument(
-        "--kind",
-        metavar="KIND",
-        help="apprise, where it is left out: mail, chat, webhook and all else that apprise knows; ping: a switch that calls people when it was not called",
-    )
-    parser.add_argument(
-        "--url",
-        type=reference,
-        metavar="REF",
-        help="where its address is kept, which is a secret: mailto://USER:PASSWORD@HOST?to=ME, json://HOST/PATH, ntfy://HOST/TOPIC; "
-        "left out: it is asked for, and sealed",
-    )
-    parser.add_argument(
-        "--start-url",
-        metavar="REF",
-        help="ping: the address of a start, where it is not /start behind the other",
-    )
-    parser.add_argument(
-        "--fail-url",
-        metavar="REF",
-        help="ping: the address of a failure, where it is not /fail behind the other",
-    )
-    parser.add_argument(
-        "--on",
-        action="append",
-        choices=_OCCASIONS,
-        metavar="WHAT",
-        help=f"tell this (may be repeated): {', '.join(_OCCASIONS)}; left out: failure, alert and recovery; a ping: start, success and failure",
-    )
-    parser.add_argument(
-        "--only",
-        action="append",
-        metavar="PATTERN",
-        help="of these alone (may be repeated): 'source shop*', 'host web', 'storage near', 'schedule nightly', 'verb restore'",
-    )
-    parser.add_argument(
-        "--named-only",
-        action="store_const",
-        const=True,
-        help="only what schedules name it for: schedule add --notify NAME",
-    )
-    parser.add_argument(
-        "--digest",
-        metavar="HH:MM",
-        help="besides, once a day what happened and what stands, at this local time",
-    )
+    for each in destination_options.OPTIONS:
+        add_option(parser, each)
     parser.add_argument(
         "--template",
         metavar="FILE",
@@ -129,7 +70,7 @@ async def _add(call: Call) -> int:
 async def _edit(call: Call) -> int:
     arguments = call.arguments
     old = await call.engine.show_destination(arguments.name)
-    new = _applied(arguments, _without(old, arguments.unset))
+    new = _applied(arguments, destination_options.without(old, arguments.unset))
     is_typed = isinstance(arguments.url, StandardInput)
     if new == old and not is_typed:
         raise UsageError("nothing was said to be changed", hint="holdfast notify edit --help")
@@ -143,30 +84,12 @@ async def _edit(call: Call) -> int:
 
 def _applied(arguments: argparse.Namespace, destination: Destination) -> Destination:
     """The destination with all that was given in place of what it says. Raises: UsageError."""
-    found = {name: getattr(arguments, name, None) for name in _FIELDS}
-    fields: dict[str, Any] = {_FIELDS[name]: value for name, value in found.items() if value is not None}
+    given = {name: getattr(arguments, name, None) for name in destination_options.FIELDS}
     if isinstance(arguments.url, StandardInput):
-        fields["url"] = f"vault:notify.{arguments.name}"
-    if arguments.on is not None:
-        fields["occasions"] = tuple(Occasion(each) for each in arguments.on)
-    if arguments.only is not None:
-        fields["only"] = tuple(arguments.only)
+        given["url"] = f"vault:notify.{arguments.name}"
     if arguments.template is not None:
-        fields["template"] = _template(arguments.template)
-    return dataclasses.replace(destination, **fields)
-
-
-def _without(destination: Destination, names: Sequence[str]) -> Destination:
-    """The destination without these options: as it is where nothing is said. Raises: UsageError."""
-    fresh = Destination(destination.name, "apprise", "")
-    known = [name for name in _FIELDS if name not in ("kind", "url", "enabled")]
-    for written in names:
-        name = written.removeprefix("--").replace("-", "_")
-        if name not in known:
-            there_are = ", ".join(each.replace("_", "-") for each in known)
-            raise UsageError(f"there is no option {written!r} to unset", hint=f"there are: {there_are}")
-        destination = dataclasses.replace(destination, **{_FIELDS[name]: getattr(fresh, _FIELDS[name])})
-    return destination
+        given["template"] = _template(arguments.template)
+    return destination_options.applied(given, destination)
 
 
 def _template(path: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 from typing import Final
 
 from engine.cli import keep_rules
@@ -12,8 +11,8 @@ from engine.cli.command import Parser
 from engine.cli.options import add_option
 from engine.model import schedule_options
 from engine.model.schedules import Schedule
+from engine.schedule import zones
 
-_ZONES: Final = Path("/usr/share/zoneinfo")
 _GROUPS: Final = (
     ("when exactly, and what if not", schedule_options.TIMING),
     ("hooks: lines for a shell of the source's host, kept with the job: no secret", schedule_options.HOOKS),
@@ -43,11 +42,4 @@ def applied(arguments: argparse.Namespace, schedule: Schedule) -> Schedule:
 
 def machine_zone() -> str:
     """The IANA name of this machine's zone; UTC where it has none."""
-    named = os.environ.get("TZ", "").removeprefix(":")
-    if named and (_ZONES / named).is_file():
-        return named
-    linked = Path("/etc/localtime").resolve()
-    if linked.is_relative_to(_ZONES):
-        name = str(linked.relative_to(_ZONES)).removeprefix("posix/")
-        return "UTC" if name in ("Etc/UTC", "UCT", "Universal", "Zulu") else name
-    return "UTC"
+    return zones.machine_zone(os.environ)

@@ -26,6 +26,8 @@ class Codec(Protocol):
     noun: str
     table: str
     """Of the document, and the attribute of the catalog that keeps them."""
+    kind: type[Any]
+    """What its definitions are."""
 
     def read(self, document: Document, entry: Entry) -> Any:
         """The definition. Raises: ConfigurationError."""
@@ -171,6 +173,7 @@ class HostCodec:
 
     noun = "host"
     table = "hosts"
+    kind: type[Any] = Host
     _own = ("kind", "address")
 
     def read(self, document: Document, entry: Entry) -> Host:
@@ -213,6 +216,7 @@ class SourceCodec:
 
     noun = "source"
     table = "sources"
+    kind: type[Any] = Source
     _own = ("kind", "host")
 
     def read(self, document: Document, entry: Entry) -> Source:
@@ -262,6 +266,7 @@ class StorageCodec:
 
     noun = "storage"
     table = "storages"
+    kind: type[Any] = Storage
     _own = ("kind", "password", "enabled", "default")
 
     def read(self, document: Document, entry: Entry) -> Storage:
@@ -327,6 +332,7 @@ class PlanCodec:
 
     noun = "plan"
     table = "plans"
+    kind: type[Any] = Plan
     _not_of_a_step = ("restore", "backup", "dry_run", "limits")
 
     def read(self, document: Document, entry: Entry) -> Plan:

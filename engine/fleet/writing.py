@@ -50,6 +50,18 @@ def write(fleet: Fleet, text: str = "", file: str = "the document") -> str:
     return tomlkit.dumps(document)
 
 
+def write_one(definition: Any) -> str:
+    """The table of one definition, as it stands in a document; empty for what a document does not hold."""
+    import tomlkit
+
+    codec = next((each for each in CODECS if isinstance(definition, each.kind)), None)
+    if codec is None:
+        return ""
+    document = tomlkit.document()
+    _parent(document, codec.table)[definition.name] = _table(codec.write(definition))
+    return tomlkit.dumps(document)
+
+
 def _parent(document: TOMLDocument, name: str) -> Any:
     import tomlkit
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from engine.audit import Actor, AuditLog
@@ -11,7 +11,8 @@ from engine.clock import Clock
 from engine.config import Home, Settings
 from engine.events import Emit
 from engine.model.definitions import Host
-from engine.vault import SecretResolver, Vault
+from engine.model.secret import Secret
+from engine.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class JobContext:
     catalog: Catalog
     home: Home
     clock: Clock
-    secrets: SecretResolver
+    secrets: Callable[[str], Awaitable[Secret]]
+    """What a REF stands for."""
     audit: AuditLog
     vault: Vault
     actor: Actor

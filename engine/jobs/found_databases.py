@@ -6,7 +6,6 @@ one line each.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from engine.errors import HostError
 from engine.hosts import servers
 from engine.hosts.base import Command, Completed, OpenHost
 from engine.hosts.servers import DEFAULT_PORTS, FoundServer
-from engine.model.definitions import Source
+from engine.model.definitions import OptionValue, Source
 
 _ASKED_TIMEOUT_S = 10.0
 _HERE = ("", "localhost", "127.0.0.1", "::1")
@@ -69,8 +68,8 @@ def uncovered(found: Iterable[Found], sources: Sequence[Source]) -> list[str]:
     return lines
 
 
-def proposals(host: str, login: str, found: Iterable[Found], sources: Sequence[Source]) -> list[str]:
-    """A source line for each server that no source takes, ready to run; where a password is needed it is asked for there."""
+def proposals(host: str, login: str, found: Iterable[Found], sources: Sequence[Source]) -> list[Source]:
+    """A source for each server that no source takes; where a password is needed its REF is `-`: it is asked for."""
     return [
         _proposal(host, login, each)
         for each in found
@@ -135,33 +134,32 @@ def _described(found: Found) -> str:
     return found.server.describe() + names
 
 
-def _proposal(host: str, login: str, found: Found) -> str:
+def _proposal(host: str, login: str, found: Found) -> Source:
     server = found.server
     place = server.container.partition(":")[2] or (str(server.port) if server.port else "")
     name = f"{host}-{server.kind}" + (
         f"-{place}" if place and server.port != DEFAULT_PORTS[server.kind] else ""
     )
-    words = ["holdfast", "source", "add", name, "--kind", server.kind, "--host", host]
-    words += ["--all"] if server.kind in ("postgres", "mariadb") else []
-    words += ["--in-container", server.container] if server.container else _reach(server, login)
+    options: dict[str, OptionValue] = {"all": True} if server.kind in ("postgres", "mariadb") else {}
+    options |= {"in_container": server.container} if server.container else _reach(server, login)
     if server.kind == "mongodb":
-        words += ["--uri-from", "-"]
+        options["uri_from"] = "-"
     elif found.wants_password:
-        words += ["--secret", "-"]
-    return shlex.join(words)
+        options |= {"secret": "-"}
+    return Source(name, server.kind, host, options)
 
 
-def _reach(server: FoundServer, login: str) -> list[str]:
+def _reach(server: FoundServer, login: str) -> dict[str, OptionValue]:
     """How the server is reached, and as whom where its socket knows people by their account."""
     if server.kind == "mongodb":
-        return []
+        return {}
     owner = {"postgres": "postgres", "mariadb": "root"}.get(server.kind, login)
-    as_user = ["--as", owner] if server.socket and owner != login else []
+    as_user: dict[str, OptionValue] = {"as_user": owner} if server.socket and owner != login else {}
     if server.kind == "postgres" and server.socket:
-        return ["--socket", server.socket, "--port", str(server.port), *as_user]
+        return {"socket": server.socket, "port": server.port, **as_user}
     if server.socket:
-        return ["--socket", server.socket, *as_user]
-    return ["--db-host", "127.0.0.1", "--port", str(server.port or DEFAULT_PORTS[server.kind])]
+        return {"socket": server.socket, **as_user}
+    return {"db_host": "127.0.0.1", "port": server.port or DEFAULT_PORTS[server.kind]}
 
 
 async def _ask(host: OpenHost, server: FoundServer, login: str) -> Found:

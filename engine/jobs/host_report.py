@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 
 from engine.hosts import facts as host_facts
@@ -11,7 +10,8 @@ from engine.hosts.base import Command, OpenHost
 from engine.hosts.grants import Occasion
 from engine.jobs import found_databases
 from engine.jobs.found_databases import Found
-from engine.model.definitions import Host, Source
+from engine.model import command_lines
+from engine.model.definitions import Host, OptionValue, Source
 from engine.model.results import HostReport
 from engine.sources import registry
 from engine.sources.base import GrantingSource, OccasionalSource, OpenSource
@@ -51,7 +51,10 @@ async def report(host: OpenHost, sources: Sequence[Source], elapsed: Callable[[]
         hostname=facts.hostname,
         user=facts.user,
         tools=tuple(sorted({**facts.tools, **versions}.items())),
-        proposals=tuple(proposals[:_MOST_PROPOSALS]),
+        proposals=tuple(
+            command_lines.line(command_lines.adding(each)) for each in proposals[:_MOST_PROPOSALS]
+        ),
+        proposed=tuple(proposals[:_MOST_PROPOSALS]),
         uncovered=(*found_databases.uncovered(found, sources), *without_server, *uncovered),
     )
 
@@ -117,7 +120,7 @@ def _covers(source: Source, path: str) -> bool:
     return not is_database and any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)
 
 
-def _proposal(host: str, path: str, *, is_database: bool) -> str:
+def _proposal(host: str, path: str, *, is_database: bool) -> Source:
     name = "".join(letter if letter.isalnum() else "-" for letter in path.strip("/")).strip("-")[:40]
-    kind = "sqlite" if is_database else "files"
-    return f"holdfast source add {shlex.quote(f'{host}-{name}')} --kind {kind} --host {shlex.quote(host)} --path {shlex.quote(path)}"
+    value: OptionValue = path if is_database else (path,)
+    return Source(f"{host}-{name}", "sqlite" if is_database else "files", host, {"path": value})

@@ -69,6 +69,13 @@ class Preview:
             for each in found
         ]
 
+    def runs_of(self, status: ScheduleStatus, count: int) -> list[PlannedRun]:
+        """The same of one that need not be defined, or in place of the one of its name."""
+        statuses = {**self._statuses, status.schedule.name: status}
+        return Preview(statuses, self._known, self._pause, self._expected, self._now).runs(
+            status.schedule.name, count
+        )
+
     def _ahead(self, name: str) -> Iterator[_Run]:
         """What is to come of a schedule; one that follows another comes at the end of that one."""
         status = self._statuses[name]

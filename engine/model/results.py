@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.model.backup import Backup, Copy
+from engine.model.definitions import Source
 from engine.model.manifest import CheckResult
 
 
@@ -467,6 +468,8 @@ class HostReport:
     """Source lines, ready to run."""
     uncovered: Sequence[str]
     """Data folders and databases that no source takes."""
+    proposed: Sequence[Source] = ()
+    """What the lines of `proposals` define; a REF `-` is of a secret that must be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -493,3 +496,36 @@ class Recovered:
     """When the copy of the catalog was made that was taken over; None where there is none."""
     has_secrets: bool = False
     """Whether the vault's secrets came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostTrial:
+    """A host that one could log in to."""
+
+    name: str
+    login_s: float
+    user: str
+    hostname: str
+    tools: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class StorageTrial:
+    """A storage that answered."""
+
+    name: str
+    location: str
+    latency_s: float
+    has_repository: bool
+    is_writable: bool | None
+    """None: that was not tried, or there is no place yet to write to."""
+    free_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionText:
+    """A definition as a person would write it."""
+
+    command_line: str
+    toml: str
+    """Its table in the fleet's file."""

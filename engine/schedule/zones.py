@@ -5,10 +5,14 @@ from __future__ import annotations
 import datetime
 import functools
 import zoneinfo
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
 
 from engine.errors import UsageError
 from engine.model.names import nearest
 
+_ZONES: Final = Path("/usr/share/zoneinfo")
 _SECOND = datetime.timedelta(seconds=1)
 _DAY = datetime.timedelta(days=1)
 
@@ -84,3 +88,15 @@ def _change_between(
         else:
             low = middle
     return high.replace(microsecond=0)
+
+
+def machine_zone(environment: Mapping[str, str]) -> str:
+    """The IANA name of this machine's zone; UTC where it has none."""
+    named = environment.get("TZ", "").removeprefix(":")
+    if named and (_ZONES / named).is_file():
+        return named
+    linked = Path("/etc/localtime").resolve()
+    if linked.is_relative_to(_ZONES):
+        name = str(linked.relative_to(_ZONES)).removeprefix("posix/")
+        return "UTC" if name in ("Etc/UTC", "UCT", "Universal", "Zulu") else name
+    return "UTC"

@@ -30,9 +30,9 @@ from engine.service.guard import GuardMethods
 from engine.service.jobs import JobMethods
 from engine.service.parts import Parts
 from engine.service.reporting import ReportMethods
-from engine.service.schedules import ScheduleMethods
 from engine.service.status import StatusMethods
 from engine.service.storages import StorageMethods
+from engine.service.trying import TryingMethods
 from engine.service.units import UnitMethods
 from engine.service.work import WorkMethods
 from engine.vault import SecretResolver, open_vault
@@ -46,7 +46,7 @@ class Engine(
     StorageMethods,
     BackupMethods,
     WorkMethods,
-    ScheduleMethods,
+    TryingMethods,
     EvidenceMethods,
     GuardMethods,
     JobMethods,

@@ -27,8 +27,11 @@ THIS_MACHINE = Host(LOCAL_HOST, kind="local")
 class DefinitionMethods(Methods):
     """Hosts, sources and secrets."""
 
-    async def add_host(self, host: Host, *, accepted_key: str = "") -> Host:
-        """Defines a host. `accepted_key` is a known_hosts line that a person has seen and accepted: kept with the host's options.
+    async def add_host(
+        self, host: Host, *, accepted_key: str = "", typed: Mapping[str, Secret] | None = None
+    ) -> Host:
+        """Defines a host. `accepted_key` is a known_hosts line that a person has seen and accepted: kept with the host's options; secrets
+        in `typed` are sealed under their REFs, `vault:NAME`.
 
         Raises: UsageError where the name is taken.
         """
@@ -36,8 +39,9 @@ class DefinitionMethods(Methods):
             host = dataclasses.replace(host, options={**host.options, "host_key": (accepted_key,)})
         if host.name == LOCAL_HOST:
             raise UsageError(f"{LOCAL_HOST} is this machine", hint="choose another name")
-        await self._parts.catalog.hosts.add(host)
-        await self._parts.write_down("host add", host.name)
+        async with self.sealing(typed):
+            await self._parts.catalog.hosts.add(host)
+            await self._parts.write_down("host add", host.name)
         return host
 
     async def host_key(self, host: Host) -> tuple[str, str]:
@@ -60,12 +64,20 @@ class DefinitionMethods(Methods):
         """One host. Raises: UnknownNameError."""
         return THIS_MACHINE if name == LOCAL_HOST else await self._parts.catalog.hosts.get(name)
 
-    async def edit_host(self, name: str, address: str, options: Mapping[str, OptionValue]) -> Host:
+    async def edit_host(
+        self,
+        name: str,
+        address: str,
+        options: Mapping[str, OptionValue],
+        *,
+        typed: Mapping[str, Secret] | None = None,
+    ) -> Host:
         """Changes the address where one is given, and those options; None removes one. Raises: UnknownNameError."""
         old = await self._parts.catalog.hosts.get(name)
         new = dataclasses.replace(old, address=address or old.address, options=_merged(old.options, options))
-        await self._parts.catalog.hosts.replace(new)
-        await self._parts.write_down("host edit", name)
+        async with self.sealing(typed):
+            await self._parts.catalog.hosts.replace(new)
+            await self._parts.write_down("host edit", name)
         return new
 
     async def retire_host(self, name: str, reason: str) -> Host:
@@ -124,11 +136,12 @@ class DefinitionMethods(Methods):
         ) as opened:
             return await host_report.grants(host, opened, known)
 
-    async def add_source(self, source: Source) -> Source:
-        """Defines a source; its options are checked. Raises: UsageError, UnknownNameError for its host, ConfigurationError."""
+    async def add_source(self, source: Source, *, typed: Mapping[str, Secret] | None = None) -> Source:
+        """Defines a source; its options are checked, and secrets in `typed` are sealed under their REFs, `vault:NAME`. Raises: UsageError, UnknownNameError for its host, ConfigurationError."""
         await self._check_options(source)
-        await self._parts.catalog.sources.add(source)
-        await self._parts.write_down("source add", source.name)
+        async with self.sealing(typed):
+            await self._parts.catalog.sources.add(source)
+            await self._parts.write_down("source add", source.name)
         return source
 
     async def sources(self) -> Sequence[Source]:
@@ -149,13 +162,16 @@ class DefinitionMethods(Methods):
         ):
             return await opened.check()
 
-    async def edit_source(self, name: str, options: Mapping[str, OptionValue]) -> Source:
+    async def edit_source(
+        self, name: str, options: Mapping[str, OptionValue], *, typed: Mapping[str, Secret] | None = None
+    ) -> Source:
         """Changes those options; None removes one. Raises: UnknownNameError, ConfigurationError."""
         old = await self._parts.catalog.sources.get(name)
         new = dataclasses.replace(old, options=_merged(old.options, options))
         await self._check_options(new)
-        await self._parts.catalog.sources.replace(new)
-        await self._parts.write_down("source edit", name)
+        async with self.sealing(typed):
+            await self._parts.catalog.sources.replace(new)
+            await self._parts.write_down("source edit", name)
         return new
 
     async def remove_source(self, name: str) -> None:

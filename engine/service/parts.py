@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ from engine.config import Home, Settings
 from engine.events import Emit, Warned
 from engine.jobs.context import JobContext
 from engine.jobs.runner import Runner
+from engine.model.secret import Secret
 from engine.vault import SecretResolver, Vault
 from engine.worker import ensure_worker
 
@@ -67,6 +69,27 @@ class Methods:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+
+    @asynccontextmanager
+    async def sealing(self, typed: Mapping[str, Secret] | None) -> AsyncIterator[None]:
+        """Seals secrets under their REFs, `vault:NAME`, for the body; as they were before where the body fails. Raises: VaultError."""
+        before: dict[str, Secret | None] = {}
+        vault = self._parts.vault
+        try:
+            for reference, secret in (typed or {}).items():
+                name = reference.removeprefix("vault:")
+                before[name] = await vault.get(name) if name in dict(await vault.names()) else None
+                await vault.set(name, secret)
+            yield
+        except BaseException:
+            for name, old in before.items():
+                if old is not None:
+                    await vault.set(name, old)
+                elif name in dict(await vault.names()):
+                    await vault.remove(name)
+            raise
+        for name in before:
+            await self._parts.write_down("vault set", name)
 
     async def require_worker(self) -> None:
         """Starts a worker where none lives."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from engine.model import definitions
 from engine.model.definitions import OptionValue
 from engine.model.results import StorageCreated, StorageTest, StorageUsage
+from engine.model.secret import Secret
 from engine.model.standings import Loss, StorageStanding
 from engine.service.parts import Methods
 
@@ -22,13 +23,20 @@ if TYPE_CHECKING:
 class StorageMethods(Methods):
     """Storages, and the repository in each."""
 
-    async def add_storage(self, storage: definitions.Storage, *, is_default: bool = False) -> StorageCreated:
+    async def add_storage(
+        self,
+        storage: definitions.Storage,
+        *,
+        is_default: bool = False,
+        typed: Mapping[str, Secret] | None = None,
+    ) -> StorageCreated:
         """Defines a storage: makes its repository, or opens the one that is there. Without a password REF a strong password is made, sealed
-        in the vault, and returned this once. Raises: UsageError, WrongPasswordError, StorageError; then nothing is defined.
+        in the vault, and returned this once. Secrets in `typed` are sealed under their REFs, `vault:NAME`. Raises: UsageError, WrongPasswordError, StorageError; then nothing is defined.
         """
         from engine.service import repositories
 
-        return await repositories.add(self._parts, storage, is_default=is_default)
+        async with self.sealing(typed):
+            return await repositories.add(self._parts, storage, is_default=is_default)
 
     async def storages(self) -> Sequence[definitions.Storage]:
         """All storages."""
@@ -39,14 +47,20 @@ class StorageMethods(Methods):
         return await self._parts.catalog.storages.get(name)
 
     async def edit_storage(
-        self, name: str, options: Mapping[str, OptionValue], password: str = ""
+        self,
+        name: str,
+        options: Mapping[str, OptionValue],
+        password: str = "",
+        *,
+        typed: Mapping[str, Secret] | None = None,
     ) -> definitions.Storage:
         """Changes those options (None removes one), and the REF of the password where one is given. Raises: UnknownNameError."""
         old = await self._parts.catalog.storages.get(name)
         merged = {key: value for key, value in {**old.options, **options}.items() if value is not None}
         new = dataclasses.replace(old, options=merged, password=password or old.password)
-        await self._parts.catalog.storages.replace(new)
-        await self._parts.write_down("storage edit", name)
+        async with self.sealing(typed):
+            await self._parts.catalog.storages.replace(new)
+            await self._parts.write_down("storage edit", name)
         return new
 
     async def remove_storage(self, name: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from engine.hosts.servers import FoundServer
 from engine.jobs.found_databases import Found, proposals, takes, uncovered
+from engine.model import command_lines
 from engine.model.definitions import OptionValue, Source
 
 POSTGRES = FoundServer("postgres", "/run/postgresql", 5432)
@@ -72,12 +73,13 @@ def test_proposals_are_ready_to_run() -> None:
         Found(MONGODB),
         Found(DOCKER),
     ]
-    assert proposals("web", "root", found, []) == [
+    proposed = proposals("web", "root", found, [])
+    assert [command_lines.line(command_lines.adding(each)) for each in proposed] == [
         f"holdfast source add {line}"
         for line in (
             "web-postgres --kind postgres --host web --all --socket /run/postgresql --port 5432 --as postgres",
             "web-mariadb --kind mariadb --host web --all --socket /run/mysqld/mysqld.sock",
-            "web-redis --kind redis --host web --socket '/run/my redis.sock' --secret -",
+            "web-redis --kind redis --host web --secret - --socket '/run/my redis.sock'",
             "web-redis-6380 --kind redis --host web --db-host 127.0.0.1 --port 6380",
             "web-mongodb --kind mongodb --host web --uri-from -",
             "web-postgres-shop --kind postgres --host web --all --in-container docker:shop",
