@@ -47,6 +47,12 @@ WHAT: Final = (
     Option("action", "backup where it is left out", choices=tuple(each.value for each in Action)),
     Option("source", "sources, by name or pattern: web-*, host:db*, kind:postgres", "S", is_list=True),
     Option("to", "the default one where it is left out", "STORAGE", is_list=True),
+    Option(
+        "notify",
+        "destinations of `notify add` that are told of its jobs and of what it looks after, besides all else that they are told",
+        "NAME",
+        is_list=True,
+    ),
     Option("note", "what a person must know", "TEXT"),
 )
 TIMING: Final = (
@@ -135,6 +141,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     "action": "action",
     "source": "sources",
     "to": "storages",
+    "notify": "notify",
     "note": "note",
 }
 """Option -> field of a schedule."""
