@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.clock import Clock
 from engine.errors import ObjectMissingError, StorageDeniedError, StorageError, StorageReadOnlyError
 from engine.model.definitions import Storage
-from engine.model.results import StorageTrial
+from engine.model.trials import StorageTrial
 from engine.storages.base import Key, Kind, OpenStorage
 
 _PROBE_BYTES = 64

@@ -496,36 +496,3 @@ class Recovered:
     """When the copy of the catalog was made that was taken over; None where there is none."""
     has_secrets: bool = False
     """Whether the vault's secrets came back."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostTrial:
-    """A host that one could log in to."""
-
-    name: str
-    login_s: float
-    user: str
-    hostname: str
-    tools: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class StorageTrial:
-    """A storage that answered."""
-
-    name: str
-    location: str
-    latency_s: float
-    has_repository: bool
-    is_writable: bool | None
-    """None: that was not tried, or there is no place yet to write to."""
-    free_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class DefinitionText:
-    """A definition as a person would write it."""
-
-    command_line: str
-    toml: str
-    """Its table in the fleet's file."""

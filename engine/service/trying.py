@@ -14,9 +14,9 @@ from contextlib import AsyncExitStack
 from engine.hosts import registry as hosts
 from engine.model.command_lines import Definition, adding, editing, line
 from engine.model.definitions import LOCAL_HOST, Host, Source, Storage
-from engine.model.results import DefinitionText, HostTrial, StorageTrial
 from engine.model.schedules import PlannedRun, Schedule
 from engine.model.secret import Secret
+from engine.model.trials import DefinitionText, HostTrial, StorageTrial
 from engine.service.definitions import THIS_MACHINE
 from engine.service.schedules import ScheduleMethods
 from engine.sources import registry as sources
