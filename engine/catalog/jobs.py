@@ -35,10 +35,8 @@ LOG_LINES = 1_000
 """Lines of log that the catalog keeps of a job, the newest: everything else lies in the log files."""
 _LOGS_FORGOTTEN = "logs-forgotten-until"
 """The setting that holds when the newest job was queued whose log was looked at for that."""
-_FORGET_EACH = 3_600_000_000
-"""Microseconds between two looks."""
-_FORGET_MOST = 5_000
-"""Jobs at one look: an older catalog's are forgotten in turns."""
+_FORGET_EACH, _FORGET_MOST = 3_600_000_000, 5_000
+"""Microseconds between two looks, and jobs at one: an older catalog's are forgotten in turns."""
 LONGEST_RETRY_S = 3_600
 _RETRY_S = 60
 _OVERDUE = "its deadline passed before it could begin"
@@ -219,7 +217,7 @@ class Jobs:
         async with self._database.transaction() as transaction:
             row = await transaction.fetch_one("verb_and_request", job_id=job_id)
             verb, request = row or ("", "{}")
-            result = await _shortened(transaction, verb, outcome.result)
+            result = await _shortened(transaction, verb, job_id, outcome.result)
             is_ours = await transaction.execute(
                 "finish_job",
                 job_id=job_id,
@@ -391,7 +389,7 @@ class Jobs:
 
     async def _to_jobs(self, rows: Sequence[Row]) -> list[Job]:
         """With the snapshot ids that `finish` left to the copies."""
-        jobs = [job_of(row) for row in rows]
+        jobs = [shortening.fill_own(job_of(row)) for row in rows]
         if lacking := shortening.shortened_in(jobs):
             ids = to_json(sorted({backup_id for backup_id, _ in lacking}))
             copies = await self._database.fetch_all("copies_of_backups", backup_ids=ids)
@@ -467,8 +465,7 @@ class Jobs:
                 await transaction.execute("trim_log", job_id=job_id, number=row[0] - LOG_LINES)
 
     async def forget_logs(self, now: datetime.datetime) -> None:
-        """Drops the log lines of jobs that are LOG_KEPT old and completed, and the keys by which schedules knew them; those of all others stay as
-        long as the job."""
+        """Drops the log lines of jobs that completed LOG_KEPT ago, and the keys by which schedules knew them; all others stay."""
         before = to_microseconds(now - LOG_KEPT)
         row = await self._database.fetch_one("get_setting", name=_LOGS_FORGOTTEN)
         since = int(row[0]) if row else 0
@@ -492,9 +489,11 @@ class Jobs:
         ]
 
 
-async def _shortened(transaction: Transaction, verb: str, result: Mapping[str, Any]) -> dict[str, Any]:
+async def _shortened(
+    transaction: Transaction, verb: str, job_id: str, result: Mapping[str, Any]
+) -> dict[str, Any]:
     ids = shortening.backups_of(verb, result)
     if not ids:
         return dict(result)
     rows = await transaction.fetch_all("copies_of_backups", backup_ids=to_json(ids))
-    return shortening.shorten(result, {(row[0], row[1]): row[2] for row in rows})
+    return shortening.shorten(job_id, result, {(row[0], row[1]): row[2] for row in rows})

@@ -61,7 +61,6 @@ CREATE TABLE backups (
 CREATE INDEX backups_by_time ON backups (created_at);
 CREATE INDEX backups_by_source ON backups (source, created_at);
 CREATE INDEX backups_not_completed ON backups (status, created_at, backup_id) WHERE status <> 'completed';
-CREATE INDEX backups_by_job ON backups (job_id) WHERE job_id <> '';
 CREATE INDEX backups_expiring ON backups (expires_at) WHERE expires_at IS NOT NULL;
 
 -- A backup as one storage holds it. created_at repeats the backup's, so that a storage's newest are found by one index.

@@ -1,4 +1,4 @@
-"""Results of backup jobs as they are stored: without the snapshot ids that the copies of their backups tell.
+"""Results of backup jobs as they are stored: without their own id, and without the snapshot ids that the copies of their backups tell.
 
 Such an id is 32 random bytes for each storage, which no packing makes smaller, and would be in the catalog twice. Where a copy moved since, its id
 is the one that holds now; of a backup that is gone there is no snapshot either.
@@ -7,12 +7,12 @@ is the one that holds now; of a backup that is gone there is no snapshot either.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from engine.model.job import Job
 
 AS_COPIED: Final = "="
-"""In place of an id that the copy of the same backup in the same storage has."""
+"""In place of the job's own id, and of a snapshot's that the copy of the same backup in the same storage has."""
 Ids = Mapping[tuple[str, str], str]
 """By backup and storage; empty for a copy that is missing."""
 
@@ -24,8 +24,8 @@ def backups_of(verb: str, result: Mapping[str, Any]) -> list[str]:
     return [each["backup_id"] for each in result.get("backups", ()) if each.get("storages")]
 
 
-def shorten(result: Mapping[str, Any], known: Ids) -> dict[str, Any]:
-    """The result without what `known` tells as well."""
+def shorten(job_id: str, result: Mapping[str, Any], known: Ids) -> dict[str, Any]:
+    """The result of that job without its own id, and without what `known` tells as well."""
 
     def shortened(backup_id: str, copy: Mapping[str, Any]) -> Mapping[str, Any]:
         is_known = copy["snapshot_id"] and known.get((backup_id, copy["storage"])) == copy["snapshot_id"]
@@ -37,7 +37,15 @@ def shorten(result: Mapping[str, Any], known: Ids) -> dict[str, Any]:
         else each
         for each in result["backups"]
     ]
-    return {**result, "backups": backups}
+    own = {"job_id": AS_COPIED} if result.get("job_id") == job_id else {}
+    return {**result, **own, "backups": backups}
+
+
+def fill_own(job: Job) -> Job:
+    """The job with its id in its result, where that was left out. The result is changed."""
+    if job.result.get("job_id") == AS_COPIED:
+        cast("dict[str, Any]", job.result)["job_id"] = job.job_id
+    return job
 
 
 def shortened_in(jobs: Iterable[Job]) -> list[tuple[str, dict[str, Any]]]:

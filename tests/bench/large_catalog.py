@@ -165,7 +165,7 @@ def _backup_job(draw: random.Random, backup: Backup) -> Job:
         job_id=backup.job_id,
         status=JobStatus(backup.status.value),
         request={**job.request, "schedule": backup.source},
-        result={} if is_failed else shortening.shorten(told, known),
+        result={} if is_failed else shortening.shorten(backup.job_id, told, known),
         idempotency_key=ticking.key_of(backup.source, _planned(backup), backup.host),
         error=error,
         error_class="HostError" if is_failed else "",
@@ -365,9 +365,9 @@ def figures(place: Path) -> Iterator[Figure]:
         "MiB",
         REPORT_LIMIT_MIB,
     )
-    lines, rest = _sizes(home / "catalog.db")
-    yield Figure("catalog: backups in two storages, jobs, proofs, indexes", rest / 1e9, "GB", SIZE_LIMIT_GB)
-    yield Figure("catalog: with log lines and audit log", (lines + rest) / 1e9, "GB")
+    log, rest = _sizes(home / "catalog.db")
+    yield Figure(f"catalog, {what}", (log + rest) / 1e9, "GB", SIZE_LIMIT_GB)
+    yield Figure("catalog: of that the log lines and the audit log", log / 1e9, "GB")
 
 
 def _run(home: Path, *words: str, ends_with: int = 0) -> Run:
