@@ -27,7 +27,7 @@ from engine.catalog.audit_rows import BLOCK_ROWS, ChainRow, pack
 from engine.catalog.catalog import Catalog
 from engine.catalog.database import to_microseconds
 from engine.catalog.opening import load_queries
-from engine.catalog.schedules import LEAST_RUNS, RECENT
+from engine.catalog.schedules import LEAST_RUNS, RECENT, Judged
 from engine.clock import SystemClock
 from engine.jobs import ticking, values
 from engine.model import names
@@ -99,7 +99,7 @@ async def _define(path: Path, fleet: Fleet) -> None:
             )
         names = map(_source, range(fleet.sources))
         schedules = [Schedule(name, rhythm="0 */12 * * *", sources=(name,)) for name in names]
-        await catalog.apply([("schedules", each) for each in schedules])
+        await catalog.apply([("schedules", Judged(each)) for each in schedules])
 
 
 def _source(number: int) -> str:
