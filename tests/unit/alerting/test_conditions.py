@@ -12,10 +12,20 @@ from engine.alerting import conditions, standing
 from engine.alerting.conditions import HomeFacts, StorageFacts
 from engine.errors import UsageError
 from engine.model import objectives
-from engine.model.alerts import Alert, AlertSettings, Condition, Silence
+from engine.model.alerts import Alert, AlertSettings, Condition, Occasion, Silence
 from engine.model.backup import Backup, BackupStatus, Copy, Proof
 from engine.model.health import HealthFacts, ProofAttempt, health
-from engine.model.status import Concern, Expectation, FailedJob, LastDrill, Objectives, Silent, SourceFacts
+from engine.model.status import (
+    Concern,
+    Expectation,
+    FailedJob,
+    LastDrill,
+    Objectives,
+    Silent,
+    SourceFacts,
+    Uncovered,
+    of_host,
+)
 
 NOW = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
 HOUR = datetime.timedelta(hours=1)
@@ -305,3 +315,100 @@ def test_an_alert_that_stands_unchanged_is_written_down_once_an_hour() -> None:
     before = standing.Before([_stood(seen_at=NOW - HOUR / 2)])
     assert _evaluate(before, RISK).changed == []
     assert [each.seen_at for each in _evaluate(before, RISK, at=NOW + HOUR / 2).changed] == [NOW + HOUR / 2]
+
+
+Facts = SourceFacts | StorageFacts | HomeFacts | conditions.HostFacts | Uncovered | None
+"""Of anything; None where there is nothing to say of it."""
+
+
+def _found(facts: Facts) -> list[Concern]:
+    match facts:
+        case SourceFacts():
+            return conditions.of_source(facts, NOW, SETTINGS)
+        case StorageFacts():
+            return conditions.of_storage(facts, NOW, SETTINGS)
+        case HomeFacts():
+            return conditions.of_home(facts, NOW, SETTINGS)
+        case conditions.HostFacts():
+            return [conditions.of_host(facts)]
+        case Uncovered():
+            return of_host(facts)
+    return []
+
+
+def _status(status: BackupStatus) -> SourceFacts:
+    return _facts(
+        [_backup(2 * HOUR, status=status), *(_backup(2 * HOUR + day * DAY) for day in range(1, 20))]
+    )
+
+
+def _missed(wanted: Objectives, backups: Sequence[Backup] = (), **more: object) -> SourceFacts:
+    return _facts(backups, objectives=wanted, **more)
+
+
+def _storage(**changes: object) -> StorageFacts:
+    return dataclasses.replace(StorageFacts("near", NOW), **changes)  # type: ignore[arg-type]
+
+
+WELL = _facts()
+COPIED = HomeFacts(is_catalog_kept=True, first_backup_at=NOW - DAY)
+HALF_FAILED = [
+    _backup(2 * HOUR + day * DAY, status=BackupStatus.FAILED if day % 2 else BackupStatus.COMPLETED)
+    for day in range(10)
+]
+FAILED_PROOF = ProofAttempt(Proof.DRILLED, NOW, is_passed=False)
+PROVED_LONG_AGO = dataclasses.replace(DRILLED, at=NOW - 40 * DAY)
+WITHOUT_COPY = dataclasses.replace(_backup(2 * HOUR), copies=(Copy("far", "", BackupStatus.FAILED),))
+TWICE = [_backup(2 * HOUR, 2 << 30), *(_backup(2 * HOUR + day * DAY) for day in range(1, 20))]
+LIFE: list[tuple[str, Condition, Facts, Facts]] = [
+    ("failed", Condition.FAILED, _status(BackupStatus.FAILED), WELL),
+    ("failed before it began", Condition.FAILED, _facts(failed_job=FailedJob("5j", NOW, "no")), WELL),
+    ("incomplete", Condition.INCOMPLETE, _status(BackupStatus.INCOMPLETE), WELL),
+    ("a storage lacks it", Condition.COPY_MISSING, _facts([WITHOUT_COPY]), WELL),
+    ("overdue", Condition.OVERDUE, _facts(expectation=Expectation(NOW - HOUR)), WELL),
+    ("missing", Condition.OVERDUE, SourceFacts("shop", (), (), WELL.health, "db1"), WELL),
+    ("larger", Condition.SIZE_ANOMALY, _facts(TWICE), WELL),
+    ("not proved for days", Condition.UNPROVEN, _facts(attempts=[PROVED_LONG_AGO]), WELL),
+    ("drill failed", Condition.PROOF_FAILED, _facts(attempts=[DRILLED, FAILED_PROOF]), WELL),
+    ("over budget", Condition.DRILL_OVER_BUDGET, _facts(last_drill=LastDrill("5d", 9, 5)), _facts(last_drill=LastDrill("5e", 5, 5))),
+    ("takes too long", Condition.OBJECTIVE_MISSED, _missed(Objectives(60)), _missed(Objectives(3600))),
+    ("fails too often", Condition.OBJECTIVE_MISSED, _missed(Objectives(success_percent=95), backups=HALF_FAILED), _missed(Objectives(success_percent=95))),
+    ("recovery point", Condition.OBJECTIVE_MISSED, _missed(Objectives(recovery_point_s=60)), _missed(Objectives(recovery_point_s=7200))),
+    ("recovery time", Condition.OBJECTIVE_MISSED, _missed(Objectives(recovery_time_s=5), last_drill=LastDrill("5d", 9, None)), _missed(Objectives(recovery_time_s=5), last_drill=LastDrill("5e", 5, None))),
+    ("left out", Condition.UNCOVERED, Uncovered("db1", NOW, ["a database"]), Uncovered("db1", NOW, [])),
+    ("storage low", Condition.STORAGE_LOW, _storage(free_bytes=9, total_bytes=100), _storage(free_bytes=10, total_bytes=100)),
+    ("full on a date", Condition.STORAGE_LOW, _storage(days_until_full=29.0), _storage(days_until_full=30.0)),
+    ("storage away", Condition.UNREACHABLE, _storage(error="no route"), _storage()),
+    ("host away", Condition.UNREACHABLE, conditions.HostFacts("db1", NOW, NOW, "no route", waiting=1), None),
+    ("locked", Condition.LOCK_HELD, _storage(locks=(("root@web", NOW - 2 * DAY),)), _storage(locks=(("root@web", NOW),))),
+    ("catalog not kept", Condition.CATALOG_COPY_OLD, dataclasses.replace(COPIED, is_catalog_kept=False, catalog_copied_at=NOW - 8 * DAY), COPIED),
+    ("no worker", Condition.WORKER_GONE, HomeFacts(is_worker_wanted=True), HomeFacts(is_worker_wanted=True, is_worker_alive=True)),
+    ("kit never tried", Condition.KIT_UNTESTED, HomeFacts(first_backup_at=NOW - 40 * DAY), HomeFacts(first_backup_at=NOW - 40 * DAY, kit_tried_at=NOW)),
+    ("not delivered", Condition.DELIVERY_FAILED, HomeFacts(undelivered=[("ops", 3, "500")]), HomeFacts()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("condition", "wrong", "well"), [each[1:] for each in LIFE], ids=[each[0] for each in LIFE]
+)
+def test_each_condition_is_raised_and_told_stands_and_is_over(
+    condition: Condition, wrong: Facts, well: Facts
+) -> None:
+    """What nobody hears of is found out on the worst day, and what is never over is soon not read."""
+    begun = _evaluate(standing.Before(), *_found(wrong))
+    assert [each.condition for each in begun.raised] == [condition]
+    is_told = condition not in (Condition.UNCOVERED, Condition.KIT_UNTESTED)
+    assert [each.message.occasion for each in begun.tellings] == [Occasion.ALERT] * is_told
+    still = _evaluate(standing.Before(begun.standing), *_found(wrong), at=NOW + HOUR)
+    assert (still.raised, still.recovered, still.tellings) == ([], [], [])
+    over = _evaluate(standing.Before(still.standing), *_found(well), at=NOW + 2 * HOUR)
+    assert [(each.condition, each.recovered_at) for each in over.recovered] == [(condition, NOW + 2 * HOUR)]
+    assert (over.standing, [each.message.occasion for each in over.tellings]) == (
+        [],
+        [Occasion.RECOVERY] * is_told,
+    )
+
+
+def test_no_condition_is_left_out() -> None:
+    """A new one comes with what raises and what lifts it."""
+    assert {each[1] for each in LIFE} == set(Condition)
