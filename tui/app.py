@@ -142,12 +142,17 @@ class ConsoleApp(App[int]):
     def load(self, view: View) -> None:
         """Reads a view again, in the background; one that is being read already is begun anew."""
         self.run_worker(
-            bridge.guarded(self, view.load()),
+            bridge.guarded(self, self._read(view)),
             name="load",
             group=f"load {id(view)}",
             exclusive=True,
             exit_on_error=False,
         )
+
+    async def _read(self, view: View) -> None:
+        await view.load()
+        if view is self.main.pane.view:
+            self.main.show_hints()
 
     def changed(self, change: Change) -> None:
         """Something changed in the catalog."""
@@ -167,6 +172,11 @@ class ConsoleApp(App[int]):
         if self._monotonic() - self._told_at >= _MESSAGE_S:
             self.main.show_jobs(self._jobs, self.now())
         await self.main.query_one("#drawer").refresh_jobs()  # type: ignore[attr-defined]
+
+    @property
+    def running_jobs(self) -> Sequence[Job]:
+        """Those that run, as they were a moment ago."""
+        return self._jobs
 
     def _title(self) -> None:
         if not self.main.is_mounted:
@@ -231,14 +241,14 @@ class ConsoleApp(App[int]):
         """Shows what went wrong, until it is read."""
         self.push_screen(Sentence(message, hint))
 
-    def copy(self, text: str) -> None:
-        """Copies into the clipboard of the terminal, through tmux and screen."""
+    def copy(self, text: str, *, is_secret: bool = False) -> None:
+        """Copies into the clipboard of the terminal, through tmux and screen; what is secret is not said."""
         sequence = clipboard.sequence(text, self.environment)
         if not sequence:
             self.tell("that is too long for a terminal's clipboard")
         elif self._driver is not None:
             self._driver.write(sequence)
-            self.tell(f"copied: {text}")
+            self.tell("copied" if is_secret else f"copied: {text}")
 
     def redraw(self) -> None:
         """Sends every cell again."""

@@ -24,7 +24,7 @@ from tui.text import bar, short_size, span
 from tui.widgets.line import Line
 
 if TYPE_CHECKING:
-    pass
+    from tui.panes.sources import SourcesView
 
 TABS: Final = ("backups", "schedules", "restore", "storage")
 
@@ -34,8 +34,11 @@ class MainScreen(Screen[None], Place):
 
     PLACE = "everywhere"
     BINDINGS = bindings("everywhere")
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 -- Textual's own way
     DEFAULT_CSS = """
     MainScreen { layout: vertical; }
+    MainScreen .detail { display: none; width: 45%; border-left: ascii $foreground; }
+    MainScreen.-wide .detail { display: block; }
     MainScreen > ContentSwitcher { height: 1fr; }
     #title { color: $title-foreground; background: $title-background; text-style: bold; }
     """
@@ -153,6 +156,17 @@ class MainScreen(Screen[None], Place):
     async def do_tab_storage(self) -> None:
         """4."""
         await self.go("storage")
+
+    async def do_attention_go(self) -> None:
+        """0: what is at risk, on top of the backups."""
+        pane = await self.go("backups")
+        while await pane.pop():
+            pass
+        view = cast("SourcesView", pane.view)
+        if len(view.attention.list.source):
+            view.attention.focus()
+        else:
+            self.console.tell("nothing is at risk")
 
     async def do_tab_previous(self) -> None:
         """The tab on the left."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Final
 
 from engine.cli import definitions, diagnostics
 from engine.cli.command import Call, Command, Parser, reference
@@ -13,12 +12,10 @@ from engine.cli.options import add_key, add_limits, limits
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
 from engine.model import text
-from engine.model.archives import DownloadResult
+from engine.model.archives import FORMATS, USUAL_FORMAT, DownloadResult, archive_name
 from engine.model.backup import Backup
 from engine.model.requests import DownloadRequest
 from engine.model.spans import span
-
-FORMATS: Final = ("tar", "tar.gz", "tar.bz2", "tar.zst", "zip")
 
 
 def add_archive(parser: Parser) -> None:
@@ -63,8 +60,8 @@ async def _download(call: Call) -> int:
     backup = await chosen(call)
     file, form = definitions.absolute(arguments.to), arguments.format or ""
     if await asyncio.to_thread(os.path.isdir, file):
-        form = form or "tar.zst"
-        file = f"{file.rstrip('/')}/{backup.source}-{backup.created_at:%Y%m%d-%H%M%S}.{form}{'.age' if arguments.password else ''}"
+        form = form or USUAL_FORMAT
+        file = f"{file.rstrip('/')}/{archive_name(backup, form, is_sealed=bool(arguments.password))}"
     request = DownloadRequest(
         backup.backup_id, file, form, arguments.path, str(arguments.password), limits(arguments)
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from engine.cli import definitions, diagnostics
 from engine.cli.command import Call, Command, Parser
 from engine.cli.detach import add_detach, hand_over, is_detached
-from engine.cli.download import FORMATS, add_archive, chosen
+from engine.cli.download import add_archive, chosen
 from engine.cli.options import add_key, add_limits, limits
 from engine.cli.output import Column, Output, shape
 from engine.model import text, when
-from engine.model.archives import ShareResult
+from engine.model.archives import FORMATS, USUAL_FORMAT, ShareResult
 from engine.model.requests import ShareRequest
 
 
@@ -17,7 +17,7 @@ def _declare(parser: Parser) -> None:
     add_archive(parser)
     parser.add_argument("--on", required=True, metavar="STORAGE", help="one that hands out links: s3, azure")
     parser.add_argument("--expires", required=True, metavar="WHEN", help="how long the link leads there: 2d")
-    parser.add_argument("--format", choices=FORMATS, default="tar.zst")
+    parser.add_argument("--format", choices=FORMATS, default=USUAL_FORMAT)
     add_detach(parser)
     add_key(parser)
     add_limits(parser)

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from typing import Final
+
+from engine.model.backup import Backup
+
+FORMATS: Final = ("tar", "tar.gz", "tar.bz2", "tar.zst", "zip")
+USUAL_FORMAT: Final = "tar.zst"
+
+
+def archive_name(backup: Backup, form: str, *, is_sealed: bool = False) -> str:
+    """The name of a backup's archive where nobody gives one: what it is of, and from when."""
+    return f"{backup.source}-{backup.created_at:%Y%m%d-%H%M%S}.{form or USUAL_FORMAT}{'.age' if is_sealed else ''}"
 
 
 @dataclass(frozen=True, slots=True)

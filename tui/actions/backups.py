@@ -1,22 +1,11 @@
-"""What can be done among the backups."""
+"""What can be done in the pane of the backups: one table a view."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from tui.actions.base import Action
+from tui.actions.contents import CONTENTS
+from tui.actions.history import HISTORY
+from tui.actions.sources import SOURCES
 
-BACKUPS: Final = (
-    Action(
-        "source.backup", "sources", ("b",), "back up now", hint="backup", verbs=("backup",), is_changing=True
-    ),
-    Action(
-        "source.drill",
-        "sources",
-        ("D",),
-        "rehearse a restore of the newest backup",
-        hint="drill",
-        verbs=("drill",),
-        is_changing=True,
-    ),
-)
+BACKUPS: Final = (*SOURCES, *HISTORY, *CONTENTS)

@@ -11,6 +11,7 @@ EVERYWHERE: Final = (
     Action("tab.schedules", "everywhere", ("2",), "go to the schedules"),
     Action("tab.restore", "everywhere", ("3",), "go to restores and drills"),
     Action("tab.storage", "everywhere", ("4",), "go to the storages"),
+    Action("attention.go", "everywhere", ("0",), "go to what is at risk"),
     Action("tab.previous", "everywhere", ("left_square_bracket",), "go to the tab on the left"),
     Action("tab.next", "everywhere", ("right_square_bracket",), "go to the tab on the right"),
     Action(

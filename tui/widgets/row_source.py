@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,6 +48,9 @@ class RowSource(Protocol):
     def index_of(self, key: str) -> int | None:
         """Where a row stands, where that is known."""
 
+    def between(self, first: int, last: int) -> Iterator[Row]:
+        """The rows from place `first` to `last`, of those that were read: asks for none."""
+
 
 class FixedRows:
     """Rows that are all there."""
@@ -66,6 +69,10 @@ class FixedRows:
     def index_of(self, key: str) -> int | None:
         """Where it stands."""
         return self._places.get(key)
+
+    def between(self, first: int, last: int) -> Iterator[Row]:
+        """Those rows."""
+        yield from self.rows[max(0, first) : last + 1]
 
 
 class PagedRows:
@@ -107,6 +114,17 @@ class PagedRows:
                 if row.key == key:
                     return number * PAGE_ROWS + place
         return None
+
+    def between(self, first: int, last: int) -> Iterator[Row]:
+        """Those of them in the pages that are there."""
+        for number in sorted(self._pages):
+            for place, row in enumerate(self._pages[number]):
+                if first <= number * PAGE_ROWS + place <= last:
+                    yield row
+
+    def grow(self, count: int) -> None:
+        """There are more of them than was known."""
+        self._count = count
 
     def put(self, number: int, page: Sequence[Row]) -> None:
         """Adds a page that was read otherwise: the first one, so that the list is never empty."""

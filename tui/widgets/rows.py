@@ -93,6 +93,11 @@ class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
         self.refresh()
         self._moved()
 
+    def redraw(self) -> None:
+        """Rows came that were asked for."""
+        self.refresh()
+        self._moved()
+
     def validate_cursor(self, cursor: int) -> int:
         """Within the rows."""
         return max(0, min(cursor, len(self.source) - 1))
@@ -141,7 +146,8 @@ class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
             return Strip([Segment(fit("  …", width), plain)])
         is_current = index == self.cursor
         is_marked = row.key in self.marked
-        marker = (">" if is_current else " ") + ("*" if is_marked else " ")
+        has_cursor = is_current and (self.has_focus or not self._table.is_quiet)
+        marker = (">" if has_cursor else " ") + ("*" if is_marked else " ")
         text = marker + self._table.lay_cells(row.cells)
         style = plain
         if row.tone:
@@ -219,14 +225,14 @@ class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
     async def do_mark_range(self) -> None:
         """Marks from the last mark to the cursor."""
         first, last = sorted((self.cursor if self.last_mark is None else self.last_mark, self.cursor))
-        for row in self._between(first, last):
+        for row in self.source.between(first, last):
             self.marked[row.key] = None
         self.last_mark = self.cursor
         self.refresh()
 
     async def do_mark_all(self) -> None:
         """Marks all rows that are shown, and that were read."""
-        for row in self._between(0, len(self.source) - 1):
+        for row in self.source.between(0, len(self.source) - 1):
             self.marked[row.key] = None
         self.refresh()
 
@@ -234,12 +240,6 @@ class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
         """Takes all marks away."""
         self.marked.clear()
         self.refresh()
-
-    def _between(self, first: int, last: int) -> Iterator[Row]:
-        for index in range(first, last + 1):
-            row = self.source.row(index)
-            if row is not None:
-                yield row
 
 
 class RowTable(Vertical):
@@ -250,8 +250,17 @@ class RowTable(Vertical):
     RowTable > Line { text-style: bold; }
     """
 
-    def __init__(self, columns: Sequence[Column], *, empty: str, id: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        *,
+        empty: str,
+        is_quiet: bool = False,
+        id: str | None = None,  # noqa: A002 -- Textual's own name
+    ) -> None:
         super().__init__(id=id)
+        self.is_quiet = is_quiet
+        """Whether it shows a cursor only while it has the keys."""
         self.columns = columns
         self.empty = empty
         self.is_wide = False
@@ -288,6 +297,12 @@ class RowTable(Vertical):
         if not self._is_read:
             return "…"
         return f"no row holds {self.filter}: / and an empty text show all" if self.filter else self.empty
+
+    def go_to(self, key: str) -> None:
+        """Puts the cursor on the row of that key, where it is known."""
+        place = self.list.source.index_of(key)
+        if place is not None:
+            self.list.cursor = place
 
     def chosen(self) -> Sequence[str]:
         """The keys of the marked rows; where none is, of the current one."""
@@ -382,6 +397,21 @@ class RowTable(Vertical):
         right = filtered + place
         room = max(0, self.list.size.width - columns_of(right) - 1)
         self.head.show(titles[:room] if right else titles, right)
+
+
+class AskingTable(RowTable):
+    """Rows that whoever shows them filters and sorts: it hears when a person asks for others."""
+
+    class Asked(Message):
+        """There is another filter, or another order."""
+
+        def __init__(self, table: AskingTable) -> None:
+            super().__init__()
+            self.table = table
+
+    def _show(self, key: str = "") -> None:
+        self.tell_place()
+        self.post_message(self.Asked(self))
 
 
 def _needed(columns: Sequence[Column], shown: Sequence[int]) -> int:

@@ -1,0 +1,349 @@
+"""What is done with sources and backups from several views: each a few questions, then a job for a worker, or a change of the catalog."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
+
+from engine.errors import HoldfastError, UsageError
+from engine.model import described
+from engine.model.archives import archive_name
+from engine.model.backup import Backup, BackupFilter, OrderBy
+from engine.model.job import Job, JobStatus
+from engine.model.requests import (
+    BackupRequest,
+    DeleteRequest,
+    DownloadRequest,
+    DrillRequest,
+    EraseRequest,
+    VerifyRequest,
+)
+from engine.model.text import counted, instant
+from tui.dialogs.confirm import Confirm, TypeName
+from tui.dialogs.menu import Menu
+from tui.dialogs.reader import Reader
+from tui.text import age, moment, printable, short_size, size
+
+if TYPE_CHECKING:
+    from tui.app import ConsoleApp
+
+_NAMED: Final = 6
+"""So many are named one by one in a question."""
+
+
+@runtime_checkable
+class Chooser(Protocol):
+    """The pane that restores, as others lead to it."""
+
+    async def choose(self, source: str, backup: str = "", paths: Sequence[str] = ()) -> None:
+        """Shows the plan of a drill or restore of this source's newest backup, or of that one; `paths`: of these alone."""
+
+
+async def lead_to_restore(
+    console: ConsoleApp, source: str, backup: str = "", paths: Sequence[str] = ()
+) -> None:
+    """To the pane that restores and drills, with these chosen."""
+    pane = await console.main.go("restore")
+    if isinstance(pane, Chooser):
+        await pane.choose(source, backup, paths)
+
+
+async def ended(console: ConsoleApp, job: Job) -> Job:
+    """Waits until a job is over, however long: whoever leaves the console meanwhile loses nothing. Raises: HoldfastError where it failed."""
+    last = job
+    async for now in console.engine.follow_job(job.job_id):
+        last = now
+    if last.status not in (JobStatus.COMPLETED, JobStatus.INCOMPLETE):
+        raise HoldfastError(
+            f"job {last.job_id} ended as {last.status.value}{f': {last.error}' if last.error else ''}",
+            hint="9 shows its log",
+        )
+    return last
+
+
+async def show_log(console: ConsoleApp, job_id: str) -> None:
+    """A job's log on a page."""
+    job = await console.engine.show_job(job_id)
+    lines = [
+        f"{line.at.astimezone():%H:%M:%S} {line.message}" for line in await console.engine.job_log(job_id)
+    ]
+    said = [job.error] if job.error else []
+    await console.ask(Reader(f"job {job_id}, {job.verb}: {job.status.value}", [*lines, *said]))
+
+
+# Sources.
+
+
+async def back_up(console: ConsoleApp, sources: Sequence[str]) -> None:
+    """Now, as usual."""
+    await console.submit("backup", BackupRequest(tuple(sources)), f"backing up {named(sources)}")
+
+
+async def back_up_as(console: ConsoleApp, sources: Sequence[str]) -> None:
+    """Asks how."""
+    from tui.dialogs.backup_forms import backup_form
+
+    await console.ask(backup_form(console, tuple(sources), await console.engine.storages()))
+
+
+async def drill_all(console: ConsoleApp, sources: Sequence[str]) -> None:
+    """Asks once, then hands one drill a source to the worker, which runs as many at a time as it may."""
+    lines = [
+        *[printable(each) for each in sources[:20]],
+        *([f"and {len(sources) - 20} more"] if len(sources) > 20 else []),
+        "Each into a scratch target that is thrown away; nothing that is live is written to.",
+    ]
+    if await console.ask(Confirm(f"Drill {counted(len(sources), 'source')}?", lines, yes="drill them")):
+        for each in sources:
+            await console.submit("drill", DrillRequest(each), f"drill of {each}")
+
+
+async def define_source(console: ConsoleApp, name: str = "") -> None:
+    """The wizard for a new source, or for one that there is."""
+    if find_spec("tui.dialogs.wizards") is None:
+        console.tell(f"holdfast source {'edit ' + name if name else 'add'} does it")
+        return
+    wizards = cast("Any", import_module("tui.dialogs.wizards"))
+    await (wizards.edit_source(console, name) if name else wizards.add_source(console))
+
+
+# Backups.
+
+
+async def verify(console: ConsoleApp, backups: Sequence[str]) -> None:
+    """Asks how deep, then one job a backup."""
+    deep = await console.ask(
+        Menu(
+            f"Verify {counted(len(backups), 'backup')}",
+            [
+                ("readable", "its structure: every part of it is there          (readable)"),
+                ("verified", "read everything again and compare the digests     (verified)"),
+            ],
+        )
+    )
+    if deep is not None:
+        for each in backups:
+            request = VerifyRequest(each, is_reading_data=deep == "verified")
+            await console.submit("verify", request, f"verifying {each}")
+
+
+async def download_newest(console: ConsoleApp, backup: Backup, path: str = "/") -> None:
+    """Into the folder that the console was started in, without a question; says where it went when it is there."""
+    file = _here(archive_name(backup, ""))
+    request = DownloadRequest(backup.backup_id, file, path=path)
+    await tell_download(console, await console.submit("download", request, f"downloading to {file}"))
+
+
+async def download(console: ConsoleApp, backup: Backup, path: str = "/") -> None:
+    """Asks where to and how; says where it went when it is there. Raises: HoldfastError."""
+    from tui.dialogs.backup_forms import download_form
+
+    form = download_form(console, backup, path)
+    if await console.ask(form) and form.job is not None:
+        await tell_download(console, form.job)
+
+
+async def share(console: ConsoleApp, backup: Backup, path: str = "/") -> None:
+    """Asks where and how long; shows the link when it is there. Raises: HoldfastError."""
+    from tui.dialogs.backup_forms import share_form
+
+    form = share_form(console, backup, await console.engine.storages(), path)
+    if await console.ask(form) and form.job is not None:
+        done = (await ended(console, form.job)).result
+        await show_link(console, str(done["storage"]), str(done["name"]))
+
+
+async def show_link(console: ConsoleApp, storage: str, name: str) -> None:
+    """The link of what is shared, to be copied: it is kept nowhere. Raises: UnknownNameError, StorageError."""
+    from tui.dialogs.link import LinkDialog
+
+    await console.ask(LinkDialog(name, await console.engine.share_link(storage, name)))
+
+
+async def tell_download(console: ConsoleApp, job: Job) -> None:
+    """Says where an archive went, when it is there. Raises: HoldfastError."""
+    done = (await ended(console, job)).result
+    console.tell(f"{printable(str(done['file']))}: {size(done['size_bytes'])}, SHA-256 {done['sha256']}")
+
+
+async def protect(console: ConsoleApp, backups: Sequence[Backup]) -> None:
+    """Protects what is not, or else takes the protection away from all of them."""
+    is_protected = not all(each.is_protected for each in backups)
+    for each in backups:
+        reason = each.hold_reason if is_protected else ""
+        await console.engine.protect_backup(each.backup_id, is_protected=is_protected, hold_reason=reason)
+    console.tell(f"{_which(backups)} {'protected' if is_protected else 'protected and held no more'}")
+
+
+async def hold(console: ConsoleApp, backups: Sequence[Backup]) -> None:
+    """Asks why; an empty reason ends the hold."""
+    reason = await console.ask_line("held, because: ", backups[0].hold_reason)
+    if reason is not None:
+        for each in backups:
+            await console.engine.protect_backup(
+                each.backup_id, is_protected=each.is_protected, hold_reason=reason
+            )
+        console.tell(f"{_which(backups)} {f'held: {printable(reason)}' if reason else 'held no more'}")
+
+
+async def expire(console: ConsoleApp, backups: Sequence[Backup]) -> None:
+    """Asks from when on they may go; nothing: no such instant. Raises: UsageError for what is no instant."""
+    last = backups[0].expires_at
+    said = await console.ask_line(
+        "may go from (30d, 2027-01-31, or nothing): ", instant(last) if last else ""
+    )
+    if said is None:
+        return
+    at = console.engine.instant(said, is_ahead=True) if said.strip() else None
+    for each in backups:
+        await console.engine.expire_backup(each.backup_id, at)
+    console.tell(f"{_which(backups)} {f'may go from {instant(at)} on' if at else 'may stay for ever'}")
+
+
+async def delete(console: ConsoleApp, backups: Sequence[Backup]) -> bool:
+    """The plan, the typed name, the guard, then a job; whether it was handed over. Raises: UsageError where one must stay."""
+    kept = next((each for each in backups if each.is_protected or each.hold_reason), None)
+    if kept is not None:
+        raise UsageError(
+            f"backup {kept.backup_id} is kept: {kept.hold_reason or 'it is protected'}",
+            hint="p takes that away, if you may",
+        )
+    sources = sorted({each.source for each in backups})
+    name = sources[0] if len(sources) == 1 else f"delete {len(backups)}"
+    lines = [line for source in sources for line in await _deletion(console, source, backups)]
+    ids = tuple(each.backup_id for each in backups)
+    lines += ["", f"Same as: holdfast delete {' '.join(ids)}"]
+    title = (
+        f"DELETE {counted(len(backups), 'BACKUP').upper()} of {printable(named(sources))} in every storage"
+    )
+    if not await console.ask(TypeName(title, lines, name)):
+        return False
+    if not await console.pass_guard("backup.delete"):
+        return False
+    await console.submit("delete", DeleteRequest(ids), f"deleting {counted(len(ids), 'backup')}")
+    return True
+
+
+async def _deletion(console: ConsoleApp, source: str, backups: Sequence[Backup]) -> list[str]:
+    """What goes of one source, and what stays."""
+    engine, now = console.engine, console.now()
+    doomed = [each for each in backups if each.source == source]
+    ids = {each.backup_id for each in doomed}
+    chosen = BackupFilter(source=source)
+    left = await engine.count_backups_of(source) - len(ids)
+    storages = sorted({copy.storage for each in doomed for copy in each.copies if copy.snapshot_id})
+    lines = [
+        f"{each.backup_id}  {moment(each.created_at, now)}  {short_size(each.size_bytes)}  {each.proof.value}  in {described.storages(each)}"
+        for each in doomed[:_NAMED]
+    ]
+    lines += [f"and {len(doomed) - _NAMED} more"] if len(doomed) > _NAMED else []
+    added = sum(each.added_bytes for each in doomed)
+    lines.append(
+        f"They added {size(added)} when they were taken; what nothing else needs is freed by the next prune of {', '.join(storages) or 'no storage'}."
+    )
+    if not left:
+        return [*lines, f"NOTHING of {printable(source)} stays recoverable."]
+    newest = await _first_left(console, chosen, ids, is_falling=True)
+    oldest = await _first_left(console, chosen, ids, is_falling=False)
+    ends = ""
+    if newest is not None and oldest is not None:
+        ends = f", newest {age(newest.created_at, now)} ago, oldest {instant(oldest.created_at)}"
+    return [*lines, f"Still recoverable: {counted(left, 'point')}{ends}."]
+
+
+async def _first_left(
+    console: ConsoleApp, chosen: BackupFilter, doomed: set[str], *, is_falling: bool
+) -> Backup | None:
+    order = await console.engine.ordered_backups(
+        chosen, OrderBy.CREATED, is_falling=is_falling, limit=len(doomed) + 1
+    )
+    found = await console.engine.backups_at(order, 0, len(order))
+    return next((each for each in found if each is not None and each.backup_id not in doomed), None)
+
+
+async def erase(console: ConsoleApp, source: str, path: str) -> None:
+    """Asks why, has a worker find out what would go, shows that, has the path typed, then a job. Raises: HoldfastError."""
+    reason = await console.ask_line("erase it from every backup, because: ")
+    if reason is None:
+        return
+    asked = EraseRequest(path, source, reason, is_dry_run=True)
+    job = await ended(console, await console.submit("erase", asked, "looking where it is"))
+    lines = [
+        *_erasure(job.result),
+        "",
+        f"Same as: holdfast erase {printable(path)} --source {printable(source)}",
+        "If it is still there, the next backup takes it again: exclude it in the source.",
+    ]
+    title = f"ERASE {printable(path)} from all backups of {printable(source)}, for ever"
+    if not await console.ask(TypeName(title, lines, source)):
+        return
+    if await console.pass_guard("contents.erase"):
+        request = EraseRequest(path, source, reason)
+        await console.submit("erase", request, f"erasing {path} from the backups of {source}")
+
+
+def _erasure(result: Any) -> list[str]:
+    lines = []
+    for each in result["storages"]:
+        lines.append(
+            f"storage {each['storage']}: from {counted(each['snapshots'], 'backup')}, {counted(each['files'], 'file')} with {size(each['size_bytes'])} in all"
+        )
+        if each["still_needed_bytes"]:
+            lines.append(f"  {size(each['still_needed_bytes'])} of it other files hold as well: that stays")
+    return lines + [str(each) for each in result["warnings"]]
+
+
+async def dump(console: ConsoleApp, backup: str, path: str) -> None:
+    """Asks for a file of this machine, and writes the content there. Raises: UsageError where that cannot be; PathMissingError, DamagedError."""
+    name = await console.ask_line("write to file: ", _here(path.rpartition("/")[2] or "root"))
+    if not name:
+        return
+    target = await asyncio.to_thread(Path(name).expanduser)
+    try:
+        file = await asyncio.to_thread(target.open, "xb")
+    except OSError as error:
+        raise UsageError(
+            f"{target} cannot be written: {error.strerror}", hint="name a file that is not there yet"
+        ) from error
+    console.tell(f"writing {target}…")
+    is_whole = False
+    try:
+        with file:
+
+            async def write(data: bytes) -> None:
+                await asyncio.to_thread(file.write, data)
+
+            count = await console.engine.dump(backup, path, write)
+        is_whole = True
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror}") from error
+    finally:
+        if not is_whole:
+            target.unlink(missing_ok=True)
+    console.tell(f"{target}: {size(count)}")
+
+
+def _here(name: str) -> str:
+    return str(Path.cwd() / name)
+
+
+def named(names: Sequence[str]) -> str:
+    """`a, b and 3 more`."""
+    shown = ", ".join(names[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
+
+
+def _which(backups: Sequence[Backup]) -> str:
+    if len(backups) == 1:
+        return f"backup {backups[0].backup_id} is"
+    return f"{len(backups)} backups are"
+
+
+def until(now: datetime.datetime, expires_at: datetime.datetime) -> str:
+    """How long something is still there: `2d`, `40m`; `over` where it is not."""
+    return age(now, expires_at) if expires_at > now else "over"

@@ -1,0 +1,150 @@
+"""What mends what is at risk: of each concern a few words for its row, and the action behind them. Pure but for `mend`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from engine.model.alerts import Condition
+from engine.model.requests import BackupRequest, CopyCatalogRequest, CopyRequest, DrillRequest
+from engine.model.status import Concern
+from tui.dialogs.menu import Menu
+from tui.dialogs.reader import Reader
+
+if TYPE_CHECKING:
+    from tui.panes.sources import SourcesView
+
+Mend = Callable[["SourcesView", Concern], Awaitable[None]]
+
+
+def source_of(concern: Concern) -> str:
+    """The source that it is about; empty where it is about something else."""
+    noun, _, name = concern.subject.partition(" ")
+    return name if noun == "source" else ""
+
+
+def name_of(concern: Concern) -> str:
+    """Its subject's name, without the noun of a source, which most are."""
+    return source_of(concern) or concern.subject
+
+
+def words_of(concern: Concern) -> str:
+    """What `m` does."""
+    return _REMEDIES[concern.condition][0] if _is_of_source(concern) else "m its log"
+
+
+async def mend(view: SourcesView, concern: Concern) -> None:
+    """Does it, or leads to where a person does. Raises: what the engine raises."""
+    work = _REMEDIES[concern.condition][1] if _is_of_source(concern) else _show_log
+    await work(view, concern)
+
+
+def _is_of_source(concern: Concern) -> bool:
+    """Whether the remedy fits its subject: what failed may also be a schedule's prune, which no backup mends."""
+    return concern.condition not in _OF_SOURCES or bool(source_of(concern))
+
+
+async def _back_up(view: SourcesView, concern: Concern) -> None:
+    name = source_of(concern)
+    await view.console.submit("backup", BackupRequest((name,)), f"backing up {name}")
+
+
+async def _drill(view: SourcesView, concern: Concern) -> None:
+    await view.lead_to_restore(source_of(concern))
+
+
+async def _copy(view: SourcesView, concern: Concern) -> None:
+    storage = concern.remedy.split()[-1]
+    await view.console.submit(
+        "copy", CopyRequest("", storage, is_missing=True), f"copying what {storage} misses"
+    )
+
+
+async def _compare(view: SourcesView, concern: Concern) -> None:
+    before, after = concern.remedy.split()[-2:]
+    await view.compare(before, after)
+
+
+async def _details(view: SourcesView, concern: Concern) -> None:
+    await view.show_details(source_of(concern))
+
+
+async def _show_log(view: SourcesView, concern: Concern) -> None:
+    if concern.job_id:
+        await view.show_log(concern.job_id)
+    else:
+        await view.console.ask(Reader(concern.subject, [concern.reason, "", f"-> {concern.remedy}"]))
+
+
+async def _test_host(view: SourcesView, concern: Concern) -> None:
+    name = concern.subject.partition(" ")[2]
+    view.console.tell(f"host {name}: connecting…")
+    report = await view.console.engine.test_host(name)
+    lines = [
+        f"{report.hostname}, as {report.user}, in {report.duration_s:.1f} s",
+        *([] if report.uncovered else ["every database and data folder has a source"]),
+        *[f"no source takes {each}" for each in report.uncovered],
+        *(["", "these would:"] if report.proposals else []),
+        *report.proposals,
+    ]
+    await view.console.ask(Reader(f"host {name}", lines))
+
+
+async def _to_storages(view: SourcesView, concern: Concern) -> None:
+    await view.console.main.go("storage")
+    view.console.tell(f"{concern.subject}: {concern.reason}")
+
+
+async def _test(view: SourcesView, concern: Concern) -> None:
+    if concern.subject.startswith("host "):
+        await _test_host(view, concern)
+        return
+    name = concern.subject.partition(" ")[2]
+    view.console.tell(f"storage {name}: writing and reading back…")
+    found = await view.console.engine.test_storage(name)
+    view.console.tell(f"storage {name} answers in {1000 * found.latency_s:.0f} ms")
+
+
+async def _copy_catalog(view: SourcesView, _concern: Concern) -> None:
+    await view.console.submit("copy_catalog", CopyCatalogRequest(), "copying the catalog into every storage")
+
+
+async def _rehearse_kit(view: SourcesView, _concern: Concern) -> None:
+    names = [each.name for each in await view.console.engine.sources()]
+    chosen = await view.console.ask(
+        Menu("Restore which source by a recovery kit alone?", [(each, each) for each in names])
+    )
+    if chosen is not None:
+        request = DrillRequest(chosen, scenario="kit-only")
+        await view.console.submit("drill", request, f"drill of {chosen} by the recovery kit alone")
+
+
+async def _test_destination(view: SourcesView, concern: Concern) -> None:
+    name = concern.subject.partition(" ")[2]
+    view.console.tell(f"{name}: sending a message…")
+    await view.console.engine.test_destination(name)
+    view.console.tell(f"{name} took a message")
+
+
+_REMEDIES: Final[Mapping[Condition, tuple[str, Mend]]] = {
+    Condition.FAILED: ("m back up", _back_up),
+    Condition.INCOMPLETE: ("m back up", _back_up),
+    Condition.OVERDUE: ("m back up", _back_up),
+    Condition.COPY_MISSING: ("m copy it there", _copy),
+    Condition.SIZE_ANOMALY: ("m what changed", _compare),
+    Condition.UNPROVEN: ("m drill", _drill),
+    Condition.PROOF_FAILED: ("m drill", _drill),
+    Condition.DRILL_OVER_BUDGET: ("m its log", _show_log),
+    Condition.OBJECTIVE_MISSED: ("m details", _details),
+    Condition.UNCOVERED: ("m test the host", _test_host),
+    Condition.STORAGE_LOW: ("m to storages", _to_storages),
+    Condition.UNREACHABLE: ("m test it", _test),
+    Condition.LOCK_HELD: ("m to storages", _to_storages),
+    Condition.CATALOG_COPY_OLD: ("m copy it", _copy_catalog),
+    Condition.WORKER_GONE: ("m how", _show_log),
+    Condition.KIT_UNTESTED: ("m drill the kit", _rehearse_kit),
+    Condition.DELIVERY_FAILED: ("m send again", _test_destination),
+}
+_OF_SOURCES: Final = frozenset(
+    (Condition.FAILED, Condition.INCOMPLETE, Condition.OVERDUE, Condition.UNPROVEN, Condition.PROOF_FAILED, Condition.OBJECTIVE_MISSED)
+)  # fmt: skip

@@ -1,0 +1,110 @@
+"""Views whose rows come one by one from a repository or a host: shown as they come, stopped by a key, bounded in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final
+
+from textual.widget import Widget
+from textual.worker import Worker
+
+from engine.model.job import Change
+from tui import bridge
+from tui.panes.base import View
+from tui.widgets.line import Line
+from tui.widgets.row_source import Row
+from tui.widgets.rows import RowTable
+
+MOST_ROWS: Final = 50_000
+"""That are kept; a person reads no more, and filters what is meant."""
+_BEAT_S: Final = 0.3
+_ROWS_A_SECOND: Final = 50_000
+"""That can be laid out anew while more come, without being felt."""
+
+
+class StreamView(View):
+    """A subclass gives `table`, and `read`, which calls `add`. It is read once: what a backup holds never changes."""
+
+    DEFAULT_CSS = "StreamView > Line { height: 1; }"
+
+    def __init__(self, table: RowTable) -> None:
+        super().__init__()
+        self.table = table
+        self.said = Line("…")
+        self.rows: list[Row] = []
+        self.count = 0
+        """All that came, also those that are not kept."""
+        self._work: Worker[None] | None = None
+        self._shown_at = 0.0
+        self.is_over = False
+
+    def compose(self) -> Iterator[Widget]:
+        """How far it is, and the rows."""
+        yield self.said
+        yield self.table
+
+    def on_mount(self) -> None:
+        """Begins."""
+        self.begin()
+
+    def wants(self, change: Change) -> bool:
+        """It is read once."""
+        return False
+
+    def begin(self) -> None:
+        """Reads, from the beginning."""
+        self.rows, self.count, self.is_over = [], 0, False
+        self._work = self.run_worker(self._run(), exit_on_error=False, exclusive=True)
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether more is to come."""
+        return self._work is not None and not self._work.is_finished
+
+    def stop(self) -> None:
+        """Reads no further; what came stays."""
+        if self._work is not None:
+            self._work.cancel()
+
+    async def _run(self) -> None:
+        try:
+            await bridge.guarded(self.console, self._read())
+        finally:
+            if self.is_attached:
+                self.flush()
+                if not self.is_over:
+                    self.say(f"{self.count:,} until it was stopped")
+
+    async def _read(self) -> None:
+        self.say("reading…")
+        await self.read()
+        self.is_over = True
+        self.say(self.summary())
+
+    async def read(self) -> None:
+        """Calls `add` for each row. May raise errors of the engine."""
+
+    def summary(self) -> str:
+        """What to say at its end."""
+        return f"{self.count:,}"
+
+    def add(self, row: Row) -> None:
+        """One more; shown a little later, with others."""
+        self.count += 1
+        if len(self.rows) < MOST_ROWS:
+            self.rows.append(row)
+        now = asyncio.get_running_loop().time()
+        if now - self._shown_at > _BEAT_S + len(self.rows) / _ROWS_A_SECOND:
+            self.flush()
+            self.say(f"reading… {self.count:,}")
+
+    def flush(self) -> None:
+        """Shows what came."""
+        self._shown_at = asyncio.get_running_loop().time()
+        self.table.show_rows(list(self.rows))
+
+    def say(self, text: str) -> None:
+        """In the topmost row of the view."""
+        more = f"; the first {MOST_ROWS:,} are shown" if self.count > MOST_ROWS else ""
+        self.said.show(text + more)
