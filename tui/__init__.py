@@ -12,5 +12,6 @@ Knows the Engine, events, model and errors, nothing deeper; no job runs in this 
     dialogs/       what asks: confirmations, forms, menus, the palette, help, a page of text
     widgets/       what is drawn line by line: rows, lines, plots
     terminal.py    what is repaired in Textual's driver
+    keyboard.py    what comes from the keyboard, made safe: noise, old mouse reports, pastes
     themes are data, in ../themes
 """

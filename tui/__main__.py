@@ -62,9 +62,16 @@ async def _run(words: Sequence[str]) -> int:
         async with open_engine(home, is_logged=True) as engine:
             from tui.app import ConsoleApp
             from tui.preferences import read_preferences
+            from tui.terminal import ConsoleDriver
 
             preferences = read_preferences(engine.home.directory)
-            app = ConsoleApp(engine, preferences, is_read_only=is_read_only, environment=os.environ)
+            app = ConsoleApp(
+                engine,
+                preferences,
+                is_read_only=is_read_only,
+                driver_class=None if os.environ.get("TEXTUAL_DRIVER") else ConsoleDriver,
+                environment=os.environ,
+            )
             await app.run_async(mouse=False)
             return app.return_code or 0
     except HoldfastError as error:

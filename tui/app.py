@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,7 @@ from tui.dialogs.confirm import Sentence
 from tui.panes.base import View
 from tui.preferences import Preferences, read_preferences
 from tui.screen import MainScreen
+from tui.terminal import ConsoleDriver
 from tui.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
 
+_TWICE_S = 2.0
+"""Two times ctrl+c within this leave the console."""
+_log = logging.getLogger("holdfast.console")
 _MESSAGE_S = 8.0
 """So long a message stands before the newest job may take its row."""
 _LOOK_AT_FILES_S = 2.0
@@ -60,6 +65,7 @@ class ConsoleApp(App[int]):
         self.is_frozen = False
         self.main = MainScreen()
         self._told_at = -_MESSAGE_S
+        self._interrupted_at = -_TWICE_S
         self._themes_stamp: Sequence[tuple[str, int]] = ()
         self._jobs: list[Job] = []
 
@@ -251,12 +257,41 @@ class ConsoleApp(App[int]):
             self.tell("copied" if is_secret else f"copied: {text}")
 
     def redraw(self) -> None:
-        """Sends every cell again."""
-        self.screen.refresh(layout=True)
+        """Sets the terminal's modes again, and sends every cell."""
+        if isinstance(self._driver, ConsoleDriver):
+            self._driver.assert_again()
+        else:
+            self.refresh(layout=True)
 
     def toggle_mouse(self) -> None:
         """The mouse works in the console, or selects text in the terminal."""
-        self.tell("the mouse is the terminal's")
+        if not isinstance(self._driver, ConsoleDriver):
+            self.tell("the mouse is the terminal's")
+            return
+        self._driver.take_mouse(is_wanted=not self._driver.has_mouse)
+        self.tell(
+            "the mouse works here; M leaves it to the terminal"
+            if self._driver.has_mouse
+            else "the mouse is the terminal's"
+        )
+
+    def action_help_quit(self) -> None:
+        """Ctrl+C, by Textual's binding: closes a dialog; pressed twice it leaves."""
+        now = self._monotonic()
+        if isinstance(self.screen, Dialog):
+            self.screen.action_leave()
+        elif now - self._interrupted_at < _TWICE_S:
+            self.exit()
+        else:
+            self._interrupted_at = now
+            self.tell("ctrl+c again leaves the console, as q does; jobs go on")
+
+    def _fatal_error(self) -> None:
+        """In place of Textual's, which prints a traceback with all values: the log has it, the terminal gets a sentence."""
+        _log.critical("the console ended by a mistake of its own", exc_info=self._exception)
+        self.panic(
+            "holdfast: the console ended by a mistake of its own; the log in the home's folder `logs` has it whole; jobs go on"
+        )
 
     async def submit(self, verb: str, request: object, said: str) -> Job:
         """Hands a job to a worker, and says so. Raises: what the engine raises."""

@@ -1,0 +1,179 @@
+"""The console as a program of its own in a pseudo-terminal: bytes are counted, and pyte says what a person would see."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyte
+
+PATIENCE_S = 60.0
+"""More than anything that a test waits for takes on a busy machine."""
+SETTLED_S = 0.6
+"""Longer than three frames: what is to be drawn for one key was drawn."""
+
+
+class Terminal:
+    """One console, one terminal. Closed by `close`, which kills what still runs."""
+
+    def __init__(
+        self,
+        home: Path,
+        *words: str,
+        size: tuple[int, int] = (80, 24),
+        environment: Mapping[str, str] | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "tui"),
+    ) -> None:
+        self.screen = pyte.Screen(*size)
+        self._stream = pyte.ByteStream(self.screen)
+        self.raw = bytearray()
+        """All that was sent."""
+        self.master, slave = pty.openpty()
+        self.resize(*size)
+        self.before = termios.tcgetattr(slave)
+        self.slave = slave
+        self.process = subprocess.Popen(
+            [*command, "--home", str(home), *words],
+            stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=_take_terminal,  # noqa: PLW1509 -- its own terminal
+            env={**_ENVIRONMENT} | {"HOME": str(home)} | dict(environment or {}),
+        )  # fmt: skip
+
+    # What a person does.
+
+    def press(self, keys: str | bytes) -> None:
+        """Types, as a terminal sends it."""
+        os.write(self.master, keys.encode() if isinstance(keys, str) else keys)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Makes the window larger or smaller."""
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.screen.resize(rows, columns)
+
+    def hang_up(self) -> None:
+        """The terminal goes, as a line that breaks."""
+        os.close(self.slave)
+        os.close(self.master)
+        self.master = self.slave = -1
+
+    # What a person sees.
+
+    @property
+    def text(self) -> str:
+        """The screen."""
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def read(self, patience_s: float) -> bytes:
+        """What is sent within that time, and shows it; nothing where nothing comes."""
+        if not select.select([self.master], [], [], patience_s)[0]:
+            return b""
+        try:
+            data = os.read(self.master, 65536)
+        except OSError:
+            return b""
+        self.raw += data
+        self._stream.feed(_for_pyte(data))
+        return data
+
+    def sees(self, *texts: str) -> str:
+        """Waits until all these texts are on the screen; gives it. Raises: AssertionError with the screen as it is."""
+        return self._until(lambda: all(each in self.text for each in texts), f"never seen: {texts}")
+
+    def misses(self, text: str) -> str:
+        """Waits until a text is gone. Raises: AssertionError with the screen as it is."""
+        return self._until(lambda: text not in self.text, f"never gone: {text}")
+
+    def _until(self, is_reached: Callable[[], bool], otherwise: str) -> str:
+        ends_at = time.monotonic() + PATIENCE_S
+        while not is_reached():
+            left = ends_at - time.monotonic()
+            assert left > 0, f"{otherwise}\n{self.text}"
+            assert self.read(min(left, 1.0)) or self.process.poll() is None, (
+                f"{otherwise}; it ended\n{self.text}"
+            )
+        return self.text
+
+    def settle(self) -> int:
+        """Reads until nothing comes any more; gives the bytes."""
+        count = 0
+        while data := self.read(SETTLED_S):
+            count += len(data)
+        return count
+
+    def cost(self, keys: str | bytes, *texts: str) -> int:
+        """The bytes that keys cost, until the screen shows these texts and has come to rest."""
+        self.settle()
+        begun = len(self.raw)
+        self.press(keys)
+        self.sees(*texts)
+        self.settle()
+        return len(self.raw) - begun
+
+    # Its end.
+
+    def wait(self) -> int:
+        """Waits for the program's end, reading what it still sends; gives its exit code."""
+        ends_at = time.monotonic() + PATIENCE_S
+        while self.process.poll() is None:
+            assert time.monotonic() < ends_at, f"it does not end\n{self.text}"
+            if self.master >= 0:
+                self.read(0.05)
+            else:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(0.05)
+        while self.master >= 0 and self.read(0):
+            pass
+        return self.process.returncode
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether the terminal is as it was: its lines are its kernel's again, the screen is the shell's, the cursor is seen."""
+        return (
+            termios.tcgetattr(self.slave)[:4] == self.before[:4]
+            and self.raw.rfind(b"\x1b[?1049l") > self.raw.rfind(b"\x1b[?1049h")
+            and self.raw.rfind(b"\x1b[?25h") > self.raw.rfind(b"\x1b[?25l")
+        )
+
+    def close(self) -> None:
+        """Kills what still runs."""
+        if self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        if self.master >= 0:
+            self.hang_up()
+
+
+_ENVIRONMENT: Mapping[str, str] = {
+    "PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "TERM": "xterm", "PYTHONPATH": str(Path(__file__).parents[2]),
+}  # fmt: skip
+
+
+def _take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _for_pyte(data: bytes) -> bytes:
+    """Without what pyte takes for text: the keyboard protocol's sequences, and questions for modes."""
+    for sequence in (b"\x1b[>25u", b"\x1b[<u", b"\x1b[?2026$p", b"\x1b[?2048$p"):
+        data = data.replace(sequence, b"")
+    return data
+
+
+@contextlib.contextmanager
+def open_terminal(home: Path, *words: str, **options: object) -> Iterator[Terminal]:
+    """A console in a terminal of its own, killed at the end."""
+    terminal = Terminal(home, *words, **options)  # type: ignore[arg-type]
+    try:
+        yield terminal
+    finally:
+        terminal.close()
