@@ -115,15 +115,19 @@ class MainScreen(Screen[None], Place):
 
     def show_hints(self) -> None:
         """Row 24: what can be done here, most wanted first, by the keys that do it now."""
-        hints = [
-            f"{self.console.key_of(action)} {action.hint}"
-            for place in self.places()
-            for action in of_place(place.PLACE)
-            if action.hint and not (self.console.why_off(action) or place.why_off(action))
-        ]
-        general = [hint for hint in hints if hint.endswith((" keys", " command"))]
-        special = [hint for hint in hints if hint not in general]
-        self.query_one("#hints", Line).show([(" " + "  ".join(special + general), "dim")])
+        hints: dict[bool, list[str]] = {True: [], False: []}
+        for place in self.places():
+            for action in of_place(place.PLACE):
+                if action.hint and not (self.console.why_off(action) or place.why_off(action)):
+                    hints[place is self].append(f"{self.console.key_of(action)} {action.hint}")
+        general = "  ".join(hints[True])
+        room = self.app.size.width - len(general) - 2
+        shown = ""
+        for hint in hints[False]:
+            if len(shown) + len(hint) + 2 > room:
+                break
+            shown += f"{hint}  "
+        self.query_one("#hints", Line).show([(f" {shown}".rstrip(), "dim")], general)
 
     def places(self) -> Sequence[Place]:
         """The places that take keys now, the innermost first."""
