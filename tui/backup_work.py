@@ -27,6 +27,7 @@ from engine.model.text import counted, instant
 from tui.dialogs.confirm import Confirm, TypeName
 from tui.dialogs.menu import Menu
 from tui.dialogs.reader import Reader
+from tui.dialogs.waiting import Waiting
 from tui.text import age, moment, printable, short_size, size
 
 if TYPE_CHECKING:
@@ -58,6 +59,16 @@ async def ended(console: ConsoleApp, job: Job) -> Job:
     last = job
     async for now in console.engine.follow_job(job.job_id):
         last = now
+    return _well(last)
+
+
+async def waited(console: ConsoleApp, job: Job, title: str) -> Job | None:
+    """The same, with how far it is on the screen; None for who does not wait. Raises: HoldfastError where it failed."""
+    last = await console.ask(Waiting(console, job, title))
+    return None if last is None else _well(last)
+
+
+def _well(last: Job) -> Job:
     if last.status not in (JobStatus.COMPLETED, JobStatus.INCOMPLETE):
         raise HoldfastError(
             f"job {last.job_id} ended as {last.status.value}{f': {last.error}' if last.error else ''}",
@@ -154,8 +165,9 @@ async def share(console: ConsoleApp, backup: Backup, path: str = "/") -> None:
 
     form = share_form(console, backup, await console.engine.storages(), path)
     if await console.ask(form) and form.job is not None:
-        done = (await ended(console, form.job)).result
-        await show_link(console, str(done["storage"]), str(done["name"]))
+        done = await waited(console, form.job, f"Sharing {backup.backup_id}")
+        if done is not None:
+            await show_link(console, str(done.result["storage"]), str(done.result["name"]))
 
 
 async def show_link(console: ConsoleApp, storage: str, name: str) -> None:
@@ -168,7 +180,7 @@ async def show_link(console: ConsoleApp, storage: str, name: str) -> None:
 async def tell_download(console: ConsoleApp, job: Job) -> None:
     """Says where an archive went, when it is there. Raises: HoldfastError."""
     done = (await ended(console, job)).result
-    console.tell(f"{printable(str(done['file']))}: {size(done['size_bytes'])}, SHA-256 {done['sha256']}")
+    console.tell(f"downloaded, {size(done['size_bytes'])}: {printable(str(done['file']))}")
 
 
 async def protect(console: ConsoleApp, backups: Sequence[Backup]) -> None:
@@ -272,9 +284,12 @@ async def erase(console: ConsoleApp, source: str, path: str) -> None:
     if reason is None:
         return
     asked = EraseRequest(path, source, reason, is_dry_run=True)
-    job = await ended(console, await console.submit("erase", asked, "looking where it is"))
+    job = await console.submit("erase", asked, "looking where it is")
+    found = await waited(console, job, f"Looking for {printable(path)} in all backups of {printable(source)}")
+    if found is None:
+        return
     lines = [
-        *_erasure(job.result),
+        *_erasure(found.result),
         "",
         f"Same as: holdfast erase {printable(path)} --source {printable(source)}",
         "If it is still there, the next backup takes it again: exclude it in the source.",
@@ -310,7 +325,7 @@ async def dump(console: ConsoleApp, backup: str, path: str) -> None:
         raise UsageError(
             f"{target} cannot be written: {error.strerror}", hint="name a file that is not there yet"
         ) from error
-    console.tell(f"writing {target}…")
+    console.tell(f"writing {printable(str(target))}…")
     is_whole = False
     try:
         with file:
@@ -325,7 +340,7 @@ async def dump(console: ConsoleApp, backup: str, path: str) -> None:
     finally:
         if not is_whole:
             target.unlink(missing_ok=True)
-    console.tell(f"{target}: {size(count)}")
+    console.tell(f"written, {size(count)}: {printable(str(target))}")
 
 
 def _here(name: str) -> str:

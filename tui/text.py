@@ -17,6 +17,7 @@ __all__ = [
     "clock",
     "columns",
     "fit",
+    "fit_end",
     "ladder",
     "levels",
     "moment",
@@ -35,6 +36,15 @@ _DAY: Final = datetime.timedelta(days=1)
 def fit(text: str, width: int, *, is_right: bool = False) -> str:
     """The text in exactly so many columns."""
     return padded(shortened(text, width), width, is_right=is_right)
+
+
+def fit_end(text: str, width: int) -> str:
+    """The end of a text in exactly so many columns."""
+    if columns(text) <= width:
+        return padded(text, width)
+    while text and columns(text) >= width:
+        text = text[max(1, columns(text) - width) :] if text.isascii() else text[1:]
+    return padded("…" + text, width)
 
 
 def short_size(count: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import datetime
 from collections import Counter
@@ -27,6 +28,8 @@ _LOOKED_AT: Final = 100
 _NEWEST: Final = 16
 """Backups of each source whose sizes are always looked at: of one that is taken twice a day, those of the week before too. Where they are
 alike, the newest one mostly says all that there is to say; else so many are read."""
+_AT_ONCE: Final = 250
+"""Sources that are looked at before others of the loop have their turn: a console of thousands takes keys meanwhile."""
 _FAILED_JOBS: Final = 500
 UNCOVERED: Final = "uncovered"
 """The setting that holds, by host, what its last test found: a count may be a month old, but a status must not connect anywhere."""
@@ -107,6 +110,8 @@ async def gather(
             more = _of_source(source, history, attempts, now)
             facts = dataclasses.replace(facts, backups=more.backups, health=more.health)
         sources.append((source, facts))
+        if not len(sources) % _AT_ONCE:
+            await asyncio.sleep(0)
     known = await _remember_known(parts, known, sources, is_new=bool(first))
     first_at = min(known.values(), default=None)
     home = await _home(parts, first_at, is_worker_wanted=is_worker_wanted)

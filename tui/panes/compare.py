@@ -28,7 +28,7 @@ class CompareView(StreamView):
     def __init__(self, before: str, after: str = "") -> None:
         super().__init__(
             RowTable(
-                [Column("", 1), Column("PATH", 30, is_flexible=True), Column("WHAT", 28)],
+                [Column("", 1), Column("PATH", 40, is_flexible=True, keeps_end=True), Column("WHAT", 24)],
                 empty="nothing differs",
             )
         )

@@ -41,13 +41,13 @@ class ContentsView(StreamView):
         super().__init__(
             RowTable(
                 [
-                    Column("NAME", 20, is_flexible=True), Column("SIZE", 5, is_right=True), Column("MODIFIED", 16), Column("MODE", 10, rank=1),
-                    Column("OWNER", 17, rank=2),
+                    Column("NAME", 42, is_flexible=True), Column("SIZE", 5, is_right=True), Column("MODIFIED", 16), Column("MODE", 10, rank=2),
+                    Column("OWNER", 17, rank=3),
                 ],
                 empty="this folder is empty",
             )
         )  # fmt: skip
-        self.backup, self.path = backup, path
+        self.backup, self.path, self._opened = backup, path, path
         self._cursor = cursor
         self._first = 0
         """Of the part that is seen."""
@@ -56,13 +56,22 @@ class ContentsView(StreamView):
 
     @property
     def crumb(self) -> str:
-        """The backup, then the folders."""
-        if self.path == "/":
-            return f"{self.backup.backup_id[:8]}"
-        return self.path.rpartition("/")[2]
+        """The backup, or the folder that was opened."""
+        return f"{self.backup.backup_id[:8]}" if self._opened == "/" else self._opened.rpartition("/")[2]
 
     async def read(self) -> None:
-        """A part of the folder."""
+        """A part of the folder; of one that holds a folder and nothing else, that one's."""
+        await self._read_part()
+        while self.count == 1 and not self._cursor and list(self._kinds.values()) == ["dir"]:
+            self.path = next(iter(self._kinds))
+            self.rows, self.count = [], 0
+            await self._read_part()
+        self.flush()
+        if self._cursor:
+            self.table.go_to(self._cursor)
+            self._cursor = ""
+
+    async def _read_part(self) -> None:
         self._kinds, self._has_more = {}, False
         number = 0
         async with aclosing(self.console.engine.ls(self.backup.backup_id, self.path)) as items:  # type: ignore[type-var]
@@ -75,10 +84,6 @@ class ContentsView(StreamView):
                     key = path_of(item)
                     self._kinds[key] = item.type
                     self.add(_row(key, item))
-        self.flush()
-        if self._cursor:
-            self.table.go_to(self._cursor)
-            self._cursor = ""
 
     def summary(self) -> str:
         """Where, and how many."""

@@ -38,7 +38,7 @@ class FoundView(StreamView):
         super().__init__(
             RowTable(
                 [
-                    Column("CREATED", 14), Column("SOURCE", 10, rank=1), Column("PATH", 20, is_flexible=True), Column("SIZE", 5, is_right=True),
+                    Column("CREATED", 14), Column("SOURCE", 10, rank=1), Column("PATH", 20, is_flexible=True, keeps_end=True), Column("SIZE", 5, is_right=True),
                     Column("BACKUP", 8, rank=2),
                 ],
                 empty="no backup holds such a file",

@@ -27,6 +27,8 @@ from tui.widgets.rows import AskingTable, RowList
 
 _PATIENCE_S: Final = 0.25
 """So long after the last letter of a filter it is asked for."""
+_MANY: Final = 100_000
+"""From so many on an order takes a moment that a person should hear of."""
 _DETAIL_S: Final = 0.1
 """So long the cursor must stand still before the detail follows."""
 _SHORT: Final = {"incremental": "incr", "differential": "diff"}
@@ -94,6 +96,8 @@ class HistoryView(View):
         chosen, by, is_falling = wanted
         if self._wanted is not None and wanted[0] != self._wanted[0]:
             await asyncio.sleep(_PATIENCE_S)
+        if count > _MANY and (by is not OrderBy.CREATED or chosen.text):
+            self.console.tell(f"looking through {count:,} backups…")
         if wanted != self._wanted:
             await self._show(await engine.ordered_backups(chosen, by, is_falling=is_falling, limit=PAGE_ROWS))
         if len(self._order) >= PAGE_ROWS or wanted == self._wanted:

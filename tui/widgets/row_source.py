@@ -21,6 +21,8 @@ class Column:
     is_flexible: bool = False
     """Whether it takes what is left."""
     is_right: bool = False
+    keeps_end: bool = False
+    """Whether what does not fit is cut at its beginning: of a path the end tells more."""
     rank: int = 0
     """Where the terminal is narrow, columns of the highest rank go first; 0 stays."""
 

@@ -20,7 +20,7 @@ from textual.strip import Strip
 from engine.model.text import columns as columns_of
 from tui.actions import Action
 from tui.place import Place, bindings
-from tui.text import fit
+from tui.text import fit, fit_end
 from tui.widgets.line import Line
 from tui.widgets.row_source import Column, FixedRows, Row, RowSource
 
@@ -384,7 +384,7 @@ class RowTable(Vertical):
     def lay_cells(self, cells: Sequence[str]) -> str:
         """The cells of a row in their columns."""
         return " ".join(
-            fit(cells[index] if index < len(cells) else "", width, is_right=self.columns[index].is_right)
+            _cell(cells[index] if index < len(cells) else "", width, self.columns[index])
             for index, width in zip(self._shown, self._widths, strict=True)
         )
 
@@ -412,6 +412,10 @@ class AskingTable(RowTable):
     def _show(self, key: str = "") -> None:
         self.tell_place()
         self.post_message(self.Asked(self))
+
+
+def _cell(text: str, width: int, column: Column) -> str:
+    return fit_end(text, width) if column.keeps_end else fit(text, width, is_right=column.is_right)
 
 
 def _needed(columns: Sequence[Column], shown: Sequence[int]) -> int:

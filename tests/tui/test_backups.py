@@ -1,0 +1,281 @@
+"""Tab 1 at work: keys on the one side, catalog and file system on the other. Every job is done by a real worker."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from engine.errors import UnknownNameError
+from engine.model.backup import Backup, Proof
+from engine.model.job import Job, JobStatus
+from tests.jobs.world import World
+from tests.tui.seat import Seat, open_console
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def tree(world: World, tmp_path: Path) -> Path:
+    """A source of files with two backups, the second with one file more."""
+    place = tmp_path / "tree"
+    (place / "etc").mkdir(parents=True)
+    (place / "etc" / "secret").write_text("hunter2\nline two\n")
+    await world.add_storages("main")
+    await world.add_files("tree", place)
+    await world.one_backup("tree")
+    (place / "etc" / "more").write_text("more")
+    await world.one_backup("tree")
+    return place
+
+
+@asynccontextmanager
+async def _at(world: World, *keys: str, size: tuple[int, int] = (80, 24)) -> AsyncIterator[Seat]:
+    async with open_console(world.engine, size=size) as seat:
+        await seat.sees("tree")
+        await seat.press(*keys)
+        yield seat
+
+
+async def _end(world: World, verb: str) -> Job:
+    """The newest job of that verb, over and well."""
+    job = (await world.engine.jobs(verb=verb, limit=1))[0]
+    async for now in world.engine.follow_job(job.job_id):
+        job = now
+    assert job.status is JobStatus.COMPLETED, job.error
+    return job
+
+
+async def _newest(world: World) -> Backup:
+    return await world.engine.latest_backup("tree")
+
+
+async def test_what_is_at_risk_is_mended_by_the_key_that_its_row_names(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    """At three in the morning: see it, go there, one key."""
+    await world.add_files("bare", tree / "etc")
+    async with _at(world) as seat:
+        screen = await seat.sees("! bare", "it was never backed up", "m back up", "> tree")
+        assert screen.index("! bare") < screen.index("- tree")
+        await seat.press("0")
+        await seat.sees("> ! bare")
+        await seat.press("enter")
+        await seat.sees("> bare")
+        await seat.press("m")
+        await seat.sees("backing up bare")
+        await _end(world, "backup")
+        await seat.misses("never backed up")
+    assert (await world.engine.latest_backup("bare")).status == "completed"
+
+
+async def test_a_source_s_backups_are_filtered_sorted_and_marked(world: World, tree: Path) -> None:
+    """Of hundreds the one that is meant, and what people said of it."""
+    newest = await _newest(world)
+    async with _at(world, "enter", size=(140, 40)) as seat:
+        await seat.sees("> tree", "CREATED", newest.backup_id, "job")
+        await seat.press("p", "H")
+        await seat.sees("held, because:")
+        await seat.type("court order")
+        await seat.press("enter")
+        await seat.sees("PH", "court order")
+        await seat.press("E")
+        await seat.type("30d")
+        await seat.press("enter")
+        await seat.sees("PHE")
+        await seat.press("slash")
+        await seat.type("kept")
+        await seat.press("enter")
+        await seat.sees("/kept")
+        first = seat.app.main.pane.view
+        await seat.press("d")
+        await seat.sees(f"backup {newest.backup_id}", "protected", "expires")
+        await seat.press("escape", "X")
+        await seat.sees("is kept: court order")
+        await seat.press("escape")
+        assert seat.app.main.pane.view is first
+    now = await _newest(world)
+    assert now.is_protected
+    assert now.hold_reason == "court order"
+    assert now.expires_at is not None
+    assert now.expires_at > world.engine.now() + datetime.timedelta(days=29)
+
+
+async def test_a_backup_is_deleted_after_its_source_s_name_was_typed(world: World, tree: Path) -> None:
+    """What goes and what stays is on the screen before."""
+    newest = await _newest(world)
+    async with _at(world, "enter") as seat:
+        await seat.sees("CREATED")
+        await seat.press("X")
+        await seat.sees(
+            "DELETE 1 BACKUP of tree", newest.backup_id, "Still recoverable: 1 point", "holdfast delete"
+        )
+        seat.app.screen._opened_at = 0.0  # type: ignore[attr-defined]  # its moment of deafness is over
+        await seat.type("shop")
+        await seat.press("enter")
+        await seat.sees("that is not tree")
+        await seat.press(*["backspace"] * 4)
+        await seat.type("tree")
+        await seat.press("enter")
+        await seat.sees("deleting 1 backup")
+        await _end(world, "delete")
+    with pytest.raises(UnknownNameError):
+        await world.engine.show_backup(newest.backup_id)
+    assert (await _newest(world)).backup_id != newest.backup_id
+
+
+async def test_a_newest_backup_is_verified_and_downloaded_by_few_keys(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """V and one choice; o and no question."""
+    monkeypatch.chdir(tmp_path)
+    async with _at(world) as seat:
+        await seat.press("V")
+        await seat.sees("Verify 1 backup")
+        await seat.press("down", "enter")
+        await seat.sees("verifying")
+        await _end(world, "verify")
+        await seat.press("o")
+        await seat.sees("downloading to")
+        await _end(world, "download")
+        await seat.sees("downloaded, ")
+    assert (await _newest(world)).proof is Proof.VERIFIED
+    (archive,) = tmp_path.glob("tree-*.tar.zst")
+    assert archive.stat().st_size
+
+
+async def test_a_backup_is_looked_into_down_to_a_file_and_a_file_is_written_out(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    """The one file that somebody deleted."""
+    target = tmp_path / "out"
+    async with _at(world, "enter") as seat:
+        await seat.sees("CREATED")
+        await seat.press("enter")
+        await seat.sees("more", "secret")
+        await seat.press("down", "enter")
+        await seat.sees("hunter2", "line two")
+        await seat.press("escape", "O")
+        await seat.sees("write to file:")
+        await seat.press("ctrl+u")
+        await seat.type(str(target))
+        await seat.press("enter")
+        await seat.sees("written, 17 B: ")
+        await seat.press("y")
+        await seat.sees(f"holdfast dump {(await _newest(world)).backup_id}")
+    assert target.read_text() == "hunter2\nline two\n"
+
+
+async def test_two_backups_are_compared_and_one_with_what_is_live(world: World, tree: Path) -> None:
+    """What a change did, and what changed since."""
+    (tree / "etc" / "more").unlink()
+    async with _at(world, "enter") as seat:
+        await seat.sees("CREATED")
+        await seat.press("c")
+        await seat.sees("1 added", "+ ", "etc/more")
+        await seat.press("escape", "C")
+        await seat.sees("1 removed", "- ", "etc/more", "live")
+        await seat.press("x")
+        await seat.sees("it is over")
+
+
+async def test_a_file_is_found_in_all_backups_and_erased_from_them(world: World, tree: Path) -> None:
+    """A password that was committed to a folder: gone from everywhere, after a look at where it is."""
+    async with _at(world, "F") as seat:
+        await seat.sees("find in all backups of tree")
+        await seat.type("secret")
+        await seat.press("enter")
+        await seat.sees("2 found")
+        await seat.press("enter")
+        await seat.sees("> secret")
+        await seat.press("X")
+        await seat.sees("because:")
+        await seat.type("leaked")
+        await seat.press("enter")
+        await seat.sees("ERASE", "from 2 backups")
+        seat.app.screen._opened_at = 0.0  # type: ignore[attr-defined]  # its moment of deafness is over
+        await seat.type("tree")
+        await seat.press("enter")
+        await seat.sees("erasing")
+        await _end(world, "erase")
+    assert [each async for each in world.engine.find("secret", source="tree")] == []
+
+
+async def test_a_backup_is_taken_as_a_form_says(world: World, tree: Path) -> None:
+    """Full, tagged, to go in a month; the command line that does the same is on the screen."""
+    async with _at(world, "B") as seat:
+        await seat.sees("Back up tree", "holdfast backup tree")
+        await seat.press("right", "tab", "tab", "tab")
+        await seat.type("monthly")
+        await seat.press("tab", "tab")
+        await seat.type("30d")
+        await seat.sees("--type full --tag monthly --expires 30d")
+        await seat.press("ctrl+s")
+        await seat.sees("backing up tree")
+        await _end(world, "backup")
+    newest = await _newest(world)
+    assert newest.kind == "full"
+    assert newest.tags == ("monthly",)
+    assert newest.expires_at is not None
+
+
+async def test_a_thousand_backups_are_read_as_they_are_seen(world: World, tree: Path) -> None:
+    """Of a million too: the end is as near as the beginning."""
+    template = await _newest(world)
+    catalog = world.engine._parts.catalog
+    await catalog.backups.add_many(
+        dataclasses.replace(
+            template,
+            backup_id=f"{number:04d}",
+            size_bytes=number,
+            created_at=template.created_at - datetime.timedelta(days=number),
+        )
+        for number in range(1, 1001)
+    )
+    async with _at(world, "a") as seat:
+        await seat.sees("SOURCE", "1/1002")
+        await seat.press("G")
+        await seat.sees("1002/1002")
+        await seat.press("S")
+        await seat.sees("Sort by")
+        await seat.press("slash")
+        await seat.type("SIZE")
+        await seat.press("enter", "enter")
+        view = seat.app.main.pane.view
+        await seat.press("g")
+        await seat.sees("1/1002", "   1B")
+        await seat.press("slash")
+        await seat.type("0777")
+        await seat.press("enter")
+        await seat.sees("777B", "/0777")
+        assert seat.app.main.pane.view is view
+
+
+async def test_a_source_is_forgotten_and_its_backups_stay(world: World, tree: Path) -> None:
+    """Its history can be restored for years."""
+    async with _at(world, "X") as seat:
+        await seat.sees("FORGET SOURCE tree", "Its 2 backups stay")
+        seat.app.screen._opened_at = 0.0  # type: ignore[attr-defined]  # its moment of deafness is over
+        await seat.type("tree")
+        await seat.press("enter")
+        await seat.sees("its backups are kept")
+    assert await world.engine.sources() == []
+    assert await world.engine.count_backups_of("tree") == 2
+
+
+async def test_pages_about_a_source_and_what_cannot_be_shared(world: World, tree: Path) -> None:
+    """Details, log, trends, a test; and a storage that hands out no links says so."""
+    async with _at(world, "d") as seat:
+        await seat.sees("health", "kind")
+        await seat.press("escape", "L")
+        await seat.sees("backup: completed")
+        await seat.press("escape", "T")
+        await seat.sees("trends of tree", "duration")
+        await seat.press("escape", "t")
+        await seat.sees("source tree can be read")
+        await seat.press("escape", "u")
+        await seat.sees("nothing is shared", "main: ")
