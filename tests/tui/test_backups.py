@@ -149,10 +149,10 @@ async def test_a_newest_backup_is_verified_and_downloaded_by_few_keys(
 
 
 async def test_a_backup_is_looked_into_down_to_a_file_and_a_file_is_written_out(
-    world: World, tree: Path, tmp_path: Path
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one file that somebody deleted."""
-    target = tmp_path / "out"
+    monkeypatch.chdir(tmp_path)
     async with _at(world, "enter") as seat:
         await seat.sees("CREATED")
         await seat.press("enter")
@@ -162,12 +162,12 @@ async def test_a_backup_is_looked_into_down_to_a_file_and_a_file_is_written_out(
         await seat.press("escape", "O")
         await seat.sees("write to file:")
         await seat.press("ctrl+u")
-        await seat.type(str(target))
+        await seat.type("out")
         await seat.press("enter")
         await seat.sees("written, 17 B: ")
         await seat.press("y")
         await seat.sees(f"holdfast dump {(await _newest(world)).backup_id}")
-    assert target.read_text() == "hunter2\nline two\n"
+    assert (tmp_path / "out").read_text() == "hunter2\nline two\n"
 
 
 async def test_two_backups_are_compared_and_one_with_what_is_live(world: World, tree: Path) -> None:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from textual import on
 
 from engine.model.results import FoundItem
+from engine.model.text import instant
 from tui.actions import Action
 from tui.panes.contents import ContentsView, path_of
 from tui.panes.stream import StreamView
 from tui.place import bindings
-from tui.text import moment, printable, short_size
+from tui.text import printable, short_size
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
 
@@ -38,7 +39,7 @@ class FoundView(StreamView):
         super().__init__(
             RowTable(
                 [
-                    Column("CREATED", 14), Column("SOURCE", 10, rank=1), Column("PATH", 20, is_flexible=True, keeps_end=True), Column("SIZE", 5, is_right=True),
+                    Column("CREATED", 16), Column("SOURCE", 10, rank=1), Column("PATH", 20, is_flexible=True, keeps_end=True), Column("SIZE", 5, is_right=True),
                     Column("BACKUP", 8, rank=2),
                 ],
                 empty="no backup holds such a file",
@@ -56,11 +57,10 @@ class FoundView(StreamView):
     async def read(self) -> None:
         """As they are found."""
         self._found = []
-        now = self.console.now()
         async for each in self.console.engine.find(self.pattern, source=self.source):
             if len(self._found) == len(self.rows):
                 self._found.append((each.backup_id, path_of(each.item)))
-            self.add(self._row(each, moment(each.created_at, now)))
+            self.add(self._row(each, instant(each.created_at)))
 
     def _row(self, found: FoundItem, when: str) -> Row:
         size = found.item.size_bytes

@@ -14,13 +14,14 @@ from textual.widget import Widget
 from engine.errors import UnknownNameError
 from engine.model import described
 from engine.model.backup import Backup, BackupFilter, BackupStatus, OrderBy, Ordered, Scope
+from engine.model.text import instant
 from tui import backup_work
 from tui.actions import Action
 from tui.dialogs.reader import Reader
 from tui.panes import backup_filter
 from tui.panes.base import View
 from tui.place import bindings
-from tui.text import age, ladder, moment, printable, short_size
+from tui.text import age, ladder, printable, short_size
 from tui.widgets.page import Page
 from tui.widgets.row_source import PAGE_ROWS, Column, PagedRows, Row
 from tui.widgets.rows import AskingTable, RowList
@@ -47,7 +48,7 @@ class HistoryView(View):
         self.source = source
         named = [] if source else [(Column("SOURCE", 12, is_flexible=True), OrderBy.SOURCE)]
         columns = [
-            (Column("CREATED", 14), OrderBy.CREATED),
+            (Column("CREATED", 16), OrderBy.CREATED),
             *named,
             (Column("AGE", 4, is_right=True, rank=1), OrderBy.CREATED),
             (Column("TYPE", 4), OrderBy.KIND),
@@ -57,7 +58,7 @@ class HistoryView(View):
             (Column("MARKS", 5), OrderBy.EXPIRES),
             (Column("COPIES", 8, rank=2, is_flexible=bool(source)), None),
             (Column("TAGS", 6, rank=4, is_flexible=True), None),
-            (Column("BACKUP", 8, rank=5), None),
+            (Column("BACKUP", 16, rank=5), None),
         ]
         self._orders = [order for _, order in columns]
         empty = (
@@ -148,7 +149,7 @@ class HistoryView(View):
             return Row(f"gone {number}", ("it is gone",), "dim")
         named = () if self.source else (printable(backup.source),)
         cells = (
-            moment(backup.created_at, now),
+            instant(backup.created_at),
             *named,
             age(backup.created_at, now),
             _SHORT.get(backup.kind, backup.kind),

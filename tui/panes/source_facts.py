@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from engine.model.backup import Backup, BackupFilter
+from engine.model.backup import Backup, BackupFilter, BackupStatus
 from engine.model.definitions import Source
 from engine.model.status import Concern
 from tui.text import age, fit, ladder, moment, short_size
@@ -33,9 +33,11 @@ async def source_lines(engine: Engine, name: str, concerns: Sequence[Concern]) -
 
 def _backup_line(backup: Backup, now: datetime.datetime) -> str:
     proof = ladder(backup.proof, backup.proven_at, now)
+    if backup.status is not BackupStatus.COMPLETED:
+        proof = backup.status.value.upper()
     return (
         f"{fit(moment(backup.created_at, now), 14)} {age(backup.created_at, now):>4} {backup.kind[:4]} {short_size(backup.size_bytes):>5} "
-        f"+{short_size(backup.added_bytes):<5} {fit(proof, 12)} {backup.status.value}"
+        f"+{short_size(backup.added_bytes):<5} {proof}"
     )
 
 

@@ -54,8 +54,8 @@ class SourcesView(View):
         )  # fmt: skip
         self.table = RowTable(
             [
-                Column("SOURCE", 12, is_flexible=True), Column("RECOVERABLE TO", 14), Column("AGE", 5, is_right=True), Column("KIND", 4, rank=2),
-                Column("SIZE", 5, is_right=True), Column("ADDED", 5, is_right=True, rank=3), Column("PROOF", 12), Column("SIZES", 6, rank=1),
+                Column("SOURCE", 16, is_flexible=True), Column("RECOVERABLE TO", 14), Column("AGE", 4, is_right=True), Column("KIND", 4, rank=2),
+                Column("SIZE", 5, is_right=True), Column("ADDED", 5, is_right=True, rank=4), Column("PROOF", 12), Column("SIZES", 6, rank=1),
                 Column("STATE", 7),
             ],
             empty="there is no source yet: n defines one",
