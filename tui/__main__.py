@@ -71,6 +71,7 @@ async def _run(words: Sequence[str]) -> int:
                 is_read_only=is_read_only,
                 driver_class=None if os.environ.get("TEXTUAL_DRIVER") else ConsoleDriver,
                 environment=os.environ,
+                is_guiding=True,
             )
             await app.run_async(mouse=False)
             return app.return_code or 0

@@ -56,6 +56,7 @@ class ConsoleApp(App[int]):
         is_read_only: bool = False,
         driver_class: type[Driver] | None = None,
         environment: Mapping[str, str] | None = None,
+        is_guiding: bool = False,
     ) -> None:
         super().__init__(driver_class=driver_class)
         self.engine = engine
@@ -63,6 +64,8 @@ class ConsoleApp(App[int]):
         self.is_read_only = is_read_only
         self.environment = environment or {}
         self.is_frozen = False
+        self.is_guiding = is_guiding
+        """Whether an empty home opens with the way to its first backup."""
         self.main = MainScreen()
         self._told_at = -_MESSAGE_S
         self._interrupted_at = -_TWICE_S
@@ -82,6 +85,13 @@ class ConsoleApp(App[int]):
         self.run_worker(bridge.follow(self), name="follow", exit_on_error=False)
         self.set_timer(60 - self.now().second, self._minute)
         self.set_interval(_LOOK_AT_FILES_S, self._look_at_themes)
+        if self.is_guiding and not self.is_read_only:
+            self.run_guarded(self._guide(), name="guide")
+
+    async def _guide(self) -> None:
+        """Where nothing is defined yet."""
+        if not (await self.engine.sources() or await self.engine.storages()):
+            await self.main.do_guide_open()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Of themes that are not ours: the topmost row looks like all others."""

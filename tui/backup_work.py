@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from engine.errors import HoldfastError, UsageError
 from engine.model import described
@@ -115,12 +113,10 @@ async def drill_all(console: ConsoleApp, sources: Sequence[str]) -> None:
 
 
 async def define_source(console: ConsoleApp, name: str = "") -> None:
-    """The wizard for a new source, or for one that there is."""
-    if find_spec("tui.dialogs.wizards") is None:
-        console.tell(f"holdfast source {'edit ' + name if name else 'add'} does it")
-        return
-    wizards = cast("Any", import_module("tui.dialogs.wizards"))
-    await (wizards.edit_source(console, name) if name else wizards.add_source(console))
+    """The wizard for a source that there is, or what can be new: a source, a host, all of the way to a first backup."""
+    from tui.dialogs import wizards
+
+    await (wizards.edit_source(console, name) if name else wizards.define(console))
 
 
 # Backups.

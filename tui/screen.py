@@ -186,6 +186,25 @@ class MainScreen(Screen[None], Place):
         drawer.toggle()
         self.show_hints()
 
+    async def do_hosts_open(self) -> None:
+        """Over the backups."""
+        from tui.panes.hosts import HostsView
+
+        await (await self.go("backups")).push(HostsView())
+
+    async def do_vault_open(self) -> None:
+        """Over the storages."""
+        from tui.panes.vault import VaultView
+
+        await (await self.go("storage")).push(VaultView())
+
+    async def do_guide_open(self) -> None:
+        """From a host to its first backup."""
+        from tui.dialogs import wizards
+
+        await wizards.first_backup(self.console)
+        self.console.load(self.pane.view)
+
     async def do_nav_back(self) -> None:
         """Closes the drawer, or goes back to the view below."""
         drawer = self.query_one(Drawer)

@@ -36,7 +36,7 @@ async def report(host: OpenHost, sources: Sequence[Source], elapsed: Callable[[]
     facts = await host.facts()
     duration_s = elapsed()
     versions = host_facts.parse(host.name, (await host.run(host_facts.VERSIONS)).stdout).tools
-    folders = await _folders(host)
+    folders = await _folders(host, _DATA_FOLDERS)
     databases = await sqlite_files(host, (*_DATA_FOLDERS, "/var/lib"))
     uncovered = [
         path for path in (*folders, *databases) if not any(_covers(source, path) for source in sources)
@@ -95,7 +95,7 @@ def _is_served(folder: str, found: Sequence[Found]) -> bool:
     return any(each.server.kind == kinds.get(name, name) and not each.server.container for each in found)
 
 
-async def _folders(host: OpenHost, folders: Sequence[str] = _DATA_FOLDERS) -> list[str]:
+async def _folders(host: OpenHost, folders: Sequence[str]) -> list[str]:
     """Those of the folders that hold anything."""
     words = ("find", *folders, "-maxdepth", "0", "-type", "d", "-not", "-empty", "-print0")
     done = await host.run(Command(words))

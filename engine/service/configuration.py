@@ -88,6 +88,17 @@ class ConfigurationMethods(DefinitionMethods):
         await self._parts.write_down_all(written, f"by {file}")
         return ConfigApplied(changes, tuple(created))
 
+    async def secret_users(self) -> Mapping[str, Sequence[str]]:
+        """What names each secret of the vault: `source shop`, by the secret's name. One that nothing names is not in it."""
+        found: dict[str, list[str]] = {}
+        nouns = {table: noun for noun, table in _tables().items()}
+        for table, defined in (await self._fleet()).items():
+            for name, definition in defined.items():
+                for text in _texts(definition):
+                    if text.startswith("vault:"):
+                        found.setdefault(text.removeprefix("vault:"), []).append(f"{nouns[table]} {name}")
+        return found
+
     async def _fleet(self) -> Fleet:
         catalog = self._parts.catalog
         return {

@@ -17,6 +17,7 @@ from engine.model.definitions import LOCAL_HOST, Host, OptionValue, Source
 from engine.model.objectives import objectives_of
 from engine.model.results import HostReport
 from engine.model.secret import Secret
+from engine.model.status import Uncovered
 from engine.service.parts import Methods
 from engine.sources import registry as sources
 
@@ -124,6 +125,12 @@ class DefinitionMethods(Methods):
             report = await host_report.report(opened, known, lambda: self._parts.clock.monotonic() - began)
         await uncovered.remember(self._parts.catalog, name, report.uncovered, self._parts.clock.now())
         return report
+
+    async def uncovered(self) -> Sequence[Uncovered]:
+        """What the last test of each host found that no source takes; connects to nothing."""
+        from engine.jobs import uncovered
+
+        return await uncovered.known(self._parts.catalog)
 
     async def host_grants(self, name: str) -> str:
         """The least privilege that the host's sources need, ready to paste. Raises: HostError."""

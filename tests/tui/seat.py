@@ -110,9 +110,12 @@ async def open_console(
     size: tuple[int, int] = (80, 24),
     preferences: Preferences | None = None,
     is_read_only: bool = False,
+    is_guiding: bool = False,
 ) -> AsyncIterator[Seat]:
     """A console on that engine, with its first screen drawn."""
-    app = WatchedApp(engine, preferences or Preferences("home"), is_read_only=is_read_only)
+    app = WatchedApp(
+        engine, preferences or Preferences("home"), is_read_only=is_read_only, is_guiding=is_guiding
+    )
     app.drawn = asyncio.Event()
     async with app.run_test(size=size) as pilot:
         seat = Seat(app, pilot, app.drawn)

@@ -11,6 +11,7 @@ from typing import Final
 from tui.actions.backups import BACKUPS
 from tui.actions.base import Action, Danger
 from tui.actions.everywhere import EVERYWHERE
+from tui.actions.hosts import HOSTS, VAULT
 from tui.actions.jobs import JOBS
 from tui.actions.lists import LISTS
 from tui.actions.restore import RESTORE
@@ -22,7 +23,7 @@ __all__ = ["ACTIONS", "Action", "Danger", "of_place"]
 
 ACTIONS: Final[Mapping[str, Action]] = {
     each.action_id: each
-    for each in (*EVERYWHERE, *LISTS, *TEXTS, *BACKUPS, *SCHEDULES, *RESTORE, *STORAGE, *JOBS)
+    for each in (*EVERYWHERE, *LISTS, *TEXTS, *BACKUPS, *SCHEDULES, *RESTORE, *STORAGE, *HOSTS, *VAULT, *JOBS)
 }
 """By id."""
 

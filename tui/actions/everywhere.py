@@ -17,6 +17,16 @@ EVERYWHERE: Final = (
     Action(
         "drawer.jobs", "everywhere", ("9",), "open and close the drawer of jobs", verbs=("jobs", "job show")
     ),
+    Action("hosts.open", "everywhere", ("H",), "show the hosts", verbs=("host list",)),
+    Action("vault.open", "everywhere", (), "show the secrets of the vault", verbs=("vault list",)),
+    Action(
+        "guide.open",
+        "everywhere",
+        (),
+        "step by step from a host to its first backup",
+        verbs=("host add", "source add", "storage add", "backup"),
+        is_changing=True,
+    ),
     Action("nav.back", "everywhere", ("escape", "minus"), "go back"),
     Action("palette.open", "everywhere", ("colon", "ctrl+p"), "find any action by its name", hint="command"),
     Action("help.open", "everywhere", ("question_mark",), "show the keys of this place", hint="keys"),

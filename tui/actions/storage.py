@@ -8,6 +8,18 @@ from tui.actions.base import Action, Danger
 
 STORAGE: Final[tuple[Action, ...]] = (
     Action(
+        "storage.new",
+        "storage",
+        ("n",),
+        "define a storage: its repository is made, or opened",
+        hint="new",
+        verbs=("storage add", "storage list"),
+        is_changing=True,
+    ),
+    Action(
+        "storage.edit", "storage", ("e",), "change this storage", verbs=("storage edit",), is_changing=True
+    ),
+    Action(
         "storage.verify",
         "storage",
         ("c", "V"),

@@ -3,134 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import functools
+import shlex
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from textual import events, on
 from textual.binding import Binding
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Input
 
 from engine.errors import HoldfastError
+from engine.model.text import printable
 from tui.dialogs.base import Dialog
+from tui.dialogs.fields import Check, Field, FieldInput, FieldRow, Offers, Values
 from tui.widgets.line import Line
 from tui.widgets.page import Page
 
-Values = Mapping[str, str]
-Check = Callable[[Values], Awaitable[str]]
+if TYPE_CHECKING:
+    from tui.app import ConsoleApp
+
+__all__ = ["Check", "Field", "Form", "Offers", "Values"]
 
 PATIENCE_S = 0.6
 """So long after the last letter a field is checked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field."""
-
-    name: str
-    label: str
-    """At most 17 columns."""
-    value: str = ""
-    explained: str = ""
-    """What may stand there, in a few words; shown in the row of hints while the field has the keys."""
-    choices: Sequence[str] = ()
-    """What may stand there and nothing else: left and right change it. Empty: any text."""
-    is_secret: bool = False
-    is_needed: bool = False
-    check: Check | None = None
-    """Asked with all values when this one was changed: what it says stands beside the field; an error of the engine in red."""
-    is_shown: Callable[[Values], bool] = lambda _values: True
-    """Whether the field makes sense beside the values of the others."""
-
-
-class Choice(Input):
-    """A field of few values: left, right and space change it."""
-
-    BINDINGS = [  # noqa: RUF012 -- Textual's own way
-        Binding("left,h", "step(-1)", show=False), Binding("right,l,space", "step(1)", show=False),
-    ]  # fmt: skip
-
-    def __init__(self, value: str, choices: Sequence[str], *, id: str) -> None:  # noqa: A002 -- Textual's own name
-        super().__init__(value or choices[0], compact=True, id=id)
-        self._choices = list(choices)
-
-    def action_step(self, step: int) -> None:
-        """A key."""
-        index = self._choices.index(self.value) if self.value in self._choices else 0
-        self.value = self._choices[(index + step) % len(self._choices)]
-
-    async def on_key(self, event: events.Key) -> None:
-        """A letter goes to the next value that begins with it."""
-        if event.is_printable and event.character not in (None, " ", "h", "l"):
-            order = self._choices.index(self.value) + 1 if self.value in self._choices else 0
-            turned = self._choices[order:] + self._choices[:order]
-            found = next((each for each in turned if each.startswith(event.character or "")), None)
-            if found is not None:
-                self.value = found
-        if event.is_printable or event.key in ("backspace", "delete"):
-            event.stop()
-            event.prevent_default()
-            if event.key == "space":
-                self.action_step(1)
-
-
-class FieldRow(Horizontal):
-    """Label, field, what the check says."""
-
-    DEFAULT_CSS = """
-    FieldRow { height: 1; }
-    FieldRow > .label { width: 18; }
-    FieldRow > Input { width: 1fr; }
-    FieldRow > .said { width: 26; }
-    FieldRow:focus-within > .label { text-style: bold; }
-    """
-
-    def __init__(self, field: Field) -> None:
-        super().__init__()
-        self.field = field
-        self.said = Line()
-        self.said.add_class("said")
-
-    def compose(self) -> Iterator[Widget]:
-        """Three parts."""
-        label = Line(f"{self.field.label}{' *' if self.field.is_needed else ''}")
-        label.add_class("label")
-        yield label
-        identity = f"field-{self.field.name}"
-        if self.field.choices:
-            field: Input = Choice(self.field.value, self.field.choices, id=identity)
-        else:
-            field = Input(
-                self.field.value,
-                compact=True,
-                password=self.field.is_secret,
-                id=identity,
-                select_on_focus=False,
-            )
-        field.cursor_blink = False
-        yield field
-        yield self.said
-
-    @property
-    def input(self) -> Input:
-        """The field."""
-        return self.query_one(Input)
+_KEYS = "enter next   ctrl+s save   ctrl+t test   esc leave"
 
 
 class Form(Dialog[bool]):
     """Asks for values until `save` takes them. `save` may raise errors of the engine: then the form stays open and says why. `preview` gives
-    the lines of what the values amount to: the command line, and the TOML of the fleet's file.
+    the lines of what the values amount to: the command line, and the TOML of the fleet's file; it may raise as well.
     """
 
     BINDINGS = [  # noqa: RUF012 -- Textual's own way
-        Binding("ctrl+s", "save", show=False), Binding("ctrl+t", "test", show=False), Binding("down", "app.focus_next", show=False),
-        Binding("up", "app.focus_previous", show=False),
+        Binding("ctrl+s", "save", show=False), Binding("ctrl+t", "test", show=False), Binding("ctrl+o", "choose", show=False),
+        Binding("down", "app.focus_next", show=False), Binding("up", "app.focus_previous", show=False),
     ]  # fmt: skip
     DEFAULT_CSS = """
     Form > Vertical { width: 100%; height: 100%; }
     Form VerticalScroll { height: auto; max-height: 60%; scrollbar-size: 0 0; }
-    Form Page { height: 1fr; border-top: ascii $foreground; }
+    Form Page { height: 1fr; }
     """
 
     def __init__(
@@ -140,37 +53,55 @@ class Form(Dialog[bool]):
         save: Callable[[Values], Awaitable[None]],
         preview: Callable[[Values], Sequence[str]],
     ) -> None:
-        super().__init__(title, hint=_HINT)
+        super().__init__(title, hint=_KEYS)
         self._fields = fields
         self._save, self._preview = save, preview
-        self._rows = {each.name: FieldRow(each) for each in fields}
+        self._rows = {each.name: FieldRow(each, lambda: self.everything) for each in fields}
         self._page = Page()
+        self._standing = Line(id="standing")
         self._is_saving = False
+        self._is_leaving = False
 
     def body(self) -> list[Widget]:
-        """The fields, and what they amount to."""
+        """The fields, where one is among them and what is wrong, and what they amount to."""
         self._page.can_focus = False
-        return [VerticalScroll(*self._rows.values(), can_focus=False), self._page]
+        return [VerticalScroll(*self._rows.values(), can_focus=False), self._standing, self._page]
 
     def on_mount(self) -> None:
-        """The first field has the keys; what has a value is checked."""
+        """The first field that is empty has the keys; what has a value is checked."""
         self._changed()
-        next(row for row in self._rows.values() if row.display).input.focus()
-        for row in self._rows.values():
-            if row.display and row.field.check is not None and row.input.value:
+        shown = self._shown
+        empty = (row for row in shown if row.field.is_needed and not row.input.value)
+        next(empty, shown[0]).input.focus()
+        for row in shown:
+            if row.field.check is not None and (row.input.value or row.field.is_checked_by_all):
                 self._begin_check(row)
+
+    # Values.
+
+    @property
+    def everything(self) -> Values:
+        """What stands in all fields."""
+        return {
+            name: row.input.value.strip() if row.is_mounted else row.field.value
+            for name, row in self._rows.items()
+        }
 
     @property
     def values(self) -> Values:
         """What stands in the fields that are seen."""
-        return {name: row.input.value.strip() for name, row in self._rows.items() if row.display}
+        return {name: value for name, value in self.everything.items() if self._rows[name].display}
+
+    @property
+    def _shown(self) -> list[FieldRow]:
+        return [row for row in self._rows.values() if row.display]
 
     def set_value(self, name: str, value: str) -> None:
         """Puts a value into a field: what a check found."""
         self._rows[name].input.value = value
 
     def _changed(self) -> None:
-        everything = {name: row.input.value.strip() for name, row in self._rows.items()}
+        everything = self.everything
         for row in self._rows.values():
             row.display = row.field.is_shown(everything)
         try:
@@ -178,22 +109,42 @@ class Form(Dialog[bool]):
         except HoldfastError as error:
             lines = [error.message]
         self._page.show(lines)
+        self._stand()
+
+    def _stand(self) -> None:
+        """Where one is, and the whole of what is said beside the field: the column there is narrow."""
+        shown = self._shown
+        row = next((row for row in shown if row.input.has_focus), None)
+        place = f"{shown.index(row) + 1}/{len(shown)}" if row is not None else ""
+        said = row.said.shown if row is not None else ""
+        self._standing.show(f"-- {said} " if said else "--", place, tone=row.tone if row is not None else "")
 
     @on(Input.Changed)
     def typed(self, event: Input.Changed) -> None:
         """A letter: what it amounts to changes at once, the check waits for the end of the word."""
         event.stop()
+        self._is_leaving = False
         self._changed()
         row = self._row_of(event.input)
-        row.said.show("")
-        if row.field.check is not None:
-            self._begin_check(row)
+        if row.tone:
+            row.say("")
+        for each in self._shown:
+            if each.field.check is not None and (each is row or each.field.is_checked_by_all):
+                self._begin_check(each)
+        self._stand()
+
+    @on(FieldRow.Said)
+    def said_by_field(self, event: FieldRow.Said) -> None:
+        """A paste that was cut, for one."""
+        event.stop()
+        self._row_of(event.field).say(event.text, "warning")
+        self._stand()
 
     @on(Input.Submitted)
     async def entered(self, event: Input.Submitted) -> None:
         """Enter goes to the next field; in the last one it saves."""
         event.stop()
-        shown = [row for row in self._rows.values() if row.display]
+        shown = self._shown
         if shown[-1].input is event.input:
             self.action_save()
         else:
@@ -203,54 +154,134 @@ class Form(Dialog[bool]):
         """What may stand there."""
         row = next((row for row in self._rows.values() if row.input.has_focus), None)
         if row is not None:
-            self.say(f"{row.field.explained}   {_HINT}" if row.field.explained else _HINT)
+            can_choose = row.field.choices or row.field.offers or row.holds_paths
+            keys = ("ctrl+o choose   " if can_choose else "") + _KEYS
+            self.say(f"{row.field.explained}   {keys}" if row.field.explained else keys)
+            self._stand()
+
+    # Leaving and saving.
+
+    def action_leave(self) -> None:
+        """Escape; where something was typed it takes two."""
+        is_changed = any(
+            row.input.value != row.field.value for row in self._rows.values() if not row.field.choices
+        )
+        if is_changed and not self._is_leaving and not self._is_saving:
+            self._is_leaving = True
+            self.say("esc again leaves, and nothing of this is kept")
+        else:
+            self.dismiss(None)
 
     def action_save(self) -> None:
         """Saves, unless something is missing."""
-        for row in self._rows.values():
-            if row.display and row.field.is_needed and not row.input.value.strip():
-                row.said.show("is needed", tone="risk")
+        for row in self._shown:
+            if row.field.is_needed and not row.input.value.strip():
+                row.say("is needed", "risk")
                 row.input.focus()
+                self._stand()
                 return
         if not self._is_saving:
             self._is_saving = True
             self.run_worker(self._try_to_save(), exit_on_error=False)
 
     async def _try_to_save(self) -> None:
-        self.say("saving…")
+        self._standing.show("-- saving…")
         try:
             await self._save(self.values)
         except HoldfastError as error:
-            self.say(f"{error.message}{f'; {error.hint}' if error.hint else ''}")
+            text = f"{error.message}{f'; {error.hint}' if error.hint else ''}"
+            self._standing.show(f"-- {printable(text)}", tone="risk")
+            self._page.show([error.message, *([f"-> {error.hint}"] if error.hint else [])])
+        except Left:
+            self._stand()
         else:
             self.dismiss(True)
         finally:
             self._is_saving = False
 
+    # Checks.
+
     def action_test(self) -> None:
-        """Checks every field again."""
-        for row in self._rows.values():
-            if row.display and row.field.check is not None:
-                self._begin_check(row, patience_s=0)
+        """Checks every field again, as thoroughly as can be."""
+        for row in self._shown:
+            if row.field.check is not None or row.field.test is not None:
+                self._begin_check(row, patience_s=0, is_test=True)
 
     def _row_of(self, field: Input) -> FieldRow:
         return next(row for row in self._rows.values() if row.input is field)
 
-    def _begin_check(self, row: FieldRow, patience_s: float = PATIENCE_S) -> None:
-        self.run_worker(
-            self._check(row, patience_s), group=f"check {row.field.name}", exclusive=True, exit_on_error=False
-        )
+    def _begin_check(self, row: FieldRow, patience_s: float | None = None, *, is_test: bool = False) -> None:
+        check = (row.field.test if is_test else None) or row.field.check
+        assert check is not None
+        wait_s = PATIENCE_S if patience_s is None else patience_s
+        self._run(f"check {row.field.name}", functools.partial(self._check, row, check, wait_s))
 
-    async def _check(self, row: FieldRow, patience_s: float) -> None:
+    def _run(self, group: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """In the background; the one before of that group ends. A coroutine that was made already would be thrown away there unawaited."""
+        self.run_worker(cast("Any", work), group=group, exclusive=True, exit_on_error=False)
+
+    async def _check(self, row: FieldRow, check: Check, patience_s: float) -> None:
         await asyncio.sleep(patience_s)
-        assert row.field.check is not None
-        row.said.show("…", tone="dim")
+        row.say("…", "dim")
         try:
-            said = await row.field.check(self.values)
+            said = await check(self.values)
         except HoldfastError as error:
-            row.said.show(error.message, tone="risk")
+            row.say(printable(f"{error.message}{f'; {error.hint}' if error.hint else ''}"), "risk")
+        except TimeoutError:
+            row.say("no answer yet", "risk")
         else:
-            row.said.show(said, tone="good")
+            row.say(printable(said), "good")
+        self._changed()
+
+    # Choosing.
+
+    def action_choose(self) -> None:
+        """Opens a list of what may stand in this field."""
+        row = next((row for row in self._shown if row.input.has_focus), None)
+        if row is not None:
+            self._run("choose", functools.partial(self._choose, row))
+
+    async def _choose(self, row: FieldRow) -> None:
+        from tui.dialogs.picker import Picker
+        from tui.dialogs.several import Several
+
+        console = cast("ConsoleApp", self.app)
+        field = row.field
+        if field.offers is None and not field.choices and not row.holds_paths:
+            self.say("anything may stand here: type it")
+            return
+        if row.holds_paths and field.offers is None:
+            picked = await console.ask(Picker(row.input.value if not field.is_list else ""))
+            chosen = [picked] if picked else []
+        else:
+            self.say("looking…")
+            try:
+                offered = (
+                    [(each, each) for each in field.choices]
+                    if field.offers is None
+                    else await field.offers(self.values)
+                )
+            except HoldfastError as error:
+                row.say(printable(error.message), "risk")
+                self._stand()
+                return
+            several = await console.ask(Several(field.label, offered, is_one=not field.is_list))
+            chosen = list(several) if several is not None else []
+        if chosen:
+            self._put(row, chosen)
+        row.input.focus()
+
+    def _put(self, row: FieldRow, chosen: Sequence[str]) -> None:
+        if not row.field.is_list:
+            row.input.value = chosen[0]
+        else:
+            before = row.input.value.strip()
+            row.input.value = (
+                f"{before} {shlex.join(chosen)}".strip() if row.holds_paths else shlex.join(chosen)
+            )
+        if isinstance(row.input, FieldInput):
+            row.input.cursor_position = len(row.input.value)
 
 
-_HINT = "enter next   ctrl+s save   ctrl+t test   esc leave"
+class Left(Exception):  # noqa: N818 -- no error: a person thought again
+    """Raised by `save` where a question was answered with no: the form stays open."""

@@ -13,6 +13,7 @@ from engine.model.requests import CopyCatalogRequest, CopyRequest, PruneRequest,
 from engine.model.results import PruneResult, VerifyResult
 from engine.model.standings import Loss, StorageStanding
 from tui.actions import Action
+from tui.dialogs import wizards
 from tui.dialogs.confirm import Confirm, TypeName
 from tui.dialogs.menu import Menu
 from tui.dialogs.reader import Reader
@@ -99,6 +100,8 @@ class StorageView(View):
 
     def why_off(self, action: Action) -> str:
         """Most need a storage."""
+        if action.action_id == "storage.new":
+            return ""
         if action.action_id.startswith("catalog."):
             return "" if self._known else "there is no storage yet"
         return "" if self.current is not None else "there is no storage yet: n defines one"
@@ -113,6 +116,16 @@ class StorageView(View):
             ("repository", storage.repository_id),
             ("command", f"holdfast storage usage {storage.name}"),
         ]
+
+    async def do_storage_new(self) -> None:
+        """The wizard."""
+        await wizards.add_storage(self.console)
+        self.reload()
+
+    async def do_storage_edit(self) -> None:
+        """The wizard, filled."""
+        await wizards.edit_storage(self.console, self.chosen)
+        self.reload()
 
     # Jobs.
 

@@ -1,0 +1,107 @@
+"""From an empty home to the first backup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.jobs import host_report
+from tests.jobs.world import World
+from tests.servers.sshd import Sshd
+from tests.tui.seat import Seat, open_console
+from tui.dialogs import base
+from tui.dialogs.wizards import guide
+
+pytestmark = pytest.mark.slow
+
+
+class CountingSeat:
+    """Counts the keys that are pressed."""
+
+    def __init__(self, seat: Seat) -> None:
+        self.seat, self.keys = seat, 0
+
+    async def press(self, *keys: str) -> None:
+        """As the seat's."""
+        self.keys += len(keys)
+        await self.seat.press(*keys)
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person looks before answering a question; a test waits until it sees it."""
+    monkeypatch.setattr(base, "DEAF_S", 0.0)
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """All data that the host has, as far as anybody looks."""
+    tree = tmp_path / "data"
+    tree.mkdir()
+    (tree / "file").write_text("content")
+    monkeypatch.setattr(host_report, "_DATA_FOLDERS", (str(tree),))
+    monkeypatch.setattr(guide, "proposed_folder", lambda _home: str(tmp_path / "backups"))
+    return tree
+
+
+async def test_ten_keys_lead_from_the_host_to_the_first_backup(
+    world: World, sshd: Sshd, found: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever starts it for the first time has a backup before the coffee is cold."""
+    (tmp_path / "ssh_config").write_text(
+        f"Host here\n HostName {sshd.address}\n Port {sshd.port}\n User {sshd.user}\n IdentityFile {sshd.client_key}\n"
+        f" UserKnownHostsFile {tmp_path}/none\n"
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / "ssh_config").rename(tmp_path / ".ssh" / "config")
+    async with open_console(world.engine, is_guiding=True) as seat:
+        await seat.sees("Welcome to holdfast")
+        await seat.type("here")
+        counted = CountingSeat(seat)
+        await counted.press("enter")
+        await seat.sees("Trust this key from now on?", sshd.fingerprint())
+        await counted.press("y")
+        await seat.sees("What of here is backed up?", "something else")
+        await counted.press("G", "up")  # behind what else this machine has
+        await seat.sees("> files")
+        await counted.press("enter")
+        await seat.sees("Where backups are kept", "writable")
+        await counted.press("ctrl+s")
+        await seat.sees("shown this once")
+        await counted.press("escape")
+        await seat.sees("the first backup of")
+        assert counted.keys < 10
+        (job,) = await world.engine.jobs(verb="backup")
+        async for _ in world.engine.follow_job(job.job_id):
+            pass
+        await seat.sees("today")
+    (source,) = await world.engine.sources()
+    assert (source.kind, source.host, source.options) == ("files", "here", {"path": [str(found)]})
+    backup = await world.engine.latest_backup(source.name)
+    assert backup.status == "completed"
+    assert (tmp_path / "backups" / "config").exists()
+
+
+async def test_who_looks_around_first_finds_the_guide_again(world: World) -> None:
+    """Escape is no dead end."""
+    async with open_console(world.engine, is_guiding=True) as seat:
+        await seat.sees("Welcome to holdfast")
+        await seat.press("escape")
+        await seat.sees("n defines a host or a source")
+        await seat.press("2")
+        await seat.sees("[2 Schedules]")
+        await seat.press("1", "n")
+        await seat.sees("Welcome to holdfast")
+
+
+async def test_a_host_that_cannot_be_reached_opens_the_form_with_the_reason(world: World) -> None:
+    """A key that is not in its usual place, a port: all of it can be said there, and nothing was defined."""
+    async with open_console(world.engine, is_guiding=True) as seat:
+        await seat.sees("Welcome to holdfast")
+        await seat.type("nobody@127.0.0.1:1")
+        await seat.press("enter")
+        await seat.sees("could not log in", "nobody@127.0.0.1:1", "identity", "cannot be")
+        await seat.press("escape")
+    assert [each.name for each in await world.engine.hosts()] == ["localhost"]

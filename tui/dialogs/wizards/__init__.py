@@ -1,0 +1,14 @@
+"""Forms that define something: hosts, sources, storages, schedules, destinations, recovery plans; and the way from an empty home to a backup.
+
+`add_NOUN(console)` and `edit_NOUN(console, name)` are called by any pane within an action, and give what was defined; None where a person
+left by escape. The fields are made from the tables of options in engine/model, which the verbs of the command line are made from too.
+"""
+
+from tui.dialogs.wizards.guide import define, find_sources, first_backup
+from tui.dialogs.wizards.host import add_host, edit_host
+from tui.dialogs.wizards.source import add_source, edit_source
+from tui.dialogs.wizards.storage import add_storage, edit_storage
+
+__all__ = [
+    "add_host", "add_source", "add_storage", "define", "edit_host", "edit_source", "edit_storage", "find_sources", "first_backup",
+]  # fmt: skip
