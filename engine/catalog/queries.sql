@@ -364,6 +364,27 @@ FROM sources AS s CROSS JOIN jobs AS d ON d.rowid = (
     ORDER BY created_at DESC LIMIT 1
 );
 
+-- The newest drills of a source that came to an end, and how large their backups were where those are still there.
+-- name: past_drills
+SELECT d.job_id, :source, d.created_at, json_extract(d.result, '$.status'), json_extract(d.result, '$.level'),
+    json_extract(d.result, '$.backup_id'), json_extract(d.result, '$.rto_s'), json_extract(d.result, '$.budget_s'),
+    json_array_length(d.result, '$.checks'), (SELECT count(*) FROM json_each(d.result, '$.checks') WHERE NOT json_extract(value, '$.passed')),
+    b.size_bytes
+FROM jobs AS d LEFT JOIN backups AS b ON b.backup_id = json_extract(d.result, '$.backup_id')
+WHERE d.verb = 'drill' AND d.status = 'completed' AND json_extract(d.result, '$.source') = :source
+ORDER BY d.created_at DESC, d.job_id DESC LIMIT :limit;
+
+-- Of each source the newest of them.
+-- name: last_drills
+SELECT d.job_id, s.name, d.created_at, json_extract(d.result, '$.status'), json_extract(d.result, '$.level'),
+    json_extract(d.result, '$.backup_id'), json_extract(d.result, '$.rto_s'), json_extract(d.result, '$.budget_s'),
+    json_array_length(d.result, '$.checks'), (SELECT count(*) FROM json_each(d.result, '$.checks') WHERE NOT json_extract(value, '$.passed')),
+    b.size_bytes
+FROM sources AS s CROSS JOIN jobs AS d ON d.rowid = (
+    SELECT rowid FROM jobs WHERE verb = 'drill' AND status = 'completed' AND json_extract(result, '$.source') = +s.name
+    ORDER BY created_at DESC LIMIT 1
+) LEFT JOIN backups AS b ON b.backup_id = json_extract(d.result, '$.backup_id');
+
 -- name: last_kit_drill
 SELECT completed_at FROM jobs WHERE verb = 'drill' AND status = 'completed'
     AND json_extract(result, '$.scenario') = 'kit-only' AND json_extract(result, '$.status') = 'passed'

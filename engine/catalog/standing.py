@@ -6,8 +6,9 @@ import datetime
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from engine.catalog.database import Database, to_instant, to_json, to_microseconds
+from engine.catalog.database import Database, Row, to_instant, to_json, to_microseconds
 from engine.model.backup import Proof, ProofRecord
+from engine.model.drills import PastDrill
 from engine.model.health import ProofAttempt
 
 
@@ -56,6 +57,15 @@ class Standing:
             found.setdefault(name, []).append(ProofAttempt(Proof(proof), to_instant(at), bool(is_passed)))
         return found
 
+    async def past_drills(self, source: str, limit: int) -> list[PastDrill]:
+        """The newest drills of a source that came to an end, newest first."""
+        rows = await self._database.fetch_all("past_drills", source=source, limit=limit)
+        return [_past_drill(row) for row in rows]
+
+    async def last_drills(self) -> dict[str, PastDrill]:
+        """By source that is defined: its newest drill that came to an end."""
+        return {row[1]: _past_drill(row) for row in await self._database.fetch_all("last_drills")}
+
     async def recent_sizes(self, count: int) -> dict[str, list[int]]:
         """By source that is defined: the sizes of its last backups of all of it that did not fail, oldest first."""
         found: dict[str, list[int]] = {}
@@ -72,3 +82,20 @@ class Standing:
             ProofCount(source, Proof(proof), bool(is_passed), count, to_instant(at), verb, job_id)
             for source, proof, is_passed, count, at, verb, job_id in rows
         ]
+
+
+def _past_drill(row: Row) -> PastDrill:
+    job_id, source, at, status, level, backup_id, rto_s, budget_s, checks, failed, size_bytes = row
+    return PastDrill(
+        job_id,
+        source,
+        to_instant(at),
+        status or "",
+        level or "",
+        backup_id or "",
+        rto_s or 0.0,
+        budget_s,
+        checks or 0,
+        failed or 0,
+        size_bytes,
+    )

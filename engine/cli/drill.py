@@ -11,9 +11,10 @@ from engine.cli.detach import add_detach, is_detached, submit
 from engine.cli.options import add_key, add_limits, duration, limits, number, seconds
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
-from engine.model import text
+from engine.model import text, told
+from engine.model.plan_steps import parse_check
 from engine.model.requests import DrillRequest
-from engine.model.results import DrillResult, PreviousDrill
+from engine.model.results import DrillResult
 from engine.model.spans import span
 
 _SHOWN_CHECKS = 20
@@ -119,17 +120,6 @@ def _request(arguments: argparse.Namespace, source: str) -> DrillRequest:
     )
 
 
-def parse_check(given: str) -> tuple[str, str, str]:
-    """Database (empty: each), statement and expected value. Raises: UsageError where there is no `=`."""
-    statement, equals, expected = given.rpartition("=")
-    if not equals or not statement.strip():
-        raise UsageError(f"{given!r} is no check", hint="say --check 'SELECT count(*) FROM t=42'")
-    database, colon, rest = statement.partition(": ")
-    if colon and database and " " not in database:
-        return database, rest, expected
-    return "", statement, expected
-
-
 def tell(output: Output, result: DrillResult, *, steps_told: int = 0) -> None:
     """Steps with their times but for the first so many, what was found wrong, and the verdict, for people."""
     last = result.previous
@@ -148,31 +138,11 @@ def tell(output: Output, result: DrillResult, *, steps_told: int = 0) -> None:
         )
     if len(wrong) > _SHOWN_CHECKS:
         output.line(f"  and {len(wrong) - _SHOWN_CHECKS} more")
-    right = len(result.checks) - len(wrong)
-    budget = f" of {span(result.budget_s)}" if result.budget_s is not None else ""
-    output.line(
-        f"{output.styled(result.status, _COLOURS[result.status])}: backup {result.backup_id} of {result.source}, level {result.level or 'none'}: "
-        f"{right} of {text.counted(len(result.checks), 'check')} passed in {span(result.rto_s)}{budget}; it is {span(result.rpo_s)} old"
-    )
+    verdict = told.drill_verdict(result)
+    output.line(output.styled(result.status, _COLOURS[result.status]) + verdict.removeprefix(result.status))
     if last is not None:
-        output.line(f"  last time, {text.instant(last.at)}: {compared(result, last)}")
+        output.line(f"  last time, {text.instant(last.at)}: {told.compared(result, last)}")
     output.line(f"  evidence: {text.printable(result.report)} and, on a page, {Path(result.report_pdf).name}")
-
-
-def compared(result: DrillResult, last: PreviousDrill) -> str:
-    """How the last drill ended, and what became of the two figures since."""
-    took, old = result.rto_s - last.rto_s, result.rpo_s - last.rpo_s
-    return (
-        f"{last.status} in {span(last.rto_s)}{_difference(took, 'slower', 'faster')}; "
-        f"it was {span(last.rpo_s)} old{_difference(old, 'older', 'newer')}"
-        + ("" if last.level == result.level else f"; level {last.level or 'none'}")
-    )
-
-
-def _difference(seconds: float, more: str, less: str) -> str:
-    if round(abs(seconds), 1) == 0:
-        return ""
-    return f" (now {span(abs(seconds))} {more if seconds > 0 else less})"
 
 
 DRILL = Command(_declare, _drill, is_job=True)

@@ -12,11 +12,10 @@ from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, add_yes, limits, seconds
 from engine.cli.output import Column, Output, shape
 from engine.errors import UsageError
-from engine.model import text, when
+from engine.model import plan_steps, text, told, when
+from engine.model.drills import can_be_undone
 from engine.model.names import check_name
 from engine.model.plans import Plan, PlanRequest, PlanResult, PlanStep
-from engine.model.requests import RestoreRequest
-from engine.model.results import RestoreResult
 from engine.model.spans import span
 
 _COLOURS: Final = {"ok": "32", "completed": "32", "passed": "32", "failed": "31"}
@@ -73,7 +72,7 @@ def parse_step(given: str) -> PlanStep:
                 f"--{name.replace('_', '-')} is no option of a step", hint="it goes with plan run"
             )
     restore.require_fitting(arguments)
-    checks = tuple(drill.parse_check(each) for each in arguments.check)
+    checks = tuple(plan_steps.parse_check(each) for each in arguments.check)
     return PlanStep(
         source,
         restore.request_of(arguments, ""),
@@ -101,29 +100,10 @@ async def _show(call: Call) -> int:
     pairs = [("name", plan.name)]
     pairs += [("budget", _span(plan.budget_s))] if plan.budget_s is not None else []
     pairs += [("note", plan.note)] if plan.note else []
-    pairs += [
-        (f"step {number}", f"{step.source} {_where(step.restore)}" + _how(step))
-        for number, step in enumerate(plan.steps, 1)
-    ]
+    pairs += [(f"step {number}", told.plan_step(step)) for number, step in enumerate(plan.steps, 1)]
     definitions.show_pairs(call.output, pairs)
     call.output.result(shape(plan))
     return diagnostics.DONE
-
-
-def _where(request: RestoreRequest) -> str:
-    if request.is_in_place:
-        return "in place"
-    if request.into:
-        return f"into {request.into}"
-    return f"to {request.host + ':' if request.host else ''}{request.to}"
-
-
-def _how(step: PlanStep) -> str:
-    said = ["goes on"] if step.goes_on else []
-    said += [f"drilled at level {step.level}"] if step.level else []
-    said += [f"drilled on {step.drill_host}"] if step.drill_host else []
-    said += [f"drilled as if {step.scenario}"] if step.scenario else []
-    return f" ({', '.join(said)})" if said else ""
 
 
 def _span(span_s: float | None) -> str:
@@ -200,10 +180,6 @@ def _instant(call: Call) -> datetime.datetime | None:
     return when.parse(call.arguments.at, call.clock.now(), call.clock.local_offset)
 
 
-def _can_be_undone(done: RestoreResult) -> bool:
-    return bool(done.safety_backup_id) or any(each.aside for each in done.databases)
-
-
 def tell(output: Output, result: PlanResult, *, steps_told: int = 0) -> None:
     """Steps with their times but for the first so many, and the verdict, for people."""
     for number, step in list(enumerate(result.steps, 1))[steps_told:]:
@@ -211,14 +187,11 @@ def tell(output: Output, result: PlanResult, *, steps_told: int = 0) -> None:
         output.line(
             f"  {status} {span(step.duration_s):>8}  {number}. {step.source}  {text.printable(step.detail)}".rstrip()
         )
-        if step.restore is not None and not result.is_dry_run and _can_be_undone(step.restore):
+        if step.restore is not None and not result.is_dry_run and can_be_undone(step.restore):
             output.line(f"{'':>21}holdfast rollback {step.restore.job_id} undoes it")
-    budget = f" of {span(result.budget_s)}" if result.budget_s is not None else ""
-    late = "" if result.is_within_budget else ", which is too long"
-    done = sum(1 for each in result.steps if each.status == "ok")
+    verdict = told.plan_verdict(result)
     output.line(
-        f"{output.styled(result.status, _COLOURS.get(result.status, '33'))}: plan {result.plan}: "
-        f"{done} of {text.counted(len(result.steps), 'step')} in {span(result.rto_s)}{budget}{late}"
+        output.styled(result.status, _COLOURS.get(result.status, "33")) + verdict.removeprefix(result.status)
     )
     if result.report:
         output.line(f"  evidence: {text.printable(result.report)}")

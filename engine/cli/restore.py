@@ -11,11 +11,10 @@ from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, add_yes, limits, seconds
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
-from engine.model import text, when
+from engine.model import told, when
 from engine.model.definitions import LOCAL_HOST
 from engine.model.requests import RestoreRequest
 from engine.model.results import RestoreResult
-from engine.model.spans import span
 
 _OVERWRITE: Final = ("always", "if-changed", "never")
 
@@ -215,64 +214,13 @@ async def _chosen(call: Call, arguments: argparse.Namespace) -> str:
 
 def tell(output: Output, result: RestoreResult) -> None:
     """What was restored, for people."""
-    if result.databases:
-        _tell_databases(output, result)
-        return
-    would = "would restore" if result.is_dry_run else "restored"
-    output.line(
-        f"{output.styled(result.status, '32' if result.status == 'completed' else '33')}: {would} "
-        f"{text.counted(result.restored_files, 'file')}, {text.size(result.restored_bytes)}, to {text.printable(result.target)} "
-        f"in {span(result.duration_s)}"
-    )
-    if result.skipped_files:
-        output.line(f"  {text.counted(result.skipped_files, 'file')} left as they are")
-    if result.deleted_files:
-        output.line(f"  {result.deleted_files} files {'would be' if result.is_dry_run else 'were'} deleted")
-    if result.warnings:
-        output.line(f"  {text.counted(len(result.warnings), 'warning')}")
-    if result.note:
-        output.line(f"  {text.printable(result.note)}")
-    _tell_safety(output, result)
-    _tell_hooks(output, result)
-
-
-def _tell_safety(output: Output, result: RestoreResult) -> None:
-    if result.safety_backup_id:
-        output.line(f"  what was there is kept as backup {result.safety_backup_id}")
+    colour = "32" if result.status == "completed" or result.databases else "33"
+    head = f"{result.status}:"
+    for line in told.restored(result):
+        is_head = line.startswith(head)
         output.line(
-            f"  holdfast rollback {result.job_id} brings it back; holdfast discard {result.job_id} lets it go"
+            output.styled(result.status, colour) + line.removeprefix(result.status) if is_head else line
         )
-
-
-def _tell_hooks(output: Output, result: RestoreResult) -> None:
-    for hook in result.hooks:
-        how = f"status {hook.status}" if hook.status is not None else "did not end"
-        output.line(f"  hook {hook.when}: {how} in {span(hook.duration_s)}")
-        for line in hook.output.splitlines() if hook.status != 0 else ():
-            output.line(f"    {text.printable(line)}")
-
-
-def _tell_databases(output: Output, result: RestoreResult) -> None:
-    would = "would restore" if result.is_dry_run else "restored"
-    for each in result.databases:
-        name, into = text.printable(each.name), text.printable(each.into)
-        output.line(
-            f"{output.styled(result.status, '32')}: {would} {name}, {text.size(each.size_bytes)}, as {into}"
-            + (f" in {span(each.duration_s)}" if each.duration_s else "")
-        )
-        if each.checks:
-            output.line(f"  {text.counted(len(each.checks), 'check')} against the manifest passed")
-        if each.masked:
-            output.line(f"  masked: {', '.join(text.printable(column) for column in each.masked)}")
-        if each.aside:
-            kept = "would be kept" if result.is_dry_run else "is kept"
-            output.line(f"  what was live {kept} as {text.printable(each.aside)}")
-    if any(each.aside for each in result.databases) and not result.is_dry_run:
-        output.line(
-            f"  holdfast rollback {result.job_id} swaps it back; holdfast discard {result.job_id} removes it"
-        )
-    _tell_safety(output, result)
-    _tell_hooks(output, result)
 
 
 RESTORE = Command(_declare, _restore, is_job=True)

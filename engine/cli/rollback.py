@@ -7,7 +7,7 @@ from engine.cli.command import Call, Command, Parser
 from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_limits, add_yes, limits
 from engine.cli.output import Output, shape
-from engine.model import text
+from engine.model import told
 from engine.model.requests import RollbackRequest
 from engine.model.results import RollbackResult
 
@@ -43,18 +43,8 @@ async def _run(call: Call, *, is_discarding: bool) -> int:
 
 def tell(output: Output, result: RollbackResult, *, is_discarding: bool) -> None:
     """What was brought back or removed, for people."""
-    if result.databases:
-        did = "removed what was put aside of" if is_discarding else "brought back"
-        output.line(f"{did} {', '.join(text.printable(each) for each in result.databases)}")
-    elif is_discarding:
-        output.line(f"removed safety backup {result.safety_backup_id}")
-    else:
-        kept = (
-            f"; what was there is kept as backup {result.safety_backup_id}" if result.safety_backup_id else ""
-        )
-        output.line(f"brought back {text.counted(result.restored_files, 'file')}{kept}")
-    for warning in result.warnings:
-        output.line(f"  {text.printable(warning)}")
+    for line in told.rolled_back(result, is_discarding=is_discarding):
+        output.line(line)
 
 
 ROLLBACK = Command(_declare, _rollback, is_job=True)

@@ -99,6 +99,30 @@ def item(path: Path) -> EvidenceItem:
     )
 
 
+def export(path: Path, folder: Path, public_key: str) -> list[str]:
+    """Copies evidence, its page, records and signatures into a folder, which is made, the public key beside them; their paths. For a thread.
+
+    Raises: UsageError.
+    """
+    key_name = "evidence-public-key"
+    files = {each.name: each for each in sorted(path.parent.glob(f"{path.stem}.*"))}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = {name: each.read_bytes() for name, each in files.items()}
+        wanted[key_name] = public_key.encode() + b"\n"
+        for name, data in wanted.items():
+            target = folder / name
+            if not target.exists():
+                target.write_bytes(data)
+            elif target.read_bytes() != data:
+                raise UsageError(
+                    f"{target} is there already, and is another file", hint="name another folder"
+                )
+    except OSError as error:
+        raise UsageError(f"evidence cannot be written to {folder}: {error.strerror}") from error
+    return [str(folder / name) for name in wanted]
+
+
 def document(path: Path) -> Mapping[str, Any]:
     """Everything that a file of evidence says. Raises: DamagedError."""
     return _decoded(path, dict[str, Any])

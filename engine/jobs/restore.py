@@ -64,6 +64,8 @@ async def _to_here(context: JobContext, request: RestoreRequest, backup: Backup)
     async with AsyncExitStack() as stack:
         if request.is_dry_run:
             opened = await open_copy(context, backup, request.storage, request.limits, stack)
+            free = await LocalTree(request.to).free_bytes()
+            await room.require(opened.repository, opened.snapshot, options.selection, free, request.to)
             tally = await preview(context, opened, options)
         else:
             # Early: they load while keys are derived.

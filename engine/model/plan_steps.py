@@ -1,4 +1,4 @@
-"""A step of a recovery plan as it is typed: a source, and the options of its restore."""
+"""Restores, drills and steps of recovery plans as they are typed: a source or backup, and options."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import dataclasses
 import shlex
 from typing import Final
 
+from engine.errors import UsageError
 from engine.model.definitions import OptionValue
 from engine.model.options import Option
 from engine.model.plans import PlanStep
-from engine.model.requests import RestoreRequest
+from engine.model.requests import DrillRequest, RestoreRequest
 
 TARGET: Final = {
     "to": Option("to", "/srv/a becomes DIR/srv/a; a database a native file", "DIR"),
@@ -43,6 +44,33 @@ DRILL: Final = {
 }
 
 
+DRILLED: Final = {
+    "backup": Option("backup", "this one, not the newest", "BACKUP"),
+    "level": DRILL["level"],
+    "host": Option("host", "start the throwaway server there", "HOST"),
+    "storage": REST["storage"],
+    "scenario": DRILL["scenario"],
+    "budget_s": Option("budget", "the restore must take no longer", "SECONDS", "span"),
+    "keep_s": Option("keep", "keep what was restored for so long", "DURATION", "duration"),
+    "seed": Option("seed", "of the random choice", "N", "count"),
+    "by": Option("by", "who takes part", "NAME", is_many=True),
+    "note": Option("note", "goes into the evidence", "TEXT"),
+}
+"""Field of a DrillRequest -> its option, but for its checks."""
+
+
+def drill_words(request: DrillRequest) -> list[str]:
+    """Source and options of a drill, as `holdfast drill` takes them; what is as by default is left out."""
+    words = [request.source]
+    for field, option in DRILLED.items():
+        value = getattr(request, field)
+        if value not in ("", (), None):
+            words += _flagged(option, value)
+    for each in request.checks:
+        words += _flagged(Option("check", "", is_many=True), (check_text(each),))
+    return words
+
+
 def restore_words(request: RestoreRequest) -> list[str]:
     """The options of a restore, as `holdfast restore BACKUP` takes them; what is as by default is left out."""
     fresh = {each.name: each.default for each in dataclasses.fields(RestoreRequest)}
@@ -70,6 +98,17 @@ def check_text(check: tuple[str, str, str]) -> str:
     """`DATABASE: SQL=EXPECTED`."""
     database, statement, expected = check
     return f"{database + ': ' if database else ''}{statement}={expected}"
+
+
+def parse_check(given: str) -> tuple[str, str, str]:
+    """Database (empty: each), statement and expected value. Raises: UsageError where there is no `=`."""
+    statement, equals, expected = given.rpartition("=")
+    if not equals or not statement.strip():
+        raise UsageError(f"{given!r} is no check", hint="say --check 'SELECT count(*) FROM t=42'")
+    database, colon, rest = statement.partition(": ")
+    if colon and database and " " not in database:
+        return database, rest, expected
+    return "", statement, expected
 
 
 def _flagged(option: Option, value: OptionValue) -> list[str]:

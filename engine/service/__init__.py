@@ -30,6 +30,7 @@ from engine.service.guard import GuardMethods
 from engine.service.jobs import JobMethods
 from engine.service.parts import Parts
 from engine.service.reporting import ReportMethods
+from engine.service.restores import RestoreMethods
 from engine.service.status import StatusMethods
 from engine.service.storages import StorageMethods
 from engine.service.trying import TryingMethods
@@ -47,6 +48,7 @@ class Engine(
     BackupMethods,
     WorkMethods,
     TryingMethods,
+    RestoreMethods,
     EvidenceMethods,
     GuardMethods,
     JobMethods,

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from engine.model.results import EvidenceItem
+from engine.model.results import EvidenceCheck, EvidenceItem
 from engine.service.parts import Methods
 
 
@@ -59,3 +60,26 @@ class EvidenceMethods(Methods):
         public = signature.public_key(await evidence_files.signing_key(self._parts.context()))
         identity = await self._parts.audit.identity()
         return signature.public_line(public, f"holdfast-evidence-{identity}"), signature.fingerprint(public)
+
+    async def check_evidence(self, files: Sequence[str], public_key: str = "") -> Sequence[EvidenceCheck]:
+        """Holds files of evidence against the keys of a file, or else against this home's own. Raises: UsageError, VaultError."""
+        from engine import signature
+        from engine.jobs import evidence_check, evidence_files
+
+        if public_key:
+            keys = await asyncio.to_thread(evidence_check.read_keys, Path(public_key))
+        else:
+            keys = [signature.public_key(await evidence_files.signing_key(self._parts.context()))]
+        return [await asyncio.to_thread(evidence_check.check, Path(each), keys) for each in files]
+
+    async def export_evidence(self, report: str, folder: str) -> Sequence[str]:
+        """Writes the evidence of a drill, its page, what was added to it later and all signatures into a folder of this machine, with the
+        public key that they are checked with; gives the paths. Files that are there as they would be written stay.
+
+        Raises: UnknownNameError, UsageError where it cannot be written or another file of that name is there; VaultError.
+        """
+        from engine.jobs import evidence_records
+
+        path = await asyncio.to_thread(evidence_records.find, self._parts.home.evidence, report)
+        line, _ = await self.evidence_public_key()
+        return await asyncio.to_thread(evidence_records.export, path, Path(folder), line)

@@ -75,15 +75,21 @@ def open_source(
     return _member(definition.kind).open(replace(definition, options=options), host, secrets or {})
 
 
+def traits_of(kind: str) -> Traits | None:
+    """What sources of that kind are like; None where it says nothing of itself. Raises: UnknownNameError."""
+    traits: Traits | None = getattr(_member(kind), "traits", None)
+    return traits
+
+
 def is_database(kind: str) -> bool:
     """Whether sources of that kind are database servers (`base.DatabaseSource`). Raises: UnknownNameError."""
-    traits: Traits | None = getattr(_member(kind), "traits", None)
+    traits = traits_of(kind)
     return traits is not None and traits.is_database
 
 
 def is_refillable(kind: str) -> bool:
     """Whether in place the server of such a source is emptied and filled again (`refill.RefillableSource`). Raises: UnknownNameError."""
-    traits: Traits | None = getattr(_member(kind), "traits", None)
+    traits = traits_of(kind)
     return traits is not None and traits.is_refillable
 
 

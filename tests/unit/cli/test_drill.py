@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from engine.cli.drill import compared, parse_check
 from engine.errors import UsageError
+from engine.model.plan_steps import parse_check
 from engine.model.results import DrillResult, DrillStep, PreviousDrill
+from engine.model.told import compared
 from tests.fakes.clock import START
 
 
