@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.jobs.conftest import quick_repositories as quick_repositories
 from tests.jobs.world import World, open_world
-from tests.tui.seat import Seat, open_console
+from tests.tui import pressed
+from tests.tui.seat import DONE, Seat, open_console
+from tui.actions import ACTIONS
+
+_done: dict[str, list[str]] = {}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Known where the tests of the console are run alone."""
+    parser.addoption("--write-pressed", action="store_true", help="write tests/tui/pressed.toml anew")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Writes what was seen."""
+    if session.config.getoption("--write-pressed", False):
+        pressed.write(_done, set(ACTIONS))
+
+
+@pytest.fixture(autouse=True)
+def proof(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that pressed.toml names for an action must have had it done."""
+    DONE.clear()
+    yield
+    node = pressed.node_of(request.node.nodeid)
+    for action in DONE:
+        _done.setdefault(action, []).append(node)
+    if not request.config.getoption("--write-pressed", False):
+        assert pressed.expected_of(node) - DONE == set(), "pressed.toml says that this test has these done"
 
 
 @pytest.fixture

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+from textual.actions import ActionParseResult
 from textual.pilot import Pilot
 
 from engine.service import Engine
+from tui.actions import ACTIONS
 from tui.app import ConsoleApp
 from tui.dialogs.base import Dialog
 from tui.preferences import Preferences
 
 PATIENCE_S = 60.0
 """More than anything that a test waits for takes on a busy machine."""
+DONE: set[str] = set()
+"""The actions that were done in this test; see pressed.py."""
 
 
 class WatchedApp(ConsoleApp):
@@ -26,6 +31,21 @@ class WatchedApp(ConsoleApp):
     def post_display_hook(self) -> None:
         """Textual calls it after each drawing."""
         self.drawn.set()
+
+    def run_guarded(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Remembers that the action was begun: it was not off."""
+        DONE.add(name)
+        super().run_guarded(work, name=name)
+
+    async def run_action(
+        self, action: str | ActionParseResult, default_namespace: Any = None, namespaces: Any = None
+    ) -> bool:
+        """Remembers moves too, which are done at once."""
+        if isinstance(action, str):
+            DONE.update(
+                each for each in ACTIONS if each.startswith(("list.", "text.")) and f"'{each}'" in action
+            )
+        return await super().run_action(action, default_namespace, namespaces)
 
 
 @dataclass(slots=True)

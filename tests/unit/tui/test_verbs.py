@@ -1,0 +1,62 @@
+"""Every verb of the command line against the table of actions: nothing can be done in a shell that is forgotten here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from engine.cli.verbs import VERBS
+from tui.actions import ACTIONS
+from tui.actions.verbs import WITHOUT_ACTION
+
+NOT_YET = {
+    "host add", "host test", "host grants", "host list", "host show", "host edit", "host retire", "host unretire", "host remove",
+    "storage add", "storage move", "storage list", "storage edit",
+    "vault set", "vault list", "vault remove", "vault rotate",
+    "rollback",
+    "discard",
+    "plan add", "plan list", "plan show", "plan run", "plan drill", "plan remove",
+    "evidence list", "evidence show", "evidence sign-off", "evidence public-key",
+    "forget",
+    "config export", "config check", "config apply",
+    "guard set", "guard show", "guard code", "guard remove",
+    "recover",
+    "schedule add", "schedule list", "schedule show", "schedule edit", "schedule run", "schedule pause", "schedule resume", "schedule preview", "schedule remove",
+    "pause",
+    "resume",
+    "job follow",
+    "service status",
+    "alerts list", "alerts evaluate", "alerts acknowledge", "alerts silence", "alerts unsilence",
+    "notify add", "notify edit", "notify test", "notify list", "notify remove", "notify flush",
+    "report compliance", "report trends",
+    "audit",
+    "doctor",
+}  # fmt: skip
+"""Their panes are being built; each line goes as its action comes."""
+
+
+def _of_actions() -> Iterator[str]:
+    for action in ACTIONS.values():
+        yield from action.verbs
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_has_an_action_or_the_reason_why_it_has_none(verb: str) -> None:
+    """What the shell can do and the console cannot is said, and why."""
+    has_action, has_reason = verb in set(_of_actions()), verb in WITHOUT_ACTION
+    assert has_action != has_reason or (verb in NOT_YET and not has_reason)
+
+
+def test_an_action_stands_for_verbs_that_there_are() -> None:
+    """A verb that was renamed is renamed here too: guard and log bear its name."""
+    assert {*_of_actions(), *WITHOUT_ACTION} - set(VERBS) == set()
+
+
+@pytest.mark.parametrize("verb", WITHOUT_ACTION)
+def test_a_reason_is_one_sentence(verb: str) -> None:
+    """It stands in a table."""
+    reason = WITHOUT_ACTION[verb]
+    assert reason[0].islower()
+    assert not reason.endswith(".")
+    assert len(reason) > 20
