@@ -2,7 +2,8 @@
 
 Knows the Engine, events, model and errors, nothing deeper; no job runs in this process. The map::
 
-    __main__.py    looks at the terminal, opens the home, becomes the app
+    __main__.py    opens the home, becomes the app
+    start.py       options, whether the terminal will do, what Textual reads when it is imported
     app.py         wiring: engine, theme, keys, screens
     screen.py      the one screen: where am I, tabs, pane, job drawer, message, hints
     actions/       the table of actions, from which bindings, help, palette, hints and the page of keys are made

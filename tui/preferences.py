@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +43,10 @@ class Preferences:
     """Action -> its keys as Textual calls them, in place of the table's."""
     mistakes: Sequence[str] = ()
     """One sentence each, with the line."""
+
+    def overruled(self, theme: str, is_ascii: bool) -> Preferences:
+        """With what the command line says in place of the file."""
+        return replace(self, theme=theme or self.theme, is_ascii=is_ascii or self.is_ascii)
 
     def keys_of(self, action_id: str) -> Sequence[str]:
         """The keys that do an action now."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 from textual.color import Color, ColorParseError
 from textual.theme import BUILTIN_THEMES, Theme
 
+from engine.errors import UsageError
 from engine.model.names import nearest
 from engine.model.toml_lines import line_of
 
@@ -38,6 +39,13 @@ class Loaded:
     themes: Mapping[str, Theme]
     mistakes: Sequence[str]
     """One sentence each, with file and line; that theme, or that colour, is left out."""
+
+
+def require_theme(home: Path, name: str) -> None:
+    """Raises: UsageError where there is no theme of that name; an empty one is no name."""
+    names = sorted({path.stem for folder in folders(home) for path in folder.glob(f"*{SUFFIX}")})
+    if name and name not in names:
+        raise UsageError(f"there is no theme {name}", hint=f"there are {', '.join(names)}")
 
 
 def folders(home: Path) -> Sequence[Path]:

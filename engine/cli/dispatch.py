@@ -18,8 +18,10 @@ from engine.errors import HoldfastError, UsageError
 if TYPE_CHECKING:
     from engine.clock import Clock
 
-_WITH_VALUE: Final = ("--home",)
+_WITH_VALUE: Final = ("--home", "--theme")
 """Options that may stand before the verb, and take the next word."""
+_CONSOLE: Final = ("--home", "--read-only", "--ascii", "--theme")
+"""Options of the console; it refuses others by itself."""
 
 _USAGE: Final = "usage: holdfast VERB [OPTIONS]; `holdfast --help` lists the verbs"
 
@@ -147,7 +149,9 @@ def _without_verb(options: Sequence[str]) -> int:
         sys.stdout.write(_help(noun))
         return diagnostics.DONE
     unknown = [
-        each for each in options if each.startswith("-") and each not in ("--home", "--json", "--read-only")
+        each
+        for each in options
+        if each.startswith("-") and each.partition("=")[0] not in (*_CONSOLE, "--json")
     ]
     if unknown:
         raise UsageError(f"there is no option {unknown[0]}", hint="holdfast --help")
