@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from textual.app import App
 from textual.driver import Driver
 from textual.screen import Screen
+from textual.worker import WorkerCancelled, WorkerFailed
 
 from engine.model.job import Change, Job, JobStatus
 from engine.model.secret import Secret
@@ -21,6 +23,7 @@ from tui.dialogs.confirm import Sentence
 from tui.panes.base import View
 from tui.preferences import Preferences, read_preferences
 from tui.screen import MainScreen
+from tui.start import is_remote
 from tui.terminal import ConsoleDriver
 from tui.widgets.prompt import Prompt
 
@@ -30,11 +33,15 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
 
+LOCAL_PACE_S, REMOTE_PACE_S = 0.5, 1.0
+"""So often what changes is read and drawn at most, here and over a line."""
 _TWICE_S = 2.0
 """Two times ctrl+c within this leave the console."""
 _log = logging.getLogger("holdfast.console")
 _MESSAGE_S = 8.0
 """So long a message stands before the newest job may take its row."""
+_SUBMITTED_S = 2.0
+"""So long the message that a job was begun."""
 _LOOK_AT_FILES_S = 2.0
 """Between two looks at whether a theme or the preferences changed; nothing is drawn where they did not."""
 
@@ -71,6 +78,12 @@ class ConsoleApp(App[int]):
         self._interrupted_at = -_TWICE_S
         self._themes_stamp: Sequence[tuple[str, int]] = ()
         self._jobs: list[Job] = []
+        self.overrule: tuple[str, bool] = ("", False)
+        """Theme, and whether ASCII alone, as the command line says it in place of the file."""
+        self._trouble = ""
+        self._is_stale = False
+        """Whether something changed under a dialog."""
+        self._pace_s = REMOTE_PACE_S if is_remote(self.environment) else LOCAL_PACE_S
 
     def now(self) -> datetime.datetime:
         """The engine's clock."""
@@ -82,7 +95,7 @@ class ConsoleApp(App[int]):
         """Sets keys and theme, and begins to follow the catalog."""
         self._apply_preferences()
         self.push_screen(self.main)
-        self.run_worker(bridge.follow(self), name="follow", exit_on_error=False)
+        self.run_worker(bridge.follow(self, self._pace_s), name="follow", exit_on_error=False)
         self.set_timer(60 - self.now().second, self._minute)
         self.set_interval(_LOOK_AT_FILES_S, self._look_at_themes)
         if self.is_guiding and not self.is_read_only:
@@ -128,13 +141,14 @@ class ConsoleApp(App[int]):
         """Reads themes and preferences again where a file changed."""
         home = self.engine.home.directory
         if theme_loader.stamp(home) != self._themes_stamp:
-            self.preferences = read_preferences(home)
+            self.preferences = read_preferences(home).overruled(*self.overrule)
             self._apply_preferences()
 
     def _minute(self) -> None:
-        self._title()
-        if not self.is_frozen:
-            self.load(self.main.pane.view)
+        if self.is_frozen:
+            self._title()
+        else:
+            self.run_worker(self.changed(Change.STATE), name="minute", exit_on_error=False)
         self.set_timer(60 - self.now().second, self._minute)
 
     def shown(self, view: View) -> None:
@@ -170,16 +184,45 @@ class ConsoleApp(App[int]):
         if view is self.main.pane.view:
             self.main.show_hints()
 
-    def changed(self, change: Change) -> None:
-        """Something changed in the catalog."""
+    async def changed(self, change: Change) -> None:
+        """Something changed in the catalog; returns when it was read. Under a dialog nothing is: it would be sent, and not be seen."""
         if self.is_frozen:
             return
+        self._is_stale = self.screen is not self.main
+        if self._is_stale:
+            return
+        await bridge.background(self, self._look_at_jobs())  # first: views say what runs
         view = self.main.pane.view
         if view.wants(change):
-            self.load(view)
-        self.run_worker(
-            bridge.guarded(self, self._look_at_jobs()), group="jobs", exclusive=True, exit_on_error=False
+            await self._read_again(view)
+
+    def uncovered(self) -> None:
+        """The dialog over the main screen is gone: what changed meanwhile is read."""
+        if self._is_stale:
+            self.run_worker(self.changed(Change.STATE), name="uncovered", exit_on_error=False)
+
+    async def _read_again(self, view: View) -> None:
+        """Reads a view because time went by; an error is no dialog then."""
+        worker = self.run_worker(
+            bridge.background(self, view.load()),
+            name="load",
+            group=f"load {id(view)}",
+            exclusive=True,
+            exit_on_error=False,
         )
+        with contextlib.suppress(WorkerCancelled, WorkerFailed):
+            await worker.wait()
+
+    def troubled(self, message: str) -> None:
+        """What cannot be read, in the row of messages, as long as it is so."""
+        self._trouble = message
+        self.tell(message, "risk")
+
+    def well(self) -> None:
+        """What could not be read is read again."""
+        if self._trouble:
+            self._trouble = ""
+            self.tell("all can be read again")
 
     async def _look_at_jobs(self) -> None:
         jobs = await self.engine.jobs(status=JobStatus.RUNNING)
@@ -307,6 +350,7 @@ class ConsoleApp(App[int]):
         """Hands a job to a worker, and says so. Raises: what the engine raises."""
         job = await self.engine.submit(verb, request)
         self.tell(f"{said}: job {job.job_id}")
+        self._told_at -= _MESSAGE_S - _SUBMITTED_S
         await self._look_at_jobs()
         return job
 

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import HoldfastError
+from engine.model.job import Change
 
 if TYPE_CHECKING:
     from tui.app import ConsoleApp
@@ -30,12 +31,32 @@ async def guarded(console: ConsoleApp, work: Coroutine[Any, Any, None]) -> None:
         )
 
 
-async def follow(console: ConsoleApp) -> None:
-    """Tells the screen of each change in the catalog, until it is cancelled; a catalog that fails for a while is asked again."""
+async def background(console: ConsoleApp, work: Coroutine[Any, Any, None]) -> None:
+    """Reads what nobody asked for just now; what goes wrong stands in the row of messages, until it goes well again."""
+    try:
+        await work
+    except HoldfastError as error:
+        console.troubled(error.message)
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        raise
+    except Exception:  # noqa: BLE001 -- as above
+        _log.exception("reading failed")
+        console.troubled(
+            "the console itself made a mistake here; the log in the home's folder `logs` has it whole"
+        )
+    else:
+        console.well()
+
+
+async def follow(console: ConsoleApp, pace_s: float) -> None:
+    """Tells the screen of each change in the catalog, until it is cancelled, at most once in `pace_s`: however much happens, a slow line
+    bears it, and what was read is drawn before more is. A catalog that fails for a while is asked again.
+    """
     while True:
         try:
-            async for change in console.engine.watch():
-                console.changed(change)
+            async for change in console.engine.watch(pace_s):
+                await console.changed(change)
         except HoldfastError as error:
-            console.tell(error.message)
-        await asyncio.sleep(5)
+            console.troubled(error.message)
+        await asyncio.sleep(pace_s)
+        await console.changed(Change.STATE)

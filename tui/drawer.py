@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 from textual import on
@@ -48,6 +49,7 @@ class Drawer(Vertical, Place):
         self._before: Place | None = None
         self._logged = ""
         self._number = 0
+        self._reading = asyncio.Lock()
 
     def compose(self) -> Iterator[RowTable | Page]:
         """Jobs above, the log below."""
@@ -84,19 +86,20 @@ class Drawer(Vertical, Place):
         self.console.run_worker(self._show_log(), group="log", exclusive=True, exit_on_error=False)
 
     async def _show_log(self) -> None:
-        row = self.table.current
-        if row is None:
-            return
-        if row.key != self._logged:
-            self._logged, self._number = row.key, 0
-            self.log_page.show([])
-        try:
-            lines = await self.console.engine.job_log(row.key, after=self._number)
-        except UnknownNameError:  # it went meanwhile
-            return
-        if lines:
-            self._number = lines[-1].number
-            self.log_page.add([f"{line.at.astimezone():%H:%M:%S} {line.message}" for line in lines])
+        async with self._reading:  # two at once would show the same lines twice
+            row = self.table.current
+            if row is None:
+                return
+            if row.key != self._logged:
+                self._logged, self._number = row.key, 0
+                self.log_page.show([])
+            try:
+                lines = await self.console.engine.job_log(row.key, after=self._number)
+            except UnknownNameError:  # it went meanwhile
+                return
+            if lines:
+                self._number = lines[-1].number
+                self.log_page.add([f"{line.at.astimezone():%H:%M:%S} {line.message}" for line in lines])
 
     def why_off(self, action: Action) -> str:
         """There must be a job."""

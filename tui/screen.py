@@ -46,6 +46,7 @@ class MainScreen(Screen[None], Place):
     def __init__(self) -> None:
         super().__init__()
         self._tab = TABS[0]
+        self._has_job_line = False
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
@@ -63,6 +64,10 @@ class MainScreen(Screen[None], Place):
     def on_mount(self) -> None:
         """The first pane is read, and has the keys."""
         self.console.shown(self.pane.view)
+
+    def on_screen_resume(self) -> None:
+        """No dialog stands over it any more."""
+        self.console.uncovered()
 
     # What is seen.
 
@@ -106,12 +111,14 @@ class MainScreen(Screen[None], Place):
 
     def show_message(self, text: str, tone: str = "") -> None:
         """Row 23."""
+        self._has_job_line = False
         self.query_one("#message", Line).show(printable(text), "9 jobs", tone=tone)
 
     def show_jobs(self, jobs: Sequence[Job], now: datetime.datetime) -> None:
-        """The newest running job, in row 23."""
-        if jobs:
-            self.query_one("#message", Line).show(job_line(jobs[0], now), "9 jobs")
+        """The newest running job, in row 23; one that ended does not stay there."""
+        if jobs or self._has_job_line:
+            self.query_one("#message", Line).show(job_line(jobs[0], now) if jobs else "", "9 jobs")
+        self._has_job_line = bool(jobs)
 
     def show_hints(self) -> None:
         """Row 24: what can be done here, most wanted first, by the keys that do it now."""
@@ -294,7 +301,9 @@ def job_line(job: Job, now: datetime.datetime) -> str:
         parts.append("waits for its turn")
     if progress.get("step"):
         parts.append(str(progress["step"]))
-    done, total = progress.get("done_bytes") or 0, progress.get("total_bytes")
+    done, total = progress.get("done_bytes") or 0, progress.get("total_bytes") or 0
+    if done > total:
+        total = 0  # it was a guess, from the backup before
     if total:
         parts.append(f"{bar(done / total, 10)} {100 * done // total}%")
     if done:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.small_repositories import QUICK
 from tests.jobs.conftest import quick_repositories as quick_repositories
 from tests.jobs.world import World, open_world
 from tests.tui import pressed
+from tests.tui.homes import make_home
 from tests.tui.seat import DONE, Seat, open_console
 from tui.actions import ACTIONS
 
@@ -44,6 +46,15 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     """A fresh home, without hosts, sources or storages."""
     async with open_world(tmp_path / "world") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with one storage and many sources, for consoles in terminals of their own. Never changed: `copy_home` gives one that may be."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("engine.repository.repository", "engine.service.repositories"):
+            patch.setattr(f"{module}.Kdf", lambda: QUICK)
+        return make_home(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture

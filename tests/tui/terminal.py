@@ -20,8 +20,8 @@ import pyte
 
 PATIENCE_S = 60.0
 """More than anything that a test waits for takes on a busy machine."""
-SETTLED_S = 0.6
-"""Longer than three frames: what is to be drawn for one key was drawn."""
+SETTLED_S = 0.35
+"""Longer than four frames: what is to be drawn for one key was drawn."""
 
 
 class Terminal:
@@ -110,9 +110,14 @@ class Terminal:
             count += len(data)
         return count
 
+    def settle_for_frame(self) -> None:
+        """Reads what is drawn at once; something that moves goes on."""
+        ends_at = time.monotonic() + SETTLED_S
+        while (left := ends_at - time.monotonic()) > 0:
+            self.read(left)
+
     def cost(self, keys: str | bytes, *texts: str) -> int:
-        """The bytes that keys cost, until the screen shows these texts and has come to rest."""
-        self.settle()
+        """The bytes that keys cost, until the screen shows these texts and has come to rest; it must be at rest before."""
         begun = len(self.raw)
         self.press(keys)
         self.sees(*texts)

@@ -61,26 +61,33 @@ class Page(ScrollView, Place, can_focus=True, inherit_bindings=False):
         self._lay_out()
 
     def add(self, lines: Sequence[str]) -> None:
-        """Adds lines at the end."""
-        self._lines += [printable(each) for each in lines]
-        del self._lines[:-MOST_LINES]
-        self._lay_out()
+        """Adds lines at the end; only they are laid out."""
+        added = [printable(each) for each in lines]
+        self._lines += added
+        if len(self._lines) > MOST_LINES:
+            del self._lines[:-MOST_LINES]
+            self._lay_out()
+        else:
+            self._place(added)
 
     def _lay_out(self) -> None:
-        width = max(10, self.size.width or self._width)
-        self._width = width
-        laid: list[str] = []
-        self._starts = []
-        for line in self._lines:
-            self._starts.append(len(laid))
-            laid += _wrapped(line, width) if self.is_wrapped else [line]
-        self._laid = laid
-        self.virtual_size = Size(width, len(laid))
+        self._width = max(10, self.size.width or self._width)
+        self._laid, self._starts = [], []
+        self._place(self._lines)
+
+    def _place(self, lines: Sequence[str]) -> None:
+        """Puts lines below those that are laid out; nothing is drawn that is not seen."""
+        before = len(self._laid)
+        for line in lines:
+            self._starts.append(len(self._laid))
+            self._laid += _wrapped(line, self._width) if self.is_wrapped else [line]
+        self.virtual_size = Size(self._width, len(self._laid))
         if self.has_class("growing"):
-            self.styles.height = max(1, len(laid))
+            self.styles.height = max(1, len(self._laid))
         if self.is_following:
-            self.scroll_to(y=max(0, len(laid) - self.size.height), animate=False)
-        self.refresh()
+            self.scroll_to(y=max(0, len(self._laid) - self.size.height), animate=False)
+        if before < round(self.scroll_y) + self.size.height or not before:
+            self.refresh()
 
     def on_mount(self) -> None:
         """Lays its text out."""

@@ -79,8 +79,10 @@ class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
         return self.source.row(self.cursor) if 0 <= self.cursor < len(self.source) else None
 
     def show(self, source: RowSource, key: str = "") -> None:
-        """Shows other rows; the cursor stays on the row of that key, or of the one it was on, or else where it was."""
-        before = self.current
+        """Shows other rows; the cursor stays on the row of that key, or of the one it was on, or else where it was. Only rows that differ
+        are drawn.
+        """
+        before, was, top = self.current, (self.source, self.cursor), self.scroll_y
         wanted = key or (before.key if before is not None else "")
         self.source = source
         place = source.index_of(wanted) if wanted else None
@@ -90,7 +92,11 @@ class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
         )
         self.last_mark = None
         self._keep_in_sight()
-        self.refresh()
+        if (differing := _differing(*was, source, self.cursor)) is None or self.scroll_y != top:
+            self.refresh()
+        else:
+            for line in differing:
+                self.refresh_line(line)
         self._moved()
 
     def redraw(self) -> None:
@@ -416,6 +422,18 @@ class AskingTable(RowTable):
 
 def _cell(text: str, width: int, column: Column) -> str:
     return fit_end(text, width) if column.keeps_end else fit(text, width, is_right=column.is_right)
+
+
+def _differing(was: RowSource, cursor_was: int, now: RowSource, cursor: int) -> Sequence[int] | None:
+    """Which rows are to be drawn; None: all of them."""
+    if not (isinstance(was, FixedRows) and isinstance(now, FixedRows) and len(was) == len(now) > 0):
+        return None
+    moved = {cursor_was, cursor} if cursor_was != cursor else set()
+    return [
+        index
+        for index, (one, other) in enumerate(zip(was.rows, now.rows, strict=True))
+        if one != other or index in moved
+    ]
 
 
 def _needed(columns: Sequence[Column], shown: Sequence[int]) -> int:
