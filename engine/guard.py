@@ -62,11 +62,11 @@ def is_guarded(request: object) -> bool:
             return (request.is_in_place or request.is_deleting) and not request.is_dry_run
         case PlanRequest():
             return not (request.is_drill or request.is_dry_run)
-        case ForgetRequest() | PruneRequest() | EraseRequest():
+        case ForgetRequest() | PruneRequest() | EraseRequest() | DeleteRequest():
             return not request.is_dry_run
         case MoveRequest():
             return bool(request.password)
-    return isinstance(request, RollbackRequest | DeleteRequest)
+    return isinstance(request, RollbackRequest)
 
 
 def hashed(text: str, salt: bytes, expires_at: datetime.datetime | None = None) -> Hashed:

@@ -223,8 +223,10 @@ async def delete(console: ConsoleApp, backups: Sequence[Backup]) -> bool:
         )
     sources = sorted({each.source for each in backups})
     name = sources[0] if len(sources) == 1 else f"delete {len(backups)}"
-    lines = [line for source in sources for line in await _deletion(console, source, backups)]
     ids = tuple(each.backup_id for each in backups)
+    only = await _only(console, ids)
+    lines = [line for source in sources for line in await _deletion(console, source, backups)]
+    lines += ["", *only]
     lines += ["", f"Same as: holdfast delete {' '.join(ids)}"]
     title = (
         f"DELETE {counted(len(backups), 'BACKUP').upper()} of {printable(named(sources))} in every storage"
@@ -237,6 +239,22 @@ async def delete(console: ConsoleApp, backups: Sequence[Backup]) -> bool:
     return True
 
 
+async def _only(console: ConsoleApp, ids: tuple[str, ...]) -> Sequence[str]:
+    """What only these hold, as a worker finds out; who does not wait goes on without knowing."""
+    job = await console.submit("delete", DeleteRequest(ids, is_dry_run=True), "looking what only they hold")
+    title = "Looking what only these backups hold (esc goes on without knowing)"
+    try:
+        done = await waited(console, job, title)
+    except HoldfastError as error:
+        return [f"What only they hold is not known: {error.message}"]
+    if done is None:
+        return ["What only they hold is not known: it was not waited for."]
+    return [
+        f"Data that only these hold in {printable(each['storage'])}: {size(each['size_bytes'])}, freed at the next prune."
+        for each in done.result["only"]
+    ]
+
+
 async def _deletion(console: ConsoleApp, source: str, backups: Sequence[Backup]) -> list[str]:
     """What goes of one source, and what stays."""
     engine, now = console.engine, console.now()
@@ -244,16 +262,11 @@ async def _deletion(console: ConsoleApp, source: str, backups: Sequence[Backup])
     ids = {each.backup_id for each in doomed}
     chosen = BackupFilter(source=source)
     left = await engine.count_backups_of(source) - len(ids)
-    storages = sorted({copy.storage for each in doomed for copy in each.copies if copy.snapshot_id})
     lines = [
         f"{each.backup_id}  {moment(each.created_at, now)}  {short_size(each.size_bytes)}  {each.proof.value}  in {described.storages(each)}"
         for each in doomed[:_NAMED]
     ]
     lines += [f"and {len(doomed) - _NAMED} more"] if len(doomed) > _NAMED else []
-    added = sum(each.added_bytes for each in doomed)
-    lines.append(
-        f"They added {size(added)} when they were taken; what nothing else needs is freed by the next prune of {', '.join(storages) or 'no storage'}."
-    )
     if not left:
         return [*lines, f"NOTHING of {printable(source)} stays recoverable."]
     newest = await _first_left(console, chosen, ids, is_falling=True)

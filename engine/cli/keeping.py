@@ -57,21 +57,25 @@ def _declare_delete(parser: Parser) -> None:
     parser.add_argument(
         "backups", nargs="+", metavar="BACKUP", help="ids, beginnings of ids, or latest:SOURCE"
     )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what only these backups hold, and delete nothing"
+    )
     add_detach(parser)
     add_yes(parser)
 
 
 async def _delete(call: Call) -> int:
-    is_handed_over = is_detached(call)
+    is_handed_over, is_dry_run = is_detached(call), call.arguments.dry_run
     found = [await call.engine.show_backup(each) for each in call.arguments.backups]
     named = ", ".join(
         f"{each.backup_id} of {each.source} from {text.instant(each.created_at)}" for each in found
     )
-    await asking.require_yes(call, f"delete in every storage: {named}?")
+    if not is_dry_run:
+        await asking.require_yes(call, f"delete in every storage: {named}?")
     ids = tuple(each.backup_id for each in found)
     if is_handed_over:
-        return await hand_over(call, "delete", DeleteRequest(ids))
-    result = await call.engine.delete_backups(ids)
+        return await hand_over(call, "delete", DeleteRequest(ids, is_dry_run=is_dry_run))
+    result = await call.engine.delete_backups(ids, is_dry_run=is_dry_run)
     tell_delete(call.output, result)
     call.output.result(shape(result))
     return diagnostics.exit_of(result.status)
@@ -80,7 +84,12 @@ async def _delete(call: Call) -> int:
 def tell_delete(output: Output, result: ForgetResult) -> None:
     """What was deleted, for people."""
     tell_forget(output, result)
-    output.line("`holdfast prune STORAGE` gives the space back")
+    for each in result.only:
+        output.line(
+            f"{text.size(each.size_bytes)} in storage {each.storage} only these hold: a prune would free it"
+        )
+    if not result.is_dry_run:
+        output.line("`holdfast prune STORAGE` gives the space back")
 
 
 def _declare_recover(parser: Parser) -> None:

@@ -73,7 +73,7 @@ GUARDED: Final[Mapping[str, Callable[[Namespace], bool]]] = {
     "rollback": _always,
     "discard": _always,
     "plan run": _for_real,
-    "delete": _always,
+    "delete": _for_real,
     "unprotect": _always,
     "forget": _for_real,
     "prune": _for_real,

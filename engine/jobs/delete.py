@@ -11,12 +11,16 @@ from engine.jobs.context import JobContext
 from engine.jobs.opening import open_repositories
 from engine.model.backup import Backup
 from engine.model.requests import DeleteRequest, Limits
-from engine.model.results import Fate, ForgetResult
+from engine.model.results import Fate, ForgetResult, OnlyHeld
+from engine.repository.exclusive import exclusive_bytes
 
 
 async def run(context: JobContext, request: DeleteRequest) -> ForgetResult:
-    """Deletes what was asked for. Raises: as `chosen`, then nothing is deleted; StorageError, RepositoryError."""
-    return await delete(context, await chosen(context.catalog, request), request.limits)
+    """Deletes what was asked for, or finds out what only that holds. Raises: as `chosen`, then nothing is deleted; StorageError,
+    RepositoryError."""
+    backups = await chosen(context.catalog, request)
+    work = measure if request.is_dry_run else delete
+    return await work(context, backups, request.limits)
 
 
 async def chosen(catalog: Catalog, request: DeleteRequest) -> Sequence[Backup]:
@@ -31,10 +35,29 @@ async def chosen(catalog: Catalog, request: DeleteRequest) -> Sequence[Backup]:
     return found
 
 
+async def measure(context: JobContext, backups: Sequence[Backup], limits: Limits) -> ForgetResult:
+    """What would be deleted, and what only that holds: reads every tree of each storage once. Raises: DamagedError, StorageError."""
+    fates, only = [], []
+    for name in _storages(backups):
+        storage = await context.catalog.storages.get(name)
+        doomed = [_fate(backup, name) for backup in backups if _snapshot_id(backup, name)]
+        opening = open_repositories(context, [storage], is_exclusive=False, limits=limits, is_reading=True)
+        async with opening as opened:
+            repository = opened.opened[0].repository
+            ids = {each.snapshot_id for each in doomed}
+            snapshots = await repository.snapshots()
+            roots = [snapshot.tree for snapshot_id, snapshot in snapshots if snapshot_id in ids]
+            others = [snapshot.tree for snapshot_id, snapshot in snapshots if snapshot_id not in ids]
+            found_bytes = await exclusive_bytes(repository, roots, others, emit=context.emit)
+        fates += doomed
+        only.append(OnlyHeld(name, found_bytes))
+    return ForgetResult(context.job_id, "completed", tuple(fates), is_dry_run=True, only=tuple(only))
+
+
 async def delete(context: JobContext, backups: Sequence[Backup], limits: Limits) -> ForgetResult:
     """Removes their snapshots; a backup that no storage holds any more leaves the catalog too. Raises: StorageError, RepositoryError."""
     fates = []
-    for name in sorted({copy.storage for backup in backups for copy in backup.copies if copy.snapshot_id}):
+    for name in _storages(backups):
         storage = await context.catalog.storages.get(name)
         async with open_repositories(context, [storage], is_exclusive=True, limits=limits) as opened:
             doomed = [_fate(backup, name) for backup in backups if _snapshot_id(backup, name)]
@@ -44,6 +67,10 @@ async def delete(context: JobContext, backups: Sequence[Backup], limits: Limits)
         if not any(copy.snapshot_id for copy in backup.copies):
             await context.catalog.backups.remove(backup.backup_id)
     return ForgetResult(context.job_id, "completed", tuple(fates))
+
+
+def _storages(backups: Sequence[Backup]) -> Sequence[str]:
+    return sorted({copy.storage for backup in backups for copy in backup.copies if copy.snapshot_id})
 
 
 def _snapshot_id(backup: Backup, storage: str) -> str:

@@ -223,6 +223,8 @@ class DeleteRequest:
     backups: tuple[str, ...]
     """Ids, or unambiguous beginnings of ids."""
     limits: Limits = field(default_factory=Limits)
+    is_dry_run: bool = False
+    """Finds out what only they hold, and deletes nothing."""
 
 
 @dataclass(frozen=True, slots=True)

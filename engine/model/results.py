@@ -304,6 +304,15 @@ class PruneResult:
 
 
 @dataclass(frozen=True, slots=True)
+class OnlyHeld:
+    """What nothing else in a storage needs."""
+
+    storage: str
+    size_bytes: int
+    """As stored."""
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetResult:
     """What a forget did, or would do."""
 
@@ -315,6 +324,8 @@ class ForgetResult:
     doubts: Sequence[Doubt] = ()
     """Of a dry run: what the forget would stop for."""
     warnings: Sequence[str] = ()
+    only: Sequence[OnlyHeld] = ()
+    """Of a dry run of a deletion: what only these backups hold, and a prune would free."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,9 +182,10 @@ class WorkMethods(Methods):
         """Erases one path from all backups of a source. Raises: PathMissingError where none holds it; RefusedError where one is held."""
         return await self._run("erase", request, EraseResult, idempotency_key)
 
-    async def delete_backups(self, backups: tuple[str, ...]) -> ForgetResult:
-        """Forgets these backups in every storage. Raises: RefusedError where one is protected or held: then none is deleted."""
-        request = await self._named(DeleteRequest(backups))
+    async def delete_backups(self, backups: tuple[str, ...], *, is_dry_run: bool = False) -> ForgetResult:
+        """Forgets these backups in every storage, or finds out what only they hold. Raises: RefusedError where one is protected or held: then
+        none is deleted."""
+        request = await self._named(DeleteRequest(backups, is_dry_run=is_dry_run))
         return await self._run("delete", request, ForgetResult, "")
 
     async def _named(self, request: DeleteRequest) -> DeleteRequest:
@@ -401,7 +402,8 @@ def _detail(result: object) -> str:
 
         return result.status + claim_of(result)
     if not isinstance(result, DrillResult):
-        return ""
+        is_dry_run = isinstance(result, ForgetResult) and result.is_dry_run
+        return "a dry run: nothing was changed" if is_dry_run else ""
     from engine.jobs.drill_keeping import claims_of
 
     return result.status + claims_of(result)

@@ -199,6 +199,10 @@ async def test_a_protected_backup_is_not_deleted_and_another_is_gone_everywhere(
         await world.engine.delete_backups((second.backup_id, first.backup_id))
     assert caught.value.exit_code == 5
     assert await _ids(world) == {first.backup_id, second.backup_id}
+    looked = await world.engine.delete_backups((second.backup_id,), is_dry_run=True)
+    assert [each.storage for each in looked.only] == ["first", "second"]
+    assert all(each.size_bytes > 0 for each in looked.only)
+    assert await _ids(world) == {first.backup_id, second.backup_id}
     await world.engine.delete_backups((second.backup_id,))
     assert await _ids(world) == {first.backup_id}
     for storage in ("first", "second"):

@@ -73,6 +73,7 @@ def test_a_read_only_session_changes_nothing(
         (["forget", "--keep-last", "1"], True),
         (["forget", "--keep-last", "1", "--dry-run"], False),
         (["delete", "0a"], True),
+        (["delete", "0a", "--dry-run"], False),
         (["config", "apply", "f"], False),
         (["config", "apply", "f", "--prune"], True),
         (["storage", "rotate-password", "near"], True),

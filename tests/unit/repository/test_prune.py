@@ -7,6 +7,7 @@ import pytest
 from engine.errors import DamagedError, RefusedError
 from engine.format.ids import digest
 from engine.repository import forget, lock, prune
+from engine.repository.exclusive import exclusive_bytes
 from engine.repository.lock import HeldLock
 from engine.repository.prune_plan import PruneOptions
 from engine.repository.repository import Repository
@@ -235,3 +236,23 @@ async def test_nothing_is_lost_wherever_forget_and_prune_are_interrupted(
         await run_locked(inner, clock, work)
         await assert_whole(inner, clock)
         assert [await contents(inner, clock, each) for each in given.snapshots] == before
+
+
+async def test_what_only_a_snapshot_holds_is_what_a_prune_finds_unused_without_it(
+    given: Wasteful, clock: LoopClock
+) -> None:
+    """Told before anything is deleted, it must be the truth."""
+
+    async def work(repository: Repository, held: HeldLock) -> None:
+        before = (await prune.make_plan(repository)).figures.unused_bytes_before
+        snapshots = await repository.snapshots()
+        roots = [snapshot.tree for identity, snapshot in snapshots if identity == given.unwanted]
+        others = [snapshot.tree for identity, snapshot in snapshots if identity != given.unwanted]
+        only = await exclusive_bytes(repository, roots, others)
+        await forget.forget(repository, [given.unwanted], held)
+        after = (await prune.make_plan(repository)).figures.unused_bytes_before
+        assert only == after - before
+        assert only > 0
+        assert await exclusive_bytes(repository, roots, [*others, *roots]) == 0
+
+    await run_locked(given.storage(), clock, work)
