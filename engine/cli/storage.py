@@ -28,7 +28,8 @@ from engine.model.spans import span
 from engine.model.storage_options import check_taken
 
 if TYPE_CHECKING:
-    from engine.model.results import MoveResult, StorageUsage
+    from engine.model.results import MoveResult
+    from engine.model.storage_results import StorageUsage
     from engine.repository.lock_verdicts import LockInfo
 
 

@@ -17,7 +17,7 @@ from engine.errors import (
     StorageError,
     StorageReadOnlyError,
 )
-from engine.model.results import StorageTest, StorageUsage
+from engine.model.storage_results import StorageTest, StorageUsage
 from engine.repository.repository import Repository
 from engine.storages.base import Key, Kind, OpenStorage
 

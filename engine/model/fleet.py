@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.model.results import StorageCreated
+from engine.model.storage_results import StorageCreated
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from engine.errors import ConfigurationError, HoldfastError
 from engine.model.alerts import Destination, MaintenanceWindow
 from engine.model.definitions import Source
 from engine.model.fleet import Change, ConfigApplied, ConfigPlan
-from engine.model.results import StorageCreated
 from engine.model.schedules import Schedule
+from engine.model.storage_results import StorageCreated
 from engine.schedule import maintenance, order
 from engine.service import alerts
 from engine.service.definitions import DefinitionMethods

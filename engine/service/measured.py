@@ -12,7 +12,7 @@ from typing import Any, Final
 from engine.alerting import conditions
 from engine.errors import HoldfastError, NoRepositoryError, StorageError, StorageUnreachableError
 from engine.jobs import presence
-from engine.model.results import StorageUsage
+from engine.model.storage_results import StorageUsage
 from engine.service.parts import Parts
 
 _SETTING: Final = "storage-measured."

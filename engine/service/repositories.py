@@ -17,8 +17,8 @@ from engine.jobs.opening import open_or_create, open_storage, open_unlocked, sto
 from engine.model import definitions
 from engine.model.names import check_name
 from engine.model.requests import Limits
-from engine.model.results import StorageCreated, StorageTest, StorageUsage
 from engine.model.secret import Secret
+from engine.model.storage_results import StorageCreated, StorageTest, StorageUsage
 from engine.repository import keys, lock
 from engine.repository.keys import Kdf
 from engine.repository.lock_verdicts import LockInfo

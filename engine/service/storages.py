@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from engine.model import definitions
 from engine.model.definitions import OptionValue
-from engine.model.results import StorageCreated, StorageTest, StorageUsage
 from engine.model.secret import Secret
 from engine.model.standings import Loss, StorageStanding
+from engine.model.storage_results import StorageCreated, StorageTest, StorageUsage
 from engine.service.parts import Methods
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import datetime
 import pytest
 
 from engine.jobs.storage_report import with_growth
-from engine.model.results import StorageUsage
+from engine.model.storage_results import StorageUsage
 
 _DAY = datetime.timedelta(days=1)
 

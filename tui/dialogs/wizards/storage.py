@@ -10,8 +10,8 @@ from engine.errors import UsageError
 from engine.model import storage_options
 from engine.model.definitions import Storage
 from engine.model.options import Option
-from engine.model.results import StorageCreated
 from engine.model.secret import Secret
+from engine.model.storage_results import StorageCreated
 from engine.model.text import size
 from engine.model.trials import StorageTrial
 from engine.model.typed import is_reference
