@@ -102,7 +102,12 @@ def _storage(storage: Storage) -> _Told:
 
 
 def _schedule(schedule: Schedule) -> _Told:
-    return "schedule", ["--template"] if schedule.is_template else [], schedule_options.said_by(schedule)
+    zone = {"timezone": schedule.timing.timezone}  # left out it would be the machine's
+    return (
+        "schedule",
+        ["--template"] if schedule.is_template else [],
+        zone | schedule_options.said_by(schedule),
+    )
 
 
 def _destination(destination: Destination) -> _Told:

@@ -58,16 +58,18 @@ class AlertMethods(Methods):
     """What is wrong, and who is told."""
 
     async def add_destination(
-        self, destination: Destination, *, is_address_given: bool = False
+        self, destination: Destination, *, is_address_given: bool = False, address: Secret | None = None
     ) -> Destination:
         """Defines where people are told; its address is looked at, and nothing is sent. Gives it back with what may be shown of the address.
 
-        Where it `is_address_given`, the address is read from standard input, and sealed as the secret that `destination.url` names.
+        Where it `is_address_given`, the address is read from standard input, and sealed as the secret that `destination.url` names; so is
+        `address`, what a person typed.
 
         Raises: UsageError, UnknownNameError for its kind, ConfigurationError for its address or template, VaultError.
         """
         check_name("destination", destination.name)
-        defined, given = await self._addressed(destination, is_address_given=is_address_given)
+        given = await self._given(address, is_address_given=is_address_given)
+        defined = await self._addressed(destination, given)
         await self._parts.catalog.destinations.add(defined)
         if given is not None:
             await self._parts.vault.set(secret_name(defined.name), given)
@@ -75,18 +77,19 @@ class AlertMethods(Methods):
         return defined
 
     async def edit_destination(
-        self, destination: Destination, *, is_address_given: bool = False
+        self, destination: Destination, *, is_address_given: bool = False, address: Secret | None = None
     ) -> Destination:
         """Puts this in place of the one of its name, as `add_destination` defines one; what it was still to be told goes there.
 
         Raises: UnknownNameError, and as `add_destination`: then nothing is changed.
         """
         old = await self._parts.catalog.destinations.get(destination.name)
-        if is_address_given or destinations.addresses(old) != destinations.addresses(destination):
-            defined, given = await self._addressed(destination, is_address_given=is_address_given)
+        given = await self._given(address, is_address_given=is_address_given)
+        if given is not None or destinations.addresses(old) != destinations.addresses(destination):
+            defined = await self._addressed(destination, given)
         else:
             await self._check_destination(destination)
-            defined, given = destination, None
+            defined = destination
         if given is not None:
             await self._parts.vault.set(secret_name(defined.name), given)
         await self._parts.catalog.destinations.replace(defined)
@@ -100,21 +103,25 @@ class AlertMethods(Methods):
 
         destinations.check(destination, is_signal=registry.load(destination.kind).traits.is_signal)
 
-    async def _addressed(
-        self, destination: Destination, *, is_address_given: bool
-    ) -> tuple[Destination, Secret | None]:
-        """The destination with what may be shown of its address, and the address where it was typed. Raises: see `add_destination`."""
+    async def _given(self, address: Secret | None, *, is_address_given: bool) -> Secret | None:
+        return await self._parts.secrets("-") if address is None and is_address_given else address
+
+    async def _addressed(self, destination: Destination, given: Secret | None) -> Destination:
+        """The destination with what may be shown of its address, which is `given` where it was typed. Raises: see `add_destination`."""
         from engine.jobs import deliver
 
         await self._check_destination(destination)
-        if destination.url == "-" and not is_address_given:
+        if destination.url == "-" and given is None:
             raise UsageError(
                 "an address that is needed again and again is not read from standard input",
                 hint="seal it first: holdfast vault set NAME, and name it as vault:NAME",
             )
-        given = await self._parts.secrets("-") if is_address_given else None
         notifier = await deliver.open_destination(self._post(), destination, given)
-        return dataclasses.replace(destination, shown=await notifier.describe()), given
+        return dataclasses.replace(destination, shown=await notifier.describe())
+
+    async def try_destination(self, destination: Destination, address: Secret | None = None) -> Destination:
+        """The destination with what may be shown of its address; nothing is sent, nothing is kept. Raises: as `add_destination`."""
+        return await self._addressed(destination, address)
 
     async def destinations(self) -> Sequence[DestinationStatus]:
         """All places where people are told, with what became of the newest message."""

@@ -45,11 +45,11 @@ class DefinitionMethods(Methods):
             await self._parts.write_down("host add", host.name)
         return host
 
-    async def host_key(self, host: Host) -> tuple[str, str]:
-        """The key that the host shows now: fingerprint, and the line for known_hosts. Trusts nothing."""
+    async def host_key(self, host: Host, typed: Mapping[str, Secret] | None = None) -> tuple[str, str]:
+        """The key that the host shows now: fingerprint, and the line for known_hosts. Trusts nothing. Secrets in `typed` are not kept yet."""
         from engine.hosts.ssh.host import fetch_host_key  # asyncssh is loaded for those who need it
 
-        key = await fetch_host_key(host, resolve_secret=self._parts.secrets, environment=os.environ)
+        key = await fetch_host_key(host, resolve_secret=self.resolving(typed), environment=os.environ)
         return key.fingerprint, key.line
 
     async def connect_host(self, host: Host) -> None:

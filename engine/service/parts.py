@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -90,6 +90,15 @@ class Methods:
             raise
         for name in before:
             await self._parts.write_down("vault set", name)
+
+    def resolving(self, typed: Mapping[str, Secret] | None) -> Callable[[str], Awaitable[Secret]]:
+        """What a REF stands for: a secret in `typed`, or what is kept."""
+
+        async def resolve(reference: str) -> Secret:
+            given = (typed or {}).get(reference)
+            return given if given is not None else await self._parts.secrets(reference)
+
+        return resolve
 
     async def require_worker(self) -> None:
         """Starts a worker where none lives."""

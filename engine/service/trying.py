@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from engine.hosts import registry as hosts
@@ -21,7 +21,6 @@ from engine.service.definitions import THIS_MACHINE
 from engine.service.schedules import ScheduleMethods
 from engine.sources import registry as sources
 
-Resolve = Callable[[str], Awaitable[Secret]]
 _PATIENCE_S = 20.0
 """So long a host or a storage is asked while a person types."""
 
@@ -46,7 +45,7 @@ class TryingMethods(ScheduleMethods):
         from engine.hosts import facts as host_facts
 
         began = self._parts.clock.monotonic()
-        async with hosts.open_host(host, resolve_secret=self._resolving(typed)) as opened:
+        async with hosts.open_host(host, resolve_secret=self.resolving(typed)) as opened:
             login_s = self._parts.clock.monotonic() - began
             facts = await opened.facts()
             done = await opened.run(host_facts.VERSIONS)
@@ -58,7 +57,7 @@ class TryingMethods(ScheduleMethods):
         self, source: Source, typed: Mapping[str, Secret] | None = None
     ) -> Mapping[str, str]:
         """Proves that it could be read now. Raises: SourceError, HostError, ConfigurationError, UnknownNameError."""
-        resolve = self._resolving(typed)
+        resolve = self.resolving(typed)
         secrets = await sources.secrets_of(source, resolve)
         host = await self._host_named(source.host)
         async with (
@@ -79,7 +78,7 @@ class TryingMethods(ScheduleMethods):
         from engine.model.requests import Limits
         from engine.service import repositories
 
-        context = dataclasses.replace(self._parts.context(), secrets=self._resolving(typed))
+        context = dataclasses.replace(self._parts.context(), secrets=self.resolving(typed))
         async with AsyncExitStack() as stack, asyncio.timeout(_PATIENCE_S):
             opened = await open_storage(context, repositories.watched(storage), Limits(), stack)
             return await storage_trial.trial(storage, opened, self._parts.clock, is_writing=is_writing)
@@ -97,6 +96,12 @@ class TryingMethods(ScheduleMethods):
         ahead = await preview.look_ahead(self._parts.catalog, now)
         return ahead.runs_of(ScheduleStatus(schedule, due.begin(schedule, now, samples)), count)
 
+    def keep_presets(self) -> Mapping[str, str]:
+        """The presets of retention, in words, by name."""
+        from engine import retention
+
+        return {name: retention.in_words(policy) for name, policy in retention.PRESETS.items()}
+
     def machine_timezone(self) -> str:
         """The IANA name of this machine's zone; UTC where it has none."""
         from engine.schedule.zones import machine_zone
@@ -105,10 +110,3 @@ class TryingMethods(ScheduleMethods):
 
     async def _host_named(self, name: str) -> Host:
         return THIS_MACHINE if name == LOCAL_HOST else await self._parts.catalog.hosts.get(name)
-
-    def _resolving(self, typed: Mapping[str, Secret] | None) -> Resolve:
-        async def resolve(reference: str) -> Secret:
-            given = (typed or {}).get(reference)
-            return given if given is not None else await self._parts.secrets(reference)
-
-        return resolve

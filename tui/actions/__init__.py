@@ -10,6 +10,7 @@ from typing import Final
 
 from tui.actions.backups import BACKUPS
 from tui.actions.base import Action, Danger
+from tui.actions.defining import DEFINING
 from tui.actions.everywhere import EVERYWHERE
 from tui.actions.hosts import HOSTS, VAULT
 from tui.actions.jobs import JOBS
@@ -23,7 +24,19 @@ __all__ = ["ACTIONS", "Action", "Danger", "of_place"]
 
 ACTIONS: Final[Mapping[str, Action]] = {
     each.action_id: each
-    for each in (*EVERYWHERE, *LISTS, *TEXTS, *BACKUPS, *SCHEDULES, *RESTORE, *STORAGE, *HOSTS, *VAULT, *JOBS)
+    for each in (
+        *EVERYWHERE,
+        *LISTS,
+        *TEXTS,
+        *BACKUPS,
+        *SCHEDULES,
+        *DEFINING,
+        *RESTORE,
+        *STORAGE,
+        *HOSTS,
+        *VAULT,
+        *JOBS,
+    )
 }
 """By id."""
 

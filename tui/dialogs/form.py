@@ -38,6 +38,7 @@ class Form(Dialog[bool]):
 
     BINDINGS = [  # noqa: RUF012 -- Textual's own way
         Binding("ctrl+s", "save", show=False), Binding("ctrl+t", "test", show=False), Binding("ctrl+o", "choose", show=False),
+        Binding("pagedown", "page(1)", show=False), Binding("pageup", "page(-1)", show=False),
         Binding("down", "app.focus_next", show=False), Binding("up", "app.focus_previous", show=False),
     ]  # fmt: skip
     DEFAULT_CSS = """
@@ -104,20 +105,26 @@ class Form(Dialog[bool]):
         everything = self.everything
         for row in self._rows.values():
             row.display = row.field.is_shown(everything)
+        self._stand()
+        self._show_page()
+
+    def _show_page(self) -> None:
+        """What is wrong with the field that has the keys, in whole; then what everything amounts to."""
+        row = next((row for row in self._shown if row.input.has_focus), None)
+        wrong = [row.said.shown, ""] if row is not None and row.tone == "risk" else []
         try:
             lines = self._preview(self.values)
         except HoldfastError as error:
-            lines = [error.message]
-        self._page.show(lines)
-        self._stand()
+            lines = [error.message] if not wrong else []
+        self._page.show([*wrong, *lines])
 
     def _stand(self) -> None:
-        """Where one is, and the whole of what is said beside the field: the column there is narrow."""
+        """Where one is, and the whole of what is said beside the field, whose column is narrow; else what may stand there."""
         shown = self._shown
         row = next((row for row in shown if row.input.has_focus), None)
         place = f"{shown.index(row) + 1}/{len(shown)}" if row is not None else ""
-        said = row.said.shown if row is not None else ""
-        self._standing.show(f"-- {said} " if said else "--", place, tone=row.tone if row is not None else "")
+        said, tone = (row.said.shown or row.field.explained, row.tone) if row is not None else ("", "")
+        self._standing.show(f"-- {said}" if said else "--", place, tone=tone)
 
     @on(Input.Changed)
     def typed(self, event: Input.Changed) -> None:
@@ -137,8 +144,7 @@ class Form(Dialog[bool]):
     def said_by_field(self, event: FieldRow.Said) -> None:
         """A paste that was cut, for one."""
         event.stop()
-        self._row_of(event.field).say(event.text, "warning")
-        self._stand()
+        self.say(event.text)
 
     @on(Input.Submitted)
     async def entered(self, event: Input.Submitted) -> None:
@@ -151,12 +157,11 @@ class Form(Dialog[bool]):
             shown[shown.index(self._row_of(event.input)) + 1].input.focus()
 
     def on_descendant_focus(self, _event: events.DescendantFocus) -> None:
-        """What may stand there."""
+        """What may stand there, and how it is chosen."""
         row = next((row for row in self._rows.values() if row.input.has_focus), None)
         if row is not None:
             can_choose = row.field.choices or row.field.offers or row.holds_paths
-            keys = ("ctrl+o choose   " if can_choose else "") + _KEYS
-            self.say(f"{row.field.explained}   {keys}" if row.field.explained else keys)
+            self.say(("ctrl+o choose   " if can_choose else "") + _KEYS)
             self._stand()
 
     # Leaving and saving.
@@ -231,7 +236,13 @@ class Form(Dialog[bool]):
             row.say("no answer yet", "risk")
         else:
             row.say(printable(said), "good")
-        self._changed()
+            self._changed()
+        self._stand()
+        self._show_page()
+
+    def action_page(self, step: int) -> None:
+        """Moves what it amounts to up or down: it never has the keys."""
+        self._page.scroll_relative(y=step * max(1, self._page.size.height - 1), animate=False)
 
     # Choosing.
 

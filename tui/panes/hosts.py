@@ -49,7 +49,8 @@ class HostsView(View):
         self._hosts: dict[str, Host] = {}
         self._sources: Sequence[Source] = ()
         self._uncovered: dict[str, Sequence[str]] = {}
-        self._reports: dict[str, HostReport] = {}
+        self._new = ""
+        """Where the cursor goes when all of them are read again."""
 
     @property
     def crumb(self) -> str:
@@ -67,7 +68,8 @@ class HostsView(View):
         self._hosts = {each.name: each for each in await engine.hosts()}
         self._sources = await engine.sources()
         self._uncovered = {each.host: each.what for each in await engine.uncovered()}
-        self.table.show_rows([self._row(each) for each in self._hosts.values()])
+        at, self._new = self._new, ""
+        self.table.show_rows([self._row(each) for each in self._hosts.values()], at)
         self._show_details()
 
     def _row(self, host: Host) -> Row:
@@ -146,7 +148,8 @@ class HostsView(View):
 
     async def do_host_new(self) -> None:
         """The wizard."""
-        await wizards.add_host(self.console)
+        done = await wizards.add_host(self.console)
+        self._new = done.name if done is not None else ""
         self.reload()
 
     async def do_host_edit(self) -> None:

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 
 from textual.widget import Widget
 
-from tui.panes.base import Pane, View
+from tui.actions import Action
+from tui.panes.base import Pane
+from tui.panes.defining import DefinesSchedules
 from tui.place import bindings
 from tui.text import moment, printable
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowTable
 
 
-class ScheduleView(View):
+class ScheduleView(DefinesSchedules):
     """The list."""
 
     PLACE = "schedules"
@@ -46,6 +48,11 @@ class ScheduleView(View):
                 for each in found
             ]
         )
+
+    def why_off(self, action: Action) -> str:
+        """Most need a schedule."""
+        is_off = self.table.current is None and action.action_id != "schedule.new"
+        return "there is no schedule yet: n defines one" if is_off else ""
 
 
 class SchedulesPane(Pane):

@@ -61,6 +61,7 @@ class HostWizard(Wizard[Host]):
                     begun.name,
                     explained="left empty: after the machine",
                     check=self.check_name_field,
+                    is_checked_by_all=True,
                 )
             )
         return [
@@ -90,7 +91,7 @@ class HostWizard(Wizard[Host]):
         try:
             return trial_text(await self.engine.try_host(host, typed))
         except HostKeyUnknownError:
-            fingerprint, _ = await self.engine.host_key(host)
+            fingerprint, _ = await self.engine.host_key(host, typed)
             return f"answers; ctrl+s shows its key {fingerprint}"
 
     async def save(self, values: Values) -> None:
@@ -119,7 +120,7 @@ async def with_accepted_key(console: ConsoleApp, host: Host, typed: Mapping[str,
     try:
         await console.engine.try_host(host, typed)
     except HostKeyUnknownError:
-        fingerprint, line = await console.engine.host_key(host)
+        fingerprint, line = await console.engine.host_key(host, typed)
         lines = [
             f"{host.address} shows a key that nobody knows:",
             "",

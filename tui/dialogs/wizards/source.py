@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -9,7 +10,7 @@ from engine.model import source_options
 from engine.model.definitions import LOCAL_HOST, OptionValue, Source
 from engine.model.options import Option
 from engine.model.secret import Secret
-from engine.model.text import shortened
+from engine.model.text import counted
 from tui import paths
 from tui.dialogs.fields import Check, Field, Values
 from tui.dialogs.wizards import option_fields
@@ -67,7 +68,12 @@ class SourceWizard(Wizard[Source]):
                     check=self.check_host,
                 ),
                 Field(
-                    "name", "name", begun.name, "left empty: after host and kind", check=self.check_name_field
+                    "name",
+                    "name",
+                    begun.name,
+                    "left empty: after host and kind",
+                    check=self.check_name_field,
+                    is_checked_by_all=True,
                 ),
             ]
         fields = option_fields.fields_of(source_options.ALL, options, self._is_taken, _WANTED)
@@ -107,12 +113,10 @@ class SourceWizard(Wizard[Source]):
         """Logs in, and says the version of the tool that the kind needs."""
         host = await self.engine.show_host(self._host(values))
         trial = await self.engine.try_host(host)
-        tool = _TOOLS.get(self._kind(values), "")
-        version = dict(trial.tools).get(tool, "") if tool else ""
-        said = (
-            f"{tool} {version}" if version else f"no {tool}" if tool and tool not in dict(trial.tools) else ""
-        )
-        return said or ("this machine" if host.name == LOCAL_HOST else trial_text(trial))
+        tool, tools = _TOOLS.get(self._kind(values), ""), dict(trial.tools)
+        if tool and tool not in tools:
+            return f"{trial_text(trial) if host.name != LOCAL_HOST else 'this machine'}, no {tool}"
+        return f"{tool} {version_of(tools[tool])}".strip() if tool else trial_text(trial)
 
     def _test_beside(self, name: str) -> Check:
         async def check(values: Values) -> str:
@@ -181,15 +185,24 @@ def database_names(found: Mapping[str, str]) -> Sequence[str]:
     return single or [each.strip() for each in found.get("databases", "").split(",") if each.strip()]
 
 
+def version_of(text: str) -> str:
+    """`16.4` of `pg_dump (PostgreSQL) 16.4`."""
+    found = re.search(r"\d+(\.\d+)+", text)
+    return found[0] if found else ""
+
+
 def said_of(source: Source, found: Mapping[str, str]) -> str:
     """What a test found, in a few words: `pg_dump 16.4, 3 databases`."""
+    if source.kind == "files":
+        paths_given = source.options.get("path")
+        count = len(paths_given) if isinstance(paths_given, tuple | list) else 1
+        missing = found.get("missing", "")
+        return f"missing: {missing}" if missing else f"{counted(count, 'path')}, can be read"
     names = database_names(found)
-    parts = [found[each] for each in ("tool", "version", "paths", "size") if each in found][:1]
-    if names:
-        parts.append(f"{len(names)} database{'s' if len(names) > 1 else ''}")
-    if found.get("missing"):
-        parts.append(f"missing: {found['missing']}")
-    return shortened(", ".join(parts), 60) if parts else "can be read"
+    tool, version = _TOOLS.get(source.kind, ""), version_of(found.get("tool", "") or found.get("version", ""))
+    parts = [f"{tool} {version}"] if tool and version else []
+    parts += [counted(len(names), "database")] if names else []
+    return ", ".join(parts) or "can be read"
 
 
 def _as_lists(options: Mapping[str, OptionValue]) -> Mapping[str, OptionValue]:

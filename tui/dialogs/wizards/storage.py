@@ -16,7 +16,7 @@ from engine.model.text import size
 from engine.model.trials import StorageTrial
 from engine.model.typed import is_reference
 from tui import paths
-from tui.dialogs.fields import Field, Values
+from tui.dialogs.fields import Check, Field, Values
 from tui.dialogs.reader import Reader
 from tui.dialogs.wizards import option_fields
 from tui.dialogs.wizards.wizard import Wizard
@@ -70,11 +70,15 @@ class StorageWizard(Wizard[Storage]):
                     begun.kind,
                     "left and right",
                     _KINDS,
-                    check=self.check_place,
-                    test=self.test_place,
+                ),
+                Field(
+                    "name",
+                    "name",
+                    begun.name,
+                    "left empty: after its kind",
+                    check=self.check_name_field,
                     is_checked_by_all=True,
                 ),
-                Field("name", "name", begun.name, "left empty: after its kind", check=self.check_name_field),
             ]
         else:
             named = [
@@ -84,19 +88,22 @@ class StorageWizard(Wizard[Storage]):
                     begun.kind,
                     "of this storage",
                     (begun.kind,),
-                    check=self.check_place,
-                    test=self.test_place,
-                    is_checked_by_all=True,
                 )
             ]
         fields = option_fields.fields_of(
             storage_options.OPTIONS, begun.options, self._is_taken, (*_WANTED, *_needed())
         )
-        fields = option_fields.with_checks(
-            fields,
-            path={"is_path": lambda values: self._kind(values) == "local"},
-            host={"offers": self.hosts},
-        )
+        checks: dict[str, dict[str, object]] = {
+            name: {
+                "check": self._look_beside(name, is_writing=False),
+                "test": self._look_beside(name, is_writing=True),
+                "is_checked_by_all": True,
+            }
+            for name in _first_needed()
+        }
+        checks["path"]["is_path"] = lambda values: self._kind(values) == "local"
+        checks["host"]["offers"] = self.hosts
+        fields = option_fields.with_checks(fields, **checks)
         password = option_fields.fields_of(
             [_PASSWORD], {"password": begun.password} if begun.password else {}, wanted=("password",)
         )
@@ -162,19 +169,16 @@ class StorageWizard(Wizard[Storage]):
             if name not in self.taken
         )
 
-    async def check_place(self, values: Values) -> str:
-        """Looks whether it answers, and what is there."""
-        return await self._look(values, is_writing=False)
+    def _look_beside(self, name: str, *, is_writing: bool) -> Check:
+        """Looks whether it answers, and what is there, beside the first field that its kind must have."""
 
-    async def test_place(self, values: Values) -> str:
-        """Writes, too."""
-        return await self._look(values, is_writing=True)
+        async def look(values: Values) -> str:
+            storage, typed = self.definition(values)
+            if name != _main(storage.kind) or storage_options.missing(storage.kind, storage.options):
+                return ""
+            return trial_text(await self.engine.try_storage(storage, typed, is_writing=is_writing))
 
-    async def _look(self, values: Values, *, is_writing: bool) -> str:
-        storage, typed = self.definition(values)
-        if storage_options.missing(storage.kind, storage.options):
-            return ""
-        return trial_text(await self.engine.try_storage(storage, typed, is_writing=is_writing))
+        return look
 
     async def save(self, values: Values) -> None:
         """Raises: errors of the engine."""
@@ -200,6 +204,16 @@ def _needed() -> tuple[str, ...]:
     """What a kind must have is always shown."""
     names = {name for kind in storage_options.KINDS.values() for name in kind.needed}
     return tuple(storage_options.BY_NAME[each].kept_as for each in names)
+
+
+def _main(kind: str) -> str:
+    """The field beside which the test of the whole storage stands."""
+    needed = storage_options.KINDS[kind].needed if kind in storage_options.KINDS else ()
+    return "path" if "path" in needed else needed[0] if needed else "token_ref"
+
+
+def _first_needed() -> set[str]:
+    return {_main(kind) for kind in storage_options.KINDS} | {"host"}
 
 
 def trial_text(trial: StorageTrial) -> str:

@@ -48,6 +48,8 @@ class Wizard(Generic[Noun]):
     def preview(self, values: Values) -> Sequence[str]:
         """Command line and TOML. Raises: UsageError."""
         definition, typed = self.definition(values)
+        if not definition.name:
+            return []
         text = self.engine.definition_text(definition, self.old, typed=tuple(typed))
         return [text.command_line, "", *text.toml.splitlines()]
 
@@ -61,6 +63,8 @@ class Wizard(Generic[Noun]):
     async def check_name_field(self, values: Values) -> str:
         """Beside the name."""
         name = self.definition(values)[0].name
+        if not name:
+            return ""
         self.require_name(name)
         return "is free" if values.get("name") else f"{name}, free"
 

@@ -1,0 +1,149 @@
+"""Schedules and destinations, defined and changed by forms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.model.alerts import Occasion
+from engine.model.schedules import Action, Schedule, Timing
+from tests.jobs.world import World
+from tests.tui.seat import open_console
+from tests.tui.test_wizards import put
+from tui.dialogs import base, form, wizards
+
+pytestmark = pytest.mark.slow
+ADDRESS = "json://user:hunter-2@127.0.0.1:1/path"
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test waits until it sees something, and for no person."""
+    monkeypatch.setattr(base, "DEAF_S", 0.0)
+    monkeypatch.setattr(form, "PATIENCE_S", 0.02)
+
+
+async def test_a_schedule_shows_its_next_runs_while_it_is_typed(world: World, tmp_path: Path) -> None:
+    """And what else works at the same host then."""
+    await world.add_storages("main")
+    await world.add_files("site", tmp_path)
+    timing = Timing("Europe/Berlin")
+    await world.engine.add_schedule(
+        Schedule("early", rhythm="daily at 02:05", sources=("site",), timing=timing)
+    )
+    async with open_console(world.engine) as seat:
+        await seat.press("2", "n")
+        await seat.sees("New schedule", "backup, free")
+        await put(seat, "cron", "now and then")
+        await seat.sees("'now and then' is no rhythm")
+        await put(seat, "timezone", "Europe/Berlin")
+        await put(seat, "cron", "daily at 02:00")
+        await put(seat, "name", "nightly")
+        await put(seat, "source", "kind:files")
+        await seat.sees("overlaps early 02:05 on localhost", "nightly")
+        seat.app.screen.query_one("#field-keep_preset").focus()
+        await seat.press("ctrl+o")
+        await seat.sees("gfs", "7 daily")
+        await seat.press("down", "enter")
+        await seat.sees("--keep-preset")
+        await put(seat, "keep_preset", "everything")
+        await seat.press("ctrl+s")
+        await seat.sees("there is no keep preset everything")
+        assert [each.schedule.name for each in await world.engine.schedules()] == ["early"]
+        await put(seat, "keep_preset", "gfs")
+        await seat.press("ctrl+s")
+        await seat.sees("schedule nightly is written down: next at")
+    made = (await world.engine.show_schedule("nightly")).schedule
+    assert (made.rhythm, made.sources, made.options["keep_preset"]) == (
+        "daily at 02:00",
+        ("kind:files",),
+        "gfs",
+    )
+    assert made.timing.timezone == "Europe/Berlin"
+
+
+async def test_a_schedule_is_changed_and_forgotten(world: World, tmp_path: Path) -> None:
+    """Only what differs is in the line."""
+    await world.add_storages("main")
+    await world.add_files("site", tmp_path)
+    await world.engine.add_schedule(Schedule("nightly", rhythm="daily at 02:00", sources=("site",)))
+    async with open_console(world.engine) as seat:
+        await seat.press("2")
+        await seat.sees("nightly")
+        await seat.press("e")
+        await seat.sees("Edit schedule nightly", "next ")
+        await put(seat, "cron", "hourly")
+        await seat.sees("holdfast schedule edit nightly --cron hourly")
+        await seat.press("ctrl+s")
+        await seat.sees("schedule nightly is changed")
+        assert (await world.engine.show_schedule("nightly")).schedule.rhythm == "hourly"
+        await seat.press("X")
+        await seat.sees("FORGET SCHEDULE nightly")
+        await seat.type("nightly")
+        await seat.press("enter")
+        await seat.sees("schedule nightly is forgotten")
+    assert await world.engine.schedules() == []
+
+
+async def test_a_schedule_of_another_action_has_the_fields_of_that_action(
+    world: World, tmp_path: Path
+) -> None:
+    """A drill has a budget and no rules of retention."""
+    await world.add_files("site", tmp_path)
+    template = Schedule("weekly", Action.DRILL, "weekly on sunday at 05:00", is_template=True)
+    await world.engine.add_schedule(template)
+    async with open_console(world.engine) as seat:
+        await seat.press("2", "n")
+        await seat.sees("from the template weekly")
+        await seat.press("down", "enter")
+        await seat.sees("budget", "level", "drill, free")
+        assert "keep-preset" not in seat.text
+        await put(seat, "source", "site")
+        await put(seat, "budget", "10m")
+        await seat.sees("--budget 10m", "budget = 600")
+        await seat.press("ctrl+s")
+        await seat.sees("schedule drill is written down")
+    made = (await world.engine.show_schedule("drill")).schedule
+    assert (made.action, made.options["budget"], made.is_template) == (Action.DRILL, 600, False)
+
+
+async def test_a_destination_keeps_its_address_to_itself(world: World) -> None:
+    """It holds a password."""
+    async with open_console(world.engine) as seat:
+        seat.app.run_guarded(_add_destination(seat.app), name="test")
+        await seat.sees("New destination")
+        await put(seat, "name", "ops")
+        await put(seat, "url", "nonsense")
+        await seat.press("ctrl+s")
+        await seat.misses("saving")
+        assert await world.engine.destinations() == []
+        await put(seat, "url", ADDRESS)
+        await put(seat, "on", "failure alert")
+        await seat.sees("json://127.0.0.1", "--url -", "--on failure --on alert", 'url = "vault:notify.ops"')
+        assert "hunter-2" not in seat.text
+        await seat.press("ctrl+s")
+        await seat.sees("ops is told at json://127.0.0.1")
+        made = await world.engine.show_destination("ops")
+        assert (made.url, made.occasions) == ("vault:notify.ops", (Occasion.FAILURE, Occasion.ALERT))
+        assert (await world.engine._parts.vault.get("notify.ops")).reveal() == ADDRESS.encode()
+        seat.app.run_guarded(_edit_destination(seat.app), name="test")
+        await seat.sees("Edit destination ops", "vault:notify.ops")
+        await put(seat, "digest", "25:00")
+        await seat.press("ctrl+s")
+        await seat.sees("is no time of day")
+        await put(seat, "digest", "08:00")
+        await put(seat, "on", "")
+        await seat.sees("holdfast notify edit ops --digest 08:00 --unset on")
+        await seat.press("ctrl+s")
+        await seat.sees("destination ops is changed")
+    changed = await world.engine.show_destination("ops")
+    assert (changed.digest_at, changed.occasions, changed.shown) == ("08:00", (), made.shown)
+
+
+async def _add_destination(console: object) -> None:
+    await wizards.add_destination(console)  # type: ignore[arg-type]
+
+
+async def _edit_destination(console: object) -> None:
+    await wizards.edit_destination(console, "ops")  # type: ignore[arg-type]
