@@ -101,7 +101,9 @@ async def test_a_schedule_of_another_action_has_the_fields_of_that_action(
         assert "keep-preset" not in seat.text
         await put(seat, "source", "site")
         await put(seat, "budget", "10m")
-        await seat.sees("--budget 10m", "budget = 600")
+        await seat.sees("--budget 10m")
+        await seat.press("pagedown")
+        await seat.sees("budget = 600")
         await seat.press("ctrl+s")
         await seat.sees("schedule drill is written down")
     made = (await world.engine.show_schedule("drill")).schedule
