@@ -2,53 +2,23 @@
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-from engine import doubts, retention
+from engine import doubts
 from engine.errors import HoldfastError, RefusedError, UnknownNameError, UsageError
 from engine.events import StepBegan, Warned
 from engine.format.snapshot import Snapshot
-from engine.jobs import adopting, catalog_copies, prune
+from engine.jobs import adopting, catalog_copies, fates, prune
 from engine.jobs.context import JobContext
 from engine.jobs.opening import Opened, open_repositories, require_deleting
-from engine.jobs.snapshot_tags import BACKUP_TAG, SOURCE_TAG, backup_of, scope_of, tag_value
-from engine.model.backup import SAFETY_TAG, BackupStatus, Scope
 from engine.model.definitions import Storage
 from engine.model.names import nearest
 from engine.model.requests import ForgetRequest, PruneRequest
 from engine.model.results import Doubt, Fate, ForgetResult, PruneResult
 from engine.repository import forget as forgetting
-from engine.retention import Candidate
 
 _HISTORY = "forgotten."
 """The setting that holds, by source, how many backups went from a storage in the last runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """One snapshot that holdfast wrote."""
-
-    snapshot_id: str
-    snapshot: Snapshot
-    source: str
-    backup_id: str
-
-    @property
-    def group(self) -> tuple[str, Scope]:
-        """Those that a policy chooses from: a backup of the schema alone takes no place from one of all."""
-        return self.source, scope_of(self.snapshot)
-
-
-@dataclass(slots=True)
-class _Wishes:
-    """What people said of one backup."""
-
-    keep: list[str] = field(default_factory=list)
-    """Why it is kept, whatever the rules say."""
-    expired: str = ""
-    """Since when it may go; empty where it may not, or nobody said."""
 
 
 async def run(context: JobContext, request: ForgetRequest) -> ForgetResult:
@@ -58,7 +28,7 @@ async def run(context: JobContext, request: ForgetRequest) -> ForgetResult:
     first error: RefusedError where something is suspicious that the request does not name, StorageError, RepositoryError.
     """
     _require_sense(request)
-    fates: list[Fate] = []
+    judged: list[Fate] = []
     prunes: list[PruneResult] = []
     doubted: list[Doubt] = []
     errors: list[HoldfastError] = []
@@ -68,7 +38,7 @@ async def run(context: JobContext, request: ForgetRequest) -> ForgetResult:
         context.emit(StepBegan(f"forget in {storage.name}"))
         try:
             found, reasons = await _forget_in(context, request, storage)
-            fates += found
+            judged += found
             doubted += reasons
             if request.is_pruning:
                 asked = PruneRequest(storage.name, request.is_dry_run, limits=request.limits)
@@ -78,7 +48,7 @@ async def run(context: JobContext, request: ForgetRequest) -> ForgetResult:
             context.emit(Warned(f"storage {storage.name} is left as it is: {error.message}"))
     if errors and len(errors) == len(storages):
         raise errors[0]
-    if request.source and not fates and not errors and request.source not in known:
+    if request.source and not judged and not errors and request.source not in known:
         near = nearest(request.source, known)
         raise UnknownNameError(
             f"there is no source named {request.source}, and no backup of one",
@@ -86,7 +56,7 @@ async def run(context: JobContext, request: ForgetRequest) -> ForgetResult:
         )
     status = "incomplete" if errors else "completed"
     return ForgetResult(
-        context.job_id, status, tuple(fates), tuple(prunes), request.is_dry_run, tuple(doubted)
+        context.job_id, status, tuple(judged), tuple(prunes), request.is_dry_run, tuple(doubted)
     )
 
 
@@ -117,14 +87,14 @@ async def _forget_in(
         found = opened.opened[0]
         await adopting.adopt(context, found)
         snapshots = await found.repository.snapshots(is_memory_enough=True)
-        fates, doubted = await decide(context, request, found, snapshots)
+        judged, doubted = await decide(context, request, found, snapshots)
         if not request.is_dry_run:
             _require_no(doubted)
-            await _carry_out(context, found, fates)
+            await _carry_out(context, found, judged)
         if not request.is_dry_run and not found.repository.storage.traits.append_only:
             copies = await catalog_copies.superseded(context, snapshots)
             await forgetting.forget(found.repository, copies, found.lock, emit=context.emit)
-    return fates, doubted
+    return judged, doubted
 
 
 def _require_no(doubted: Sequence[Doubt]) -> None:
@@ -137,13 +107,13 @@ def _require_no(doubted: Sequence[Doubt]) -> None:
         )
 
 
-async def _carry_out(context: JobContext, opened: Opened, fates: Sequence[Fate]) -> None:
-    doomed = [fate for fate in fates if not fate.is_kept]
+async def _carry_out(context: JobContext, opened: Opened, judged: Sequence[Fate]) -> None:
+    doomed = [fate for fate in judged if not fate.is_kept]
     if doomed:
         await remove(context, opened, doomed)
     name = _HISTORY + opened.definition.name
     earlier = await context.catalog.settings.get(name) or {}
-    await context.catalog.settings.put(name, doubts.remembered(earlier, fates))
+    await context.catalog.settings.put(name, doubts.remembered(earlier, judged))
 
 
 async def remove(context: JobContext, opened: Opened, doomed: Sequence[Fate]) -> None:
@@ -165,68 +135,11 @@ async def decide(
     """What becomes of each backup in one storage, newest first, and what makes one doubt it, without what the request names."""
     now = context.clock.now()
     storage = opened.definition.name
-    everything = _held(snapshots)
+    everything = fates.of_snapshots(snapshots)
     held = [each for each in everything if request.source in ("", each.source)]
-    wishes = await _wishes(context, held, now)
-    fates: list[Fate] = []
-    for name in sorted({each.group for each in held}):
-        group = {each.snapshot_id: each for each in held if each.group == name}
-        candidates = [_candidate(each, wishes.get(each.backup_id, _Wishes())) for each in group.values()]
-        fates += [
-            Fate(
-                backup_id=group[each.id].backup_id,
-                snapshot_id=each.id,
-                source=group[each.id].source,
-                storage=storage,
-                created_at=group[each.id].snapshot.time,
-                is_kept=each.is_kept,
-                reasons=each.reasons,
-                kept_by=each.kept_by,
-            )
-            for each in retention.decide(candidates, request.policy, now)
-        ]
+    known = await context.catalog.backups.get_many([each.backup_id for each in held])
+    judged = fates.judge(storage, held, request.policy, {each.backup_id: each for each in known}, now)
     earlier = await context.catalog.settings.get(_HISTORY + storage) or {}
-    newest = max((each.snapshot.time for each in everything), default=now)
-    found = doubts.doubts(storage, fates, now, newest, earlier)
-    return fates, [each for each in found if each.name not in request.despite]
-
-
-def _candidate(held: _Held, wishes: _Wishes) -> Candidate:
-    backup = backup_of(held.snapshot, ())
-    return Candidate(
-        held.snapshot_id,
-        held.snapshot.time,
-        held.snapshot.tags,
-        size_bytes=backup.size_bytes,
-        is_whole=backup.status is BackupStatus.COMPLETED,
-        is_safety=SAFETY_TAG in held.snapshot.tags,
-        wishes=wishes.keep,
-        expired=wishes.expired,
-    )
-
-
-def _held(snapshots: Sequence[tuple[str, Snapshot]]) -> list[_Held]:
-    found = []
-    for snapshot_id, snapshot in snapshots:
-        source = tag_value(snapshot, SOURCE_TAG)
-        if source:
-            found.append(_Held(snapshot_id, snapshot, source, tag_value(snapshot, BACKUP_TAG)))
-    return sorted(found, key=lambda each: (each.snapshot.time, each.snapshot_id), reverse=True)
-
-
-async def _wishes(
-    context: JobContext, held: Sequence[_Held], now: datetime.datetime
-) -> Mapping[str, _Wishes]:
-    found = {}
-    for backup in await context.catalog.backups.get_many([each.backup_id for each in held]):
-        wishes = _Wishes()
-        if backup.is_protected:
-            wishes.keep.append("protected")
-        if backup.hold_reason:
-            wishes.keep.append(f"held: {backup.hold_reason}")
-        if backup.expires_at is not None and backup.expires_at > now:
-            wishes.keep.append(f"expires {backup.expires_at:%Y-%m-%d %H:%M}")
-        elif backup.expires_at is not None:
-            wishes.expired = f"expired {backup.expires_at:%Y-%m-%d %H:%M}"
-        found[backup.backup_id] = wishes
-    return found
+    newest = max((each.time for each in everything), default=now)
+    found = doubts.doubts(storage, judged, now, newest, earlier)
+    return judged, [each for each in found if each.name not in request.despite]
