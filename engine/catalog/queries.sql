@@ -572,6 +572,21 @@ WHERE schedule_runs.outcome = 'skipped';
 SELECT schedule, planned_at, part, outcome, reason, job_id, decided_at, last_at FROM schedule_runs
 WHERE schedule = :schedule ORDER BY planned_at DESC, part LIMIT :limit;
 
+-- The newest instants, so many of them, with all parts and the times of their jobs.
+-- name: list_run_records
+SELECT r.schedule, r.planned_at, r.part, r.outcome, r.reason, r.job_id, r.decided_at, r.last_at, j.started_at, j.completed_at
+FROM schedule_runs r LEFT JOIN jobs j ON j.job_id = r.job_id
+WHERE r.schedule = :schedule AND r.planned_at >= (
+    SELECT min(planned_at) FROM (
+        SELECT DISTINCT planned_at FROM schedule_runs WHERE schedule = :schedule ORDER BY planned_at DESC LIMIT :instants))
+ORDER BY r.planned_at DESC, r.part;
+
+-- A cross join, for the order: a seek for each schedule.
+-- name: list_skipped_runs
+SELECT r.schedule, r.planned_at, r.part, r.outcome, r.reason, r.job_id, r.decided_at, r.last_at
+FROM schedules s CROSS JOIN schedule_runs r ON r.schedule = s.name AND r.planned_at >= :since
+WHERE r.outcome = 'skipped' ORDER BY r.planned_at DESC LIMIT :limit;
+
 -- A cross join, for the order: a seek for each schedule.
 -- name: newest_schedule_runs
 SELECT r.schedule, r.planned_at, r.part, r.outcome, r.reason, r.job_id, r.decided_at, r.last_at

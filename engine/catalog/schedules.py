@@ -36,6 +36,7 @@ from engine.model.schedules import (
     ScheduleState,
     ScheduleStatus,
 )
+from engine.model.timetables import RunRecord
 from engine.schedule import due
 
 KEPT = datetime.timedelta(days=400)
@@ -273,6 +274,19 @@ class Timetable:
     async def runs(self, name: str, limit: int = 50) -> list[ScheduledRun]:
         """What became of its newest instants, newest first."""
         rows = await self._database.fetch_all("list_schedule_runs", schedule=name, limit=limit)
+        return [_to_run(row) for row in rows]
+
+    async def records(self, name: str, instants: int) -> list[RunRecord]:
+        """Its newest instants, part by part, newest first, with the times of their jobs."""
+        rows = await self._database.fetch_all("list_run_records", schedule=name, instants=instants)
+        return [
+            RunRecord(_to_run(row[:8]), to_optional_instant(row[8]), to_optional_instant(row[9]))
+            for row in rows
+        ]
+
+    async def skipped(self, since: datetime.datetime, limit: int) -> list[ScheduledRun]:
+        """What was planned since then and did not run, of schedules that are there; newest first."""
+        rows = await self._database.fetch_all("list_skipped_runs", since=to_microseconds(since), limit=limit)
         return [_to_run(row) for row in rows]
 
     async def newest_runs(self) -> dict[str, list[ScheduledRun]]:

@@ -18,13 +18,13 @@ from engine.model.schedule_options import described, unset
 from engine.model.schedules import (
     Pause,
     PlannedRun,
-    RunOutcome,
     Schedule,
     ScheduledRun,
     ScheduleStatus,
     Timing,
 )
 from engine.model.spans import span
+from engine.model.timetables import worst
 
 _COLOURS: Final = {"completed": "32", "incomplete": "33", "skipped": "33", "failed": "31"}
 _SHOWN_RUNS: Final = 10
@@ -149,20 +149,9 @@ def _row(call: Call, status: ScheduleStatus, last: Sequence[ScheduledRun]) -> li
     is_paused = state.pause is not None and state.pause.covers(call.clock.now())
     begins = "paused" if is_paused else "-" if state.next_at is None else _at(state.next_at, schedule)
     what = " ".join(schedule.sources) or " ".join(schedule.storages)
-    return [schedule.name, schedule.action.value, _rhythm(schedule), begins, _worst(last), what]
-
-
-def _worst(runs: Sequence[ScheduledRun]) -> str:
-    """Of the parts of an instant the outcome that a person must know of."""
-    order = (
-        RunOutcome.FAILED,
-        RunOutcome.OPEN,
-        RunOutcome.INCOMPLETE,
-        RunOutcome.SKIPPED,
-        RunOutcome.COMPLETED,
-    )
-    found = {each.outcome for each in runs}
-    return next((each.value for each in order if each in found), "-")
+    outcome = worst(last)
+    said = outcome.value if outcome is not None else "-"
+    return [schedule.name, schedule.action.value, _rhythm(schedule), begins, said, what]
 
 
 def _paused(pause: Pause) -> str:

@@ -76,6 +76,27 @@ class Preview:
             status.schedule.name, count
         )
 
+    @property
+    def names(self) -> Sequence[str]:
+        """All schedules, templates too."""
+        return list(self._statuses)
+
+    def starts(self, name: str) -> Iterator[datetime.datetime]:
+        """When it starts, from now on, without end."""
+        return (run.at for run in self._ahead(name))
+
+    def hosts(self, name: str) -> set[str]:
+        """The hosts where it works."""
+        return _hosts(self._statuses[name].schedule, self._known)
+
+    def action(self, name: str) -> Action:
+        """What it does."""
+        return self._statuses[name].schedule.action
+
+    def lasts_s(self, name: str) -> float:
+        """How long a run of it will take, by its last ones."""
+        return self._expected.get(name, ASSUMED_S)
+
     def _ahead(self, name: str) -> Iterator[_Run]:
         """What is to come of a schedule; one that follows another comes at the end of that one."""
         status = self._statuses[name]

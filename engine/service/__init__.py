@@ -33,6 +33,7 @@ from engine.service.reporting import ReportMethods
 from engine.service.restores import RestoreMethods
 from engine.service.status import StatusMethods
 from engine.service.storages import StorageMethods
+from engine.service.timetables import TimetableMethods
 from engine.service.trying import TryingMethods
 from engine.service.units import UnitMethods
 from engine.service.work import WorkMethods
@@ -49,6 +50,7 @@ class Engine(
     WorkMethods,
     TryingMethods,
     RestoreMethods,
+    TimetableMethods,
     EvidenceMethods,
     GuardMethods,
     JobMethods,
