@@ -21,6 +21,7 @@ __all__ = [
     "ladder",
     "levels",
     "moment",
+    "padded_ends",
     "printable",
     "short_size",
     "size",
@@ -45,6 +46,12 @@ def fit_end(text: str, width: int) -> str:
     while text and columns(text) >= width:
         text = text[max(1, columns(text) - width) :] if text.isascii() else text[1:]
     return padded("…" + text, width)
+
+
+def padded_ends(left: str, right: str, width: int) -> str:
+    """One text on the left and one on the right of so many columns; the right one alone where both do not fit."""
+    gap = width - columns(left) - columns(right)
+    return left + " " * gap + right if gap > 0 else padded(right, width, is_right=True)
 
 
 def short_size(count: float | None) -> str:

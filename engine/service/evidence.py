@@ -73,13 +73,17 @@ class EvidenceMethods(Methods):
         return [await asyncio.to_thread(evidence_check.check, Path(each), keys) for each in files]
 
     async def export_evidence(self, report: str, folder: str) -> Sequence[str]:
-        """Writes the evidence of a drill, its page, what was added to it later and all signatures into a folder of this machine, with the
-        public key that they are checked with; gives the paths. Files that are there as they would be written stay.
+        """Writes the evidence of a drill, by its job or file, or of a plan by its file, its page, what was added to it later and all signatures
+        into a folder of this machine, with the public key that they are checked with; gives the paths. Files that are there as they would be
+        written stay.
 
         Raises: UnknownNameError, UsageError where it cannot be written or another file of that name is there; VaultError.
         """
         from engine.jobs import evidence_records
 
-        path = await asyncio.to_thread(evidence_records.find, self._parts.home.evidence, report)
+        evidence = self._parts.home.evidence
+        path = evidence / f"{Path(report).stem}.json"
+        if not await asyncio.to_thread(path.exists):
+            path = await asyncio.to_thread(evidence_records.find, evidence, report)
         line, _ = await self.evidence_public_key()
         return await asyncio.to_thread(evidence_records.export, path, Path(folder), line)

@@ -69,6 +69,13 @@ class RestoreMethods(Methods):
         async with open_backup(self._parts.context(), found, "", Limits()) as opened:
             return opened.manifest
 
+    @staticmethod
+    def pattern_of(path: str) -> str:
+        """The pattern, for a restore's `include`, that means exactly this path of a backup."""
+        from engine.repository.patterns import escape
+
+        return escape(path.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
     async def under_way(self) -> Sequence[UnderWay]:
         """Drills, restores and plans that wait or run, the newest first."""
         found = []

@@ -15,7 +15,7 @@ from tui.actions.everywhere import EVERYWHERE
 from tui.actions.hosts import HOSTS, VAULT
 from tui.actions.jobs import JOBS
 from tui.actions.lists import LISTS
-from tui.actions.restore import RESTORE
+from tui.actions.restore import EVIDENCE, PICK, PLANS, RESTORE
 from tui.actions.schedules import SCHEDULES
 from tui.actions.storage import STORAGE
 from tui.actions.texts import TEXTS
@@ -32,6 +32,9 @@ ACTIONS: Final[Mapping[str, Action]] = {
         *SCHEDULES,
         *DEFINING,
         *RESTORE,
+        *EVIDENCE,
+        *PLANS,
+        *PICK,
         *STORAGE,
         *HOSTS,
         *VAULT,

@@ -12,7 +12,6 @@ WITHOUT_ACTION: Final[Mapping[str, str]] = {
     "completion": "it is for shells: what it prints is read by one when it starts",
     "config schema": "editors read it from a file, and whoever writes it there stands in that editor's shell",
     "demo": "it makes a home of its own, and a console shows one home, which must be there before it opens",
-    "evidence verify": "it is for whoever was handed evidence and a public key, on a machine that has no home of holdfast",
     "metrics": "a scraper or a timer reads it, once a minute; the console shows the same figures to people",
     "service install": "it writes units of systemd as root, once, before there is a service whose work a console could show",
     "service uninstall": "it takes units of systemd away as root; jobs that a console shows would end with it",
