@@ -238,6 +238,11 @@ class Plans(_Definitions[Plan]):
         async with self._database.transaction() as transaction:
             await self._add(transaction, plan)
 
+    async def replace(self, plan: Plan) -> None:
+        """Puts a plan in place of the one of its name."""
+        async with self._database.transaction() as transaction:
+            await self.put_in(transaction, plan)
+
     async def put_in(self, transaction: Transaction, definition: Plan) -> None:
         """See `_Definitions.put_in`."""
         await transaction.execute("remove_plan", name=definition.name)

@@ -1,17 +1,16 @@
-"""plan add|list|show|run|drill|remove: recovery plans."""
+"""plan add|edit|list|show|run|drill|remove: recovery plans."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
-import shlex
 from typing import Final
 
-from engine.cli import asking, definitions, diagnostics, drill, restore
+from engine.cli import asking, definitions, diagnostics
 from engine.cli.command import Call, Command, Parser, add_name, declare_name, declare_nothing
 from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, add_yes, limits, seconds
 from engine.cli.output import Column, Output, shape
-from engine.errors import UsageError
 from engine.model import plan_steps, text, told, when
 from engine.model.drills import can_be_undone
 from engine.model.names import check_name
@@ -19,7 +18,6 @@ from engine.model.plans import Plan, PlanRequest, PlanResult, PlanStep
 from engine.model.spans import span
 
 _COLOURS: Final = {"ok": "32", "completed": "32", "passed": "32", "failed": "31"}
-_NOT_OF_A_STEP: Final = ("source", "at", "dry_run", "yes", "idempotency_key", "home", "json")
 
 
 def _declare_add(parser: Parser) -> None:
@@ -52,36 +50,34 @@ async def _add(call: Call) -> int:
 
 def parse_step(given: str) -> PlanStep:
     """A step as it is typed: a source's name, and the options of its restore. Raises: UsageError."""
-    parser = Parser("plan add --step", "a step of a plan")
-    restore.declare(parser)
-    parser.add_argument("--go-on", action="store_true")
-    parser.add_argument("--check", action="append", default=[])
-    drill.declare_how(parser, "--drill-host")
-    try:
-        words = shlex.split(given)
-    except ValueError as error:
-        raise UsageError(f"the step {given!r} cannot be read: {error}") from error
-    arguments = parser.parse_args(words)
-    if not arguments.backup:
-        raise UsageError(f"the step {given!r} names no source", hint="--step 'SOURCE OPTIONS OF A RESTORE'")
-    source = str(arguments.backup).removeprefix("latest:")
-    check_name("source", source)
-    for name in _NOT_OF_A_STEP:
-        if getattr(arguments, name):
-            raise UsageError(
-                f"--{name.replace('_', '-')} is no option of a step", hint="it goes with plan run"
-            )
-    restore.require_fitting(arguments)
-    checks = tuple(plan_steps.parse_check(each) for each in arguments.check)
-    return PlanStep(
-        source,
-        restore.request_of(arguments, ""),
-        checks,
-        arguments.go_on,
-        arguments.level,
-        arguments.scenario,
-        arguments.drill_host,
+    return plan_steps.read_step(given, definitions.absolute)
+
+
+def _declare_edit(parser: Parser) -> None:
+    add_name(parser, "plan")
+    parser.add_argument(
+        "--step", action="append", metavar="'SOURCE OPTIONS'", help="in place of all steps (may be repeated)"
     )
+    parser.add_argument("--budget", type=seconds, metavar="SECONDS", help="all of it must take no longer")
+    parser.add_argument("--note", metavar="TEXT", help="what a person must know")
+    definitions.add_unset(parser)
+
+
+async def _edit(call: Call) -> int:
+    arguments = call.arguments
+    old = await call.engine.show_plan(arguments.name)
+    changes = definitions.changes(arguments, ("step", "budget", "note"), "plan")
+    new = old
+    if "step" in changes:
+        new = dataclasses.replace(new, steps=tuple(parse_step(each) for each in arguments.step or ()))
+    if "budget" in changes:
+        new = dataclasses.replace(new, budget_s=arguments.budget)
+    if "note" in changes:
+        new = dataclasses.replace(new, note=arguments.note or "")
+    plan = await call.engine.edit_plan(new)
+    call.output.line(f"plan {plan.name} is changed: {text.counted(len(plan.steps), 'step')}")
+    call.output.result(shape(plan))
+    return diagnostics.DONE
 
 
 async def _list(call: Call) -> int:
@@ -198,6 +194,7 @@ def tell(output: Output, result: PlanResult, *, steps_told: int = 0) -> None:
 
 
 ADD = Command(_declare_add, _add)
+EDIT = Command(_declare_edit, _edit)
 LIST = Command(declare_nothing, _list)
 SHOW = Command(declare_name("plan"), _show)
 RUN = Command(_declare_real_run, _run, is_job=True)

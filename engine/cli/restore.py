@@ -11,7 +11,7 @@ from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, add_yes, limits, seconds
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
-from engine.model import told, when
+from engine.model import plan_steps, told, when
 from engine.model.definitions import LOCAL_HOST
 from engine.model.requests import RestoreRequest
 from engine.model.results import RestoreResult
@@ -120,8 +120,8 @@ async def _restore(call: Call) -> int:
     arguments = call.arguments
     is_handed_over = is_detached(call)
     backup = await _chosen(call, arguments)
-    require_fitting(arguments)
     request = request_of(arguments, backup)
+    plan_steps.require_fitting(request)
     if arguments.in_place and not arguments.dry_run:
         await asking.require_yes(call, f"put backup {backup} in place of what is live?")
     if arguments.delete and not arguments.dry_run:
@@ -162,42 +162,6 @@ def request_of(arguments: argparse.Namespace, backup: str) -> RestoreRequest:
         hook_timeout_s=arguments.hook_timeout,
         limits=limits(arguments),
     )
-
-
-def require_fitting(arguments: argparse.Namespace) -> None:
-    """Raises: UsageError for options that mean nothing together."""
-    for_files = [
-        flag
-        for flag, value in (
-            ("--include", arguments.include),
-            ("--exclude", arguments.exclude),
-            ("--delete", arguments.delete),
-            ("--verify", arguments.verify),
-        )
-        if value
-    ]
-    for_databases = [
-        flag
-        for flag, value in (
-            ("--database", arguments.database),
-            ("--table", arguments.table),
-            ("--on", arguments.on),
-            ("--roles", arguments.roles),
-            ("--mask", arguments.mask),
-        )
-        if value
-    ]
-    if arguments.to and for_databases:
-        raise UsageError(
-            f"{for_databases[0]} goes with --into or --in-place", hint="with --to, choose by --include"
-        )
-    if arguments.into and for_files:
-        raise UsageError(f"{for_files[0]} goes with --to, and with files in place")
-    if arguments.host and not arguments.to:
-        raise UsageError(
-            "--host goes with --to",
-            hint="files in place go to their own host; a database's server is named by --on",
-        )
 
 
 async def _chosen(call: Call, arguments: argparse.Namespace) -> str:

@@ -34,7 +34,7 @@ CHANGING: Final = frozenset(
         "demo", "host add", "host test", "host edit", "host retire", "host unretire", "host remove", "source add", "source edit",
         "source remove", "storage add", "storage test", "storage unlock", "storage rotate-password", "storage move", "storage enable",
         "storage disable", "storage make-default", "storage edit", "storage remove", "vault set", "vault remove", "vault rotate", "backup",
-        "restore", "rollback", "discard", "plan add", "plan run", "plan drill", "plan remove", "drill", "evidence sign-off", "verify",
+        "restore", "rollback", "discard", "plan add", "plan edit", "plan run", "plan drill", "plan remove", "drill", "evidence sign-off", "verify",
         "forget", "prune", "copy", "download", "share", "unshare", "erase", "protect", "unprotect", "hold", "delete", "config apply",
         "catalog copy", "catalog publish", "recover", "job cancel", "worker", "guard set", "guard remove", "guard code",
         "alerts acknowledge", "alerts evaluate", "alerts silence", "alerts unsilence", "notify add", "notify edit", "notify flush",

@@ -59,6 +59,7 @@ VERBS: Final[dict[str, Verb]] = {
     "rollback": Verb("rollback:ROLLBACK", "swap back what was live before a restore in place"),
     "discard": Verb("rollback:DISCARD", "remove what a restore in place put aside"),
     "plan add": Verb("plan:ADD", "write a recovery plan down: several sources in their order"),
+    "plan edit": Verb("plan:EDIT", "change a recovery plan"),
     "plan list": Verb("plan:LIST", "list all recovery plans"),
     "plan show": Verb("plan:SHOW", "show one recovery plan"),
     "plan run": Verb("plan:RUN", "bring back what a plan names, one clock, one verdict"),

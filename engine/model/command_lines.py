@@ -20,7 +20,6 @@ from engine.model.options import Option
 from engine.model.plan_steps import step_text
 from engine.model.plans import Plan
 from engine.model.schedules import Schedule
-from engine.model.typed import span_word
 
 Definition = Host | Source | Storage | Schedule | Destination | Plan
 
@@ -115,18 +114,22 @@ def _destination(destination: Destination) -> _Told:
 
 
 def _plan(plan: Plan) -> _Told:
-    words = [word for step in plan.steps for word in _pair("--step", step_text(step))]
-    words += _pair("--budget", span_word(plan.budget_s)) if plan.budget_s is not None else []
-    return "plan", words + (_pair("--note", plan.note) if plan.note else []), {}
+    options = {
+        "step": tuple(step_text(each) for each in plan.steps),
+        "budget": plan.budget_s,
+        "note": plan.note or None,
+    }
+    return "plan", [], options
 
 
+_PLAN: Final = (Option("step", "", is_many=True), Option("budget", "", type="span"), Option("note", ""))
 _NOUNS: Final[Mapping[type[Any], tuple[Callable[[Any], _Told], tuple[Option, ...]]]] = {
     Host: (_host, host_options.OPTIONS),
     Source: (_source, source_options.ALL),
     Storage: (_storage, (*storage_options.OPTIONS, Option("password", "", is_secret=True))),
     Schedule: (_schedule, schedule_options.ALL),
     Destination: (_destination, destination_options.OPTIONS),
-    Plan: (_plan, ()),
+    Plan: (_plan, _PLAN),
 }
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from engine.errors import UsageError
-from engine.model.definitions import OptionValue
-from engine.model.options import Option
+from engine.model.definitions import LOCAL_HOST, OptionValue
+from engine.model.names import check_name, nearest
+from engine.model.options import Option, split
 from engine.model.plans import PlanStep
 from engine.model.requests import DrillRequest, RestoreRequest
 
@@ -92,6 +94,93 @@ def step_text(step: PlanStep) -> str:
         if value := getattr(step, field):
             words += _flagged(option, value)
     return shlex.join(words)
+
+
+def read_step(given: str, absolute: Callable[[str], str] = str) -> PlanStep:
+    """A step as it is typed; `absolute` makes a directory of this machine begin at its root. Raises: UsageError."""
+    sources, said = _read(given)
+    if len(sources) != 1:
+        what = "names no source" if not sources else f"names more than one source: {' and '.join(sources)}"
+        raise UsageError(f"the step {given!r} {what}", hint="--step 'SOURCE OPTIONS OF A RESTORE'")
+    source = sources[0].removeprefix("latest:")
+    check_name("source", source)
+    fields = {
+        name: _value(option, said[option.flag]) for name, option in _OF_A_STEP.items() if option.flag in said
+    }
+    checks = tuple(parse_check(str(each)) for each in fields.pop("checks", ()))
+    own = {name: fields.pop(name) for name in ("goes_on", *DRILL) if name in fields}
+    request = RestoreRequest("", **fields)
+    if [bool(request.to), bool(request.into), request.is_in_place].count(True) != 1:
+        raise UsageError(
+            f"the step {given!r} goes nowhere, or to two places", hint="--in-place, --into NAME, or --to DIR"
+        )
+    require_fitting(request)
+    if request.to and request.host in ("", LOCAL_HOST):
+        request = dataclasses.replace(request, to=absolute(request.to))
+    return PlanStep(source, request, checks, **own)
+
+
+_OF_A_STEP: Final = {
+    **RESTORE,
+    **DRILL,
+    "goes_on": Option("go_on", "the next step is taken also where this one failed", is_flag=True),
+    "checks": Option("check", "of its drill", "SQL=EXPECTED", is_many=True),
+}
+"""Field of a step or of its restore -> its option."""
+
+
+def _read(given: str) -> tuple[list[str], dict[str, list[str]]]:
+    """The words that are no options, and by its flag what was given of each option. Raises: UsageError."""
+    known = {each.flag: each for each in _OF_A_STEP.values()}
+    others: list[str] = []
+    said: dict[str, list[str]] = {}
+    words = iter(split(given))
+    for word in words:
+        if not word.startswith("-"):
+            others.append(word)
+            continue
+        flag, equals, value = word.partition("=")
+        option = known.get(flag)
+        if option is None:
+            near = nearest(flag, known)
+            raise UsageError(
+                f"a step has no option {flag}",
+                hint=f"did you mean {near}?" if near else "they are those of holdfast restore",
+            )
+        if not option.is_flag and not equals:
+            value = next(words, "")
+            if not value or value.startswith("--"):
+                raise UsageError(f"{flag} needs a value")
+        said.setdefault(flag, []).append(value)
+    return others, said
+
+
+def _value(option: Option, given: list[str]) -> Any:
+    if option.is_flag:
+        return True
+    return option.read(shlex.join(given)) if option.is_several else option.read(given[-1])
+
+
+def require_fitting(request: RestoreRequest) -> None:
+    """Raises: UsageError for options that mean nothing together."""
+    for_files = [
+        RESTORE[each].flag
+        for each in ("include", "exclude", "is_deleting", "is_verified")
+        if getattr(request, each)
+    ]
+    of_databases = ("databases", "tables", "target_source", "is_with_roles", "masks")
+    for_databases = [RESTORE[each].flag for each in of_databases if getattr(request, each)]
+    if request.to and for_databases:
+        raise UsageError(
+            f"{for_databases[0]} goes with --into or --in-place", hint="with --to, choose by --include"
+        )
+    if request.into and for_files:
+        raise UsageError(f"{for_files[0]} goes with --to, and with files in place")
+    if request.host and not request.to:
+        raise UsageError(
+            "--host goes with --to",
+            hint="files in place go to their own host; a database's server is named by --on",
+        )
 
 
 def check_text(check: tuple[str, str, str]) -> str:

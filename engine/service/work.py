@@ -90,6 +90,20 @@ class WorkMethods(Methods):
 
     async def add_plan(self, plan: Plan) -> Plan:
         """Writes a plan down. Raises: UsageError where the name is taken or it has no step, UnknownNameError for a source or host."""
+        await self._require_plan(plan)
+        await self._parts.catalog.plans.add(plan)
+        await self._parts.write_down("plan add", plan.name)
+        return plan
+
+    async def edit_plan(self, plan: Plan) -> Plan:
+        """Puts this in place of the plan of its name. Raises: UnknownNameError, and as `add_plan`."""
+        await self._parts.catalog.plans.get(plan.name)
+        await self._require_plan(plan)
+        await self._parts.catalog.plans.replace(plan)
+        await self._parts.write_down("plan edit", plan.name)
+        return plan
+
+    async def _require_plan(self, plan: Plan) -> None:
         from engine.jobs import plan as plan_job
 
         if not plan.steps:
@@ -103,9 +117,6 @@ class WorkMethods(Methods):
             if step.drill_host not in ("", LOCAL_HOST):
                 await self._parts.catalog.hosts.get(step.drill_host)
             plan_job.require_known(step)
-        await self._parts.catalog.plans.add(plan)
-        await self._parts.write_down("plan add", plan.name)
-        return plan
 
     async def plans(self) -> Sequence[Plan]:
         """All recovery plans."""

@@ -18,6 +18,7 @@ from engine.cli.host import ADD as ADD_HOST
 from engine.cli.host import EDIT as EDIT_HOST
 from engine.cli.notify import ADD as ADD_DESTINATION
 from engine.cli.plan import ADD as ADD_PLAN
+from engine.cli.plan import EDIT as EDIT_PLAN
 from engine.cli.schedule import ADD as ADD_SCHEDULE
 from engine.cli.schedule import EDIT as EDIT_SCHEDULE
 from engine.cli.source import ADD as ADD_SOURCE
@@ -170,6 +171,11 @@ def test_a_plan(paths: list[str], note: str, goes_on: bool, budget: int) -> None
     arguments = parsed(ADD_PLAN, command_lines.adding(wanted))
     found = tuple(plan.parse_step(each) for each in arguments.step)
     assert Plan("all", found, arguments.budget, arguments.note) == wanted
+    fewer = Plan("all", steps[:1], None, "")
+    words = command_lines.editing(wanted, fewer)
+    edited = parsed(EDIT_PLAN, words)
+    assert tuple(plan.parse_step(each) for each in edited.step) == steps[:1]
+    assert edited.unset == ["budget", "note"]
 
 
 def test_a_secret_that_was_typed_is_asked_for_again() -> None:

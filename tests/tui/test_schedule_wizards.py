@@ -1,8 +1,10 @@
-"""Schedules and destinations, defined and changed by forms."""
+"""Schedules, destinations and recovery plans, defined and changed by forms."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,7 +115,7 @@ async def test_a_schedule_of_another_action_has_the_fields_of_that_action(
 async def test_a_destination_keeps_its_address_to_itself(world: World) -> None:
     """It holds a password."""
     async with open_console(world.engine) as seat:
-        seat.app.run_guarded(_add_destination(seat.app), name="test")
+        seat.app.run_guarded(_with(seat.app, wizards.add_destination), name="test")
         await seat.sees("New destination")
         await put(seat, "name", "ops")
         await put(seat, "url", "nonsense")
@@ -129,7 +131,7 @@ async def test_a_destination_keeps_its_address_to_itself(world: World) -> None:
         made = await world.engine.show_destination("ops")
         assert (made.url, made.occasions) == ("vault:notify.ops", (Occasion.FAILURE, Occasion.ALERT))
         assert (await world.engine._parts.vault.get("notify.ops")).reveal() == ADDRESS.encode()
-        seat.app.run_guarded(_edit_destination(seat.app), name="test")
+        seat.app.run_guarded(_with(seat.app, wizards.edit_destination, "ops"), name="test")
         await seat.sees("Edit destination ops", "vault:notify.ops")
         await put(seat, "digest", "25:00")
         await seat.press("ctrl+s")
@@ -143,9 +145,37 @@ async def test_a_destination_keeps_its_address_to_itself(world: World) -> None:
     assert (changed.digest_at, changed.occasions, changed.shown) == ("08:00", (), made.shown)
 
 
-async def _add_destination(console: object) -> None:
-    await wizards.add_destination(console)  # type: ignore[arg-type]
+async def test_a_plan_is_written_down_step_by_step(world: World, tmp_path: Path) -> None:
+    """Before it is needed, by whoever knows the order."""
+    for name in ("shop", "site"):
+        await world.add_files(name, tmp_path)
+    async with open_console(world.engine) as seat:
+        seat.app.run_guarded(_with(seat.app, wizards.add_plan), name="test")
+        await seat.sees("New recovery plan")
+        await put(seat, "name", "all")
+        await put(seat, "step-0", "shop --in-place --to /a")
+        await seat.sees("to two places")
+        await put(seat, "step-0", "shop --in-place")
+        await seat.sees("step 2", "never backed up yet")
+        await put(seat, "step-1", "sit --to /srv/r")
+        await seat.press("ctrl+s")
+        await seat.sees("there is no source named sit")
+        assert await world.engine.plans() == []
+        await put(seat, "step-1", "site --to /srv/r --go-on")
+        await put(seat, "budget", "2h")
+        await seat.sees("--step 'site --to /srv/r --go-on' --budget 2h")
+        await seat.press("ctrl+s")
+        await seat.sees("plan all is written down")
+        made = await world.engine.show_plan("all")
+        assert ([each.source for each in made.steps], made.budget_s) == (["shop", "site"], 7200)
+        seat.app.run_guarded(_with(seat.app, wizards.edit_plan, "all"), name="test")
+        await seat.sees("Edit plan all")
+        await put(seat, "step-0", "")
+        await seat.sees("holdfast plan edit all --step")
+        await seat.press("ctrl+s")
+        await seat.sees("plan all is changed")
+    assert [each.source for each in (await world.engine.show_plan("all")).steps] == ["site"]
 
 
-async def _edit_destination(console: object) -> None:
-    await wizards.edit_destination(console, "ops")  # type: ignore[arg-type]
+async def _with(console: object, wizard: Callable[..., Coroutine[Any, Any, object]], *names: str) -> None:
+    await wizard(console, *names)
