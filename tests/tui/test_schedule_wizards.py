@@ -163,7 +163,7 @@ async def test_a_plan_is_written_down_step_by_step(world: World, tmp_path: Path)
         assert await world.engine.plans() == []
         await put(seat, "step-1", "site --to /srv/r --go-on")
         await put(seat, "budget", "2h")
-        await seat.sees("--step 'site --to /srv/r --go-on' --budget 2h")
+        await seat.sees("--go-on' --budget 2h")
         await seat.press("ctrl+s")
         await seat.sees("plan all is written down")
         made = await world.engine.show_plan("all")

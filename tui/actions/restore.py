@@ -55,7 +55,7 @@ PLANS: Final[tuple[Action, ...]] = (
     Action("plans.drill_as", "plans", ("e",), "rehearse it: as of when, by whom, in what time", hint="drill as", is_changing=True),
     Action("plans.run", "plans", ("R",), "run it: what each step would do is shown first", hint="run", verbs=("plan run",), is_changing=True, danger=Danger.DESTROYING),
     Action("plans.new", "plans", ("n",), "write a plan down", hint="new", verbs=("plan add",), is_changing=True),
-    Action("plans.edit", "plans", ("c",), "change it", is_changing=True),
+    Action("plans.edit", "plans", ("c",), "change it", verbs=("plan edit",), is_changing=True),
     Action("plans.remove", "plans", ("X",), "forget it", verbs=("plan remove",), is_changing=True, danger=Danger.DESTROYING),
 )  # fmt: skip
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, cast
 
 from textual import on
 from textual.widget import Widget
@@ -14,6 +11,7 @@ from engine.model import command_lines, told
 from engine.model.plans import Plan, PlanRequest, PlanResult
 from engine.model.text import counted
 from tui.actions import Action
+from tui.dialogs import wizards
 from tui.dialogs.confirm import Confirm, TypeName
 from tui.dialogs.reader import Reader
 from tui.panes.base import View
@@ -160,10 +158,6 @@ class PlansView(View):
         await self._edit(self.plan.name)
 
     async def _edit(self, name: str) -> None:
-        if find_spec("tui.dialogs.wizards") is None:
-            self.console.tell("holdfast plan add NAME --step 'SOURCE OPTIONS' writes one down")
-            return
-        wizards = cast("Any", import_module("tui.dialogs.wizards"))
         await (wizards.edit_plan(self.console, name) if name else wizards.add_plan(self.console))
         self.reload()
 

@@ -11,14 +11,12 @@ from tui.actions import ACTIONS
 from tui.actions.verbs import WITHOUT_ACTION
 
 NOT_YET = {
-    "host add", "host test", "host grants", "host list", "host show", "host edit", "host retire", "host unretire", "host remove",
-    "storage add", "storage move", "storage list", "storage edit",
-    "vault set", "vault list", "vault remove", "vault rotate",
+    "storage move",
     "forget",
     "config export", "config check", "config apply",
     "guard set", "guard show", "guard code", "guard remove",
     "recover",
-    "schedule add", "schedule list", "schedule show", "schedule edit", "schedule run", "schedule pause", "schedule resume", "schedule preview", "schedule remove",
+    "schedule list", "schedule show", "schedule run", "schedule pause", "schedule resume", "schedule preview",
     "pause",
     "resume",
     "job follow",
