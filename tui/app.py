@@ -163,8 +163,8 @@ class ConsoleApp(App[int]):
         self._title()
 
     def on_descendant_focus(self) -> None:
-        """Other keys work now."""
-        if self.main.is_mounted and self.screen is self.main:
+        """Other keys work now. Told also while it ends, and then there is no screen."""
+        if self.main.is_mounted and self.screen_stack[-1:] == [self.main]:
             self.main.show_hints()
 
     # Data.

@@ -212,6 +212,13 @@ class MainScreen(Screen[None], Place):
         await wizards.first_backup(self.console)
         self.console.load(self.pane.view)
 
+    async def do_recover_open(self) -> None:
+        """By what a recovery kit says."""
+        from tui.dialogs import wizards
+
+        await wizards.recover_home(self.console)
+        self.console.load(self.pane.view)
+
     async def do_nav_back(self) -> None:
         """Closes the drawer, or goes back to the view below."""
         drawer = self.query_one(Drawer)

@@ -9,7 +9,7 @@ from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_limits, add_yes, limits
 from engine.cli.output import Output, shape
 from engine.cli.upkeep import tell_forget
-from engine.model import text
+from engine.model import text, told
 from engine.model.definitions import Storage
 from engine.model.requests import CopyCatalogRequest, DeleteRequest, RecoverRequest
 from engine.model.results import CopyCatalogResult, ForgetResult, Recovered
@@ -135,17 +135,8 @@ async def _recover(call: Call) -> int:
 
 def tell_recover(output: Output, result: Recovered) -> None:
     """What came back and what did not, for people."""
-    output.line(f"storage {result.storage}: {text.counted(len(result.backups), 'backup')} found again")
-    if result.catalog_at is not None:
-        output.line(
-            f"the catalog is that of {text.instant(result.catalog_at)}, with all that was defined then"
-        )
-        if not result.has_secrets:
-            output.line(
-                "its secrets did not come back: say --vault-key, or set them anew by `holdfast vault set`"
-            )
-    if result.sources:
-        output.line(f"sources that must be defined anew to be backed up again: {', '.join(result.sources)}")
+    for each in told.recovered(result):
+        output.line(each)
 
 
 def _declare_copy_catalog(parser: Parser) -> None:

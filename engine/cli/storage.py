@@ -21,10 +21,9 @@ from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_yes, seconds
 from engine.cli.output import Column, Output, shape
 from engine.errors import HoldfastError
-from engine.model import text
+from engine.model import text, told
 from engine.model.definitions import Storage
 from engine.model.requests import Limits, MoveRequest
-from engine.model.spans import span
 from engine.model.storage_options import check_taken
 
 if TYPE_CHECKING:
@@ -250,14 +249,8 @@ async def _move(call: Call) -> int:
 
 def tell_move(output: Output, moved: MoveResult) -> None:
     """Where the storage lies now, and what is to be done next, for people."""
-    name = moved.storage
-    output.line(
-        f"storage {name} is of kind {moved.kind} now, at {text.printable(moved.location)}: "
-        f"{text.counted(moved.snapshots, 'snapshot')}, {text.size(moved.copied_bytes)} copied in {span(moved.duration_s)}"
-    )
-    output.line(f"the old place is left as it is: {text.printable(moved.old_location)}")
-    output.line(f"prove the new one: holdfast verify --storage {name} --read-data")
-    output.line(f"print the recovery kit anew: holdfast storage recovery-kit {name}")
+    for each in told.moved(moved):
+        output.line(each)
 
 
 async def _enable(call: Call) -> int:

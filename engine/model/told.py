@@ -6,9 +6,16 @@ from collections.abc import Iterator
 
 from engine.model.plans import PlanResult, PlanStep
 from engine.model.requests import RestoreRequest
-from engine.model.results import DrillResult, PreviousDrill, RestoreResult, RollbackResult
+from engine.model.results import (
+    DrillResult,
+    MoveResult,
+    PreviousDrill,
+    Recovered,
+    RestoreResult,
+    RollbackResult,
+)
 from engine.model.spans import span
-from engine.model.text import counted, printable, size
+from engine.model.text import counted, instant, printable, size
 
 
 def restored(result: RestoreResult) -> Iterator[str]:
@@ -130,3 +137,29 @@ def _how(step: PlanStep) -> str:
     said += [f"drilled on {step.drill_host}"] if step.drill_host else []
     said += [f"drilled as if {step.scenario}"] if step.scenario else []
     return f" ({', '.join(said)})" if said else ""
+
+
+def recovered(found: Recovered) -> list[str]:
+    """What came back of a lost home, and what did not."""
+    lines = [f"storage {found.storage}: {counted(len(found.backups), 'backup')} found again"]
+    if found.catalog_at is not None:
+        lines.append(f"the catalog is that of {instant(found.catalog_at)}, with all that was defined then")
+        if not found.has_secrets:
+            lines.append(
+                "its secrets did not come back: say --vault-key, or set them anew by `holdfast vault set`"
+            )
+    if found.sources:
+        lines.append(f"sources that must be defined anew to be backed up again: {', '.join(found.sources)}")
+    return lines
+
+
+def moved(result: MoveResult) -> list[str]:
+    """Where a storage lies now, and what is to be done next."""
+    name = result.storage
+    return [
+        f"storage {name} is of kind {result.kind} now, at {printable(result.location)}: "
+        f"{counted(result.snapshots, 'snapshot')}, {size(result.copied_bytes)} copied in {span(result.duration_s)}",
+        f"the old place is left as it is: {printable(result.old_location)}",
+        f"prove the new one: holdfast verify --storage {name} --read-data",
+        f"print the recovery kit anew: holdfast storage recovery-kit {name}",
+    ]

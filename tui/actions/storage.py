@@ -96,6 +96,14 @@ STORAGE: Final[tuple[Action, ...]] = (
         danger=Danger.DESTROYING,
     ),
     Action(
+        "storage.move",
+        "storage",
+        ("R",),
+        "move it, with all that it holds, to another place",
+        verbs=("storage move",),
+        is_changing=True,
+    ),
+    Action(
         "storage.remove",
         "storage",
         ("X",),

@@ -127,6 +127,11 @@ class StorageView(View):
         await wizards.edit_storage(self.console, self.chosen)
         self.reload()
 
+    async def do_storage_move(self) -> None:
+        """The wizard of the new place, then a worker."""
+        await wizards.move_storage(self.console, self.chosen)
+        self.reload()
+
     # Jobs.
 
     async def do_storage_verify(self) -> None:

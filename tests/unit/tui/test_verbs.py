@@ -11,11 +11,9 @@ from tui.actions import ACTIONS
 from tui.actions.verbs import WITHOUT_ACTION
 
 NOT_YET = {
-    "storage move",
     "forget",
     "config export", "config check", "config apply",
     "guard set", "guard show", "guard code", "guard remove",
-    "recover",
     "schedule list", "schedule show", "schedule run", "schedule pause", "schedule resume", "schedule preview",
     "pause",
     "resume",

@@ -7,6 +7,7 @@ left by escape. The fields are made from the tables of options in engine/model, 
 from tui.dialogs.wizards.destination import add_destination, edit_destination
 from tui.dialogs.wizards.guide import define, find_sources, first_backup
 from tui.dialogs.wizards.host import add_host, edit_host
+from tui.dialogs.wizards.places import move_storage, recover_home
 from tui.dialogs.wizards.plan import add_plan, edit_plan
 from tui.dialogs.wizards.schedule import add_schedule, edit_schedule
 from tui.dialogs.wizards.source import add_source, edit_source
@@ -14,5 +15,5 @@ from tui.dialogs.wizards.storage import add_storage, edit_storage
 
 __all__ = [
     "add_destination", "add_host", "add_plan", "add_schedule", "add_source", "add_storage", "define", "edit_destination", "edit_host", "edit_plan", "edit_schedule",
-    "edit_source", "edit_storage", "find_sources", "first_backup",
+    "edit_source", "edit_storage", "find_sources", "first_backup", "move_storage", "recover_home",
 ]  # fmt: skip

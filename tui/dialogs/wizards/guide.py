@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from textual import on
+from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -24,6 +25,7 @@ from tui.dialogs.form import Left
 from tui.dialogs.menu import Menu
 from tui.dialogs.several import Several
 from tui.dialogs.wizards.host import add_host, with_accepted_key
+from tui.dialogs.wizards.places import recover_home
 from tui.dialogs.wizards.source import add_source
 from tui.dialogs.wizards.storage import add_storage
 from tui.widgets.line import Line
@@ -51,11 +53,15 @@ _FOLDERS: Final = ("/backup", "/backups", "/mnt/backup", "/srv/backup", "/srv/ba
 
 
 class Welcome(Dialog[str]):
-    """Asks for the host; an empty answer is this machine."""
+    """Asks for the host; an empty answer is this machine, `RECOVER` a home that was lost."""
+
+    RECOVER = "\0recover"
+    BINDINGS = [Binding("ctrl+r", "recover", show=False)]  # noqa: RUF012 -- Textual's own way
 
     def __init__(self) -> None:
         super().__init__(
-            "Welcome to holdfast", hint="enter go on    esc look around first: n begins it again"
+            "Welcome to holdfast",
+            hint="enter go on    ctrl+r bring a lost home back    esc look around first",
         )
 
     def body(self) -> list[Widget]:
@@ -72,6 +78,10 @@ class Welcome(Dialog[str]):
         """The field has the keys."""
         self.query_one("#host", Input).focus()
 
+    def action_recover(self) -> None:
+        """ctrl+r."""
+        self.dismiss(self.RECOVER)
+
     @on(Input.Submitted)
     def typed(self, event: Input.Submitted) -> None:
         """Enter."""
@@ -82,6 +92,9 @@ class Welcome(Dialog[str]):
 async def first_backup(console: ConsoleApp) -> None:
     """All of it, as far as a person goes; what was defined stays."""
     address = await console.ask(Welcome())
+    if address == Welcome.RECOVER:
+        await recover_home(console)
+        return
     host = await _host(console, address) if address is not None else None
     if host is None:
         console.tell("n defines a host or a source, when you like")
