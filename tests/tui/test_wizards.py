@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from textual import events
 from engine.model.definitions import Source
 from engine.model.secret import Secret
 from tests.jobs.world import World
+from tests.servers.postgres import Postgres
 from tests.servers.sshd import Sshd
 from tests.tui.seat import Seat, open_console
 from tui.dialogs import base, form
@@ -255,7 +257,7 @@ async def test_the_vault_shows_names_and_what_needs_them(world: World) -> None:
     async with open_console(world.engine) as seat:
         await seat.press("colon")
         await seat.sees("Commands")
-        await seat.type("secrets of the vault")
+        await seat.type("vault")
         await seat.press("enter", "enter")
         await seat.sees("> vault", "old")
         await seat.press("n")
@@ -313,3 +315,31 @@ async def test_hosts_are_tested_retired_and_forgotten(world: World, sshd: Sshd, 
         await seat.press("enter")
         await seat.sees("host server is forgotten")
     assert [each.name for each in await world.engine.hosts()] == ["localhost"]
+
+
+async def test_the_databases_of_a_real_server_are_offered(world: World, postgres: Postgres) -> None:
+    """Nobody knows all their names."""
+    name = f"wizard_{os.getpid()}"
+    postgres.psql(f"CREATE DATABASE {name}")
+    await world.add_storages("main")
+    options = postgres.options()
+    async with open_console(world.engine) as seat:
+        await open_new(seat, "source")
+        await seat.sees("New source")
+        seat.app.screen.query_one("#field-kind").focus()
+        await seat.press("p")
+        await seat.sees("pg_dump 1", "postgres, free")
+        for option in ("socket", "port", "user", "as_user"):
+            if option in options:
+                await put(seat, option, str(options[option]))
+        await put(seat, "database", "nowhere")
+        await seat.sees("has no database 'nowhere'")
+        await seat.press("ctrl+o")
+        await seat.sees("space mark")
+        await seat.press("slash")
+        await seat.type(name)
+        await seat.press("enter", "enter")
+        await seat.sees(f"--database {name}", "1 database")
+        await seat.press("ctrl+s")
+        await seat.sees("source postgres is defined")
+    assert (await world.engine.show_source("postgres")).options["database"] == [name]

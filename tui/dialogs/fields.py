@@ -48,6 +48,8 @@ class Field:
     """Asked by ctrl+t in place of `check`: may change something for a moment."""
     is_checked_by_all: bool = False
     """Whether a change of any field asks its check again."""
+    checked_by: Sequence[str] = ()
+    """Or of which other ones: what takes long is not asked for each letter elsewhere."""
     offers: Offers | None = None
     """What may stand there, value and explanation, by ctrl+o; may raise errors of the engine."""
     is_shown: Callable[[Values], bool] = lambda _values: True

@@ -136,7 +136,8 @@ class Form(Dialog[bool]):
         if row.tone:
             row.say("")
         for each in self._shown:
-            if each.field.check is not None and (each is row or each.field.is_checked_by_all):
+            is_asked = each is row or each.field.is_checked_by_all or row.field.name in each.field.checked_by
+            if each.field.check is not None and is_asked:
                 self._begin_check(each)
         self._stand()
 

@@ -66,6 +66,7 @@ class SourceWizard(Wizard[Source]):
                     "where it is: left and right",
                     self._hosts,
                     check=self.check_host,
+                    checked_by=("kind",),
                 ),
                 Field(
                     "name",
