@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from engine.catalog import shortening
+from engine.catalog import shortening, turns
 from engine.catalog.database import (
     Database,
     Row,
@@ -167,7 +167,8 @@ class Jobs:
     ) -> Job | None:
         """Takes the most urgent queued job whose slots are all free (or `job_id`, if it is so), and its slots, in one transaction.
 
-        None where there is none. Of two that are as urgent the older one goes first.
+        None where there is none. Of two that are as urgent the older one goes first. A worker, which names no `job_id`, keeps what wants a
+        storage for itself alone and everything else there apart, and gives each its turn: see the query.
         """
         now = self._database.now
         lease_until = now + int(lease_s * 1_000_000)
@@ -180,6 +181,7 @@ class Jobs:
                 job_id=job_id,
                 owner=str(owner),
                 overall=limits.overall,
+                **turns.SPANS,
             )
             if found is None:
                 return None

@@ -392,6 +392,10 @@ ORDER BY created_at DESC LIMIT 1;
 
 -- The most urgent, then oldest, job that waits and whose places are all free. A place is taken while its job's lease lives. One that has an
 -- owner waits for that process alone, which asks for it by its id.
+-- A cleaner, which has a place `cleaning:NAME`, wants a repository for itself alone. A worker takes it where nothing else works at the storage,
+-- and takes nothing else for the storage while it has just begun and may wait for a lock still. One that waits has others wait behind it,
+-- for spans that double as the spans between them do: `:patience` to twice as long, then four times to eight times as long, and so on, so that one of
+-- them outlasts any backup, and others have half of the time. Whoever came `:ahead` before it, or is more urgent, does not wait for it.
 -- name: find_claimable
 WITH taken (resource) AS (
     SELECT resource FROM slots WHERE held_until > :now
@@ -401,6 +405,26 @@ WITH taken (resource) AS (
         (SELECT value FROM json_each(:limits) WHERE key = substr(slots.resource, 1, instr(slots.resource, ':')) || '*'),
         :default_limit
     )
+),
+cleaners (job_id, storage, status, owner, priority, started_at, ready_at) AS MATERIALIZED (
+    SELECT c.job_id, substr(c.resource, 10), j.status, j.owner, j.priority, j.started_at, max(j.created_at, coalesce(j.not_before, 0))
+    FROM slots AS c INDEXED BY slots_cleaning CROSS JOIN jobs AS j ON j.job_id = c.job_id
+    WHERE c.resource >= 'cleaning:' AND c.resource < 'cleaning~' AND (j.deadline IS NULL OR j.deadline > :now OR j.status = 'running')
+),
+used (storage) AS MATERIALIZED (
+    SELECT substr(resource, 9) FROM slots WHERE held_until > :now AND resource >= 'storage:' AND resource < 'storage~'
+        AND NOT EXISTS (SELECT 1 FROM cleaners WHERE cleaners.job_id = slots.job_id)
+),
+turns (storage, priority, since) AS MATERIALIZED (
+    SELECT storage, 1 << 62, -1 << 62 FROM cleaners
+    WHERE status = 'running' AND started_at > :now - :begins AND 'cleaning:' || storage IN (SELECT resource FROM slots WHERE held_until > :now)
+    UNION ALL
+    SELECT storage, priority, ready_at - :ahead FROM cleaners
+    WHERE status = 'queued' AND owner = '' AND 'cleaning:' || storage NOT IN (SELECT resource FROM taken)
+        AND EXISTS (
+            SELECT 1 FROM json_each('[1,4,16,64,256,1024,4096,16384,65536]') AS turn
+            WHERE ready_at <= :now - turn.value * :patience AND ready_at > :now - 2 * turn.value * :patience
+        )
 )
 SELECT job_id FROM jobs INDEXED BY jobs_waiting
 WHERE status = 'queued' AND (:job_id = '' OR job_id = :job_id)
@@ -410,6 +434,12 @@ WHERE status = 'queued' AND (:job_id = '' OR job_id = :job_id)
     AND (:overall < 0 OR :job_id <> ''
         OR (SELECT count(*) FROM jobs AS busy WHERE busy.status = 'running' AND busy.lease_until > :now) < :overall)
     AND NOT EXISTS (SELECT 1 FROM slots WHERE slots.job_id = jobs.job_id AND slots.resource IN (SELECT resource FROM taken))
+    AND (:job_id <> '' OR CASE WHEN EXISTS (SELECT 1 FROM cleaners WHERE cleaners.job_id = jobs.job_id)
+        THEN NOT EXISTS (SELECT 1 FROM cleaners JOIN used USING (storage) WHERE cleaners.job_id = jobs.job_id)
+        ELSE NOT EXISTS (
+            SELECT 1 FROM turns WHERE priority >= jobs.priority AND since <= max(jobs.created_at, coalesce(jobs.not_before, 0))
+                AND EXISTS (SELECT 1 FROM slots WHERE slots.job_id = jobs.job_id AND slots.resource = 'storage:' || turns.storage)
+        ) END)
 ORDER BY priority DESC, created_at, job_id LIMIT 1;
 
 -- What workers have before them: how many jobs wait, how many of those need not wait for a time, when that is so for the next one, and the

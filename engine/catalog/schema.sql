@@ -340,3 +340,6 @@ CREATE TABLE windows (
     name TEXT PRIMARY KEY,
     definition TEXT NOT NULL
 ) WITHOUT ROWID;
+
+-- The few jobs that want a storage's repository for themselves alone: see find_claimable.
+CREATE INDEX slots_cleaning ON slots (resource) WHERE resource >= 'cleaning:' AND resource < 'cleaning~';

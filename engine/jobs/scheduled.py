@@ -52,6 +52,8 @@ class Known:
     sources: Sequence[SourcePlace]
     storages: Sequence[str]
     default_storage: str
+    enabled: Sequence[str] = ()
+    """The storages that are switched on."""
 
     @functools.cached_property
     def hosts(self) -> Mapping[str, str]:

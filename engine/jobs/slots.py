@@ -15,11 +15,14 @@ from engine.model.requests import (
 )
 
 
-def slots_of(request: object, hosts: Mapping[str, str], default_storage: str) -> Sequence[str]:
-    """Its slots. `hosts` gives each source's; what nobody knows is left for the job to tell.
+def slots_of(
+    request: object, hosts: Mapping[str, str], default_storage: str, enabled: Sequence[str] = ()
+) -> Sequence[str]:
+    """Its slots. `hosts` gives each source's, `enabled` the storages that are switched on; what nobody knows is left for the job to tell.
 
     A restore takes none: whoever needs files back waits for no backup. Of those that want a repository for themselves alone one at a time
-    begins, so that they do not wait for each other with places at the storage in their hands.
+    begins, so that they do not wait for each other with places at the storage in their hands; and workers begin one where nothing else works
+    at the storage: see engine/catalog/turns.py.
     """
     if isinstance(request, RestoreRequest | RollbackRequest | DrillRequest | PlanRequest):
         return ()
@@ -29,6 +32,8 @@ def slots_of(request: object, hosts: Mapping[str, str], default_storage: str) ->
     storages = getattr(request, "storages", ())
     if isinstance(request, BackupRequest) and not storages and default_storage:
         storages = [default_storage]
+    if isinstance(request, ForgetRequest) and not storages:
+        storages = enabled
     one = [getattr(request, name, "") for name in ("storage", "from_storage", "to_storage")]
     places = [name for name in (*storages, *one) if name]
     slots += [f"storage:{name}" for name in places]

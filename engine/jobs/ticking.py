@@ -60,7 +60,9 @@ async def known_of(catalog: Catalog) -> Known:
     """What is defined, as far as schedules name it."""
     storages = await catalog.storages.all()
     default = next((each.name for each in storages if each.is_default), "")
-    return Known(await catalog.timetable.source_places(), [each.name for each in storages], default)
+    names = [each.name for each in storages]
+    enabled = [each.name for each in storages if each.is_enabled]
+    return Known(await catalog.timetable.source_places(), names, default, enabled)
 
 
 async def general_pause(catalog: Catalog) -> Pause | None:
@@ -119,7 +121,7 @@ def _start(
     """The same instant and part is the same job: no run is done twice to effect."""
     run = ScheduledRun(schedule.name, planned_at, part.name, RunOutcome.OPEN, reason)
     key = key_of(schedule.name, planned_at, part.name)
-    slots = slots_of(part.request, known.hosts, known.default_storage)
+    slots = slots_of(part.request, known.hosts, known.default_storage, known.enabled)
     request = {**values.to_object(part.request), "schedule": schedule.name}  # for whoever is told of the job
     return Outcome(run, NewJob(new_id(os.urandom), part.verb, request, slots, key, rule=_rule(schedule)))
 

@@ -338,8 +338,9 @@ class WorkMethods(Methods):
 
     async def _slots(self, request: object) -> Sequence[str]:
         hosts = {each.name: each.host for each in await self._parts.catalog.sources.all()}
-        defaults = [each.name for each in await self._parts.catalog.storages.all() if each.is_default]
-        return slots_of(request, hosts, defaults[0] if defaults else "")
+        storages = await self._parts.catalog.storages.all()
+        default = next((each.name for each in storages if each.is_default), "")
+        return slots_of(request, hosts, default, [each.name for each in storages if each.is_enabled])
 
     async def _run(self, verb: str, request: object, kind: type[Result], idempotency_key: str) -> Result:
         task: Task[Result] = self._task(verb, request, idempotency_key, await self._slots(request))

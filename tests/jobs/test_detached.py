@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from engine import events
+from engine.catalog import turns
 from engine.cli.plan import parse_step
 from engine.errors import RefusedError, UsageError
 from engine.jobs import values
@@ -222,3 +223,27 @@ def test_a_job_that_was_handed_over_is_told_as_if_it_had_run_here(tmp_path: Path
     unknown = line.run("drill", "dada", "--detach")
     assert (unknown.code, "no source named dada" in unknown.err) == (2, True)
     assert len(line.json("jobs")["items"]) == 4
+
+
+async def test_a_forget_has_its_turn_in_a_night_of_constant_backups(
+    world: World, application: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It wants the repository for itself alone, and no moment is free of backups by itself."""
+    monkeypatch.setattr(turns, "SPANS", {**turns.SPANS, "patience": 300_000})
+    names = [f"site{number}" for number in range(3)]
+    for name in names:
+        await world.add_files(name, application / "site")
+    cleaned = asyncio.Event()
+
+    async def back_up(name: str) -> None:
+        while not cleaned.is_set():
+            await _ended(world, "backup", BackupRequest((name,)))
+
+    async with _worker(world), asyncio.TaskGroup() as group:
+        backups = [group.create_task(back_up(name)) for name in names]
+        await _ended(world, "backup", BackupRequest(("shop",)))
+        forgotten = await _ended(world, "forget", ForgetRequest(KeepPolicy(last=1), storages=("first",)))
+        cleaned.set()
+        await asyncio.wait(backups)
+    assert forgotten.attempts == 1
+    assert not [each for each in await world.engine.job_log(forgotten.job_id) if "locked" in each.message]
