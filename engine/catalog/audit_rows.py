@@ -47,7 +47,7 @@ def pack(rows: Sequence[ChainRow]) -> bytes | None:
 
 
 def unpack(first: int, last: int, packed: bytes) -> list[ChainRow]:
-    """The rows of a block. Raises: CatalogDamagedError."""
+    """The rows of a block, which is all of `packed`. Raises: CatalogDamagedError."""
     count = last - first + 1
     try:
         version, length = packed[:2]
@@ -55,7 +55,8 @@ def unpack(first: int, last: int, packed: bytes) -> list[ChainRow]:
         begin = hashes + count * _HASH_BYTES
         unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
         records = (unpacker.decompress(packed[begin:]) + unpacker.flush()).decode().split("\n")
-        if version != _VERSION or len(records) != count or not unpacker.eof:
+        is_whole = unpacker.eof and not unpacker.unused_data
+        if version != _VERSION or len(records) != count or not is_whole:
             raise ValueError
     except (zlib.error, ValueError) as error:
         raise CatalogDamagedError(f"rows {first} to {last} of the audit log cannot be understood") from error

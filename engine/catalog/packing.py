@@ -53,6 +53,9 @@ def unpack(value: str | bytes) -> str:
         return value
     try:
         unpacker = zlib.decompressobj(-zlib.MAX_WBITS, zdict=_DICTIONARIES[value[0]])
-        return (unpacker.decompress(value[1:]) + unpacker.flush()).decode()
-    except (zlib.error, KeyError, IndexError, UnicodeDecodeError) as error:
+        text = (unpacker.decompress(value[1:]) + unpacker.flush()).decode()
+        if not unpacker.eof or unpacker.unused_data:
+            raise ValueError
+    except (zlib.error, KeyError, IndexError, ValueError) as error:
         raise CatalogDamagedError("the catalog holds a job that cannot be understood") from error
+    return text

@@ -24,7 +24,7 @@ _HASHES = st.binary(min_size=32, max_size=32)
     st.lists(st.tuples(st.text().filter(lambda text: "\n" not in text), _HASHES), min_size=1), st.booleans()
 )
 def test_a_block_gives_back_the_very_rows(rows: list[tuple[str, bytes]], is_first: bool) -> None:
-    """A byte that is another one breaks the chain."""
+    """What is not a block, the whole of it and nothing besides is refused; what it says wrongly breaks the chain."""
     previous, chain = b"" if is_first else b"\x07" * 32, []
     for number, (record, digest) in enumerate(rows):
         chain.append(ChainRow(number + 5, record, previous, digest))
@@ -32,7 +32,14 @@ def test_a_block_gives_back_the_very_rows(rows: list[tuple[str, bytes]], is_firs
     packed = pack(chain)
     assert packed is not None
     assert unpack(5, 4 + len(rows), packed) == chain
-    for wrong in (packed[:-1], b"\x02" + packed[1:], packed[:1], packed[:-20] + b"\xff" * 20):
+    for wrong in (
+        packed[:-1],
+        b"\x02" + packed[1:],
+        packed[:1],
+        packed + b"\0",
+        packed + packed,
+        packed + b"\xff" * 20,
+    ):
         with pytest.raises(CatalogDamagedError, match="rows 5 to"):
             unpack(5, 4 + len(rows), wrong)
 
