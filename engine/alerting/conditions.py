@@ -76,6 +76,8 @@ class HomeFacts:
     worker_seen_at: datetime.datetime | None = None
     undelivered: Sequence[tuple[str, int, str]] = ()
     """Destination, attempts, why: of those whose newest message did not arrive."""
+    pauses: Sequence[judging.Paused] = ()
+    """Those that hold."""
 
 
 def says_all(newest: Backup, now: datetime.datetime) -> bool:
@@ -274,7 +276,19 @@ def of_home(facts: HomeFacts, now: datetime.datetime, settings: AlertSettings) -
             said = f"its last message was tried {attempts} times: {why}"
             remedy = f"holdfast notify test {name}"
             found.append(Concern(f"destination {name}", True, said, remedy, Condition.DELIVERY_FAILED))
-    return found
+    return found + [
+        _pause(each, now)
+        for each in facts.pauses
+        if each.until is None and now - each.since > datetime.timedelta(days=settings.pause_days)
+    ]
+
+
+def _pause(pause: judging.Paused, now: datetime.datetime) -> Concern:
+    what = "it has" if pause.schedule else "everything has"
+    said = f"{what} been paused for {days((now - pause.since).total_seconds())}, and nothing ends that: {pause.reason}"
+    subject = f"schedule {pause.schedule}" if pause.schedule else "schedules"
+    remedy = f"holdfast schedule resume {pause.schedule}" if pause.schedule else "holdfast resume"
+    return Concern(subject, False, said, remedy, Condition.PAUSED_LONG)
 
 
 def _kit(facts: HomeFacts, now: datetime.datetime, settings: AlertSettings) -> list[Concern]:

@@ -18,7 +18,9 @@ def check(subject: str, condition: str, reason: str) -> None:
             f"there is no condition {condition!r}", hint=f"did you mean {near}?" if near else ", ".join(known)
         )
     noun, _, name = subject.partition(" ")
-    if subject != "*" and (noun not in NOUNS or (not name and noun not in ("catalog", "worker"))):
+    if subject != "*" and (
+        noun not in NOUNS or (not name and noun not in ("catalog", "worker", "schedules"))
+    ):
         raise UsageError(
             f"{subject!r} is no subject", hint="say 'source shop*', 'host web', 'storage near' or '*'"
         )

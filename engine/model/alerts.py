@@ -13,6 +13,7 @@ NOUNS: Final = (
     "host",
     "storage",
     "schedule",
+    "schedules",
     "verb",
     "catalog",
     "worker",
@@ -42,6 +43,7 @@ class Condition(StrEnum):
     WORKER_GONE = "worker-gone"
     KIT_UNTESTED = "kit-untested"
     DELIVERY_FAILED = "delivery-failed"
+    PAUSED_LONG = "paused-long"
 
 
 class Occasion(StrEnum):
@@ -221,6 +223,8 @@ class AlertSettings:
     """A recovery kit is to be tried once in so long."""
     copy_days: int = 7
     """So old the storages' copy of the catalog may be."""
+    pause_days: int = 7
+    """So long a pause that nothing ends may last."""
     messages_an_hour: int = 20
     """To one destination; what is more goes into one message."""
     remind_hours: int = 24

@@ -12,7 +12,7 @@ from typing import Final
 
 from engine.alerting import conditions, sizes, standing
 from engine.errors import VaultError
-from engine.jobs import presence
+from engine.jobs import presence, ticking
 from engine.model import status as judging
 from engine.model.alerts import Alert, Silence
 from engine.model.backup import SAFETY_TAG, Backup, BackupFilter, BackupStatus, Scope
@@ -262,7 +262,23 @@ async def _home(
             for name, (state, attempts, error, _) in sorted(last.items())
             if state != "sent"
         ],
+        pauses=await _pauses(parts, parts.clock.now()),
     )
+
+
+async def _pauses(parts: Parts, now: datetime.datetime) -> list[judging.Paused]:
+    """Those that hold: a pause that everybody forgot is why nothing happens, and nothing else tells it."""
+    general = await ticking.general_pause(parts.catalog)
+    found = [("", general, ())] + [
+        (each.schedule.name, each.state.pause, tuple(each.schedule.sources))
+        for each in await parts.catalog.timetable.all()
+        if not each.schedule.is_template
+    ]
+    return [
+        judging.Paused(name, pause.since, pause.until, pause.reason, sources)
+        for name, pause, sources in found
+        if pause is not None and pause.covers(now)
+    ]
 
 
 async def _catalog_copies(parts: Parts, *, has_backups: bool) -> tuple[bool, datetime.datetime | None]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from collections.abc import Mapping, Sequence
 
-from engine.jobs import ticking
 from engine.model import status as judging
 from engine.model.backup import BackupStatus
 from engine.model.definitions import Source
@@ -44,22 +42,7 @@ async def overview(
     alerts = await facts.standing_alerts(parts, now)
     silences = [each for each in await facts.silences_at(parts, now) if each.begins_at <= now < each.ends_at]
     found = judging.Status(now, everything.concerns(parts), rows, uncovered, alerts, silences=silences)
-    return dataclasses.replace(found, pauses=await _pauses(parts, now)), everything
-
-
-async def _pauses(parts: Parts, now: datetime.datetime) -> list[judging.Paused]:
-    """Those that hold: a pause that everybody forgot is why nothing happens, and nothing else tells it."""
-    general = await ticking.general_pause(parts.catalog)
-    found = [("", general, ())] + [
-        (each.schedule.name, each.state.pause, tuple(each.schedule.sources))
-        for each in await parts.catalog.timetable.all()
-        if not each.schedule.is_template
-    ]
-    return [
-        judging.Paused(name, pause.since, pause.until, pause.reason, sources)
-        for name, pause, sources in found
-        if pause is not None and pause.covers(now)
-    ]
+    return dataclasses.replace(found, pauses=everything.home.pauses), everything
 
 
 def _row(source: Source, known: judging.SourceFacts) -> judging.SourceStatus:

@@ -119,6 +119,15 @@ async def _rehearse_kit(view: SourcesView, _concern: Concern) -> None:
         await view.console.submit("drill", request, f"drill of {chosen} by the recovery kit alone")
 
 
+async def _resume(view: SourcesView, concern: Concern) -> None:
+    name = concern.subject.partition(" ")[2]
+    if name:
+        await view.console.engine.resume_schedule(name)
+    else:
+        await view.console.engine.resume()
+    view.console.tell(f"{name or 'everything'} starts by itself again")
+
+
 async def _test_destination(view: SourcesView, concern: Concern) -> None:
     name = concern.subject.partition(" ")[2]
     view.console.tell(f"{name}: sending a message…")
@@ -143,6 +152,7 @@ _REMEDIES: Final[Mapping[Condition, tuple[str, Mend]]] = {
     Condition.CATALOG_COPY_OLD: ("m copy it", _copy_catalog),
     Condition.WORKER_GONE: ("m how", _show_log),
     Condition.KIT_UNTESTED: ("m drill the kit", _rehearse_kit),
+    Condition.PAUSED_LONG: ("m resume", _resume),
     Condition.DELIVERY_FAILED: ("m send again", _test_destination),
 }
 _OF_SOURCES: Final = frozenset(

@@ -21,6 +21,7 @@ from engine.model.status import (
     FailedJob,
     LastDrill,
     Objectives,
+    Paused,
     Silent,
     SourceFacts,
     Uncovered,
@@ -360,6 +361,7 @@ FAILED_PROOF = ProofAttempt(Proof.DRILLED, NOW, is_passed=False)
 PROVED_LONG_AGO = dataclasses.replace(DRILLED, at=NOW - 40 * DAY)
 WITHOUT_COPY = dataclasses.replace(_backup(2 * HOUR), copies=(Copy("far", "", BackupStatus.FAILED),))
 TWICE = [_backup(2 * HOUR, 2 << 30), *(_backup(2 * HOUR + day * DAY) for day in range(1, 20))]
+FORGOTTEN = Paused("", NOW - 8 * DAY, None, "move")
 LIFE: list[tuple[str, Condition, Facts, Facts]] = [
     ("failed", Condition.FAILED, _status(BackupStatus.FAILED), WELL),
     ("failed before it began", Condition.FAILED, _facts(failed_job=FailedJob("5j", NOW, "no")), WELL),
@@ -384,6 +386,8 @@ LIFE: list[tuple[str, Condition, Facts, Facts]] = [
     ("catalog not kept", Condition.CATALOG_COPY_OLD, dataclasses.replace(COPIED, is_catalog_kept=False, catalog_copied_at=NOW - 8 * DAY), COPIED),
     ("no worker", Condition.WORKER_GONE, HomeFacts(is_worker_wanted=True), HomeFacts(is_worker_wanted=True, is_worker_alive=True)),
     ("kit never tried", Condition.KIT_UNTESTED, HomeFacts(first_backup_at=NOW - 40 * DAY), HomeFacts(first_backup_at=NOW - 40 * DAY, kit_tried_at=NOW)),
+    ("all paused", Condition.PAUSED_LONG, HomeFacts(pauses=[FORGOTTEN]), HomeFacts(pauses=[dataclasses.replace(FORGOTTEN, until=NOW + DAY)])),
+    ("one paused", Condition.PAUSED_LONG, HomeFacts(pauses=[dataclasses.replace(FORGOTTEN, schedule="nightly")]), HomeFacts(pauses=[dataclasses.replace(FORGOTTEN, since=NOW)])),
     ("not delivered", Condition.DELIVERY_FAILED, HomeFacts(undelivered=[("ops", 3, "500")]), HomeFacts()),
 ]  # fmt: skip
 
@@ -397,7 +401,7 @@ def test_each_condition_is_raised_and_told_stands_and_is_over(
     """What nobody hears of is found out on the worst day, and what is never over is soon not read."""
     begun = _evaluate(standing.Before(), *_found(wrong))
     assert [each.condition for each in begun.raised] == [condition]
-    is_told = condition not in (Condition.UNCOVERED, Condition.KIT_UNTESTED)
+    is_told = condition not in (Condition.UNCOVERED, Condition.KIT_UNTESTED, Condition.PAUSED_LONG)
     assert [each.message.occasion for each in begun.tellings] == [Occasion.ALERT] * is_told
     still = _evaluate(standing.Before(begun.standing), *_found(wrong), at=NOW + HOUR)
     assert (still.raised, still.recovered, still.tellings) == ([], [], [])
