@@ -109,7 +109,7 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
         _require_part(request, opened)
         target = await _target(context, request, opened.source)
         async with open_database_source(context, target) as source, AsyncExitStack() as stack:
-            _require_loading(target, source)
+            _require_loading(request, target, source)
             database = await stack.enter_async_context(source.database())
             await _guard(request, opened, database)
             chosen = opened.chosen(request.databases)
@@ -191,8 +191,13 @@ async def _target(context: JobContext, request: RestoreRequest, origin: Source) 
     return target
 
 
-def _require_loading(target: Source, source: DatabaseSource) -> None:
+def _require_loading(request: RestoreRequest, target: Source, source: DatabaseSource) -> None:
     """Before anything else is looked at: what cannot be done at all needs no other reason."""
+    if request.tables and source.traits.is_whole:
+        raise UsageError(
+            f"a database of kind {target.kind} is one file: no single table of it can be brought back",
+            hint="bring all of it back beside the live one with --into NAME, and copy the table from there",
+        )
     if not source.traits.can_load:
         raise RefusedError(
             f"nothing can be loaded beside what the running server of {target.name} holds: {target.kind} loads a file only when it starts, and only whole",

@@ -70,6 +70,8 @@ class Ways:
     is_refilled: bool
     """Whether in place the server is emptied and filled again."""
     is_files: bool
+    is_by_table: bool = False
+    """Whether single tables can be brought back."""
     load_hint: str = ""
     """Where nothing can be loaded into its server: what a person does in place of it."""
 

@@ -55,6 +55,7 @@ class RestoreMethods(Methods):
             is_loading=is_database and traits is not None and traits.can_load,
             is_refilled=sources.is_refillable(kind),
             is_files=kind == "files",
+            is_by_table=is_database and traits is not None and traits.can_load and not traits.is_whole,
             load_hint=traits.load_hint if traits is not None else "",
         )
 

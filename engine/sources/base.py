@@ -33,6 +33,8 @@ class Traits:
     """Whether it can bring a backup back into the thing it came from."""
     load_hint: str = ""
     """Where it cannot: what a person does in its place."""
+    is_whole: bool = False
+    """Whether a database can be brought back whole alone, and no single table of it."""
     is_database: bool = False
     """Whether it is a `DatabaseSource`."""
     is_refillable: bool = False

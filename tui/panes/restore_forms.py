@@ -121,7 +121,8 @@ def restore_options(target: Target, ways: Ways) -> Sequence[str]:
     if target is Target.FILES:
         return ("to", "host", *_FILES, "storage", *_HOOKS)
     if target is Target.BESIDE:
-        return ("into", "tables", *_DATABASES, "storage", *_HOOKS)
+        tables = ("tables",) if ways.is_by_table else ()
+        return ("into", *tables, *_DATABASES, "storage", *_HOOKS)
     if ways.is_loading:
         return (*_DATABASES, "storage", *_HOOKS)
     if ways.is_files:

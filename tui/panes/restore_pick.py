@@ -21,7 +21,7 @@ from tui.panes.base import View
 from tui.panes.contents import path_of
 from tui.panes.restore_text import Target
 from tui.place import bindings
-from tui.text import printable, short_size
+from tui.text import fit_end, printable, short_size
 from tui.widgets.line import Line
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
@@ -49,6 +49,7 @@ class PickView(View):
         self.backup, self.target, self.request = backup, target, request
         self.is_of_databases = ways.is_database and target is not Target.FILES
         self._taken = taken
+        self._ways = ways
         self.said = Line("reading…")
         self.table = RowTable(
             [Column("NAME", 24, is_flexible=True), Column("ROWS", 10, is_right=True, rank=1), Column("SIZE", 6, is_right=True)],
@@ -93,7 +94,7 @@ class PickView(View):
         for each in manifest.databases if manifest is not None else ():
             name = printable(each.name)
             rows.append(Row(f"d\n{each.name}", (name, f"{len(each.tables)} tables", short_size(each.size_bytes)), "good"))  # fmt: skip
-            if self.target is Target.LIVE:
+            if self.target is Target.LIVE or not self._ways.is_by_table:
                 continue
             for table in each.tables:
                 about = "~" if table.is_estimated else ""
@@ -134,7 +135,7 @@ class PickView(View):
 
     def _tell(self) -> None:
         count = len(self.marked)
-        place = "" if self.is_of_databases else f"{printable(self.folder)}   "
+        place = "" if self.is_of_databases else f"{fit_end(printable(self.folder), 40).rstrip()}   "
         said = f"{counted(count, 'mark')}: t takes them" if count else "no mark: t takes all of it"
         self.said.show(f"{place}{said}", "space marks")
 
@@ -143,9 +144,9 @@ class PickView(View):
         """All of them, wherever they are."""
         return [*self._elsewhere, *self.table.list.marked]
 
-    @on(RowList.Moved)
-    def moved(self, event: RowList.Moved) -> None:
-        """A mark mostly moves the cursor."""
+    @on(RowList.Marked)
+    def marks_changed(self, event: RowList.Marked) -> None:
+        """How many there are."""
         event.stop()
         self._tell()
 

@@ -63,6 +63,13 @@ class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
             """Ten moves in a row are one for whoever shows what is under the cursor."""
             return isinstance(message, RowList.Moved) and message.table is self.table
 
+    class Marked(Message):
+        """Marks changed."""
+
+        def __init__(self, table: RowTable) -> None:
+            super().__init__()
+            self.table = table
+
     def __init__(self, table: RowTable) -> None:
         super().__init__()
         self._table = table
@@ -227,6 +234,7 @@ class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
         self.last_mark = self.cursor
         self.refresh_line(self.cursor)
         self.cursor += 1
+        self.post_message(self.Marked(self._table))
 
     async def do_mark_range(self) -> None:
         """Marks from the last mark to the cursor."""
@@ -235,17 +243,20 @@ class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
             self.marked[row.key] = None
         self.last_mark = self.cursor
         self.refresh()
+        self.post_message(self.Marked(self._table))
 
     async def do_mark_all(self) -> None:
         """Marks all rows that are shown, and that were read."""
         for row in self.source.between(0, len(self.source) - 1):
             self.marked[row.key] = None
         self.refresh()
+        self.post_message(self.Marked(self._table))
 
     async def do_mark_none(self) -> None:
         """Takes all marks away."""
         self.marked.clear()
         self.refresh()
+        self.post_message(self.Marked(self._table))
 
 
 class RowTable(Vertical):

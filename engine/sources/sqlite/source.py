@@ -151,7 +151,7 @@ with folder as name:
 class SqliteSource:
     """See `base.OpenSource`."""
 
-    traits = Traits(kind="sqlite", shape="items", can_load=True, is_database=True)
+    traits = Traits(kind="sqlite", shape="items", can_load=True, is_whole=True, is_database=True)
 
     def __init__(self, definition: Source, host: OpenHost) -> None:
         """Raises: ConfigurationError."""
