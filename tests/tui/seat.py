@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from textual import events
 from textual.actions import ActionParseResult
 from textual.pilot import Pilot
 
@@ -65,6 +66,11 @@ class Seat:
         """Types letters, into whatever field has the keys."""
         for letter in text:
             await self.pilot.press(_KEYS.get(letter, letter))
+        await self.pilot.pause()
+
+    async def paste(self, text: str) -> None:
+        """Hands a text over at once, as a terminal does with what is pasted or dropped into it."""
+        self.app.post_message(events.Paste(text))
         await self.pilot.pause()
 
     def hear(self) -> None:

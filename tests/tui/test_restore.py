@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from engine.model.definitions import LOCAL_HOST, Source
+from engine.model.plans import Plan, PlanStep
+from engine.model.requests import DrillRequest, RestoreRequest
 from engine.service import Engine
 from tests.jobs.world import World
 from tests.tui.seat import Seat, open_console
@@ -33,24 +35,28 @@ def _rows(path: Path) -> int:
 
 
 @pytest.fixture
-async def shop(world: World, tmp_path: Path) -> Path:
+async def storage(world: World) -> None:
+    """`main`."""
+    await world.add_storages("main")
+
+
+@pytest.fixture
+async def shop(world: World, storage: None, tmp_path: Path) -> Path:
     """A database of SQLite with three orders, backed up."""
     path = tmp_path / "shop.db"
     _database(path)
-    await world.add_storages("main")
     await world.engine.add_source(Source("shop", "sqlite", LOCAL_HOST, {"path": str(path)}))
     await world.one_backup("shop")
     return path
 
 
 @pytest.fixture
-async def tree(world: World, tmp_path: Path) -> Path:
+async def tree(world: World, storage: None, tmp_path: Path) -> Path:
     """A folder with two files, backed up."""
     folder = tmp_path / "tree"
     (folder / "sub").mkdir(parents=True)
     (folder / "first").write_text("one")
     (folder / "sub" / "second [2]").write_text("two")
-    await world.add_storages("main")
     await world.add_files("tree", folder)
     await world.one_backup("tree")
     return folder
@@ -84,7 +90,7 @@ async def test_a_drill_takes_two_keys_and_leaves_evidence(
     assert job.result["status"] == "passed"
     await seat.press("o")
     await seat.press("ctrl+u")
-    await seat.type(str(tmp_path / "audit"))
+    await seat.paste(f"'{tmp_path}/audit'")
     await seat.press("enter")
     await seat.sees("JSON, PDF and signatures")
     names = {each.name for each in (tmp_path / "audit").iterdir()}
@@ -93,3 +99,302 @@ async def test_a_drill_takes_two_keys_and_leaves_evidence(
     await seat.press("escape")
     await seat.sees("LAST", "PASS", "by the drills that passed")
     assert shop.exists()
+
+
+async def test_a_drill_that_runs_is_found_again_and_started_once(shop: Path, world: World) -> None:
+    """Whoever closes the console, or presses enter twice, has one drill."""
+    job = await world.engine.enqueue("drill", DrillRequest("shop"))
+    async with open_console(world.engine) as seat:
+        await seat.sees("shop", "today")
+        await seat.press("3")
+        await seat.sees("> drill of shop", "J shows it")
+        await seat.press("enter")
+        await seat.sees("drill of shop", f"job {job.job_id}")
+        await seat.sees("PASS")
+        await seat.press("q")
+        await seat.sees("LAST", "PASS")
+    assert [each.job_id for each in await world.engine.jobs(verb="drill")] == [job.job_id]
+
+
+async def test_marked_sources_are_drilled_after_one_question(
+    shop: Path, tree: Path, world: World, seat: Seat
+) -> None:
+    """The whole fleet: mark all, one key, yes."""
+    await seat.press("3")
+    await seat.sees("shop", "tree", "NEVER")
+    await seat.press("ctrl+a", "D")
+    await seat.sees("Drill 2 sources?")
+    await seat.answer("y")
+    await seat.misses("NEVER")
+    assert {each.request["source"] for each in await world.engine.jobs(verb="drill")} == {"shop", "tree"}
+
+
+async def test_a_drill_fails_in_words_where_a_check_of_ones_own_does(shop: Path, seat: Seat) -> None:
+    """Its options are one form; what was wrong stands below the verdict."""
+    await seat.press("3")
+    await seat.sees("shop")
+    await seat.press("enter", "e")
+    await seat.sees("Drill of shop", "checks")
+    await seat.press("down")
+    await seat.paste("SELECT count(*) FROM orders=4")
+    await seat.sees("holdfast drill shop --check")
+    await seat.press("ctrl+s")
+    await seat.sees("1 of your own")
+    await seat.press("enter")
+    await seat.sees("FAIL", "wrong", "3 instead of 4")
+
+
+async def test_an_older_point_is_found_by_stepping_and_by_a_time(
+    shop: Path, world: World, seat: Seat
+) -> None:
+    """What was meant by --at; a wrong time, and one before everything, is a sentence, and nothing starts."""
+    first = await world.engine.latest_backup("shop")
+    _database(shop, 4)
+    await world.one_backup("shop")
+    await seat.press("3")
+    await seat.sees("shop")
+    await seat.press("enter")
+    await seat.sees("1 of 2")
+    await seat.press("less_than_sign")
+    await seat.sees("2 of 2", f"--backup {first.backup_id}")
+    await seat.press("less_than_sign")
+    await seat.sees("that is the oldest one")
+    await seat.press("greater_than_sign")
+    await seat.sees("1 of 2")
+    for said, answer in (
+        ("now", "1 of 2"),
+        ("tomorrowish", "tomorrowish"),
+        ("3000-01-01", "yet to come"),
+        ("2h ago", "no backup"),
+    ):
+        await seat.press("T")
+        await seat.sees("as of (")
+        await seat.paste(said)
+        await seat.press("enter")
+        await seat.sees(answer)
+        await seat.press("escape") if answer != "1 of 2" else None
+    assert await world.engine.jobs(verb="drill") == []
+
+
+async def test_a_database_is_brought_back_beside_what_is_live(shop: Path, world: World, seat: Seat) -> None:
+    """Picked in a tree, planned by a worker, asked for; nothing that is there changes."""
+    before = shop.read_bytes()
+    await seat.press("3")
+    await seat.sees("shop")
+    await seat.press("enter")
+    await seat.sees("TARGET>(d)")
+    await seat.press("p")
+    await seat.sees("choose beside, live or files first")
+    await seat.press("s", "p")
+    await seat.sees("2 tables", "no mark")
+    await seat.press("space")
+    await seat.sees("1 mark:")
+    await seat.press("t")
+    await seat.sees("only: shop.db")
+    await seat.press("enter")
+    await seat.sees("Restore shop beside")
+    await seat.paste("shop_again")
+    await seat.press("ctrl+s")
+    await seat.sees("Restore shop to", "would restore")
+    await seat.press("enter")
+    await seat.answer("y")
+    await seat.sees("restore of shop", "completed: restored")
+    assert shop.read_bytes() == before
+    (job,) = [each for each in await world.engine.jobs(verb="restore") if not each.request["is_dry_run"]]
+    made = Path(job.result["databases"][0]["into"])
+    assert _rows(made if made.is_absolute() else shop.parent / made) == 3
+
+
+async def test_a_live_restore_needs_the_name_and_is_rolled_back_and_discarded(
+    shop: Path, world: World, seat: Seat
+) -> None:
+    """Plan first, then the name; afterwards both ways out have their keys."""
+    _database(shop, 5)
+    await seat.press("3")
+    await seat.sees("shop")
+    await seat.press("enter", "l", "enter")
+    await seat.sees("REPLACE WHAT IS LIVE of shop", "would be kept", "It can be rolled back")
+    await seat.type_name("tree")
+    await seat.sees("that is not shop")
+    assert _rows(shop) == 5
+    await seat.type_name("shop")
+    await seat.sees("completed: restored", "u rolls it back")
+    assert _rows(shop) == 3
+    await seat.press("u")
+    await seat.sees("BRING BACK WHAT WAS LIVE")
+    await seat.type_name("shop")
+    await seat.sees("brought back")
+    assert _rows(shop) == 5
+    await seat.press("escape", "escape")
+    await seat.sees("TARGET")
+    await seat.press("enter")
+    await seat.sees("REPLACE WHAT IS LIVE")
+    await seat.type_name("shop")
+    await seat.sees("completed: restored")
+    await seat.press("escape", "escape")
+    await seat.sees("RECOVERABLE TO")
+    await seat.press("u")
+    await seat.sees("Restores that can be undone", "shop")
+    await seat.press("enter")
+    await seat.sees("u rolls it back")
+    await seat.press("X")
+    await seat.sees("LET GO WHAT WAS LIVE", "is dropped")
+    await seat.type_name("shop")
+    await seat.sees("removed what was put aside")
+    assert _rows(shop) == 3
+    assert await world.engine.undoable_restores() == []
+
+
+async def test_files_go_to_a_folder_that_was_dropped_into_the_terminal(
+    tree: Path, world: World, seat: Seat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the newest by one key and a folder; an archive by one key."""
+    monkeypatch.chdir(tmp_path)
+    await seat.press("3")
+    await seat.sees("tree")
+    await seat.press("r")
+    await seat.sees("restore tree into folder")
+    await seat.press("ctrl+u")
+    await seat.paste(f"file://{tmp_path}/all%20of%20it")
+    await seat.press("enter")
+    await seat.sees("completed: restored 2 files")
+    there = tmp_path / "all of it" / str(tree).lstrip("/")
+    assert (there / "sub" / "second [2]").read_text() == "two"
+    await seat.press("enter")
+    await seat.sees("restore: completed")
+    await seat.press("escape", "q", "o")
+    await seat.sees("downloaded, ")
+    assert len(list(tmp_path.glob("tree-*.tar.zst"))) == 1
+
+
+async def test_one_file_is_picked_in_the_tree_planned_and_brought_back(
+    tree: Path, seat: Seat, tmp_path: Path
+) -> None:
+    """Marks stay while one goes through folders; a dry run changes nothing."""
+    await seat.press("3")
+    await seat.sees("tree")
+    await seat.press("enter")
+    await seat.sees("TARGET>(d)")
+    await seat.press("s")
+    await seat.sees("files have no name to lie beside")
+    await seat.press("f", "p")
+    await seat.sees("no mark")
+    folder = ""
+    for part in (*tree.parts[1:], "sub"):
+        folder = f"{folder}/{part}"
+        await seat.press("enter")
+        await seat.sees(f"{folder[-20:]}   ")
+    await seat.press("space", "backspace")
+    await seat.sees("sub/", "1 marked", "1 mark:")
+    await seat.press("t")
+    await seat.sees("only:")
+    await seat.press("e")
+    await seat.sees("Restore tree into a folder")
+    await seat.paste(str(tmp_path / "one"))
+    await seat.press("ctrl+s")
+    await seat.sees("room:", "writes to: this machine alone")
+    await seat.press("n")
+    await seat.sees("would restore 1 file,")
+    await seat.press("escape")
+    assert not (tmp_path / "one").exists()
+    await seat.press("enter")
+    await seat.sees("Restore tree to", "would restore 1 file,")
+    await seat.answer("y")
+    await seat.sees("completed: restored 1 file,")
+    below = tmp_path / "one" / str(tree).lstrip("/")
+    assert [each.name for each in below.rglob("*") if each.is_file()] == ["second [2]"]
+
+
+async def test_what_a_drill_kept_is_told_and_thrown_away_by_one_key(
+    shop: Path, world: World, seat: Seat
+) -> None:
+    """People look into it, and let it go."""
+    await seat.press("3")
+    await seat.sees("shop")
+    await seat.press("enter", "e")
+    await seat.sees("Drill of shop", "keep")
+    while not seat.app.focused or seat.app.focused.id != "field-keep_s":
+        await seat.press("down")
+    await seat.paste("1h")
+    await seat.press("ctrl+s")
+    await seat.sees("kept 1h, then gone")
+    await seat.press("enter")
+    await seat.sees("kept until", "look into it by", "sqlite3")
+    await seat.press("escape", "escape")
+    await seat.sees("* drill of shop: passed, kept until")
+    await seat.press("x")
+    await seat.sees("Throw away what 1 drill kept?", "sqlite3")
+    await seat.answer("y")
+    await seat.misses("kept until")
+    assert await _over(world.engine, "drill") == "cancelled"
+    (job,) = await world.engine.jobs(verb="drill")
+    assert job.result["status"] == "passed"
+
+
+async def test_a_plan_is_rehearsed_run_and_forgotten(
+    shop: Path, tree: Path, world: World, seat: Seat, tmp_path: Path
+) -> None:
+    """Both of its steps; what would be done is shown before."""
+    steps = (
+        PlanStep("shop", RestoreRequest("", into="again")),
+        PlanStep("tree", RestoreRequest("", to=str(tmp_path / "back"))),
+    )
+    await world.engine.add_plan(Plan("all", steps, 600.0, "call Ann"))
+    await seat.press("3", "P")
+    await seat.sees("all", "shop, tree", "call Ann")
+    await seat.press("enter")
+    await seat.sees("Recovery plan all", "step 1  shop into again", "holdfast plan add all")
+    await seat.press("escape", "D")
+    await seat.sees("plan of all", "passed: plan all: 2 of 2 steps")
+    await seat.press("o", "ctrl+u")
+    await seat.paste(str(tmp_path / "audit"))
+    await seat.press("enter")
+    await seat.sees("JSON, PDF and signatures")
+    await seat.press("escape", "R")
+    await seat.sees("run it as everything was at")
+    await seat.press("enter")
+    await seat.sees("Run plan all?", "would restore")
+    await seat.answer("y")
+    await seat.sees("completed: plan all: 2 of 2 steps")
+    assert (tmp_path / "back" / str(tree).lstrip("/") / "first").read_text() == "one"
+    await seat.press("escape", "X")
+    await seat.sees("FORGET PLAN all")
+    await seat.type_name("all")
+    await seat.sees("plan all is forgotten")
+    assert await world.engine.plans() == []
+
+
+async def test_evidence_is_signed_off_and_held_against_its_key(
+    shop: Path, world: World, seat: Seat, tmp_path: Path
+) -> None:
+    """By whoever stands by it; and whoever has the key sees that nothing was changed."""
+    await world.engine.drill(DrillRequest("shop"))
+    await seat.press("3", "E")
+    await seat.sees("passed", "shop")
+    await seat.press("s")
+    await seat.sees("your name")
+    await seat.paste("Ann Auditor")
+    await seat.press("enter")
+    await seat.sees("note, if")
+    await seat.press("enter")
+    await seat.sees("is signed off by Ann Auditor")
+    await seat.press("enter")
+    await seat.sees("signature  valid", "signed off by Ann Auditor", "right ")
+    await seat.press("escape", "V")
+    await seat.sees("against this home's key")
+    await seat.press("enter")
+    await seat.sees("1 of 1 file as they were signed", "valid")
+    await seat.press("escape", "K")
+    await seat.sees("ssh-ed25519", "fingerprint")
+    await seat.press("escape", "o")
+    await seat.press("ctrl+u")
+    await seat.paste(str(tmp_path / "audit"))
+    await seat.press("enter")
+    await seat.sees("JSON, PDF and signatures")
+    (item,) = await world.engine.evidence()
+    assert [each.by for each in item.sign_offs] == ["Ann Auditor"]
+    found = await world.engine.check_evidence(
+        [str(next((tmp_path / "audit").glob("drill-*.json")))],
+        str(tmp_path / "audit" / "evidence-public-key"),
+    )
+    assert [each.status for each in found] == ["valid"]

@@ -253,11 +253,7 @@ class PointView(View, can_focus=True):
             own = dataclasses.replace(chosen, restore=self.restores.get(target, RestoreRequest("")))
             words = restore_text.target_words(target, own)
         tone = "dim" if reason else "strong" if target is self.target else ""
-        line.show(
-            printable(f"{label}{mark}({key}) {words}"),
-            "[default]" if target is Target.DRILL else "",
-            tone=tone,
-        )
+        line.show(printable(f"{label}{mark}({key}) {words}"), tone=tone)
 
     def _show_under_way(self) -> None:
         job = self._under_way[0].job if self._under_way else None

@@ -250,7 +250,7 @@ class RunningView(View, can_focus=True):
             for each in await self.console.engine.job_log(self.job.job_id)
         ]
         said = [self.job.error] if self.job.error else []
-        await self.console.ask(Reader(f"job {self.job.job_id}, {self.job.verb}", [*lines, *said]))
+        await self.console.ask(Reader(f"job {self.job.job_id}, {self.job.verb}: {self.job.status.value}", [*lines, *said]))
 
     async def do_running_evidence(self) -> None:
         """Asks for a folder, and writes it there."""

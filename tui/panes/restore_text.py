@@ -23,6 +23,11 @@ STRIP_POINTS: Final = 61
 """Restore points that are seen at once."""
 STRIP_WIDTH: Final = 60
 _SHORT: Final = {"incremental": "incr", "differential": "diff"}
+_OVERWRITTEN: Final = {
+    "always": "overwritten",
+    "if-changed": "overwritten if they differ",
+    "never": "left alone",
+}
 _PASSED: Final = {"passed": "PASS", "failed": "FAIL", "inconclusive": "INCONCLUSIVE"}
 
 
@@ -120,7 +125,7 @@ def verdict_word(drill: PastDrill) -> str:
 def last_line(past: Sequence[PastDrill], now: datetime.datetime) -> str:
     """The last drills, newest first, and what of each was wrong."""
     if not past:
-        return "this source was never drilled: nobody knows how long it takes, or whether it works"
+        return "never: nobody knows whether it works, and how long it takes"
     return "   ".join(
         f"{moment(each.at, now)} {verdict_word(each)} {clock(each.rto_s)}"
         + (f" ({each.failed_checks} of {each.checks} checks wrong)" if each.failed_checks else "")
@@ -146,46 +151,34 @@ def why_not(target: Target, ways: Ways) -> str:
 
 def target_words(target: Target, chosen: Chosen) -> str:
     """What a target means for this source."""
-    drill, restore, ways = chosen.drill, chosen.restore, chosen.ways
+    restore, ways = chosen.restore, chosen.ways
     if target is Target.DRILL:
-        return f"drill   {_drill_place(chosen)}, thrown away after" + (
-            f", kept {span(drill.keep_s)} first" if drill.keep_s else ""
-        )
+        kept = f"kept {span(chosen.drill.keep_s)}, " if chosen.drill.keep_s else ""
+        return f"drill   [default] {_drill_place(chosen)}, {kept}then gone"
     if target is Target.BESIDE:
-        into = restore.into or "a new name"
-        return f"side    as {printable(into)}, beside the live one on {restore.target_source or chosen.host}"
+        return f"side    as {restore.into or 'a new name'}, beside the live one on {restore.target_source or chosen.host}"
     if target is Target.LIVE:
-        kept = (
-            "asks for a name; what is live is kept aside"
-            if ways.is_loading
-            else "a safety backup first, and asks for a name"
-        )
+        kept = "what is live is kept aside" if ways.is_loading else "a safety backup first"
         if restore.is_safety_left_out:
-            kept = "NOTHING of it is kept; asks for a name"
-        return f"live    replace {chosen.backup.source} on {chosen.host}: {kept}"
+            kept = "NOTHING of it is kept"
+        return f"live    replace it on {chosen.host}: {kept}, a name is asked for"
     if target is Target.FILES:
-        place = (
-            f"{restore.host + ':' if restore.host else ''}{restore.to}"
-            if restore.to
-            else "a folder, of this machine or of a host"
-        )
-        return f"files   into {printable(place)}"
-    return "export  one archive, to be taken away"  # fmt: skip
+        place = f"{restore.host + ':' if restore.host else ''}{restore.to}"
+        return f"files   into {place if restore.to else 'a folder, of this machine or of a host'}"
+    return "export  one archive, to be taken away"
 
 
 def _drill_place(chosen: Chosen) -> str:
     level, host = chosen.drill.level, chosen.drill.host
-    if level == "bytes":
-        return "every byte is read, nothing is written"
-    if level == "parse":
-        return "every dump is read and parsed, nothing is written"
-    if not chosen.ways.is_database:
-        if chosen.ways.is_files:
-            return "200 files into a scratch folder here"
+    if level == "bytes" or not (chosen.ways.is_database or chosen.ways.is_files):
         return "every byte is read"
+    if level == "parse":
+        return "every dump is parsed"
+    if chosen.ways.is_files:
+        return "200 files, into a scratch folder"
     if level == "database":
-        return f"scratch databases on the live server of {chosen.host}"
-    return f"a throwaway server on {host or chosen.host}"
+        return f"scratch databases on live {chosen.host}"
+    return f"throwaway server on {host or chosen.host}"
 
 
 # The plan.
@@ -225,11 +218,11 @@ def _of_target(target: Target, chosen: Chosen) -> list[str]:
         return ["packed on this machine, where nothing is; no host is written to"]
     if target is Target.FILES:
         place = f"host {restore.host}" if restore.host else "this machine alone"
-        return [*what, *room, f"writes to: {place}; files that are there: {restore.overwrite} overwritten"]
+        return [*what, *room, f"writes to: {place}; files there: {_OVERWRITTEN.get(restore.overwrite, '')}"]
     if target is Target.BESIDE:
         return [
             *what,
-            f"writes to live hosts: new databases on {restore.target_source or chosen.host}; none that is there changes",
+            f"writes to live hosts: {restore.target_source or chosen.host}, new databases alone",
         ]
     return [*what, f"WRITES TO LIVE HOSTS: {chosen.host}. It is checked first, and can be rolled back"]
 
@@ -237,7 +230,7 @@ def _of_target(target: Target, chosen: Chosen) -> list[str]:
 def _duration(chosen: Chosen) -> str:
     about = estimate_s(chosen.past, chosen.backup.size_bytes, chosen.drill.level)
     if about is None:
-        return "how long: no drill of it has passed yet, this one will tell"
+        return "how long: no drill has passed yet, this one will tell"
     budget = f" of {clock(chosen.drill.budget_s)}" if chosen.drill.budget_s is not None else ""
     return f"about {clock(about)}{budget}, by the drills that passed"
 
