@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import functools
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from textual.app import App
 from textual.driver import Driver
 from textual.screen import Screen
-from textual.worker import WorkerCancelled, WorkerFailed
+from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
 from engine.model.job import Change, Job, JobStatus
 from engine.model.secret import Secret
@@ -171,16 +172,10 @@ class ConsoleApp(App[int]):
 
     def load(self, view: View) -> None:
         """Reads a view again, in the background; one that is being read already is begun anew."""
-        self.run_worker(
-            bridge.guarded(self, self._read(view)),
-            name="load",
-            group=f"load {id(view)}",
-            exclusive=True,
-            exit_on_error=False,
-        )
+        self.run_latest(f"load {id(view)}", functools.partial(self._read, view))
 
     async def _read(self, view: View) -> None:
-        await view.load()
+        await bridge.guarded(self, view.load())
         if view is self.main.pane.view:
             self.main.show_hints()
 
@@ -203,15 +198,14 @@ class ConsoleApp(App[int]):
 
     async def _read_again(self, view: View) -> None:
         """Reads a view because time went by; an error is no dialog then."""
-        worker = self.run_worker(
-            bridge.background(self, view.load()),
-            name="load",
-            group=f"load {id(view)}",
-            exclusive=True,
-            exit_on_error=False,
-        )
+        worker = self.run_latest(f"load {id(view)}", functools.partial(self._read_quietly, view))
         with contextlib.suppress(WorkerCancelled, WorkerFailed):
             await worker.wait()
+
+    async def _read_quietly(self, view: View) -> None:
+        await bridge.background(self, view.load())
+        if view is self.main.pane.view:
+            self.main.show_hints()
 
     def troubled(self, message: str) -> None:
         """What cannot be read, in the row of messages, as long as it is so."""
@@ -270,6 +264,11 @@ class ConsoleApp(App[int]):
     def run_guarded(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
         """Runs an action in the background; its errors become sentences."""
         self.run_worker(bridge.guarded(self, work), name=name, exit_on_error=False)
+
+    def run_latest(self, group: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Worker[None]:
+        """Runs something in the background in place of the one before of that group. `work` is a function, for a coroutine that was made already
+        and never began would be thrown away unawaited."""
+        return self.run_worker(cast("Any", work), group=group, exclusive=True, exit_on_error=False)
 
     async def ask(self, dialog: Dialog[Answer]) -> Answer | None:
         """Opens a dialog, and waits for its answer. Only within an action."""

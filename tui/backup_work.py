@@ -6,12 +6,13 @@ import asyncio
 import datetime
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from engine.errors import HoldfastError, UsageError
 from engine.model import described
-from engine.model.archives import archive_name
+from engine.model.archives import DownloadResult, ShareResult, archive_name
 from engine.model.backup import Backup, BackupFilter, OrderBy
+from engine.model.erasures import EraseResult
 from engine.model.job import Job, JobStatus
 from engine.model.requests import (
     BackupRequest,
@@ -21,6 +22,7 @@ from engine.model.requests import (
     EraseRequest,
     VerifyRequest,
 )
+from engine.model.results import ForgetResult
 from engine.model.text import counted, instant
 from tui.dialogs.confirm import Confirm, TypeName
 from tui.dialogs.menu import Menu
@@ -58,12 +60,6 @@ async def ended(console: ConsoleApp, job: Job) -> Job:
     async for now in console.engine.follow_job(job.job_id):
         last = now
     return _well(last)
-
-
-async def waited(console: ConsoleApp, job: Job, title: str) -> Job | None:
-    """The same, with how far it is on the screen; None for who does not wait. Raises: HoldfastError where it failed."""
-    last = await console.ask(Waiting(console, job, title))
-    return None if last is None else _well(last)
 
 
 def _well(last: Job) -> Job:
@@ -161,9 +157,12 @@ async def share(console: ConsoleApp, backup: Backup, path: str = "/") -> None:
 
     form = share_form(console, backup, await console.engine.storages(), path)
     if await console.ask(form) and form.job is not None:
-        done = await waited(console, form.job, f"Sharing {backup.backup_id}")
-        if done is not None:
-            await show_link(console, str(done.result["storage"]), str(done.result["name"]))
+        done = await console.ask(Waiting(console, form.job, f"Sharing {backup.backup_id}"))
+        result = console.engine.result_of(done) if done is not None else None
+        if isinstance(result, ShareResult):
+            await show_link(console, result.storage, result.name)
+        elif done is not None:
+            _well(done)
 
 
 async def show_link(console: ConsoleApp, storage: str, name: str) -> None:
@@ -175,28 +174,38 @@ async def show_link(console: ConsoleApp, storage: str, name: str) -> None:
 
 async def tell_download(console: ConsoleApp, job: Job) -> None:
     """Says where an archive went, when it is there. Raises: HoldfastError."""
-    done = (await ended(console, job)).result
-    console.tell(f"downloaded, {size(done['size_bytes'])}: {printable(str(done['file']))}")
+    result = console.engine.result_of(await ended(console, job))
+    if isinstance(result, DownloadResult):
+        console.tell(f"downloaded, {size(result.size_bytes)}: {printable(result.file)}")
 
 
 async def protect(console: ConsoleApp, backups: Sequence[Backup]) -> None:
-    """Protects what is not, or else takes the protection away from all of them."""
-    is_protected = not all(each.is_protected for each in backups)
+    """From forget and delete."""
     for each in backups:
-        reason = each.hold_reason if is_protected else ""
-        await console.engine.protect_backup(each.backup_id, is_protected=is_protected, hold_reason=reason)
-    console.tell(f"{_which(backups)} {'protected' if is_protected else 'protected and held no more'}")
+        await console.engine.protect_backup(each.backup_id, is_protected=True, hold_reason=each.hold_reason)
+    console.tell(f"{_which(backups)} protected")
+
+
+async def unprotect(console: ConsoleApp, backups: Sequence[Backup]) -> None:
+    """Asks, and passes the guard: what nothing protects may go tonight."""
+    reasons = [f"{each.backup_id} is held: {each.hold_reason}" for each in backups if each.hold_reason]
+    asked = Confirm(f"End the protection of {counted(len(backups), 'backup')}?", reasons, yes="end it")
+    if await console.ask(asked) and await console.pass_guard("history.unprotect"):
+        for each in backups:
+            await console.engine.protect_backup(each.backup_id, is_protected=False)
+        console.tell(f"{_which(backups)} protected and held no more")
 
 
 async def hold(console: ConsoleApp, backups: Sequence[Backup]) -> None:
-    """Asks why; an empty reason ends the hold."""
+    """Asks why."""
     reason = await console.ask_line("held, because: ", backups[0].hold_reason)
-    if reason is not None:
-        for each in backups:
-            await console.engine.protect_backup(
-                each.backup_id, is_protected=each.is_protected, hold_reason=reason
-            )
-        console.tell(f"{_which(backups)} {f'held: {printable(reason)}' if reason else 'held no more'}")
+    if not reason:
+        return
+    for each in backups:
+        await console.engine.protect_backup(
+            each.backup_id, is_protected=each.is_protected, hold_reason=reason
+        )
+    console.tell(f"{_which(backups)} held: {printable(reason)}")
 
 
 async def expire(console: ConsoleApp, backups: Sequence[Backup]) -> None:
@@ -219,7 +228,7 @@ async def delete(console: ConsoleApp, backups: Sequence[Backup]) -> bool:
     if kept is not None:
         raise UsageError(
             f"backup {kept.backup_id} is kept: {kept.hold_reason or 'it is protected'}",
-            hint="p takes that away, if you may",
+            hint="P takes that away, if you may",
         )
     sources = sorted({each.source for each in backups})
     name = sources[0] if len(sources) == 1 else f"delete {len(backups)}"
@@ -233,7 +242,7 @@ async def delete(console: ConsoleApp, backups: Sequence[Backup]) -> bool:
     )
     if not await console.ask(TypeName(title, lines, name)):
         return False
-    if not await console.pass_guard("backup.delete"):
+    if not await console.pass_guard("history.delete"):
         return False
     await console.submit("delete", DeleteRequest(ids), f"deleting {counted(len(ids), 'backup')}")
     return True
@@ -241,17 +250,13 @@ async def delete(console: ConsoleApp, backups: Sequence[Backup]) -> bool:
 
 async def _only(console: ConsoleApp, ids: tuple[str, ...]) -> Sequence[str]:
     """What only these hold, as a worker finds out; who does not wait goes on without knowing."""
-    job = await console.submit("delete", DeleteRequest(ids, is_dry_run=True), "looking what only they hold")
     title = "Looking what only these backups hold (esc goes on without knowing)"
-    try:
-        done = await waited(console, job, title)
-    except HoldfastError as error:
-        return [f"What only they hold is not known: {error.message}"]
+    done = await console.finish("delete", DeleteRequest(ids, is_dry_run=True), title, ForgetResult)
     if done is None:
-        return ["What only they hold is not known: it was not waited for."]
+        return ["What only they hold is not known."]
     return [
-        f"Data that only these hold in {printable(each['storage'])}: {size(each['size_bytes'])}, freed at the next prune."
-        for each in done.result["only"]
+        f"Data that only these hold in {printable(each.storage)}: {size(each.size_bytes)}, freed at the next prune."
+        for each in done.only
     ]
 
 
@@ -293,12 +298,12 @@ async def erase(console: ConsoleApp, source: str, path: str) -> None:
     if reason is None:
         return
     asked = EraseRequest(path, source, reason, is_dry_run=True)
-    job = await console.submit("erase", asked, "looking where it is")
-    found = await waited(console, job, f"Looking for {printable(path)} in all backups of {printable(source)}")
+    title = f"Looking for {printable(path)} in all backups of {printable(source)}"
+    found = await console.finish("erase", asked, title, EraseResult)
     if found is None:
         return
     lines = [
-        *_erasure(found.result),
+        *_erasure(found),
         "",
         f"Same as: holdfast erase {printable(path)} --source {printable(source)}",
         "If it is still there, the next backup takes it again: exclude it in the source.",
@@ -311,15 +316,15 @@ async def erase(console: ConsoleApp, source: str, path: str) -> None:
         await console.submit("erase", request, f"erasing {path} from the backups of {source}")
 
 
-def _erasure(result: Any) -> list[str]:
+def _erasure(result: EraseResult) -> list[str]:
     lines = []
-    for each in result["storages"]:
+    for each in result.storages:
         lines.append(
-            f"storage {each['storage']}: from {counted(each['snapshots'], 'backup')}, {counted(each['files'], 'file')} with {size(each['size_bytes'])} in all"
+            f"storage {each.storage}: from {counted(each.snapshots, 'backup')}, {counted(each.files, 'file')} with {size(each.size_bytes)} in all"
         )
-        if each["still_needed_bytes"]:
-            lines.append(f"  {size(each['still_needed_bytes'])} of it other files hold as well: that stays")
-    return lines + [str(each) for each in result["warnings"]]
+        if each.still_needed_bytes:
+            lines.append(f"  {size(each.still_needed_bytes)} of it other files hold as well: that stays")
+    return [*lines, *result.warnings]
 
 
 async def dump(console: ConsoleApp, backup: str, path: str) -> None:

@@ -63,10 +63,14 @@ class Seat:
         await self.pilot.pause()
 
     async def type(self, text: str) -> None:
-        """Types letters, into whatever field has the keys."""
-        for letter in text:
-            await self.pilot.press(_KEYS.get(letter, letter))
-        await self.pilot.pause()
+        """Types letters, into whatever field has the keys: as fast as a paste, for Textual's own way rests a twentieth of a second at each."""
+        driver = self.app._driver
+        assert driver is not None
+        for letter in text[:-1]:
+            key = events.Key(_KEYS.get(letter, letter), letter)
+            key.set_sender(self.app)
+            driver.send_message(key)
+        await self.press(_KEYS.get(text[-1], text[-1]))
 
     async def paste(self, text: str) -> None:
         """Hands a text over at once, as a terminal does with what is pasted or dropped into it."""

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import datetime
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from engine.clock import SystemClock
 from engine.errors import UnknownNameError
 from engine.model.backup import Backup, Proof
+from engine.model.definitions import OptionValue, Storage
 from engine.model.job import Job, JobStatus
+from engine.model.secret import Secret
+from engine.storages import registry
 from tests.jobs.world import World
+from tests.servers.ceph import Ceph
 from tests.tui.seat import Seat, open_console
+from tui.panes import contents
+from tui.panes.compare import CompareView
+from tui.panes.found import FoundView
+from tui.widgets.row_source import Row
 
 pytestmark = pytest.mark.slow
 
@@ -98,28 +109,38 @@ async def test_a_source_s_backups_are_filtered_sorted_and_marked(world: World, t
         await seat.sees("is kept: court order")
         await seat.press("escape")
         assert seat.app.main.pane.view is first
-    now = await _newest(world)
-    assert now.is_protected
-    assert now.hold_reason == "court order"
-    assert now.expires_at is not None
-    assert now.expires_at > world.engine.now() + datetime.timedelta(days=29)
+        now = await _newest(world)
+        assert now.is_protected
+        assert now.hold_reason == "court order"
+        assert now.expires_at is not None
+        assert now.expires_at > world.engine.now() + datetime.timedelta(days=29)
+        await seat.press("P")
+        await seat.sees("End the protection", "court order")
+        await seat.answer("y")
+        await seat.sees("held no more", "no row holds kept")
+    assert (await _newest(world)).hold_reason == ""
+    assert not (await _newest(world)).is_protected
 
 
 async def test_a_backup_is_deleted_after_its_source_s_name_was_typed(world: World, tree: Path) -> None:
-    """What goes and what stays is on the screen before."""
+    """What goes and what stays is on the screen before; the guard is passed like in a shell."""
     newest = await _newest(world)
+    await world.engine.set_guard(Secret("correct horse"))
     async with _at(world, "enter") as seat:
         await seat.sees("CREATED")
         await seat.press("X")
         await seat.sees(
             "DELETE 1 BACKUP of tree", newest.backup_id, "Still recoverable: 1 point", "holdfast delete"
         )
-        seat.app.screen._opened_at = 0.0  # type: ignore[attr-defined]  # its moment of deafness is over
+        seat.hear()
         await seat.type("shop")
         await seat.press("enter")
         await seat.sees("that is not tree")
         await seat.press(*["backspace"] * 4)
         await seat.type("tree")
+        await seat.press("enter")
+        await seat.sees("passphrase of the guard")
+        await seat.type("correct horse")
         await seat.press("enter")
         await seat.sees("deleting 1 backup")
         await _end(world, "delete")
@@ -181,6 +202,12 @@ async def test_two_backups_are_compared_and_one_with_what_is_live(world: World, 
         await seat.sees("1 removed", "- ", "etc/more", "live")
         await seat.press("x")
         await seat.sees("it is over")
+        await seat.press("K")
+        await seat.sees("1 removed")
+        await seat.press("d")
+        await seat.sees("compared: ")
+        await seat.press("escape", "y")
+        await seat.sees("--live --checksum")
 
 
 async def test_a_file_is_found_in_all_backups_and_erased_from_them(world: World, tree: Path) -> None:
@@ -197,7 +224,7 @@ async def test_a_file_is_found_in_all_backups_and_erased_from_them(world: World,
         await seat.type("leaked")
         await seat.press("enter")
         await seat.sees("ERASE", "from 2 backups")
-        seat.app.screen._opened_at = 0.0  # type: ignore[attr-defined]  # its moment of deafness is over
+        seat.hear()
         await seat.type("tree")
         await seat.press("enter")
         await seat.sees("erasing")
@@ -259,7 +286,7 @@ async def test_a_source_is_forgotten_and_its_backups_stay(world: World, tree: Pa
     """Its history can be restored for years."""
     async with _at(world, "X") as seat:
         await seat.sees("FORGET SOURCE tree", "Its 2 backups stay")
-        seat.app.screen._opened_at = 0.0  # type: ignore[attr-defined]  # its moment of deafness is over
+        seat.hear()
         await seat.type("tree")
         await seat.press("enter")
         await seat.sees("its backups are kept")
@@ -279,3 +306,125 @@ async def test_pages_about_a_source_and_what_cannot_be_shared(world: World, tree
         await seat.sees("source tree can be read")
         await seat.press("escape", "u")
         await seat.sees("nothing is shared", "main: ")
+
+
+async def test_each_view_leads_to_the_pane_that_restores(world: World, tree: Path) -> None:
+    """A source, a backup, a file: what was chosen here is not asked for again there."""
+    async with _at(world) as seat:
+        for deeper, seen in (("", "SOURCE"), ("enter", "CREATED"), ("enter", "secret")):
+            await seat.press(*filter(None, [deeper]))
+            await seat.sees(seen)
+            for key in ("R",) if seen == "secret" else ("D", "R"):
+                await seat.press(key)
+                await seat.sees("[3 Restore]")
+                await seat.press("1")
+                await seat.sees("[1 Backups]", seen)
+
+
+async def test_what_is_said_of_one_backup_is_done_with_one(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Verified, its job's log, downloaded by a form; a storage that hands out no links says so."""
+    monkeypatch.chdir(tmp_path)
+    async with _at(world, "enter") as seat:
+        await seat.sees("CREATED")
+        await seat.press("V")
+        await seat.sees("read everything again")
+        await seat.press("enter")
+        await seat.sees("verifying")
+        await _end(world, "verify")
+        await seat.press("L")
+        await seat.sees("backup: completed")
+        await seat.press("escape", "o")
+        await seat.sees("holdfast download", "--format")
+        await seat.press("tab", "right", "ctrl+s")
+        await seat.sees("downloaded, ")
+        await seat.press("u")
+        await seat.sees("nothing is shared", "main: ")
+        await seat.press("escape", "F")
+        await seat.sees("find in all backups of tree")
+        await seat.press("escape", "s")
+        await seat.sees("holdfast share", "--on main --expires 2d")
+        await seat.press("ctrl+s")
+        await seat.sees("That did not work", "hands out")
+    assert (await _newest(world)).proof is Proof.READABLE
+    assert len(list(tmp_path.glob("tree-*.zip"))) == 1
+
+
+async def test_a_part_of_a_backup_is_downloaded_and_a_large_folder_comes_in_parts(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One folder of a million files must not fill the memory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(contents, "PART_ROWS", 1)
+    async with _at(world, "enter") as seat:
+        await seat.sees("CREATED")
+        await seat.press("enter")
+        await seat.sees("more", "1 to 1, n shows more")
+        await seat.press("n")
+        await seat.sees("secret", "2 to 2, n begins again")
+        await seat.press("o")
+        await seat.sees("--path", "etc/secret")
+        await seat.press("ctrl+s")
+        await seat.sees("downloaded, ")
+        await seat.press("F")
+        await seat.sees("find in all backups of tree")
+        await seat.press("escape", "s")
+        await seat.sees("holdfast share", "--path")
+        await seat.press("escape")
+    assert len(list(tmp_path.glob("tree-*.tar.zst"))) == 1
+
+
+async def test_what_takes_long_is_stopped_and_what_came_stays(
+    world: World, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A comparison over a slow line, by a slip of the finger."""
+
+    async def endless(view: CompareView) -> None:
+        view.add(Row("1", ("+", "/first", "")))
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(CompareView, "read", endless)
+    monkeypatch.setattr(FoundView, "read", endless)
+    async with _at(world, "C") as seat:
+        await seat.sees("reading")
+        await seat.press("x")
+        await seat.sees("1 until it was stopped", "/first")
+        await seat.press("escape", "F")
+        await seat.type("x")
+        await seat.press("enter")
+        await seat.sees("find x")
+        await seat.press("x")
+        await seat.sees("1 until it was stopped")
+
+
+async def test_a_link_is_shown_once_and_what_it_leads_to_is_ended(
+    world: World, tree: Path, ceph: Ceph
+) -> None:
+    """For the one outside who needs it; s shows it again, X ends it."""
+    bucket = f"b-{uuid.uuid4().hex}"
+    options: dict[str, OptionValue] = {"bucket": bucket, "endpoint": ceph.endpoint}
+    secrets = {"access_key_id": Secret(ceph.access_key), "secret_key": Secret(ceph.secret_key)}
+    async with registry.open_storage("s3", options, clock=SystemClock(), secrets=secrets) as storage:
+        await storage.create()
+    for name, secret in secrets.items():
+        (world.directory / name).write_bytes(secret.reveal())
+        options[f"{name}_ref"] = f"file:{world.directory}/{name}"
+    await world.engine.add_storage(Storage("cloud", "s3", options, f"file:{world.directory}/password"))
+    async with _at(world, "enter") as seat:
+        await seat.sees("CREATED")
+        await seat.press("s")
+        await seat.sees("--on cloud --expires 2d")
+        await seat.press("ctrl+s")
+        await seat.sees("Link to", "http://127.0.0.1")
+        await seat.press("y")
+        await seat.sees("copied")
+        await seat.press("escape", "u")
+        await seat.sees("cloud", "UNTIL")
+        await seat.press("s")
+        await seat.sees("http://127.0.0.1")
+        await seat.press("escape", "X")
+        await seat.sees("End the link")
+        await seat.answer("y")
+        await seat.sees("shared no more: ", "nothing is shared")
+    assert await world.engine.shares("cloud") == []

@@ -17,7 +17,7 @@ SOURCES: Final = (
     Action("source.all", "sources", ("a",), "all backups of all sources", verbs=("backups",)),
     Action("source.find", "sources", ("F",), "find a file in all backups of this source", verbs=("find",)),
     Action("source.live", "sources", ("C",), "compare the newest backup with what is live"),
-    Action("source.trends", "sources", ("T",), "how duration, throughput, size and recovery time develop"),
+    Action("source.trends", "sources", ("T",), "how duration, throughput, size and recovery time develop", verbs=("report trends",)),
     Action("source.details", "sources", ("d",), "all that is known of this source", verbs=("source show", "status")),
     Action("source.log", "sources", ("L",), "the log of the last job of this source", verbs=("job log",)),
     Action("source.shares", "sources", ("u",), "what is shared by link", verbs=("shares",)),

@@ -85,18 +85,18 @@ class ContentsView(StreamView):
                     self._kinds[key] = item.type
                     self.add(_row(key, item))
 
+    @property
+    def where(self) -> tuple[str, str]:
+        """The source, the instant, the folder."""
+        at = f"{self.backup.created_at.astimezone():%Y-%m-%d %H:%M:%S}"
+        return printable(f"{self.backup.source} as of {at}"), printable(self.path)
+
     def summary(self) -> str:
-        """Where, and how many."""
-        place = (
-            f"{self.backup.source} as of {self.backup.created_at.astimezone():%Y-%m-%d %H:%M:%S}  {self.path}"
-        )
-        part = (
-            f"  {self._first + 1:,} to {self._first + self.count:,}"
-            if self._first or self._has_more
-            else f"  {self.count:,}"
-        )
-        more = ", n shows more" if self._has_more else ", n begins again" if self._first else ""
-        return printable(place) + part + more
+        """How many, and whether there are more."""
+        if not (self._first or self._has_more):
+            return f"{self.count:,}"
+        more = ", n shows more" if self._has_more else ", n begins again"
+        return f"{self._first + 1:,} to {self._first + self.count:,}{more}"
 
     @property
     def current(self) -> str:

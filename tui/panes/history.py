@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -90,8 +91,9 @@ class HistoryView(View):
         """The order anew where it may be another one; else only what is seen of it."""
         engine = self.console.engine
         wanted = self._asked()
+        is_by_age = wanted == (BackupFilter(source=self.source), OrderBy.CREATED, True)
         count = await (engine.count_backups_of(self.source) if self.source else engine.count_backups())
-        if wanted == self._wanted and count == self._count:
+        if wanted == self._wanted and count == self._count and (is_by_age or count > _MANY):
             await self._show(self._order)
             return
         chosen, by, is_falling = wanted
@@ -104,6 +106,11 @@ class HistoryView(View):
         if len(self._order) >= PAGE_ROWS or wanted == self._wanted:
             await self._show(await engine.ordered_backups(chosen, by, is_falling=is_falling))
         self._wanted, self._count = wanted, count
+
+    def renew(self) -> None:
+        """Reads the order again too, after what this console itself changed."""
+        self._count = -1
+        self.reload()
 
     def _asked(self) -> _Wanted:
         """What a person asks for. Raises: UsageError."""
@@ -201,9 +208,7 @@ class HistoryView(View):
         """The detail is another's."""
         event.stop()
         if self.detail.display and self.backup_id:
-            self.console.run_worker(
-                self._show_detail(self.backup_id), group="detail", exclusive=True, exit_on_error=False
-            )
+            self.console.run_latest("detail", functools.partial(self._show_detail, self.backup_id))
 
     async def _show_detail(self, backup_id: str) -> None:
         await asyncio.sleep(_DETAIL_S)
@@ -256,19 +261,24 @@ class HistoryView(View):
         await self.console.main.pane.push(SharesView())
 
     async def do_history_protect(self) -> None:
-        """Or takes it away."""
+        """From forget and delete."""
         await backup_work.protect(self.console, await self.backups())
-        self.reload()
+        self.renew()
+
+    async def do_history_unprotect(self) -> None:
+        """Asks first."""
+        await backup_work.unprotect(self.console, await self.backups())
+        self.renew()
 
     async def do_history_hold(self) -> None:
         """Asks why."""
         await backup_work.hold(self.console, await self.backups())
-        self.reload()
+        self.renew()
 
     async def do_history_expire(self) -> None:
         """Asks from when on."""
         await backup_work.expire(self.console, await self.backups())
-        self.reload()
+        self.renew()
 
     async def do_history_delete(self) -> None:
         """The plan, the name."""

@@ -31,7 +31,7 @@ class SharesView(View):
         super().__init__()
         self.said = Line("asking the storages…")
         self.table = RowTable(
-            [Column("STORAGE", 12), Column("NAME", 20, is_flexible=True), Column("SIZE", 5, is_right=True), Column("LEFT", 4, is_right=True), Column("UNTIL", 16, rank=1)],
+            [Column("STORAGE", 12), Column("NAME", 20, is_flexible=True, keeps_end=True), Column("SIZE", 5, is_right=True), Column("LEFT", 4, is_right=True), Column("UNTIL", 16, rank=1)],
             empty="nothing is shared: s on a backup shares it",
         )  # fmt: skip
         self._shares: dict[str, Share] = {}
@@ -113,5 +113,5 @@ class SharesView(View):
             )
         ):
             await self.console.engine.unshare(share.storage, share.name)
-            self.console.tell(f"{printable(share.name)} is shared no more")
+            self.console.tell(f"shared no more: {printable(share.name)}")
             self.reload()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -186,9 +187,7 @@ class SourcesView(View):
         """The detail is another's."""
         event.stop()
         if self.detail.display and event.table is self.table and event.row is not None:
-            self.console.run_worker(
-                self._show_detail(event.row.key), group="detail", exclusive=True, exit_on_error=False
-            )
+            self.console.run_latest("detail", functools.partial(self._show_detail, event.row.key))
 
     async def _show_detail(self, source: str) -> None:
         self.detail.show(await source_lines(self.console.engine, source, self._told_of(source)))

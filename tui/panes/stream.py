@@ -12,6 +12,7 @@ from textual.worker import Worker
 from engine.model.job import Change
 from tui import bridge
 from tui.panes.base import View
+from tui.text import columns, fit_end
 from tui.widgets.line import Line
 from tui.widgets.row_source import Row
 from tui.widgets.rows import RowTable
@@ -55,7 +56,7 @@ class StreamView(View):
     def begin(self) -> None:
         """Reads, from the beginning."""
         self.rows, self.count, self.is_over = [], 0, False
-        self._work = self.run_worker(self._run(), exit_on_error=False, exclusive=True)
+        self._work = self.run_worker(self._run, exit_on_error=False, exclusive=True)
 
     @property
     def is_reading(self) -> bool:
@@ -104,7 +105,17 @@ class StreamView(View):
         self._shown_at = asyncio.get_running_loop().time()
         self.table.show_rows(list(self.rows))
 
+    @property
+    def where(self) -> tuple[str, str]:
+        """What it is that is read: some words, and a path, of which the end is kept where there is little room. Printable."""
+        return "", ""
+
     def say(self, text: str) -> None:
         """In the topmost row of the view."""
-        more = f"; the first {MOST_ROWS:,} are shown" if self.count > MOST_ROWS else ""
-        self.said.show(text + more)
+        text += f"; the first {MOST_ROWS:,} are shown" if self.count > MOST_ROWS else ""
+        words, path = self.where
+        if not words:
+            self.said.show(text)
+            return
+        room = (self.size.width or 80) - columns(words) - columns(text) - 3
+        self.said.show(f"{words} {fit_end(path, max(1, min(room, columns(path))))}", text)

@@ -21,7 +21,7 @@ NOT_YET = {
     "service status",
     "alerts list", "alerts evaluate", "alerts acknowledge", "alerts silence", "alerts unsilence",
     "notify add", "notify edit", "notify test", "notify list", "notify remove", "notify flush",
-    "report compliance", "report trends",
+    "report compliance",
     "audit",
     "doctor",
 }  # fmt: skip
