@@ -49,7 +49,7 @@ def editing(old: Definition, new: Definition, typed: Collection[str] = ()) -> li
     table = _table(new)
     words = ["holdfast", *noun.split(), "edit", new.name]
     if isinstance(new, Host) and isinstance(old, Host) and new.address != old.address:
-        words += ["--address", new.address]
+        words += _pair("--address", new.address)
     if isinstance(new, Storage) and isinstance(old, Storage) and new.password != old.password:
         words += _pair("--password", _reference(new.password, typed))
     changed = {name: value for name, value in after.items() if _plain(before.get(name)) != _plain(value)}

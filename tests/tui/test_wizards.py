@@ -18,7 +18,7 @@ from tests.servers.postgres import Postgres
 from tests.servers.sshd import Sshd
 from tests.tui.seat import Seat, open_console
 from tui.dialogs import base, form
-from tui.dialogs.fields import FieldInput
+from tui.dialogs.fields import Choice, FieldInput
 from tui.panes.hosts import HostsView
 
 pytestmark = pytest.mark.slow
@@ -44,6 +44,12 @@ async def put(seat: Seat, field: str, text: str) -> None:
     found = seat.app.screen.query_one(f"#field-{field}", FieldInput)
     found.focus()
     found.value = text
+    await seat.pilot.pause()
+
+
+async def show_all(seat: Seat) -> None:
+    """Every option that there is."""
+    seat.app.screen.query_one("#field-more", Choice).value = "yes"
     await seat.pilot.pause()
 
 
@@ -82,6 +88,7 @@ async def test_a_host_is_tried_accepted_and_kept(world: World, sshd: Sshd) -> No
         await seat.press("n")
         await seat.sees("New host")
         await put(seat, "identity", str(sshd.encrypted_key))
+        await show_all(seat)
         await put(seat, "ssh_config", "none")
         await put(seat, "passphrase", sshd.passphrase)
         await put(seat, "address", f"{sshd.user}@{sshd.address}:{sshd.port}")
@@ -201,8 +208,7 @@ async def test_a_storage_is_made_and_its_password_shown_once(world: World, place
         assert (place / "near" / "config").exists()
         await seat.press("e")
         await seat.sees("Edit storage main", "writable")
-        seat.app.screen.query_one("#field-more").focus()
-        await seat.press("right")
+        await show_all(seat)
         await put(seat, "connections", "none")
         await seat.press("ctrl+s")
         await seat.sees("--connections: 'none' is no whole number")
@@ -233,8 +239,7 @@ async def test_a_key_file_is_picked_from_a_list(world: World, place: Path) -> No
         await seat.app.main.pane.push(HostsView())
         await seat.press("n")
         await seat.sees("New host")
-        seat.app.screen.query_one("#field-more").focus()
-        await seat.press("right")
+        await show_all(seat)
         await put(seat, "ssh_config", str(place / "k"))
         await seat.press("ctrl+o")
         await seat.sees("Pick a path", "keys/")

@@ -184,13 +184,14 @@ class FieldRow(Horizontal):
         self.said.add_class("said")
         self.tone = ""
         self._values = values
+        self.input: Input = Choice(field) if field.choices else FieldInput(field, lambda: self.holds_paths)
 
     def compose(self) -> Iterator[Widget]:
         """Three parts."""
         label = Line(f"{self.field.label}{' *' if self.field.is_needed else ''}")
         label.add_class("label")
         yield label
-        yield Choice(self.field) if self.field.choices else FieldInput(self.field, lambda: self.holds_paths)
+        yield self.input
         yield self.said
 
     def say(self, text: str, tone: str = "") -> None:
@@ -202,8 +203,3 @@ class FieldRow(Horizontal):
     def holds_paths(self) -> bool:
         """Whether it holds paths of this machine now."""
         return self.field.is_path(self._values())
-
-    @property
-    def input(self) -> Input:
-        """The field."""
-        return self.query_one(Input)

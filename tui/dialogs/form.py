@@ -66,7 +66,12 @@ class Form(Dialog[bool]):
     def body(self) -> list[Widget]:
         """The fields, where one is among them and what is wrong, and what they amount to."""
         self._page.can_focus = False
-        return [VerticalScroll(*self._rows.values(), can_focus=False), self._standing, self._page]
+        everything = self.everything
+        for row in self._rows.values():
+            row.display = row.field.is_shown(everything)
+        self._mounted = {name for name, row in self._rows.items() if row.display}
+        self._scroll = VerticalScroll(*self._shown, can_focus=False)
+        return [self._scroll, self._standing, self._page]
 
     def on_mount(self) -> None:
         """The first field that is empty has the keys; what has a value is checked."""
@@ -83,10 +88,7 @@ class Form(Dialog[bool]):
     @property
     def everything(self) -> Values:
         """What stands in all fields."""
-        return {
-            name: row.input.value.strip() if row.is_mounted else row.field.value
-            for name, row in self._rows.items()
-        }
+        return {name: row.input.value.strip() for name, row in self._rows.items()}
 
     @property
     def values(self) -> Values:
@@ -103,10 +105,19 @@ class Form(Dialog[bool]):
 
     def _changed(self) -> None:
         everything = self.everything
-        for row in self._rows.values():
+        for name, row in self._rows.items():
             row.display = row.field.is_shown(everything)
+            if row.display and name not in self._mounted:
+                self._mount(name)
         self._stand()
         self._show_page()
+
+    def _mount(self, name: str) -> None:
+        """A field that is seen for the first time: of fifty most never are, and each costs."""
+        names = list(self._rows)
+        behind = next((each for each in names[names.index(name) :] if each in self._mounted), None)
+        self._mounted.add(name)
+        self._scroll.mount(self._rows[name], before=self._rows[behind] if behind is not None else None)
 
     def _show_page(self) -> None:
         """What is wrong with the field that has the keys, in whole; then what everything amounts to."""
