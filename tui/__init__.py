@@ -11,6 +11,8 @@ Knows the Engine, events, model and errors, nothing deeper; no job runs in this 
     bridge.py      follows the catalog, and turns an error of the engine into a sentence on the screen
     panes/         one file a view
     dialogs/       what asks: confirmations, forms, menus, the palette, help, a page of text
+    dialogs/wizards/  forms that define hosts, sources, storages, schedules, destinations, plans; and the guide through an empty home
+    paths.py       paths of this machine as they are typed, pasted, dropped
     widgets/       what is drawn line by line: rows, lines, plots
     terminal.py    what is repaired in Textual's driver
     keyboard.py    what comes from the keyboard, made safe: noise, old mouse reports, pastes

@@ -164,9 +164,9 @@ class FieldRow(Horizontal):
 
     DEFAULT_CSS = """
     FieldRow { height: 1; }
-    FieldRow > .label { width: 18; }
+    FieldRow > .label { width: 18; max-width: 40%; }
     FieldRow > Input { width: 1fr; }
-    FieldRow > .said { width: 26; }
+    FieldRow > .said { width: 26; max-width: 34%; }
     FieldRow:focus-within > .label { text-style: bold; }
     """
 

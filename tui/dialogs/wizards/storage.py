@@ -169,6 +169,15 @@ class StorageWizard(Wizard[Storage]):
             if name not in self.taken
         )
 
+    def preview(self, values: Values) -> Sequence[str]:
+        """What its kind must still be told, then command line and TOML. Raises: UsageError."""
+        storage, _ = self.definition(values)
+        lacking = [
+            each.flag.removeprefix("--") for each in storage_options.missing(storage.kind, storage.options)
+        ]
+        needed = [f"still needed: {', '.join(lacking)}", ""] if lacking else []
+        return [*needed, *super().preview(values)]
+
     def _look_beside(self, name: str, *, is_writing: bool) -> Check:
         """Looks whether it answers, and what is there, beside the first field that its kind must have."""
 
