@@ -112,7 +112,7 @@ def read_step(given: str, absolute: Callable[[str], str] = str) -> PlanStep:
     request = RestoreRequest("", **fields)
     if [bool(request.to), bool(request.into), request.is_in_place].count(True) != 1:
         raise UsageError(
-            f"the step {given!r} goes nowhere, or to two places", hint="--in-place, --into NAME, or --to DIR"
+            f"the step {given!r} goes nowhere, or to two places: --in-place, --into NAME or --to DIR"
         )
     require_fitting(request)
     if request.to and request.host in ("", LOCAL_HOST):
@@ -144,7 +144,7 @@ def _read(given: str) -> tuple[list[str], dict[str, list[str]]]:
         if option is None:
             near = nearest(flag, known)
             raise UsageError(
-                f"a step has no option {flag}",
+                f"{flag} is no option of a step",
                 hint=f"did you mean {near}?" if near else "they are those of holdfast restore",
             )
         if not option.is_flag and not equals:
