@@ -105,3 +105,21 @@ async def test_a_host_that_cannot_be_reached_opens_the_form_with_the_reason(worl
         await seat.sees("could not log in", "nobody@127.0.0.1:1", "identity", "cannot be")
         await seat.press("escape")
     assert [each.name for each in await world.engine.hosts()] == ["localhost"]
+
+
+async def test_what_no_source_takes_is_covered_with_one_key(world: World, found: Path) -> None:
+    """A folder that nobody thought of is at risk until somebody does."""
+    await world.add_storages("main")
+    await world.engine.test_host("localhost")
+    async with open_console(world.engine) as seat:
+        await seat.sees("no source takes", "m cover it")
+        await seat.press("0", "m")
+        await seat.sees("What of localhost is backed up?", "something else")
+        await seat.press("G", "up")
+        await seat.sees("> files")
+        await seat.press("enter")
+        await seat.misses("What of localhost")
+        await seat.sees("never backed up")
+    (source,) = await world.engine.sources()
+    assert source.options["path"] == [str(found)]
+    assert not source.name.startswith("localhost")

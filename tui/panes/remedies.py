@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from engine.model.alerts import Condition
 from engine.model.requests import BackupRequest, CopyCatalogRequest, CopyRequest, DrillRequest
 from engine.model.status import Concern
+from tui.dialogs import wizards
 from tui.dialogs.menu import Menu
 from tui.dialogs.reader import Reader
 
@@ -90,6 +91,12 @@ async def _test_host(view: SourcesView, concern: Concern) -> None:
     await view.console.ask(Reader(f"host {name}", lines))
 
 
+async def _cover(view: SourcesView, concern: Concern) -> None:
+    """Looks at what the host has, and makes sources of what is chosen."""
+    await wizards.find_sources(view.console, concern.subject.partition(" ")[2])
+    view.reload()
+
+
 async def _to_storages(view: SourcesView, concern: Concern) -> None:
     await view.console.main.go("storage")
     view.console.tell(f"{concern.subject}: {concern.reason}")
@@ -145,7 +152,7 @@ _REMEDIES: Final[Mapping[Condition, tuple[str, Mend]]] = {
     Condition.PROOF_FAILED: ("m drill", _drill),
     Condition.DRILL_OVER_BUDGET: ("m its log", _show_log),
     Condition.OBJECTIVE_MISSED: ("m details", _details),
-    Condition.UNCOVERED: ("m test the host", _test_host),
+    Condition.UNCOVERED: ("m cover it", _cover),
     Condition.STORAGE_LOW: ("m to storages", _to_storages),
     Condition.UNREACHABLE: ("m test it", _test),
     Condition.LOCK_HELD: ("m to storages", _to_storages),

@@ -194,6 +194,8 @@ async def _define(console: ConsoleApp, begun: Source, *, is_asked: bool) -> Sour
     begun = dataclasses.replace(
         begun, options={key: value for key, value in begun.options.items() if key not in secrets}
     )
+    short = begun.name.removeprefix(f"{LOCAL_HOST}-")  # of this machine everything is
+    begun = dataclasses.replace(begun, name=short if short[:1].isalpha() else begun.name)
     taken = {each.name for each in await console.engine.sources()}
     if begun.name in taken:
         begun = dataclasses.replace(begun, name="")
