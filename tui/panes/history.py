@@ -68,6 +68,7 @@ class HistoryView(View):
             else "there is no backup yet"
         )
         self.table = AskingTable([column for column, _ in columns], empty=empty)
+        self.table.filter_help = backup_filter.HELP
         self.detail = Page()
         self.detail.add_class("detail")
         self._order = Ordered(b"")

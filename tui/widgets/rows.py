@@ -6,7 +6,7 @@ Textual's DataTable needs seconds for 100,000 rows and 11 KB for one row scrolle
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.segment import Segment
 from textual import events
@@ -23,6 +23,9 @@ from tui.place import Place, bindings
 from tui.text import fit, fit_end
 from tui.widgets.line import Line
 from tui.widgets.row_source import Column, FixedRows, Row, RowSource
+
+if TYPE_CHECKING:
+    from tui.app import ConsoleApp
 
 
 class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
@@ -251,6 +254,8 @@ class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
             self.marked[row.key] = None
         self.refresh()
         self.post_message(self.Marked(self._table))
+        if len(self.marked) < len(self.source):
+            self.console.tell(f"{len(self.marked)} are marked, those that were read; a filter brings fewer")
 
     async def do_mark_none(self) -> None:
         """Takes all marks away."""
@@ -425,6 +430,14 @@ class AskingTable(RowTable):
         def __init__(self, table: AskingTable) -> None:
             super().__init__()
             self.table = table
+
+    filter_help = ""
+    """What may be typed, said while a filter is asked for."""
+
+    async def ask_filter(self) -> None:
+        """As any list does, and says what may be typed."""
+        cast("ConsoleApp", self.app).tell(self.filter_help)
+        await super().ask_filter()
 
     def _show(self, key: str = "") -> None:
         self.tell_place()
