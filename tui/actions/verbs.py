@@ -15,7 +15,6 @@ WITHOUT_ACTION: Final[Mapping[str, str]] = {
     "metrics": "a scraper or a timer reads it, once a minute; the console shows the same figures to people",
     "service install": "it writes units of systemd as root, once, before there is a service whose work a console could show",
     "service uninstall": "it takes units of systemd away as root; jobs that a console shows would end with it",
-    "tick": "cron and timers of systemd start it; a person runs one schedule now, by its own action",
     "worker": "it is a process of its own, which must outlive every console; each job that a console submits starts one where none lives",
 }
 """Verb to reason: one sentence, lower case, no full stop."""

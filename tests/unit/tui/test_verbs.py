@@ -11,12 +11,8 @@ from tui.actions import ACTIONS
 from tui.actions.verbs import WITHOUT_ACTION
 
 NOT_YET = {
-    "forget",
     "config export", "config check", "config apply",
     "guard set", "guard show", "guard code", "guard remove",
-    "schedule list", "schedule show", "schedule run", "schedule pause", "schedule resume", "schedule preview",
-    "pause",
-    "resume",
     "job follow",
     "service status",
     "alerts list", "alerts evaluate", "alerts acknowledge", "alerts silence", "alerts unsilence",
