@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import sqlite3
 from collections.abc import AsyncIterator
@@ -11,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from engine.model.definitions import LOCAL_HOST, Source
+from engine.model.job import QueueRule
 from engine.model.plans import Plan, PlanStep
 from engine.model.requests import DrillRequest, RestoreRequest
 from engine.service import Engine
+from tests.families.postgres import make_shop, new_name
 from tests.jobs.world import World
+from tests.servers.postgres import Postgres
 from tests.tui.seat import Seat, open_console
 
 pytestmark = pytest.mark.slow
@@ -398,3 +402,114 @@ async def test_evidence_is_signed_off_and_held_against_its_key(
         str(tmp_path / "audit" / "evidence-public-key"),
     )
     assert [each.status for each in found] == ["valid"]
+
+
+async def test_a_real_server_is_drilled_and_one_table_of_it_brought_back(
+    world: World, storage: None, postgres: Postgres
+) -> None:
+    """PostgreSQL: a throwaway server, and a table picked in the tree."""
+    name, fresh = make_shop(postgres), new_name()
+    options = postgres.options(database=[name])
+    await world.engine.add_source(Source("shop", "postgres", options=options))
+    await world.one_backup("shop")
+    async with open_console(world.engine) as seat:
+        await seat.sees("shop", "today")
+        await seat.press("D")
+        await seat.sees("throwaway server on localhost")
+        await seat.press("enter")
+        await seat.sees("start a throwaway server", "PASS")
+        await seat.press("escape", "s", "p")
+        await seat.sees("public.", "no mark")
+        await seat.press("slash")
+        await seat.paste("public.customers")
+        await seat.press("enter", "space", "t")
+        await seat.sees("only:", "public.customers")
+        await seat.press("e")
+        await seat.sees("Restore shop beside")
+        await seat.paste(fresh)
+        await seat.press("ctrl+s")
+        await seat.sees(f"as {fresh}")
+        await seat.press("enter")
+        await seat.sees("would restore")
+        await seat.answer("y")
+        await seat.sees("completed: restored")
+    assert (
+        postgres.psql("select count(*) from pg_tables where schemaname in ('public', 'shipping')", fresh)
+        == "1"
+    )
+
+
+async def test_a_restore_that_waits_is_found_and_ended_by_keys(
+    tree: Path, world: World, seat: Seat, tmp_path: Path
+) -> None:
+    """`J` finds it, `x` asks and ends it; what it would have written is not there."""
+    later = QueueRule(not_before=world.engine.now() + datetime.timedelta(hours=1))
+    await world.engine.enqueue("restore", RestoreRequest("latest:tree", str(tmp_path / "never")), rule=later)
+    await seat.press("3")
+    await seat.sees("> restore of tree  queued")
+    await seat.press("J")
+    await seat.sees("waits for its turn since")
+    await seat.press("escape", "enter")
+    await seat.sees("waits for its turn since")
+    await seat.press("escape", "J", "x")
+    await seat.sees("End this restore?")
+    await seat.press("enter")
+    await seat.answer("y")
+    await seat.sees("cancelled")
+    assert await _over(world.engine, "restore") == "cancelled"
+    await seat.press("q", "E")
+    await seat.sees("no drill has left evidence yet")
+    assert not (tmp_path / "never").exists()
+
+
+async def test_the_targets_are_gone_through_by_arrows_and_all_of_a_point_comes_here(
+    tree: Path, seat: Seat, tmp_path: Path
+) -> None:
+    """Those that the source has not are passed over; marks can be taken away again."""
+    await seat.press("3")
+    await seat.sees("tree")
+    await seat.press("enter", "down")
+    await seat.sees(">(l) live")
+    await seat.press("up", "x")
+    await seat.sees(">(x) export", "holdfast download")
+    await seat.press("d", "f", "G", "p")
+    await seat.sees("no mark")
+    await seat.press("space")
+    await seat.sees("1 mark:")
+    await seat.press("A")
+    await seat.sees("no mark")
+    await seat.press("t", "r")
+    await seat.sees("restore tree into folder")
+    await seat.press("ctrl+u")
+    await seat.paste(str(tree / "first"))
+    await seat.press("enter")
+    await seat.sees("is a file")
+    await seat.press("escape", "r", "ctrl+u")
+    await seat.paste(str(tmp_path / "here"))
+    await seat.press("enter")
+    await seat.sees("completed: restored 2 files")
+    assert (tmp_path / "here" / str(tree).lstrip("/") / "first").read_text() == "one"
+
+
+async def test_a_plan_is_written_down_changed_and_rehearsed_as_of_a_time(
+    shop: Path, world: World, seat: Seat
+) -> None:
+    """By the wizard, and by the form of a rehearsal: who took part is in the evidence."""
+    await world.engine.add_plan(Plan("all", (PlanStep("shop", RestoreRequest("", into="again")),)))
+    await seat.press("3", "P")
+    await seat.sees("all")
+    await seat.press("e")
+    await seat.sees("Rehearse plan all")
+    await seat.press("down", "down")
+    await seat.paste("Ann")
+    await seat.sees("holdfast plan drill all --by Ann")
+    await seat.press("ctrl+s")
+    await seat.sees("passed: plan all: 1 of 1 step")
+    (job,) = await world.engine.jobs(verb="plan")
+    assert job.request["by"] == ["Ann"]
+    await seat.press("escape", "n")
+    await seat.sees("ctrl+s")
+    await seat.press("escape", "c")
+    await seat.sees("--into again")
+    await seat.press("escape")
+    await seat.misses("ctrl+s")

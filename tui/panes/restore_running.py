@@ -162,19 +162,20 @@ class RunningView(View, can_focus=True):
                     lines.append(f" last time {told.compared(result, result.previous)}")
                 lines += [f" {printable(each)}" for each in result.warnings]
             case RestoreResult():
-                verdict, *lines = told.restored(result)
+                verdict = "It is done" if result.status == "completed" else f"It is {result.status}"
+                lines = [*told.restored(result)]
                 lines += [f"  {printable(each)}" for each in result.warnings]
                 if can_be_undone(result):
                     lines.append("u rolls it back; X lets go what was put aside, when all is well")
             case PlanResult():
                 verdict, status = told.plan_verdict(result), result.status if result.is_drill else ""
             case RollbackResult():
-                verdict, *lines = told.rolled_back(
-                    result, is_discarding=bool(self.job.request.get("is_discarding"))
-                )
+                verdict = "It is done"
+                is_discarding = bool(self.job.request.get("is_discarding"))
+                lines = [*told.rolled_back(result, is_discarding=is_discarding)]
             case _:
-                verdict = f"{self.job.status.value}: {printable(self.job.error) or 'it gave no result'}"
-                lines = ["nothing more is done; 9 shows the log"]
+                verdict = self.job.status.value.upper()
+                lines = [self.job.error or "it gave no result", "Nothing more is done; enter shows the log."]
         self.verdict.show(verdict, tone=restore_text.tone_of(self.job, status))
         self._say_after(lines)
 
@@ -205,7 +206,8 @@ class RunningView(View, can_focus=True):
         """Verdict, job, evidence, and the command line that tells the same."""
         found = [("job", self.job.job_id)]
         if self.is_over:
-            found.insert(0, ("verdict", self.verdict.shown))
+            is_drill = isinstance(self.result, DrillResult | PlanResult)
+            found.insert(0, ("verdict", self.verdict.shown if is_drill else self.after.lines[0]))
         if self._report:
             found.append(("evidence", self._report))
         return [*found, ("command", f"holdfast job show {self.job.job_id}")]
@@ -250,7 +252,9 @@ class RunningView(View, can_focus=True):
             for each in await self.console.engine.job_log(self.job.job_id)
         ]
         said = [self.job.error] if self.job.error else []
-        await self.console.ask(Reader(f"job {self.job.job_id}, {self.job.verb}: {self.job.status.value}", [*lines, *said]))
+        await self.console.ask(
+            Reader(f"job {self.job.job_id}, {self.job.verb}: {self.job.status.value}", [*lines, *said])
+        )
 
     async def do_running_evidence(self) -> None:
         """Asks for a folder, and writes it there."""
