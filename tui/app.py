@@ -287,7 +287,7 @@ class ConsoleApp(App[int]):
         finally:
             await prompt.remove()
             if focused is not None and focused.is_attached:
-                focused.focus()
+                screen.set_focus(focused)  # at once: another line may be asked for next, and goes back to the same place
 
     def tell(self, text: str, tone: str = "") -> None:
         """Says something in the row of messages."""

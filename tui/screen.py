@@ -14,6 +14,7 @@ from engine.model.job import Job, JobStatus
 from engine.model.text import printable
 from tui.actions import ACTIONS, of_place
 from tui.drawer import Drawer
+from tui.office import Office
 from tui.panes.backups import BackupsPane
 from tui.panes.base import Pane
 from tui.panes.restore import RestorePane
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 TABS: Final = ("backups", "schedules", "restore", "storage")
 
 
-class MainScreen(Screen[None], Place):
+class MainScreen(Screen[None], Office):
     """Panes are made once and kept; only the one that is seen is read and drawn."""
 
     PLACE = "everywhere"

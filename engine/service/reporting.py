@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
@@ -66,6 +67,12 @@ class ReportMethods(Methods):
         return await trends.compile_report(
             self._parts.context(), period, by=by or trends.usual_by(period), source=source
         )
+
+    async def write_report(self, report: ComplianceReport | TrendReport, form: str) -> bytes:
+        """A report as a file: pdf, csv or json."""
+        from engine.export import reports
+
+        return await asyncio.to_thread(reports.render, report, form)
 
     async def keep_report(self, report: ComplianceReport | TrendReport) -> tuple[KeptReport, ...]:
         """Keeps a report as evidence, JSON and PDF: signed, in the home, its digests in the audit log. Raises: CatalogError, VaultError."""

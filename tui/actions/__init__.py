@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from tui.actions.alerts import ALERTS, DESTINATIONS
 from tui.actions.backups import BACKUPS
 from tui.actions.base import Action, Danger
 from tui.actions.defining import DEFINING
@@ -15,6 +16,7 @@ from tui.actions.everywhere import EVERYWHERE
 from tui.actions.hosts import HOSTS, VAULT
 from tui.actions.jobs import JOBS
 from tui.actions.lists import LISTS
+from tui.actions.office import OFFICE
 from tui.actions.restore import EVIDENCE, PICK, PLANS, RESTORE
 from tui.actions.schedules import SCHEDULES
 from tui.actions.storage import STORAGE
@@ -26,6 +28,9 @@ ACTIONS: Final[Mapping[str, Action]] = {
     each.action_id: each
     for each in (
         *EVERYWHERE,
+        *OFFICE,
+        *ALERTS,
+        *DESTINATIONS,
         *LISTS,
         *TEXTS,
         *BACKUPS,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -14,9 +13,9 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from engine.errors import UsageError
 from engine.model.text import printable
 from tui.actions import Action
+from tui.files import write_new
 from tui.place import Place, bindings
 from tui.text import fit
 
@@ -167,21 +166,9 @@ class Page(ScrollView, Place, can_focus=True, inherit_bindings=False):
         name = await self.console.ask_line("write to file: ", "")
         if not name:
             return
-        self.console.tell(f"written to {await asyncio.to_thread(_write, name, self._lines)}")
+        text = "".join(f"{each}\n" for each in self._lines)
+        self.console.tell(f"written to {await asyncio.to_thread(write_new, name, text.encode())}")
         self.focus()
-
-
-def _write(name: str, lines: Sequence[str]) -> Path:
-    """Writes a file that was not there. Raises: UsageError."""
-    path = Path(name).expanduser()
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror}", hint="name a file that is not there yet"
-        ) from error
-    return path
 
 
 def _wrapped(line: str, width: int) -> list[str]:
