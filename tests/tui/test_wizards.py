@@ -107,7 +107,7 @@ async def test_a_host_is_tried_accepted_and_kept(world: World, sshd: Sshd) -> No
         await seat.press("ctrl+s")
         await seat.sees("Trust this key")
         await seat.press("y")
-        await seat.sees("host web is defined")
+        await seat.sees("host web is defined", "> web")
         host = await world.engine.show_host("web")
         assert host.options["passphrase"] == "vault:host.web"
         assert host.options["stage"] == "staging"
@@ -202,7 +202,7 @@ async def test_a_storage_is_made_and_its_password_shown_once(world: World, place
         await seat.press("ctrl+s")
         await seat.sees("shown this once", "restic")
         await seat.press("escape")
-        await seat.sees("storage main is defined")
+        await seat.sees("storage main is defined", "> main")
         (storage,) = await world.engine.storages()
         assert (storage.name, storage.is_default, storage.password) == ("main", True, "vault:storage.main")
         assert (place / "near" / "config").exists()
