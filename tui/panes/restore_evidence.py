@@ -13,7 +13,7 @@ from textual.widget import Widget
 from engine.model.results import EvidenceCheck, EvidenceItem
 from engine.model.text import counted
 from tui import paths
-from tui.actions import Action
+from tui.actions import ACTIONS, Action
 from tui.dialogs.menu import Menu
 from tui.dialogs.reader import Reader
 from tui.panes import restore_work
@@ -90,7 +90,7 @@ class EvidenceView(View):
     def opened(self, event: RowList.Opened) -> None:
         """Enter."""
         event.stop()
-        self.console.run_guarded(show_evidence(self.console, event.row.key), name="show evidence")
+        self.perform(ACTIONS["evidence.show"])
 
     async def do_evidence_show(self) -> None:
         """Whole."""

@@ -16,7 +16,7 @@ from engine.model.drills import Ways
 from engine.model.job import Change
 from engine.model.requests import RestoreRequest
 from engine.model.text import counted
-from tui.actions import Action
+from tui.actions import ACTIONS, Action
 from tui.panes.base import View
 from tui.panes.contents import path_of
 from tui.panes.restore_text import Target
@@ -157,7 +157,7 @@ class PickView(View):
         if event.row.key in self._folders:
             self.console.run_guarded(self._go(event.row.key), name="read folder")
         else:
-            self.console.run_guarded(self.do_pick_mark(), name="mark")
+            self.perform(ACTIONS["pick.mark"])
 
     async def _go(self, folder: str, at: str = "") -> None:
         self._elsewhere |= self.table.list.marked

@@ -10,7 +10,7 @@ from textual.widget import Widget
 from engine.model import command_lines, told
 from engine.model.plans import Plan, PlanRequest, PlanResult
 from engine.model.text import counted
-from tui.actions import Action
+from tui.actions import ACTIONS, Action
 from tui.dialogs import wizards
 from tui.dialogs.confirm import Confirm, TypeName
 from tui.dialogs.reader import Reader
@@ -77,7 +77,7 @@ class PlansView(View):
     def opened(self, event: RowList.Opened) -> None:
         """Enter."""
         event.stop()
-        self.console.run_guarded(self.do_plans_show(), name="show plan")
+        self.perform(ACTIONS["plans.show"])
 
     async def do_plans_show(self) -> None:
         """Step by step."""

@@ -158,10 +158,10 @@ def target_words(target: Target, chosen: Chosen) -> str:
     if target is Target.BESIDE:
         return f"side    as {restore.into or 'a new name'}, beside the live one on {restore.target_source or chosen.host}"
     if target is Target.LIVE:
-        kept = "what is live is kept aside" if ways.is_loading else "a safety backup first"
+        kept = "kept aside" if ways.is_loading else "safety backup first"
         if restore.is_safety_left_out:
             kept = "NOTHING of it is kept"
-        return f"live    replace it on {chosen.host}: {kept}, a name is asked for"
+        return f"live    replace it on {chosen.host} ({kept}; asks for a name)"
     if target is Target.FILES:
         place = f"{restore.host + ':' if restore.host else ''}{restore.to}"
         return f"files   into {place if restore.to else 'a folder, of this machine or of a host'}"
@@ -224,7 +224,7 @@ def _of_target(target: Target, chosen: Chosen) -> list[str]:
             *what,
             f"writes to live hosts: {restore.target_source or chosen.host}, new databases alone",
         ]
-    return [*what, f"WRITES TO LIVE HOSTS: {chosen.host}. It is checked first, and can be rolled back"]
+    return [*what, f"WRITES TO LIVE HOSTS: {chosen.host} (checked first; can be rolled back)"]
 
 
 def _duration(chosen: Chosen) -> str:
@@ -232,7 +232,7 @@ def _duration(chosen: Chosen) -> str:
     if about is None:
         return "how long: no drill has passed yet, this one will tell"
     budget = f" of {clock(chosen.drill.budget_s)}" if chosen.drill.budget_s is not None else ""
-    return f"about {clock(about)}{budget}, by the drills that passed"
+    return f"about {clock(max(1.0, about))}{budget}, by the drills that passed"
 
 
 def _written_by_drill(chosen: Chosen) -> str:
@@ -240,9 +240,7 @@ def _written_by_drill(chosen: Chosen) -> str:
     if chosen.ways.is_loading and level == "database":
         return f"writes to live hosts: scratch databases on {chosen.host}, removed after"
     if chosen.ways.is_loading and level == "" and not chosen.drill.host:
-        return (
-            "writes to live hosts: none; where no server can be started, scratch databases that are removed"
-        )
+        return "writes to live hosts: none (or scratch databases, if no server starts)"
     return "writes to live hosts: none"
 
 
@@ -254,6 +252,8 @@ def command(target: Target, chosen: Chosen) -> str:
         words = ["download", chosen.backup.backup_id, "--to", "FILE"]
     else:
         words = ["restore", chosen.backup.backup_id, *restore_words(chosen.restore)]
+        words += ["--to", "FOLDER"] if target is Target.FILES and not chosen.restore.to else []
+        words += ["--into", "NAME"] if target is Target.BESIDE and not chosen.restore.into else []
     return "holdfast " + shlex.join(words)
 
 
@@ -267,7 +267,7 @@ def checks_line(target: Target, chosen: Chosen) -> str:
             return "each file's SHA-256 against what was backed up"
         return f"tables, rows, indexes, constraints against the manifest{own or '; your own: e'}"
     if target in (Target.BESIDE, Target.LIVE) and chosen.ways.is_loading:
-        return "tables, rows, indexes, constraints against the manifest, before it gets its name"
+        return "tables, rows, indexes, constraints, before it gets its name"
     return "every byte against its digest" + (
         "; read back from the disk" if chosen.restore.is_verified else ""
     )
@@ -307,7 +307,7 @@ def stopwatch_line(job: Job, progress: JobProgress, usual_s: float | None, now: 
     """How long it has run, against its budget or what it usually takes."""
     began = job.started_at
     if began is None:
-        return f"waits for its turn since {age(job.created_at, now)}"
+        return f"waits for its turn for {age(job.created_at, now)}"
     took = max(0.0, ((job.completed_at or now) - began).total_seconds())
     budget_s = progress.budget_s
     if budget_s:
