@@ -15,6 +15,7 @@ from engine.model.definitions import LOCAL_HOST, Source
 from engine.model.job import QueueRule
 from engine.model.plans import Plan, PlanStep
 from engine.model.requests import DrillRequest, RestoreRequest
+from engine.model.secret import Secret
 from engine.service import Engine
 from tests.families.postgres import make_shop, new_name
 from tests.jobs.world import World
@@ -209,6 +210,24 @@ async def test_a_database_is_brought_back_beside_what_is_live(shop: Path, world:
     assert _rows(made if made.is_absolute() else shop.parent / made) == 3
 
 
+async def _discard_at_the_guard(engine: Engine, seat: Seat) -> None:
+    """A wrong passphrase is a sentence, and nothing goes; the right one lets it pass."""
+    await engine.set_guard(Secret("correct horse"))
+    await seat.press("X")
+    await seat.sees("LET GO WHAT WAS LIVE", "is dropped")
+    await seat.type_name("shop")
+    await seat.sees("passphrase of the guard")
+    await seat.paste("wrong horse")
+    await seat.press("enter")
+    await seat.sees("is guarded, and that is not the passphrase")
+    await seat.press("escape", "X")
+    await seat.sees("LET GO WHAT WAS LIVE")
+    await seat.type_name("shop")
+    await seat.sees("passphrase of the guard")
+    await seat.paste("correct horse")
+    await seat.press("enter")
+
+
 async def test_a_live_restore_needs_the_name_and_is_rolled_back_and_discarded(
     shop: Path, world: World, seat: Seat
 ) -> None:
@@ -241,9 +260,7 @@ async def test_a_live_restore_needs_the_name_and_is_rolled_back_and_discarded(
     await seat.sees("Restores that can be undone", "shop")
     await seat.press("enter")
     await seat.sees("u rolls it back")
-    await seat.press("X")
-    await seat.sees("LET GO WHAT WAS LIVE", "is dropped")
-    await seat.type_name("shop")
+    await _discard_at_the_guard(world.engine, seat)
     await seat.sees("removed what was put aside")
     assert _rows(shop) == 3
     assert await world.engine.undoable_restores() == []

@@ -15,7 +15,7 @@ RESTORE: Final[tuple[Action, ...]] = (
     Action("restore.evidence", "restore", ("E",), "the evidence that drills left", hint="evidence", verbs=("evidence list",)),
     Action("restore.undo", "restore", ("u",), "restores in place that can be rolled back or discarded", hint="undo"),
     Action("restore.end_kept", "restore", ("x",), "throw away now what a drill kept", verbs=("job cancel",), is_changing=True, danger=Danger.COSTLY),
-    Action("point.start", "point", ("enter",), "start what is chosen: a drill at once, all else after its plan was shown", hint="start", verbs=("drill", "restore"), is_changing=True),
+    Action("point.start", "point", ("enter",), "start what is chosen: a drill at once, all else after its plan was shown", hint="start", verbs=("restore", "drill"), is_changing=True),
     Action("point.older", "point", ("less_than_sign", "comma", "left", "h"), "an older restore point", hint="older"),
     Action("point.newer", "point", ("greater_than_sign", "full_stop", "right"), "a newer one"),
     Action("point.newest", "point", ("G", "end"), "the newest one"),
