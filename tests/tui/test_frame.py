@@ -66,3 +66,23 @@ async def test_a_console_that_is_read_only_changes_nothing(world: World, tmp_pat
         await seat.press("b")
         await seat.sees("this console is read-only")
     assert await world.engine.jobs() == []
+
+
+async def test_keys_that_come_in_one_burst_go_where_the_first_of_them_leads(
+    world: World, tmp_path: Path
+) -> None:
+    """`/b` over a slow line is a filter, and no filter and a backup."""
+    await world.add_files("tree", tmp_path)
+    await world.add_files("bush", tmp_path)
+    async with open_console(world.engine) as seat:
+        await seat.sees("> bush")
+        await seat.type("/bush")
+        await seat.press("enter")
+        await seat.sees("/bush")
+        await seat.misses("  tree")
+        await seat.type("Sjjx/j")
+        await seat.sees("Sort by", "> ")
+        await seat.press("escape", "escape")
+        await seat.type("//:")
+        await seat.sees("/:")
+    assert await world.engine.jobs() == []

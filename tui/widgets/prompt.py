@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,6 +13,9 @@ from textual.containers import Horizontal
 from textual.widgets import Input
 
 from tui.widgets.line import Line
+
+if TYPE_CHECKING:
+    from tui.app import ConsoleApp
 
 
 class Prompt(Horizontal):
@@ -47,8 +51,9 @@ class Prompt(Horizontal):
         yield field
 
     def on_mount(self) -> None:
-        """The field has the keys."""
+        """The field has the keys, also those that were pressed before it stood there."""
         self.query_one(Input).focus()
+        self.call_after_refresh(cast("ConsoleApp", self.app).held_keys.end)
 
     @on(Input.Changed)
     def typed(self, event: Input.Changed) -> None:
