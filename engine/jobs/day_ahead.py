@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import heapq
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -22,6 +24,12 @@ class _Work(NamedTuple):
     schedule: str
 
 
+class _Busiest(NamedTuple):
+    schedules: int
+    at: datetime.datetime
+    host: str
+
+
 def day_ahead(preview: Preview, begin: datetime.datetime, end: datetime.datetime) -> DayAhead:
     """All starts before `end`. A fleet's may take a second: to be called in a thread."""
     starts: dict[str, list[datetime.datetime]] = {}
@@ -33,65 +41,64 @@ def day_ahead(preview: Preview, begin: datetime.datetime, end: datetime.datetime
         left -= len(found)
         starts[name] = found
         lasts = datetime.timedelta(seconds=preview.lasts_s(name))
-        for host in preview.hosts(name):
+        for host in preview.hosts(name) if found else ():
             by_host.setdefault(host, []).extend(_Work(at, at + lasts, name) for at in found)
-    overlapping = {host: _overlapping(works) for host, works in by_host.items()}
-    busiest = max(
-        ((*_busiest(works), host) for host, works in by_host.items()),
-        key=lambda each: each[0],
-        default=(0, begin, ""),
-    )
-    lanes = tuple(_lane(preview, name, found, overlapping) for name, found in starts.items())
-    is_shared = busiest[0] > 1
-    return DayAhead(
-        begin,
-        end,
-        lanes,
-        busiest[1] if is_shared else None,
-        busiest[2] if is_shared else "",
-        busiest[0] if is_shared else 0,
-        left > 0,
-    )
+    busiest = _Busiest(0, begin, "")
+    meeting: dict[str, dict[str, set[datetime.datetime]]] = {}
+    for host, works in by_host.items():
+        busiest = max(busiest, _meet(host, works, meeting), key=lambda each: each.schedules)
+    lanes = tuple(_lane(preview, name, found, meeting.get(name, {})) for name, found in starts.items())
+    if busiest.schedules < 2:
+        return DayAhead(begin, end, lanes, is_whole=left > 0)
+    return DayAhead(begin, end, lanes, busiest.at, busiest.host, busiest.schedules, left > 0)
 
 
 def _lane(
     preview: Preview,
     name: str,
     starts: Sequence[datetime.datetime],
-    overlapping: Mapping[str, set[tuple[str, datetime.datetime]]],
+    meeting: Mapping[str, set[datetime.datetime]],
 ) -> Lane:
-    hosts = [
-        host
-        for host in sorted(preview.hosts(name))
-        if any(schedule == name for schedule, _ in overlapping.get(host, ()))
-    ]
-    shared = {at for host in hosts for schedule, at in overlapping[host] if schedule == name}
+    shared = {at for each in meeting.values() for at in each}
+    hosts = tuple(sorted(meeting))
     return Lane(
-        name, preview.action(name), tuple(starts), preview.lasts_s(name), tuple(sorted(shared)), tuple(hosts)
+        name, preview.action(name), tuple(starts), preview.lasts_s(name), tuple(sorted(shared)), hosts
     )
 
 
-def _overlapping(works: Sequence[_Work]) -> set[tuple[str, datetime.datetime]]:
-    """The schedules and starts of those that are not alone."""
-    found: set[tuple[str, datetime.datetime]] = set()
-    running: list[_Work] = []
-    for work in sorted(works):
-        running = [each for each in running if each.end > work.begin]
-        others = [each for each in running if each.schedule != work.schedule]
-        if others:
-            found.add((work.schedule, work.begin))
-            found |= {(each.schedule, each.begin) for each in others}
-        running.append(work)
-    return found
+def _meet(
+    host: str, works: Sequence[_Work], meeting: dict[str, dict[str, set[datetime.datetime]]]
+) -> _Busiest:
+    """Adds to `meeting`, by schedule and host, the starts of those that are not alone; when most schedules work at once.
 
+    Each is looked at twice, however many meet: thousands of schedules may start at one host at midnight.
+    """
+    ends: list[tuple[datetime.datetime, _Work]] = []
+    counts: Counter[str] = Counter()
+    alone: dict[str, list[_Work]] = {}
+    busiest = _Busiest(0, works[0].begin, host)
 
-def _busiest(works: Sequence[_Work]) -> tuple[int, datetime.datetime]:
-    """How many schedules work at once at most, and since when."""
-    best = (0, datetime.datetime.min.replace(tzinfo=datetime.UTC))
-    running: list[_Work] = []
+    def mark(work: _Work) -> None:
+        meeting.setdefault(work.schedule, {}).setdefault(host, set()).add(work.begin)
+
     for work in sorted(works):
-        running = [*(each for each in running if each.end > work.begin), work]
-        count = len({each.schedule for each in running})
-        if count > best[0]:
-            best = (count, work.begin)
-    return best
+        while ends and ends[0][0] <= work.begin:
+            _, over = heapq.heappop(ends)
+            counts[over.schedule] -= 1
+            if not counts[over.schedule]:
+                del counts[over.schedule]
+                alone.pop(over.schedule, None)
+        others = [each for each in alone if each != work.schedule]
+        for each in others:
+            for one in alone.pop(each):
+                if one.end > work.begin:
+                    mark(one)
+        if len(counts) > (work.schedule in counts):
+            mark(work)
+        else:
+            alone.setdefault(work.schedule, []).append(work)
+        counts[work.schedule] += 1
+        heapq.heappush(ends, (work.end, work))
+        if len(counts) > busiest.schedules:
+            busiest = _Busiest(len(counts), work.begin, host)
+    return busiest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,30 @@ async def test_the_last_instants_of_a_schedule_are_told_with_all_their_parts(
     assert [each.duration_s for each in found] == [None, 60, 60]
     assert [each.reason for each in await catalog.timetable.skipped(START, 10)] == ["busy"]
     assert await catalog.timetable.skipped(clock.now() + 2 * HOUR, 10) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_meets_is_what_any_two_of_them_do(seed: int) -> None:
+    """Found in one pass, as by holding each against each."""
+    chance = random.Random(seed)
+    works = []
+    for number in range(60):
+        begin = START + chance.randrange(300) * datetime.timedelta(minutes=1)
+        lasts = chance.randrange(1, 30) * datetime.timedelta(minutes=1)
+        works.append(day_ahead._Work(begin, begin + lasts, f"s{chance.randrange(1 + number // 9)}"))
+    meeting: dict[str, dict[str, set[datetime.datetime]]] = {}
+    busiest = day_ahead._meet("db", works, meeting)
+
+    def meet(one: day_ahead._Work, other: day_ahead._Work) -> bool:
+        return one.schedule != other.schedule and one.begin < other.end and other.begin < one.end
+
+    pairs = {(one.schedule, one.begin) for one in works if any(meet(one, other) for other in works)}
+    assert {(name, at) for name, found in meeting.items() for at in found["db"]} == pairs
+    at_once = {
+        each.begin: len({one.schedule for one in works if one.begin <= each.begin < one.end})
+        for each in works
+    }
+    assert busiest.schedules == max(at_once.values()) == at_once[busiest.at]
 
 
 def test_of_several_parts_the_worst_is_told() -> None:
