@@ -81,7 +81,10 @@ async def test_schedules_of_all_actions_stand_side_by_side_with_what_comes_and_w
     await seat.sees("next 24 h", "overlaps: none", "! paused: the disk is swapped")
     await world.engine.resume_schedule("again")
     await seat.press("ctrl+r")
-    await seat.sees("! overlaps: 2 starts, busiest 02:35 (2 at localhost)", "overlaps nightly on localhost")
+    await seat.sees(
+        "! overlaps: 2 starts, busiest 02:35 (2 at localhost)",
+        "! 1 of 1 start until tomorrow meet others at localhost",
+    )
     await seat.press("f")
     await seat.sees("Next runs of again", "takes 15m00s  ! overlaps nightly 02:30 on localhost")
     await seat.press("escape", "d")
@@ -188,6 +191,10 @@ async def test_what_the_preview_lets_go_is_what_the_forget_removes(world: World,
     await seat.sees("forgetting by the rules of nightly")
     assert await _over(world.engine, "forget") == "completed"
     assert await _kept(world) == {each.backup_id for each in oldest} - previewed
+    await seat.sees("keeps 3, lets 0 go")
+    await seat.press("e")
+    await seat.sees("Edit schedule nightly", "2")
+    await seat.press("escape")
     await seat.sees("keeps 3, lets 0 go")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import statistics
+import zoneinfo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +14,6 @@ from engine.model.schedule_options import described
 from engine.model.schedules import (
     Action,
     Pause,
-    PlannedRun,
     RunOutcome,
     Schedule,
     ScheduledRun,
@@ -123,7 +123,7 @@ def keep_words(schedule: Schedule) -> str:
             )
     others = [name for name in options if name.startswith("keep_") and name not in _COUNTED]
     if others:
-        words.append("+" if words else f"{len(others)} rules")
+        words.append("+" if words else "others")
     return " ".join(words) or "-"
 
 
@@ -183,8 +183,8 @@ class Known:
     """Newest first."""
     durations: Sequence[float]
     keep: KeepAhead | None
-    coming: Sequence[PlannedRun]
-    """The next ones."""
+    lane: Lane | None
+    """Its day ahead, where that was reckoned."""
 
 
 # The day ahead.
@@ -261,7 +261,7 @@ def detail_lines(known: Known, now: datetime.datetime) -> list[str]:
     lines.append(_subject(schedule))
     lines.append(_history(known.past, known.durations))
     lines += [_keeping(known.keep)] if known.keep is not None and known.keep.policy else []
-    lines += _times(known.status, known.coming)
+    lines += _times(known.status, known.lane)
     lines += _others(schedule)
     return [printable(each) for each in lines]
 
@@ -308,19 +308,20 @@ def _keeping(keep: KeepAhead) -> str:
     return f"{line}: {', '.join(named)}{more}  (K)" if going else f"{line}  (K)"
 
 
-def _times(status: ScheduleStatus, coming: Sequence[PlannedRun]) -> list[str]:
+def _times(status: ScheduleStatus, lane: Lane | None) -> list[str]:
     schedule, timing, lines = status.schedule, status.schedule.timing, []
     words = schedule.rhythm or (
         f"after each run of {schedule.after}" if schedule.after else "a template, it never runs"
     )
     begins = ""
-    if coming:
-        at = coming[0].at
-        begins = f"; next {at.astimezone():%a %Y-%m-%d %H:%M} here, {at:%a %H:%M %z} there"
+    at = status.state.next_at
+    if at is not None:
+        there = at.astimezone(zoneinfo.ZoneInfo(timing.timezone))
+        begins = f"; next {at.astimezone():%a %Y-%m-%d %H:%M} here, {there:%a %H:%M %z} there"
     lines.append(f"{words}, {timing.timezone}{begins}")
-    if coming and coming[0].overlaps:
+    if lane is not None and lane.overlapping:
         lines.append(
-            "overlaps " + ", ".join(f"{each.schedule} on {each.host}" for each in coming[0].overlaps[:_NAMED])
+            f"! {len(lane.overlapping)} of {counted(len(lane.starts), 'start')} until tomorrow meet others at {', '.join(lane.hosts[:_NAMED])}  (f)"
         )
     parts = [
         f"window {timing.window}" if timing.window else "no window",

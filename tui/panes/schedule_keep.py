@@ -69,7 +69,7 @@ class KeepView(View):
         )
         kept = len(keep.fates) - len(keep.going)
         self.said.show(
-            f"{when}: keeps {kept}, lets {len(keep.going)} go, which had added {short_size(keep.going_bytes)}",
+            f"{when}: keeps {kept}, lets {len(keep.going)} go (~{short_size(keep.going_bytes)})",
             tone="warning" if keep.going else "",
         )
         shown = keep.going if self._is_going_alone else keep.fates

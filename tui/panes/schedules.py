@@ -7,13 +7,13 @@ import datetime
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from textual import on
+from textual import events, on
 from textual.widget import Widget
 from textual.worker import Worker
 
 from engine.model.job import Change
 from engine.model.schedules import Pause, RunOutcome, ScheduledRun, ScheduleStatus
-from engine.model.timetables import DayAhead, KeepAhead, instants
+from engine.model.timetables import DayAhead, KeepAhead, Lane, instants
 from tui import bridge, schedule_work
 from tui.actions import Action
 from tui.dialogs.reader import Reader
@@ -35,6 +35,9 @@ _STALE_S: Final = 60.0
 _WITHOUT_SCHEDULE: Final = ("schedule.new", "schedule.missed", "schedule.tick", "everything.pause")
 _FEW: Final = 500
 """So many are read again each second while one of them runs."""
+_DETAILS_FROM: Final = 12
+_DAY_FROM: Final = 16
+"""From so many rows of the terminal on, less frame, there is room for it below the list."""
 _AT_ONCE: Final = 250
 """Rows that are made before others of the loop have their turn."""
 
@@ -70,6 +73,7 @@ class ScheduleView(DefinesSchedules):
         self._rows: dict[str, Row] = {}
         self._keep: dict[str, tuple[object, float, KeepAhead | None]] = {}
         self._day: DayAhead | None = None
+        self._lanes: Mapping[str, Lane] = {}
         self._skipped: Sequence[ScheduledRun] = ()
         self._day_due = 0.0
 
@@ -176,14 +180,22 @@ class ScheduleView(DefinesSchedules):
         if begun < self._day_due:
             return
         self._day = await self.console.engine.day_ahead()
+        self._lanes = {each.schedule: each for each in self._day.lanes}
         self._day_due = clock() + _REST * (clock() - begun)
+        self._show_day()
+        await self._show_details()
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """The list stays longest where there is less room."""
         self._show_day()
 
     def _show_day(self) -> None:
-        if self._day is None or not self._day.lanes:
+        height = self.size.height
+        self.details.display = height >= _DETAILS_FROM
+        if self._day is None or not self._day.lanes or height < _DAY_FROM:
             self.day.display = False
             return
-        most = max(3, (self.size.height - 13) // 3)
+        most = max(3, (height - 13) // 3)
         lines = facts.strip_lines(
             self._day,
             sum(not each.reason.startswith("paused") for each in self._skipped),
@@ -209,7 +221,7 @@ class ScheduleView(DefinesSchedules):
             instants(await engine.run_records(name, instants=_PAST)),
             await engine.run_durations(name),
             self._keep[name][2],
-            await engine.preview_schedules(name, count=1),
+            self._lanes.get(name),
         )
         lines = facts.detail_lines(known, self.console.now())
         if list(self.details.lines) != lines:
@@ -248,6 +260,12 @@ class ScheduleView(DefinesSchedules):
             return "" if is_paused else "it is not paused"
         if identity == "schedule.run" and status.schedule.is_template:
             return "a template never runs: n makes a schedule from it"
+        if (
+            identity == "schedule.keep"
+            and schedule_work.is_prune(status.schedule)
+            and self.console.is_read_only
+        ):
+            return "this console is read-only, and only a job knows what a prune would free"
         if identity == "schedule.keep" and not schedule_work.has_rules(status.schedule):
             return "it lets nothing go: it has no keep rules, e gives it some"
         return ""
