@@ -24,7 +24,7 @@ MOST_LINES = 100_000
 
 
 class Page(ScrollView, Place, can_focus=True, inherit_bindings=False):
-    """Lines; what is not printable in them is escaped. With `is_growing` it is as high as its text, up to half the screen."""
+    """Lines; what is not printable in them is escaped, and of other lines only those that differ are drawn. With `is_growing` it is as high as its text, up to half the screen."""
 
     PLACE = "text"
     BINDINGS = bindings("text")
@@ -54,10 +54,17 @@ class Page(ScrollView, Place, can_focus=True, inherit_bindings=False):
         return self._lines
 
     def show(self, lines: Sequence[str]) -> None:
-        """Shows other lines from the beginning."""
+        """Shows other lines."""
+        before = self._laid
         self._lines = [printable(each) for each in lines]
         self._found = -1
-        self._lay_out()
+        self._width = max(10, self.size.width or self._width)
+        self._laid, self._starts = [], []
+        self._place(self._lines, is_drawn=False)
+        for row in range(self.size.height):
+            index = round(self.scroll_y) + row
+            if before[index : index + 1] != self._laid[index : index + 1]:
+                self.refresh_line(index)
 
     def add(self, lines: Sequence[str]) -> None:
         """Adds lines at the end; only they are laid out."""
@@ -74,7 +81,7 @@ class Page(ScrollView, Place, can_focus=True, inherit_bindings=False):
         self._laid, self._starts = [], []
         self._place(self._lines)
 
-    def _place(self, lines: Sequence[str]) -> None:
+    def _place(self, lines: Sequence[str], *, is_drawn: bool = True) -> None:
         """Puts lines below those that are laid out; nothing is drawn that is not seen."""
         before = len(self._laid)
         for line in lines:
@@ -85,7 +92,7 @@ class Page(ScrollView, Place, can_focus=True, inherit_bindings=False):
             self.styles.height = max(1, len(self._laid))
         if self.is_following:
             self.scroll_to(y=max(0, len(self._laid) - self.size.height), animate=False)
-        if before < round(self.scroll_y) + self.size.height or not before:
+        if is_drawn and (before < round(self.scroll_y) + self.size.height or not before):
             self.refresh()
 
     def on_mount(self) -> None:
