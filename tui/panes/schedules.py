@@ -67,11 +67,13 @@ class ScheduleView(DefinesSchedules):
         self.day.is_wrapped = False
         self.day.can_focus = False
         self.details = Page(id="details")
+        self.details.is_wrapped = self.details.can_focus = False
         self.known: Mapping[str, ScheduleStatus] = {}
         self.general: Pause | None = None
         self._last: dict[str, list[ScheduledRun]] = {}
         self._rows: dict[str, Row] = {}
         self._keep: dict[str, tuple[object, float, KeepAhead | None]] = {}
+        self._told: Sequence[str] = ()
         self._day: DayAhead | None = None
         self._lanes: Mapping[str, Lane] = {}
         self._skipped: Sequence[ScheduledRun] = ()
@@ -125,7 +127,8 @@ class ScheduleView(DefinesSchedules):
         """Details of another one, and what was not reckoned of the rows that are seen now."""
         event.stop()
         if self.is_mounted and self.known:
-            self._reckon()
+            self._begin("details", self._show_details)
+            self._begin("rules", self._reckon_going)
             self.console.main.show_hints()
 
     def _reckon(self) -> None:
@@ -188,6 +191,8 @@ class ScheduleView(DefinesSchedules):
     def on_resize(self, _event: events.Resize) -> None:
         """The list stays longest where there is less room."""
         self._show_day()
+        if self.known:
+            self._begin("details", self._show_details)
 
     def _show_day(self) -> None:
         height = self.size.height
@@ -223,7 +228,10 @@ class ScheduleView(DefinesSchedules):
             self._keep[name][2],
             self._lanes.get(name),
         )
-        lines = facts.detail_lines(known, self.console.now())
+        self._told = facts.detail_lines(known, self.console.now())
+        # As many as there is room for, `d` shows all: a page whose length stays is drawn line by line.
+        room = self.details.size.height
+        lines = [*self._told, *[""] * room][:room]
         if list(self.details.lines) != lines:
             self.details.show(lines)
 
@@ -296,7 +304,7 @@ class ScheduleView(DefinesSchedules):
         """All that it says, and what is known of it."""
         status = self.current
         if status is not None:
-            lines = [*self.details.lines, "", *facts.all_lines(status)]
+            lines = [*self._told, "", *facts.all_lines(status)]
             await self.console.ask(Reader(f"Schedule {status.schedule.name}", lines))
 
     async def do_schedule_log(self) -> None:
