@@ -14,7 +14,7 @@ from textual import events
 from textual.app import App
 from textual.driver import Driver
 from textual.screen import Screen
-from textual.worker import Worker, WorkerCancelled, WorkerFailed
+from textual.worker import Worker, WorkerCancelled, WorkerFailed, get_current_worker
 
 from engine.model.job import Change, Job, JobStatus
 from engine.model.secret import Secret
@@ -29,6 +29,7 @@ from tui.preferences import Preferences, read_preferences
 from tui.screen import MainScreen
 from tui.start import is_remote
 from tui.terminal import ConsoleDriver
+from tui.typed import Handled, Typed
 from tui.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class ConsoleApp(App[int]):
         self.is_guiding = is_guiding
         """Whether an empty home opens with the way to its first backup."""
         self.main = MainScreen()
+        self._typed = Typed(self)
         self._told_at = -_MESSAGE_S
         self._interrupted_at = -_TWICE_S
         self._themes_stamp: Sequence[tuple[str, int]] = ()
@@ -183,11 +185,31 @@ class ConsoleApp(App[int]):
         if self.main.is_mounted and self.screen_stack[-1:] == [self.main]:
             self.main.show_hints()
 
+    # Keys.
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys, and what is pasted, one at a time."""
+        if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
+            await super().on_event(event)
+        elif not self._typed.must_wait(event):
+            await super().on_event(event)
+            self._typed.follow()
+
+    def on_handled(self, event: Handled) -> None:
+        """All widgets had the key."""
+        event.stop()
+        self._typed.handled()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """An action is over."""
+        if event.worker.is_finished:
+            self._typed.rests(event.worker)
+
     # Data.
 
     def load(self, view: View) -> None:
         """Reads a view again, in the background; one that is being read already is begun anew."""
-        self.run_latest(f"load {id(view)}", functools.partial(self._read, view))
+        self._typed.begins(self.run_latest(f"load {id(view)}", functools.partial(self._read, view)))
 
     async def _read(self, view: View) -> None:
         await bridge.guarded(self, view.load())
@@ -278,7 +300,7 @@ class ConsoleApp(App[int]):
 
     def run_guarded(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
         """Runs an action in the background; its errors become sentences."""
-        self.run_worker(bridge.guarded(self, work), name=name, exit_on_error=False)
+        self._typed.begins(self.run_worker(bridge.guarded(self, work), name=name, exit_on_error=False))
 
     def run_latest(self, group: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Worker[None]:
         """Runs something in the background in place of the one before of that group. `work` is a function, for a coroutine that was made already
@@ -287,7 +309,12 @@ class ConsoleApp(App[int]):
 
     async def ask(self, dialog: Dialog[Answer]) -> Answer | None:
         """Opens a dialog, and waits for its answer. Only within an action."""
-        return await self.push_screen_wait(dialog)
+        answer = self.push_screen(dialog, wait_for_dismiss=True)
+        dialog.call_after_refresh(self._typed.rests, get_current_worker())
+        try:
+            return await answer
+        finally:
+            self._typed.goes_on()
 
     async def ask_line(
         self, question: str, value: str = "", changed: Callable[[str], None] | None = None
@@ -297,9 +324,11 @@ class ConsoleApp(App[int]):
         focused = self.focused
         prompt = Prompt(question, value, changed)
         await screen.mount(prompt)
+        self._typed.rests()
         try:
             return await prompt.answer
         finally:
+            self._typed.goes_on()
             await prompt.remove()
             if focused is not None and focused.is_attached:
                 screen.set_focus(focused)  # at once: another line may be asked for next, and goes back to the same place

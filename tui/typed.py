@@ -1,0 +1,111 @@
+"""Keys in their order: each is given to what the one before brought into sight.
+
+Textual gives a key to whatever has the keys at that instant, and does by bubbling to the app what is bound to it: of `ctrl+u` and letters
+that come in one packet, as they do over a slow line, the letters are typed first and then deleted; and of `4` and `n` the second is done
+on the tab that was left. So a key that was typed ahead waits until the one before was handled, and what it began is over or asks something.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from textual import events
+from textual.message import Message
+from textual.timer import Timer
+from textual.worker import NoActiveWorker, Worker, get_current_worker
+
+if TYPE_CHECKING:
+    from tui.app import ConsoleApp
+
+LONGEST_S: Final = 0.6
+"""So long a key waits at most: what takes longer goes on while others are given."""
+
+
+class Handled(Message, bubble=True):
+    """Follows a key through the widgets, and comes to the app behind it."""
+
+
+class Typed:
+    """What was typed, and not given to anybody yet."""
+
+    def __init__(self, app: ConsoleApp) -> None:
+        self._app = app
+        self._waiting: deque[events.Event] = deque()
+        self._given: events.Event | None = None
+        """The one on its way, or the answer that an action goes on with."""
+        self._begun: set[Worker[Any]] = set()
+        """What that one began, and neither ended nor asks."""
+        self._timer: Timer | None = None
+
+    def must_wait(self, event: events.Event) -> bool:
+        """Whether an event waits for its turn: then it comes again. Else it is on its way, and `follow` is to be called."""
+        if event is self._given:
+            return False
+        if self._given is not None:
+            self._waiting.append(event)
+            return True
+        self._given = event
+        return False
+
+    def follow(self) -> None:
+        """The event was given."""
+        self._begun.clear()
+        self._watch()
+        self.look()
+
+    def _watch(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self._app.set_timer(LONGEST_S, self.next)
+
+    def look(self) -> None:
+        """Sends something through the widgets behind all that was sent before."""
+        if self._given is None or not self._app.is_running:
+            return
+        if not (self._app.focused or self._app.screen).post_message(Handled()):
+            self.next()
+
+    def handled(self) -> None:
+        """It came back."""
+        self._begun = {each for each in self._begun if not each.is_finished}
+        if not self._begun:
+            # What has the keys from now on was said by a callback that is before this one.
+            self._app.call_later(self.next)
+
+    def next(self) -> None:
+        """Gives the next one."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        self._given = self._waiting.popleft() if self._waiting else None
+        if self._given is not None:
+            self._app.post_message(self._given)
+
+    # What a key began.
+
+    def begins(self, worker: Worker[Any]) -> None:
+        """The key that is on its way began something, or it goes on."""
+        if self._given is not None:
+            self._begun.add(worker)
+
+    def rests(self, worker: Worker[Any] | None = None) -> None:
+        """What was begun is over, or asks something: without an argument, what this is called from."""
+        try:
+            worker = worker or get_current_worker()
+        except NoActiveWorker:
+            return
+        if worker in self._begun:
+            self._begun.discard(worker)
+            self.look()
+
+    def goes_on(self) -> None:
+        """What this is called from asked something, and was answered."""
+        try:
+            worker = get_current_worker()
+        except NoActiveWorker:
+            return
+        if self._given is None:
+            self._given = events.Event()
+            self._watch()
+        self.begins(worker)
