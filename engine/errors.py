@@ -55,6 +55,7 @@ A message is one sentence in lower case without a full stop that names the host,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -90,6 +91,19 @@ class ConfigurationError(UsageError):
     """the configuration holds a mistake"""
 
     exit_code = 2
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        hint: str | None = None,
+        line: int = 0,
+        others: Sequence[ConfigurationError] = (),
+    ) -> None:
+        """`line` is where it stands; `others` are the mistakes that were found besides, in the order of their lines."""
+        super().__init__(message, hint=hint)
+        self.line = line
+        self.others = tuple(others)
 
 
 class RefusedError(HoldfastError):

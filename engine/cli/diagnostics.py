@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from engine.cli import output
-from engine.errors import HoldfastError, InterruptedJobError, UsageError
+from engine.errors import ConfigurationError, HoldfastError, InterruptedJobError, UsageError
 from engine.model import text
 
 DONE: Final = 0
@@ -45,16 +45,23 @@ def tell(message: str) -> None:
 
 def report(error: HoldfastError, *, is_json: bool) -> int:
     """Tells an error and its hint; returns the exit code."""
-    message, hint = text.printable(error.message), text.printable(error.hint or "")
+    others = error.others if isinstance(error, ConfigurationError) else ()
     if is_json:
-        fields = {
+        fields: dict[str, object] = {
             "type": "error",
             "error": type(error).__name__,
             "message": error.message,
             "hint": error.hint or "",
         }
+        if others:
+            fields["others"] = [{"message": each.message, "hint": each.hint or ""} for each in others]
         tell(output.encode(fields).decode())
+    elif others:
+        for each in (error, *others):
+            hint = f" ({each.hint})" if each.hint else ""
+            tell(f"holdfast: {text.printable(each.message + hint)}")
     else:
+        message, hint = text.printable(error.message), text.printable(error.hint or "")
         tell(f"holdfast: {message}" + (f"\n  hint: {hint}" if hint else ""))
     return error.exit_code
 

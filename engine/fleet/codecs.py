@@ -66,12 +66,15 @@ class ValueCodec:
 
     def read(self, document: Document, entry: Entry) -> Any:
         """See `Codec.read`."""
+        before = len(document.mistakes)
         for key, value in entry.values.items():
-            if key in self.left_out:
-                known = shapes.keys(self.kind, ("name", *self.left_out))
-                raise document.unknown((*entry.path, key), "key", known)
-            if key in self.references:
-                fields.read(document, (*entry.path, key), value, Field(key, "reference"))
+            with document.noting():
+                if key in self.left_out:
+                    known = shapes.keys(self.kind, ("name", *self.left_out))
+                    raise document.unknown((*entry.path, key), "key", known)
+                if key in self.references:
+                    fields.read(document, (*entry.path, key), value, Field(key, "reference"))
+        document.require_none(before)
         return shapes.read(document, entry.path, entry.values, self.kind, {"name": entry.name})
 
     def write(self, definition: Any) -> dict[str, Any]:
@@ -110,16 +113,19 @@ def _options(
     """
     by_name = {each.name: each for each in known}
     found: dict[str, OptionValue] = {}
+    before = len(document.mistakes)
     for key, value in entry.values.items():
         path = (*entry.path, key)
         if key in own:
             continue
-        if key not in by_name and not is_open:
-            raise document.unknown(path, "key", [*own, *by_name])
-        known_as = by_name.get(key) or Field(key, _guessed(value))
-        read = fields.read(document, path, value, known_as)
-        if read is not False or known_as.type == "switch":
-            found[known_as.option] = read
+        with document.noting():
+            if key not in by_name and not is_open:
+                raise document.unknown(path, "key", [*own, *by_name])
+            known_as = by_name.get(key) or Field(key, _guessed(value))
+            read = fields.read(document, path, value, known_as)
+            if read is not False or known_as.type == "switch":
+                found[known_as.option] = read
+    document.require_none(before)
     return found
 
 

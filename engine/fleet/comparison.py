@@ -29,6 +29,13 @@ class Wanted:
     entries: Mapping[tuple[str, str], Entry]
     """Where each definition stands, by table and name."""
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether no mistake leaves open what is defined."""
+        return not self.document.unsettled and all(
+            name in self.definitions[table] for table, name in self.entries
+        )
+
     def left_out(self, current: Fleet) -> list[tuple[str, str]]:
         """Table and name of what is defined and stands in none of the document's tables; what it has no table for is none of its business."""
         return [
@@ -40,29 +47,49 @@ class Wanted:
 
 
 def read(document: Document, current: Fleet, *, is_pruning: bool = False) -> Wanted:
-    """Reads all of it. Raises: ConfigurationError for the first mistake, with file and line."""
+    """Reads all of it. Raises: ConfigurationError for the mistakes, each with file and line."""
+    found = look(document, current, is_pruning=is_pruning)
+    document.require_none()
+    return found
+
+
+def look(document: Document, current: Fleet, *, is_pruning: bool = False) -> Wanted:
+    """Reads what is sound of it; mistakes are noted in the document."""
     tables = ["groups", *(codec.table for codec in CODECS)]
     for name, value in document.tables.items():
-        if name not in tables:
-            raise document.unknown((name,), "table", tables)
-        document.table((name,), value)
+        with document.noting(name):
+            if name not in tables:
+                raise document.unknown((name,), "table", tables)
+            document.table((name,), value)
     hosts = _names(document, "hosts", {}, current, is_pruning=is_pruning)
-    groups = expansion.groups(document, hosts)
+    groups: dict[str, list[str]] = {}
+    with document.noting("groups"):
+        groups = expansion.groups(document, hosts)
     definitions: dict[str, dict[str, Any]] = {}
     entries: dict[tuple[str, str], Entry] = {}
     for codec in CODECS:
         if codec.table not in document.tables:
             continue
         known = definitions.setdefault(codec.table, {})
-        for entry in expansion.entries(document, codec.table, groups):
+        for entry in _entries(document, codec.table, groups):
             old = current.get(codec.table, {}).get(entry.name)
-            known[entry.name] = codec.settle(codec.read(document, entry), old)
             entries[codec.table, entry.name] = entry
+            with document.noting():
+                known[entry.name] = codec.settle(codec.read(document, entry), old)
     if "storages" in definitions:
-        definitions["storages"] = _with_one_default(document, definitions["storages"], entries)
+        with document.noting():
+            definitions["storages"] = _with_one_default(document, definitions["storages"], entries)
     wanted = Wanted(document, definitions, entries)
     _require_needs(wanted, current, is_pruning=is_pruning)
     return wanted
+
+
+def _entries(document: Document, table: str, groups: Mapping[str, Sequence[str]]) -> list[Entry]:
+    """None where it is no table, which is noted."""
+    found: list[Entry] = []
+    with document.noting(table):
+        found = expansion.entries(document, table, groups)
+    return found
 
 
 def _names(
@@ -70,7 +97,7 @@ def _names(
 ) -> list[str]:
     """All names of a table that there will be."""
     found = [LOCAL_HOST] if table == "hosts" else []
-    found += [each.name for each in expansion.entries(document, table, groups)]
+    found += [each.name for each in _entries(document, table, groups)]
     if not is_pruning or table not in document.tables:
         found += current.get(table, {})
     return list(dict.fromkeys(found))
@@ -92,7 +119,7 @@ def _with_one_default(
 
 
 def _require_needs(wanted: Wanted, current: Fleet, *, is_pruning: bool) -> None:
-    """Raises: ConfigurationError where a definition names what there will not be."""
+    """Notes where a definition names what there will not be; of what a mistake leaves open nobody knows."""
     known: dict[str, set[str]] = {codec.table: {LOCAL_HOST} for codec in CODECS}
     for table in known:
         known[table].update(wanted.definitions.get(table, ()))
@@ -102,14 +129,17 @@ def _require_needs(wanted: Wanted, current: Fleet, *, is_pruning: bool) -> None:
     for codec in CODECS:
         for name, definition in wanted.definitions.get(codec.table, {}).items():
             for key, table, needed in codec.needs(definition):
-                if needed in known[table]:
+                if needed in known[table] or (table, needed) in wanted.entries:
                     continue
                 near = nearest(needed, known[table] - {LOCAL_HOST})
-                raise wanted.document.mistake(
-                    (*wanted.entries[codec.table, name].path, key),
-                    f"there is no {nouns[table]} named {needed}, which {codec.noun} {name} needs",
-                    f"did you mean {near}?" if near else None,
-                )
+                if table in wanted.document.unsettled and not near:
+                    continue
+                with wanted.document.noting():
+                    raise wanted.document.mistake(
+                        (*wanted.entries[codec.table, name].path, key),
+                        f"there is no {nouns[table]} named {needed}, which {codec.noun} {name} needs",
+                        f"did you mean {near}?" if near else None,
+                    )
 
 
 def changes(wanted: Wanted, current: Fleet, *, is_pruning: bool = False) -> list[Change]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.errors import ConfigurationError
@@ -30,6 +31,10 @@ class Document:
     """As messages name it."""
     tables: Mapping[str, Any]
     lines: Mapping[Path, int]
+    mistakes: list[ConfigurationError] = field(default_factory=list)
+    """Those that were noted so far."""
+    unsettled: set[str] = field(default_factory=set)
+    """Tables of which a mistake leaves open what they define."""
 
     @classmethod
     def parse(cls, text: str, file: str) -> Document:
@@ -52,7 +57,24 @@ class Document:
 
     def mistake(self, path: Path, said: str, hint: str | None = None) -> ConfigurationError:
         """An error that says file and line."""
-        return ConfigurationError(f"{self.file}, line {self.line(path)}: {said}", hint=hint)
+        line = self.line(path)
+        return ConfigurationError(f"{self.file}, line {line}: {said}", hint=hint, line=line)
+
+    @contextmanager
+    def noting(self, table: str = "") -> Iterator[None]:
+        """A mistake ends the body, is noted, and hides none that is found later. `table` is the one that it leaves open, if any."""
+        try:
+            yield
+        except ConfigurationError as error:
+            self.mistakes.append(error)
+            self.unsettled.update({table} - {""})
+
+    def require_none(self, since: int = 0) -> None:
+        """Raises: ConfigurationError with the mistakes that were noted, from that many on: the first by its line, which tells the others."""
+        found = {each.message: each for each in sorted(self.mistakes[since:], key=lambda each: each.line)}
+        if found:
+            first, *others = found.values()
+            raise ConfigurationError(first.message, hint=first.hint, line=first.line, others=others)
 
     def unknown(self, path: Path, what: str, known: Sequence[str]) -> ConfigurationError:
         """There is no such key, and which was most likely meant."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.errors import UsageError
-from engine.fleet.document import Document, Path
+from engine.fleet.document import Document, Path, dotted
 from engine.model.names import check_name, nearest
 
 MOST: Final = 20_000
@@ -75,24 +75,32 @@ def _choices(pattern: str, text: str) -> list[str]:
 
 
 def groups(document: Document, known_hosts: Sequence[str]) -> dict[str, list[str]]:
-    """The hosts of each group, by its name. Raises: ConfigurationError for one that nobody knows."""
+    """The hosts of each group, by its name. What nobody knows is noted. Raises: ConfigurationError where groups is no table."""
     found: dict[str, list[str]] = {}
-    known = set(known_hosts)
     for name, given in document.table(("groups",), document.tables.get("groups", {})).items():
-        path: Path = ("groups", name)
-        table = document.table(path, given)
-        for key in table:
-            if key != "hosts":
-                raise document.unknown((*path, key), "key of a group", ["hosts"])
-        hosts = table.get("hosts")
-        if not isinstance(hosts, list) or not all(isinstance(each, str) for each in hosts):
-            raise document.mistake((*path, "hosts"), f"groups.{name}.hosts is a list of names and patterns")
-        members = [each for item in hosts for each in _members(document, (*path, "hosts"), item, known_hosts)]
-        for each in members:
-            if each not in known:
-                raise _unknown_host(document, (*path, "hosts"), each, known_hosts)
-        found[name] = list(dict.fromkeys(members))
+        with document.noting("groups"):
+            found[name] = _group(document, ("groups", name), given, known_hosts)
     return found
+
+
+def _group(document: Document, path: Path, given: object, known_hosts: Sequence[str]) -> list[str]:
+    known = set(known_hosts)
+    table = document.table(path, given)
+    for key in table:
+        if key != "hosts":
+            raise document.unknown((*path, key), "key of a group", ["hosts"])
+    place = (*path, "hosts")
+    hosts = table.get("hosts")
+    if not isinstance(hosts, list) or not all(isinstance(each, str) for each in hosts):
+        raise document.mistake(place, f"{dotted(place)} is a list of names and patterns")
+    if "hosts" in document.unsettled:
+        return []
+    members = [each for item in hosts for each in _members(document, place, item, known_hosts)]
+    for each in members:
+        if each not in known:
+            with document.noting("groups"):
+                raise _unknown_host(document, place, each, known_hosts)
+    return list(dict.fromkeys(members))
 
 
 def _members(document: Document, path: Path, item: str, known: Sequence[str]) -> Sequence[str]:
@@ -106,21 +114,25 @@ def _members(document: Document, path: Path, item: str, known: Sequence[str]) ->
 
 
 def entries(document: Document, table: str, groups: Mapping[str, Sequence[str]]) -> list[Entry]:
-    """All definitions of a table; those with a plain name go before those that are made. Raises: ConfigurationError."""
+    """All definitions of a table; those with a plain name go before those that are made. Mistakes are noted.
+
+    Raises: ConfigurationError where it is no table.
+    """
     plain: list[Entry] = []
     made: dict[str, Entry] = {}
     for name, given in document.table((table,), document.tables.get(table, {})).items():
         path: Path = (table, name)
-        values = document.table(path, given)
-        if not is_pattern(name) and not _is_spread(values):
-            _require_name(document, path, table, name)
-            plain.append(Entry(name, values, path))
-            continue
-        for each in _made(document, table, path, values, groups):
-            if each.name in made:
-                said = f"{each.name} is made twice, by {made[each.name].path[-1]!r} and {name!r}"
-                raise document.mistake(path, said)
-            made[each.name] = each
+        with document.noting(table):
+            values = document.table(path, given)
+            if not is_pattern(name) and not _is_spread(values):
+                _require_name(document, path, table, name)
+                plain.append(Entry(name, values, path))
+                continue
+            for each in _made(document, table, path, values, groups):
+                if each.name in made:
+                    said = f"{each.name} is made twice, by {made[each.name].path[-1]!r} and {name!r}"
+                    raise document.mistake(path, said)
+                made[each.name] = each
     explicit = {each.name for each in plain}
     return plain + [each for each in made.values() if each.name not in explicit]
 
@@ -155,6 +167,8 @@ def _hosts(
     host = str(values["host"])
     if not host.startswith("@"):
         return list(_in(document, (*path, "host"), host))
+    if host[1:] not in groups and "groups" in document.unsettled:
+        return []
     if host[1:] not in groups:
         near = nearest(host[1:], groups)
         hint = f"did you mean @{near}?" if near else f"there are: {', '.join(groups) or 'none'}"

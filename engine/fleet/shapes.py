@@ -86,11 +86,14 @@ def _renamed(document: Document, path: Path, value: Any, kind: Any) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
         known = _fields(kind)
         renamed = {}
+        before = len(document.mistakes)
         for key, each in value.items():
-            if key not in known:
-                raise document.unknown((*path, key), "key", list(known))
-            name, inner = known[key]
-            renamed[name] = _renamed(document, (*path, key), each, inner)
+            with document.noting():
+                if key not in known:
+                    raise document.unknown((*path, key), "key", list(known))
+                name, inner = known[key]
+                renamed[name] = _renamed(document, (*path, key), each, inner)
+        document.require_none(before)
         return renamed
     arguments = typing.get_args(kind)
     if isinstance(value, list) and arguments and typing.get_origin(kind) in (tuple, list, Sequence):

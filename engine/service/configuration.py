@@ -42,7 +42,10 @@ class ConfigurationMethods(DefinitionMethods):
         return writing.schema()
 
     async def plan_config(self, text: str, file: str, *, is_pruning: bool = False) -> ConfigPlan:
-        """What applying the document would change; all of it is checked. Connects to nothing. Raises: ConfigurationError, with file and line."""
+        """What applying the document would change; all of it is checked. Connects to nothing.
+
+        Raises: ConfigurationError, with file and line, and with all other mistakes besides.
+        """
         current = await self._fleet()
         wanted, changes = await self._compared(text, file, current, is_pruning=is_pruning)
         return ConfigPlan(
@@ -112,17 +115,23 @@ class ConfigurationMethods(DefinitionMethods):
         from engine.fleet import comparison
         from engine.fleet.document import Document
 
-        wanted = comparison.read(Document.parse(text, file), current, is_pruning=is_pruning)
+        document = Document.parse(text, file)
+        wanted = comparison.look(document, current, is_pruning=is_pruning)
         changes = comparison.changes(wanted, current, is_pruning=is_pruning)
         for each in changes:
-            if each.noun == "source" and each.what != "remove":
-                await self._require_source(wanted, wanted.definitions["sources"][each.name])
-            if each.noun == "destination" and each.what != "remove":
-                self._require_destination(wanted, wanted.definitions["destinations"][each.name])
-            if each.noun == "window" and each.what != "remove":
-                self._require_window(wanted, wanted.definitions["windows"][each.name])
-        changed = {each.name for each in changes if each.noun == "schedule"}
-        self._require_schedules(wanted, _to_be(wanted, current, changes), changed)
+            if each.what == "remove":
+                continue
+            with document.noting():
+                if each.noun == "source":
+                    await self._require_source(wanted, wanted.definitions["sources"][each.name])
+                if each.noun == "destination":
+                    self._require_destination(wanted, wanted.definitions["destinations"][each.name])
+                if each.noun == "window":
+                    self._require_window(wanted, wanted.definitions["windows"][each.name])
+        if wanted.is_settled:
+            changed = {each.name for each in changes if each.noun == "schedule"}
+            self._require_schedules(wanted, _to_be(wanted, current, changes), changed)
+        document.require_none()
         return wanted, changes
 
     async def _require_source(self, wanted: Wanted, source: Source) -> None:
@@ -171,7 +180,7 @@ class ConfigurationMethods(DefinitionMethods):
             raise wanted.document.mistake((*path, "url"), error.message, error.hint) from error
 
     def _require_schedules(self, wanted: Wanted, to_be: Fleet, changed: Set[str]) -> None:
-        """That those that changed can run, and that what the others name is not what goes. Raises: ConfigurationError, with file and line."""
+        """That those that changed can run, and that what the others name is not what goes: notes what is not so, with file and line."""
         from engine.jobs import scheduled
         from engine.schedule import due
 
@@ -185,7 +194,8 @@ class ConfigurationMethods(DefinitionMethods):
                 scheduled.check(schedule, known)
             except HoldfastError as error:
                 path = wanted.entries["schedules", name].path
-                raise wanted.document.mistake(path, error.message, error.hint) from error
+                with wanted.document.noting():
+                    raise wanted.document.mistake(path, error.message, error.hint) from error
 
     async def _judged(self, schedule: Schedule, to_be: Fleet) -> Judged:
         """A smart one starts at a quiet time from the first, whoever defines it."""

@@ -176,6 +176,11 @@ def test_what_a_file_leaves_out_goes_with_a_yes_alone(tmp_path: Path) -> None:
     broken = line.run("config", "check", "-", "--json", given=b"[hosts.new]\nadress = 'a'\n")
     assert broken.code == 2
     assert "standard input, line 2: there is no key 'adress'" in broken.error["message"]
+    twice = line.run("config", "check", "-", given=b"[hosts.new]\nadress = 'a'\nhops = 5\n")
+    assert [each.partition("line ")[2] for each in twice.err.splitlines()] == [
+        "2: there is no key 'adress' (did you mean address?)",
+        "3: there is no key 'hops' " + twice.err.splitlines()[1].partition("'hops' ")[2],
+    ]
 
 
 async def test_a_smart_schedule_of_the_file_starts_at_a_quiet_time_as_one_that_was_added(

@@ -169,3 +169,41 @@ def test_a_host_that_goes_and_is_needed_is_a_mistake() -> None:
     assert comparison.read(document, current).definitions["sources"]["s"].host == "old"
     with pytest.raises(ConfigurationError, match="line 5: there is no host named old"):
         comparison.read(document, current, is_pruning=True)
+
+
+ALL_WRONG = """\
+[hosts.web]
+adress = "web"
+max_channels = true
+[hosts.db]
+address = "db"
+[groups.all]
+hosts = ["db", "dp", "wbe"]
+[sources.site]
+kind = "files"
+host = "bd"
+path = "/srv"
+[sources.made]
+kind = "files"
+host = "web"
+paths = "/srv"
+[storage.near]
+"""
+
+
+def test_all_mistakes_are_told_at_once_and_none_that_only_follows_from_another() -> None:
+    """Whoever mends one after the other runs the same command twenty times."""
+    with pytest.raises(ConfigurationError) as caught:
+        comparison.read(Document.parse(ALL_WRONG, "f"), {})
+    assert [each.message for each in (caught.value, *caught.value.others)] == [
+        "f, line 2: there is no key 'adress'",
+        "f, line 3: hosts.web.max_channels is a whole number of at least 1",
+        "f, line 7: there is no host named dp",
+        "f, line 7: there is no host named wbe",
+        "f, line 10: there is no host named bd, which source site needs",
+        "f, line 15: there is no key 'paths'",
+        "f, line 16: there is no table 'storage'",
+    ]
+    hints = [each.hint or "" for each in (caught.value, *caught.value.others)]
+    near = ["address", "", "", "web", "", "path", "storages"]
+    assert hints == [each and f"did you mean {each}?" for each in near]
