@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.alerting import destinations, scope
 from engine.catalog.schedules import Judged, SourcePlace
@@ -86,8 +86,7 @@ class ConfigurationMethods(DefinitionMethods):
         for table, name in removals:
             if table == "destinations":
                 await alerts.forget_address(self._parts, name)
-        verbs = {"add": "add", "change": "edit", "remove": "remove"}
-        written = [(f"{each.noun} {verbs[each.what]}", each.name) for each in changes]
+        written = [(_verb(each), each.name) for each in changes]
         await self._parts.write_down_all(written, f"by {file}")
         return ConfigApplied(changes, tuple(created))
 
@@ -226,6 +225,20 @@ class ConfigurationMethods(DefinitionMethods):
             if not each.password
         }
         return tuple(sorted(named - known - made))
+
+
+_VERBS: Final = {"add": "add", "change": "edit", "remove": "remove"}
+_OTHER_VERBS: Final = {
+    "destination": {what: f"notify {verb}" for what, verb in _VERBS.items()},
+    "window": {"add": "alerts silence", "change": "alerts silence", "remove": "alerts unsilence"},
+}
+"""Of nouns that the command line has no verbs of."""
+
+
+def _verb(change: Change) -> str:
+    """The verb that does the same by hand: what is looked for in the audit log."""
+    others = _OTHER_VERBS.get(change.noun)
+    return others[change.what] if others else f"{change.noun} {_VERBS[change.what]}"
 
 
 def _to_be(wanted: Wanted, current: Fleet, changes: Sequence[Change]) -> Fleet:

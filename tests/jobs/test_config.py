@@ -146,6 +146,9 @@ async def test_who_is_told_stands_in_the_file_and_goes_with_it(world: World) -> 
         await engine.plan_config(window % 86_400, "f")
     await engine.apply_config(window % 60, "f")
     assert [each.reason for each, _ in (await engine.alerts()).windows] == ["none"]
+    told_of = [(each.verb, each.object) for each in await engine.audit_log()]
+    assert ("notify add", "ops") in told_of
+    assert ("alerts silence", "all") in told_of
     nowhere = told.replace("vault:notify.ops", "command:echo nothing") % "new"
     with pytest.raises(errors.ConfigurationError, match="line 3: apprise knows no service"):
         await engine.apply_config(nowhere, "f")
