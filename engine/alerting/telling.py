@@ -48,7 +48,7 @@ def of_job(facts: JobFacts) -> Message:
     target = ", ".join(sources) or _storage(job.request) or str(job.request.get("plan", ""))
     named = f"{job.verb} of {target}" if target else job.verb
     known = {
-        "subject": f"source {sources[0]}" if len(sources) == 1 else "",
+        "subject": _subject(sources, _storage(job.request)),
         "source": " ".join(sources),
         "host": " ".join(dict.fromkeys(facts.hosts[each] for each in sources if each in facts.hosts)),
         "storage": _storage(job.request),
@@ -66,6 +66,7 @@ def of_job(facts: JobFacts) -> Message:
     is_well = job.status in (JobStatus.COMPLETED, JobStatus.CANCELLED) and not is_wrong
     tone = Tone.WARNING if job.status is JobStatus.INCOMPLETE else Tone.FAILURE
     said = [job.error] if job.error else []
+    said += _steps(job.result) if job.verb == "drill" else ()
     said += [str(each) for each in job.result.get("warnings", ())][:20]
     known |= {"status": verdict or job.status.value, "reason": "; ".join(said)}
     return Message(
@@ -260,6 +261,21 @@ def _sources(request: Mapping[str, Any]) -> list[str]:
     named = [str(each) for each in found if each]
     backup = str(request.get("backup") or "")
     return named or ([backup.removeprefix("latest:")] if backup.startswith("latest:") else [])
+
+
+def _subject(sources: Sequence[str], storage: str) -> str:
+    """What an alert would be of; of a job of a storage alone that storage."""
+    if not sources:
+        return f"storage {storage}" if storage else ""
+    return f"source {sources[0]}" if len(sources) == 1 else ""
+
+
+def _steps(result: Mapping[str, Any]) -> list[str]:
+    """What of a drill did not come back well, and why."""
+    failed = [each for each in result.get("steps", ()) if each.get("status") == "failed"]
+    return [
+        ": ".join(filter(None, (str(each.get("step", "")), str(each.get("detail", ""))))) for each in failed
+    ]
 
 
 def _storage(request: Mapping[str, Any]) -> str:

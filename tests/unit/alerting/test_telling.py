@@ -64,6 +64,29 @@ def test_a_job_of_any_kind_says_what_became_of_it(found: Job, occasion: Occasion
     assert (found.error in message.body, "\n" in message.title) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("verb", "request_of"),
+    [(verb, {"storage": "near"}) for verb in ("prune", "verify", "storage move")]
+    + [("copy", {"to_storage": "near"})],
+)
+def test_a_job_of_a_storage_alone_is_met_by_its_name(verb: str, request_of: dict[str, object]) -> None:
+    """Who asked to hear of that storage does, who silenced it does not, and a report says what it was told of."""
+    assert _of(job(verb, JobStatus.FAILED, request_of)).facts["subject"] == "storage near"
+
+
+def test_a_drill_that_failed_without_an_error_names_the_step_and_its_detail() -> None:
+    """Nobody should have to sit down at a machine to learn what was wrong."""
+    steps = [
+        {"step": "restore", "status": "ok", "detail": "5 files"},
+        {"step": "check shop", "status": "failed", "detail": "3 rows, where 5 were expected"},
+    ]
+    result = {"status": "failed", "steps": steps}
+    message = _of(job("drill", JobStatus.COMPLETED, {"source": "shop"}, result=result))
+    assert message.facts["reason"] == "check shop: 3 rows, where 5 were expected"
+    assert "check shop: 3 rows, where 5 were expected" in message.body
+    assert "5 files" not in message.body
+
+
 def test_a_failure_tells_its_reason_and_facts_that_others_choose_by() -> None:
     """Destinations and templates go by them."""
     facts = _of(
