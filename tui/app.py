@@ -261,7 +261,8 @@ class ConsoleApp(App[int]):
         self._title()
         if self._monotonic() - self._told_at >= _MESSAGE_S:
             self.main.show_jobs(self._jobs, self.now())
-        await self.main.query_one("#drawer").refresh_jobs()  # type: ignore[attr-defined]
+        if self.main.drawer is not None:
+            await self.main.drawer.refresh_jobs()
 
     @property
     def running_jobs(self) -> Sequence[Job]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, cast
 
@@ -17,21 +18,21 @@ from tui.drawer import Drawer
 from tui.office import Office
 from tui.panes.backups import BackupsPane
 from tui.panes.base import Pane
-from tui.panes.restore import RestorePane
-from tui.panes.schedules import SchedulesPane
-from tui.panes.storage import StoragePane
 from tui.place import Place, bindings
 from tui.text import bar, short_size, span
 from tui.widgets.line import Line
 
 if TYPE_CHECKING:
+    from tui.drawer import Drawer
     from tui.panes.sources import SourcesView
 
 TABS: Final = ("backups", "schedules", "restore", "storage")
 
 
 class MainScreen(Screen[None], Office):
-    """Panes are made once and kept; only the one that is seen is read and drawn."""
+    """A pane and the drawer are imported and made when they are first gone to, and kept; only what is seen is read and drawn. The first screen
+    waits for nothing else.
+    """
 
     PLACE = "everywhere"
     BINDINGS = bindings("everywhere")
@@ -55,10 +56,6 @@ class MainScreen(Screen[None], Office):
         yield Line(id="tabs")
         with ContentSwitcher(initial="backups"):
             yield BackupsPane(id="backups")
-            yield SchedulesPane(id="schedules")
-            yield RestorePane(id="restore")
-            yield StoragePane(id="storage")
-        yield Drawer(id="drawer")
         yield Line(id="message")
         yield Line(id="hints")
 
@@ -82,15 +79,19 @@ class MainScreen(Screen[None], Office):
         """The pane that is seen."""
         return self.query_one(f"#{self._tab}", Pane)
 
-    def pane_of(self, tab: str) -> Pane:
-        """Any of them."""
-        return self.query_one(f"#{tab}", Pane)
+    @property
+    def drawer(self) -> Drawer | None:
+        """The drawer of jobs, where it was opened ever."""
+        return cast("Drawer | None", next(iter(self.query("#drawer")), None))
 
     async def go(self, tab: str) -> Pane:
         """Goes to a tab, and gives its pane."""
         if tab != self._tab:
+            switcher = self.query_one(ContentSwitcher)
+            if not self.query(f"#{tab}"):
+                await switcher.add_content(_make_pane(tab))
             self._tab = tab
-            self.query_one(ContentSwitcher).current = tab
+            switcher.current = tab
             self.console.shown(self.pane.view)
         return self.pane
 
@@ -145,7 +146,7 @@ class MainScreen(Screen[None], Office):
             for each in (focused.ancestors_with_self if focused is not None else ())
             if isinstance(each, Place)
         ]
-        if self.pane.view not in chain and not any(isinstance(each, Drawer) for each in chain):
+        if self.pane.view not in chain and not any(each is self.drawer for each in chain):
             chain.insert(0, self.pane.view)
         if self not in chain:
             chain.append(self)
@@ -190,7 +191,12 @@ class MainScreen(Screen[None], Office):
 
     async def do_drawer_jobs(self) -> None:
         """Opens the drawer, or closes it."""
-        drawer = self.query_one(Drawer)
+        drawer = self.drawer
+        if drawer is None:
+            from tui.drawer import Drawer
+
+            drawer = Drawer(id="drawer")
+            await self.mount(drawer, before="#message")
         drawer.toggle()
         self.show_hints()
 
@@ -222,8 +228,8 @@ class MainScreen(Screen[None], Office):
 
     async def do_nav_back(self) -> None:
         """Closes the drawer, or goes back to the view below."""
-        drawer = self.query_one(Drawer)
-        if drawer.is_open:
+        drawer = self.drawer
+        if drawer is not None and drawer.is_open:
             drawer.toggle()
         elif not await self.pane.pop():
             self.console.tell("this is the outermost view: q leaves the console")
@@ -299,6 +305,12 @@ class MainScreen(Screen[None], Office):
     async def do_app_quit(self) -> None:
         """Leaves. Jobs live elsewhere."""
         self.app.exit()
+
+
+def _make_pane(tab: str) -> Pane:
+    """The pane of a tab; its module is imported now."""
+    module = importlib.import_module(f"tui.panes.{tab}")
+    return cast("Pane", getattr(module, f"{tab.capitalize()}Pane")(id=tab))
 
 
 def job_line(job: Job, now: datetime.datetime) -> str:
