@@ -3,6 +3,7 @@
 Knows the Engine, events, model and errors, nothing deeper; no job runs in this process. The map::
 
     __main__.py    opens the home, becomes the app
+    haste.py       what lets the first screen come sooner
     start.py       options, whether the terminal will do, what Textual reads when it is imported
     app.py         wiring: engine, theme, keys, screens
     screen.py      the one screen: where am I, tabs, pane, job drawer, message, hints

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from tui import haste
+
+haste.begin()  # before what takes long to import
+
+# ruff: noqa: E402
 import asyncio
 import os
 import sys

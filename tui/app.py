@@ -18,7 +18,7 @@ from textual.worker import Worker, WorkerCancelled, WorkerFailed, get_current_wo
 
 from engine.model.job import Change, Job, JobStatus
 from engine.model.secret import Secret
-from tui import bridge, clipboard, theme_loader
+from tui import bridge, clipboard, haste, theme_loader
 from tui.actions import ACTIONS, Action
 from tui.dialogs.base import Dialog
 from tui.dialogs.confirm import Sentence
@@ -176,6 +176,7 @@ class ConsoleApp(App[int]):
         self.call_after_refresh(self._frame)
 
     def _frame(self) -> None:
+        haste.end()
         self.main.show_tabs()
         self.main.show_hints()
         self._title()
