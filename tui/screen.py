@@ -14,7 +14,6 @@ from textual.widgets import ContentSwitcher
 from engine.model.job import Job, JobStatus
 from engine.model.text import printable
 from tui.actions import ACTIONS, of_place
-from tui.drawer import Drawer
 from tui.office import Office
 from tui.panes.backups import BackupsPane
 from tui.panes.base import Pane
