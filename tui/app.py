@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from textual import events
 from textual.app import App
 from textual.driver import Driver
 from textual.screen import Screen
@@ -22,9 +21,7 @@ from tui import bridge, clipboard, haste, theme_loader
 from tui.actions import ACTIONS, Action
 from tui.dialogs.base import Dialog
 from tui.dialogs.confirm import Sentence
-from tui.held_keys import HeldKeys
 from tui.panes.base import View
-from tui.place import Place
 from tui.preferences import Preferences, read_preferences
 from tui.screen import MainScreen
 from tui.start import is_remote
@@ -84,7 +81,6 @@ class ConsoleApp(App[int]):
         self._interrupted_at = -_TWICE_S
         self._themes_stamp: Sequence[tuple[str, int]] = ()
         self._jobs: list[Job] = []
-        self.held_keys = HeldKeys(self)
         self.overrule: tuple[str, bool] = ("", False)
         """Theme, and whether ASCII alone, as the command line says it in place of the file."""
         self._trouble = ""
@@ -95,17 +91,6 @@ class ConsoleApp(App[int]):
     def now(self) -> datetime.datetime:
         """The engine's clock."""
         return self.engine.now()
-
-    async def on_event(self, event: events.Event) -> None:
-        """A key of the main screen is looked up at once, and not when it came back from all widgets: so an action begins before the next key is
-        looked at, which then waits for what that opens."""
-        if isinstance(event, events.Key) and not event.is_forwarded:
-            if self.held_keys.take(event):
-                return
-            is_place = self.focused is None or isinstance(self.focused, Place)
-            if is_place and self.screen_stack[-1:] == [self.main] and await self._check_bindings(event.key):
-                return
-        await super().on_event(event)
 
     # Life.
 

@@ -62,14 +62,7 @@ class Place(Widget):
         if reason:
             self.console.tell(reason)
             return
-        turn = self.console.held_keys.begin()
-        self.console.run_guarded(self._perform(action, turn), name=action.action_id)
-
-    async def _perform(self, action: Action, turn: int) -> None:
-        try:
-            await self.coroutine(action)
-        finally:
-            self.console.held_keys.end(turn)
+        self.console.run_guarded(self.coroutine(action), name=action.action_id)
 
     def coroutine(self, action: Action) -> Coroutine[Any, Any, None]:
         """The coroutine that does an action."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -14,9 +14,6 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 
 from tui.widgets.line import Line
-
-if TYPE_CHECKING:
-    from tui.app import ConsoleApp
 
 Answer = TypeVar("Answer")
 
@@ -60,10 +57,6 @@ class Dialog(ModalScreen[Answer | None], Generic[Answer]):
     def body(self) -> list[Widget]:
         """Between title and hints."""
         return []
-
-    def on_screen_resume(self) -> None:
-        """It has the keys, also those that were pressed before it stood there; what asks before it changes anything drops them."""
-        self.call_after_refresh(cast("ConsoleApp", self.app).held_keys.end)
 
     def action_leave(self) -> None:
         """Escape."""

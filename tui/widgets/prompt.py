@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,9 +12,6 @@ from textual.containers import Horizontal
 from textual.widgets import Input
 
 from tui.widgets.line import Line
-
-if TYPE_CHECKING:
-    from tui.app import ConsoleApp
 
 
 class Prompt(Horizontal):
@@ -51,9 +47,8 @@ class Prompt(Horizontal):
         yield field
 
     def on_mount(self) -> None:
-        """The field has the keys, also those that were pressed before it stood there."""
+        """The field has the keys."""
         self.query_one(Input).focus()
-        self.call_after_refresh(cast("ConsoleApp", self.app).held_keys.end)
 
     @on(Input.Changed)
     def typed(self, event: Input.Changed) -> None:
