@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from textual import events
 from textual.app import App
 from textual.driver import Driver
 from textual.screen import Screen
@@ -318,7 +319,9 @@ class ConsoleApp(App[int]):
             self._typed.goes_on()
             await prompt.remove()
             if focused is not None and focused.is_attached:
-                screen.set_focus(focused)  # at once: another line may be asked for next, and goes back to the same place
+                screen.set_focus(
+                    focused
+                )  # at once: another line may be asked for next, and goes back to the same place
 
     def tell(self, text: str, tone: str = "") -> None:
         """Says something in the row of messages."""
