@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import importlib
 from collections.abc import Sequence
@@ -47,6 +48,7 @@ class MainScreen(Screen[None], Office):
     def __init__(self) -> None:
         super().__init__()
         self._tab = TABS[0]
+        self._going = asyncio.Lock()
         self._has_job_line = False
 
     def compose(self) -> ComposeResult:
@@ -84,15 +86,16 @@ class MainScreen(Screen[None], Office):
         return cast("Drawer | None", next(iter(self.query("#drawer")), None))
 
     async def go(self, tab: str) -> Pane:
-        """Goes to a tab, and gives its pane."""
-        if tab != self._tab:
-            switcher = self.query_one(ContentSwitcher)
-            if not self.query(f"#{tab}"):
-                await switcher.add_content(_make_pane(tab))
-            self._tab = tab
-            switcher.current = tab
-            self.console.shown(self.pane.view)
-        return self.pane
+        """Goes to a tab, and gives its pane; keys that come while one is made are followed in their order."""
+        async with self._going:
+            if tab != self._tab:
+                switcher = self.query_one(ContentSwitcher)
+                if not self.query(f"#{tab}"):
+                    await switcher.add_content(_make_pane(tab))
+                self._tab = tab
+                switcher.current = tab
+                self.console.shown(self.pane.view)
+            return self.pane
 
     def show_tabs(self) -> None:
         """Row 2."""
