@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from textual import on
 from textual.containers import Vertical
 
 from engine.errors import UnknownNameError
 from engine.model.job import Job, JobStatus
-from tui.actions import Action
+from tui.actions import ACTIONS, Action
 from tui.dialogs.confirm import Confirm
+from tui.dialogs.menu import Menu
 from tui.place import Place, bindings
 from tui.text import age, printable
 from tui.widgets.page import Page
@@ -19,6 +20,8 @@ from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
 
 _SHOWN = 50
+_MOST_SEEN = 500
+"""Jobs whose verbs are offered."""
 _TONES = {
     JobStatus.FAILED: "risk", JobStatus.INTERRUPTED: "risk", JobStatus.INCOMPLETE: "warning", JobStatus.CANCELLED: "dim",
 }  # fmt: skip
@@ -50,6 +53,12 @@ class Drawer(Vertical, Place):
         self._logged = ""
         self._number = 0
         self._reading = asyncio.Lock()
+        self._pages: list[str] = []
+        """The last job of each page that was gone through: older ones follow it."""
+        self._last = ""
+        """Of the page that is seen; empty where none follows."""
+        self._status: JobStatus | None = None
+        self._verb = ""
 
     def compose(self) -> Iterator[RowTable | Page]:
         """Jobs above, the log below."""
@@ -75,7 +84,11 @@ class Drawer(Vertical, Place):
         if not self.is_open:
             return
         now = self.console.now()
-        jobs = await self.console.engine.jobs(limit=_SHOWN)
+        before = self._pages[-1] if self._pages else ""
+        jobs = await self.console.engine.jobs(
+            status=self._status, verb=self._verb, before=before, limit=_SHOWN
+        )
+        self._last = jobs[-1].job_id if len(jobs) == _SHOWN else ""
         self.table.show_rows([_row(job, age(job.created_at, now)) for job in jobs])
         await self._show_log()
 
@@ -103,7 +116,31 @@ class Drawer(Vertical, Place):
 
     def why_off(self, action: Action) -> str:
         """There must be a job."""
-        return "" if self.table.current is not None else "no job ran yet"
+        match action.action_id:
+            case "job.narrow":
+                return ""
+            case "job.newest":
+                return "" if self._pages else "these are the newest"
+        return "" if self.table.current is not None else "there is no job here"
+
+    def copyables(self) -> Sequence[tuple[str, str]]:
+        """The job's id."""
+        row = self.table.current
+        return [("job", row.key), ("command", f"holdfast job log {row.key}")] if row is not None else ()
+
+    @on(RowList.Opened)
+    def opened(self, event: RowList.Opened) -> None:
+        """Enter."""
+        event.stop()
+        self.perform(ACTIONS["job.open"])
+
+    async def do_job_open(self) -> None:
+        """Over the whole screen."""
+        from tui.dialogs.job_page import JobPage
+
+        if self.table.current is not None:
+            job = await self.console.engine.show_job(self.table.current.key)
+            await self.console.ask(JobPage(self.console, job))
 
     async def do_job_cancel(self) -> None:
         """Asks, then asks the job to end."""
@@ -115,6 +152,50 @@ class Drawer(Vertical, Place):
             self.console.tell(
                 f"job {row.key} was asked to end" if is_asked else f"job {row.key} is over already"
             )
+
+    async def do_job_again(self) -> None:
+        """Asks for the same again, past the guard where that is asked for. Raises: RefusedError."""
+        row = self.table.current
+        if row is None:
+            return
+        engine = self.console.engine
+        job = await engine.show_job(row.key)
+        request = engine.request_again(job)
+        lines = [printable(" ".join(row.cells)), *([printable(job.error)] if job.error else [])]
+        if not await self.console.ask(Confirm(f"Do job {job.job_id} again?", lines, yes="do it again")):
+            return
+        if engine.is_guarded(request) and not await self.console.pass_guard("job.again"):
+            return
+        await self.console.submit(job.verb, request, f"{job.verb} again")
+        await self.do_job_newest()
+
+    async def do_job_narrow(self) -> None:
+        """Asks for a state or a verb."""
+        states = [(f"state {each.value}", f"state {each.value}") for each in JobStatus]
+        seen = {job.verb for job in await self.console.engine.jobs(limit=_MOST_SEEN)}
+        verbs = [(f"verb {each}", f"verb {each}") for each in sorted(seen)]
+        chosen = await self.console.ask(Menu("Show jobs of", [("all", "all"), *states, *verbs]))
+        if chosen is None:
+            return
+        noun, _, name = chosen.partition(" ")
+        self._status = JobStatus(name) if noun == "state" else None
+        self._verb = name if noun == "verb" else ""
+        self._pages = []
+        await self.refresh_jobs()
+        self.table.focus()
+
+    async def do_job_older(self) -> None:
+        """The page behind."""
+        if not self._last:
+            self.console.tell("there are no older jobs")
+            return
+        self._pages.append(self._last)
+        await self.refresh_jobs()
+
+    async def do_job_newest(self) -> None:
+        """The first page."""
+        self._pages = []
+        await self.refresh_jobs()
 
 
 def _row(job: Job, old: str) -> Row:

@@ -124,6 +124,27 @@ def result_of(job: Job) -> object | None:
     return result
 
 
+def request_again(job: Job) -> object:
+    """What the job was asked for, to ask for it again. Raises: RefusedError where it is not over, or where a second time does more than the first
+    one left undone; UsageError for what another version queued.
+    """
+    kind = kind_of(job.verb)
+    if not job.status.is_final:
+        raise RefusedError(f"job {job.job_id} is not over", hint=f"holdfast job cancel {job.job_id}")
+    if not kind.is_repeatable:
+        raise RefusedError(
+            f"a {job.verb} is not begun again as it was: it changes what it was asked for, once",
+            hint="ask for it anew, and see its plan first",
+        )
+    try:
+        request: object = values.from_object(kind.request, job.request)
+    except CatalogDamagedError:
+        raise UsageError(
+            f"another version of holdfast asked for job {job.job_id}", hint="ask for it anew"
+        ) from None
+    return request
+
+
 def progress_of(job: Job) -> JobProgress:
     """What the row of a job tells of how far it is; empty where it tells nothing, or another version wrote it."""
     try:

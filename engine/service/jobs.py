@@ -62,6 +62,11 @@ class JobMethods(Methods):
         """How far a job is that runs: its steps, the one that runs, its budget; empty where it told nothing."""
         return job_kinds.progress_of(job)
 
+    @staticmethod
+    def request_again(job: Job) -> object:
+        """What a job that is over was asked for, to `submit` it again. Raises: RefusedError where it may not be repeated; UsageError."""
+        return job_kinds.request_again(job)
+
     async def job_log(self, job: str, *, after: int = 0) -> Sequence[LogLine]:
         """A job's log, oldest line first. Raises: UnknownNameError, UsageError."""
         found = await self._parts.catalog.jobs.find(job)

@@ -13,7 +13,6 @@ from tui.actions.verbs import WITHOUT_ACTION
 NOT_YET = {
     "config export", "config check", "config apply",
     "guard set", "guard show", "guard code", "guard remove",
-    "job follow",
     "service status",
     "alerts list", "alerts evaluate", "alerts acknowledge", "alerts silence", "alerts unsilence",
     "notify add", "notify edit", "notify test", "notify list", "notify remove", "notify flush",
