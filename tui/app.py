@@ -99,6 +99,7 @@ class ConsoleApp(App[int]):
         """Sets keys and theme, and begins to follow the catalog."""
         self._apply_preferences()
         self.push_screen(self.main)
+        self.run_worker(bridge.background(self, self._look_at_jobs()), name="jobs", exit_on_error=False)
         self.run_worker(bridge.follow(self, self._pace_s), name="follow", exit_on_error=False)
         self.set_timer(60 - self.now().second, self._minute)
         self.set_interval(_LOOK_AT_FILES_S, self._look_at_themes)

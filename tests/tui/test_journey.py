@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -74,20 +75,20 @@ def _read_the_question(terminal: Tmux, text: str) -> None:
 def _fill(terminal: Tmux, **values: object) -> None:
     """Types into fields of a form, over what stands there."""
     for field, value in values.items():
-        _go_to_field(terminal, field.replace("_", " "))
+        _go_to_field(terminal, field.replace("_", "-"))
         terminal.press("C-u")
         terminal.type(str(value))
         terminal.sees(str(value)[-20:])
 
 
 def _go_to_field(terminal: Tmux, label: str) -> None:
-    """By enter, which goes on to the next; the form says that it is in the third of its five fields as `3/5`."""
+    """By enter, which goes on to the next, or up; the form says that it is in the third of its five fields as `3/5`."""
     rows = [line.strip("| ") for line in terminal.sees(f"| {label} ").splitlines()]
     number = next(index for index, row in enumerate(rows) if row.partition("  ")[0] == label) - 1
-    while not (place := re.search(r"(\d+)/(\d+) +\|", terminal.screen)) or int(place[1]) != number:
-        assert place is not None, terminal.screen
-        terminal.press("Enter")
-        terminal.sees(f" {int(place[1]) % int(place[2]) + 1}/{place[2]} ")
+    while (place := terminal.finds(r"(\d+)/(\d+) +\|")) and int(place[1]) != number:
+        step = 1 if int(place[1]) < number else -1
+        terminal.press("Enter" if step > 0 else "Up")
+        terminal.sees(f" {int(place[1]) + step}/{place[2]} ")
 
 
 def _take_kit(terminal: Tmux, **storage: object) -> None:
@@ -129,7 +130,38 @@ async def test_from_an_empty_home_to_a_passed_drill_that_outlives_its_session(
     terminal.sees("New storage")
     _take_kit(terminal, name="second", path=tmp_path / "second")
     terminal.sees("storage second is defined")
+    _define_schedule(terminal)
+    terminal.press("1")
+    terminal.sees("[1 Backups]")
+    terminal.press("D")
+    terminal.sees("throwaway server", "writes to live hosts: none")
+    terminal.press("Enter")
+    terminal.sees("inspect postgres", "running")
+    os.kill(terminal.pid, signal.SIGKILL)
+    terminal.begin()
+    terminal.sees("[1 Backups]", "1 run", "run drill")
+    terminal.press("3", "J")
+    terminal.sees("inspect postgres", "running")
+    _gate(server).touch()
+    terminal.sees("PASS", "checks", "scratch gone: yes")
     await _holds_what_was_defined(tmp_path / "home")
+
+
+def _define_schedule(terminal: Tmux) -> None:
+    """Nightly, of the source that there is, kept for a week."""
+    terminal.press("2")
+    terminal.sees("[2 Schedules]")
+    terminal.press("n")
+    terminal.sees("New schedule")
+    _fill(terminal, cron="daily at 02:00", name="nightly", keep_daily="7")
+    _go_to_field(terminal, "source")
+    terminal.press("C-o")
+    terminal.sees("space mark")
+    terminal.press("Space", "Enter")
+    terminal.sees("runs ")
+    terminal.press("C-s")
+    terminal.misses("New schedule")
+    terminal.sees("schedule nightly is written down")
 
 
 async def _holds_what_was_defined(home: Path) -> None:
@@ -139,4 +171,9 @@ async def _holds_what_was_defined(home: Path) -> None:
         (source,) = await engine.sources()
         assert [each.name for each in await engine.storages()] == ["main", "second"]
         backup = await engine.latest_backup(source.name)
-    assert (source.kind, backup.status) == ("postgres", "completed")
+        assert (source.kind, backup.status) == ("postgres", "completed")
+        assert [each.schedule.name for each in await engine.schedules()] == ["nightly"]
+        (drill,) = await engine.jobs(verb="drill")
+        assert drill.status.value == "completed"
+        (evidence,) = await engine.evidence(source=source.name)
+    assert evidence.status == "passed"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tests.servers.tools import require_tool
@@ -63,24 +64,29 @@ class Tmux:
 
     def sees(self, *texts: str) -> str:
         """Waits until all these texts are on the screen; gives it. Raises: AssertionError with the screen as it is."""
-        return self._until(texts, is_there=True)
+        return self._until(lambda screen: all(each in screen for each in texts), f"never seen: {texts}")
 
     def misses(self, *texts: str) -> str:
         """Waits until none of these texts is on the screen. Raises: AssertionError with the screen as it is."""
-        return self._until(texts, is_there=False)
+        return self._until(lambda screen: not any(each in screen for each in texts), f"never gone: {texts}")
 
-    def _until(self, texts: Sequence[str], *, is_there: bool) -> str:
+    def finds(self, pattern: str) -> re.Match[str]:
+        """Waits until something on the screen is like that. Raises: AssertionError with the screen as it is."""
+        screen = self._until(lambda text: re.search(pattern, text) is not None, f"never seen: {pattern}")
+        found = re.search(pattern, screen)
+        assert found is not None
+        return found
+
+    def _until(self, is_reached: Callable[[str], bool], otherwise: str) -> str:
         ends_at = time.monotonic() + PATIENCE_S
-        while True:
-            screen = self.screen
-            if all((each in screen) == is_there for each in texts):
-                return screen
-            assert time.monotonic() < ends_at, f"never {'seen' if is_there else 'gone'}: {texts}\n{screen}"
+        while not is_reached(screen := self.screen):
+            assert time.monotonic() < ends_at, f"{otherwise}\n{screen}"
             # What was sent to the terminal wakes this, and nothing else: no time is waited for.
             select.select([self._news], [], [], 1.0)
             with contextlib.suppress(BlockingIOError):
                 while os.read(self._news, 65536):
                     pass
+        return screen
 
     def close(self) -> None:
         """Ends the server, and with it what runs in it."""
