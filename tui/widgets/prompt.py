@@ -54,7 +54,7 @@ class Prompt(Horizontal):
     def typed(self, event: Input.Changed) -> None:
         """A letter."""
         event.stop()
-        if self._changed is not None:
+        if self._changed is not None and not self.answer.done():  # after enter it is on its way out
             self._changed(event.value)
 
     @on(Input.Submitted)
