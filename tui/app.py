@@ -179,7 +179,9 @@ class ConsoleApp(App[int]):
         """Keys, and what is pasted, one at a time."""
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
-        elif not self._typed.must_wait(event):
+        elif self.screen_stack and not self._typed.must_wait(
+            event
+        ):  # one that waited may come while the app ends
             await super().on_event(event)
             self._typed.follow()
 
