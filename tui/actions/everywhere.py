@@ -15,7 +15,11 @@ EVERYWHERE: Final = (
     Action("tab.previous", "everywhere", ("left_square_bracket",), "go to the tab on the left"),
     Action("tab.next", "everywhere", ("right_square_bracket",), "go to the tab on the right"),
     Action(
-        "drawer.jobs", "everywhere", ("9",), "open and close the drawer of jobs", verbs=("jobs", "job show")
+        "drawer.jobs",
+        "everywhere",
+        ("9",),
+        "open and close the drawer of jobs",
+        verbs=("jobs", "job show", "job follow"),
     ),
     Action("hosts.open", "everywhere", ("H",), "show the hosts", verbs=("host list",)),
     Action("vault.open", "everywhere", (), "show the secrets of the vault", verbs=("vault list",)),
