@@ -491,11 +491,9 @@ class Jobs:
         ]
 
 
-async def _shortened(
-    transaction: Transaction, verb: str, job_id: str, result: Mapping[str, Any]
-) -> dict[str, Any]:
+async def _shortened(within: Transaction, verb: str, job: str, result: Mapping[str, Any]) -> dict[str, Any]:
     ids = shortening.backups_of(verb, result)
     if not ids:
         return dict(result)
-    rows = await transaction.fetch_all("copies_of_backups", backup_ids=to_json(ids))
-    return shortening.shorten(job_id, result, {(row[0], row[1]): row[2] for row in rows})
+    rows = await within.fetch_all("copies_of_backups", backup_ids=to_json(ids))
+    return shortening.shorten(job, result, {(row[0], row[1]): row[2] for row in rows})
