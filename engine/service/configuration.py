@@ -129,7 +129,10 @@ class ConfigurationMethods(DefinitionMethods):
                     self._require_window(wanted, wanted.definitions["windows"][each.name])
         if wanted.is_settled:
             changed = {each.name for each in changes if each.noun == "schedule"}
-            self._require_schedules(wanted, _to_be(wanted, current, changes), changed)
+            to_be = _to_be(wanted, current, changes)
+            self._require_schedules(wanted, to_be, changed)
+            if any(each.what == "remove" for each in changes):
+                _require_unlisted(wanted, to_be)
         document.require_none()
         return wanted, changes
 
@@ -251,6 +254,23 @@ def _to_be(wanted: Wanted, current: Fleet, changes: Sequence[Change]) -> Fleet:
         if each.what == "remove":
             found[tables[each.noun]].pop(each.name, None)
     return found
+
+
+def _require_unlisted(wanted: Wanted, to_be: Fleet) -> None:
+    """That schedules which the document does not list keep what they name: notes those that would not."""
+    from engine.jobs import scheduled
+
+    known = _known(to_be)
+    for name, schedule in to_be["schedules"].items():
+        if name not in wanted.definitions.get("schedules", {}):
+            with wanted.document.noting():
+                try:
+                    scheduled.check(schedule, known)
+                except HoldfastError as error:
+                    said = f"{wanted.document.file}: schedule {name}, which it does not list and which stays, would lose what it names: {error.message}"
+                    raise ConfigurationError(
+                        said, hint=f"keep that, or first: holdfast schedule remove {name}"
+                    ) from error
 
 
 def _known(fleet: Fleet) -> Known:

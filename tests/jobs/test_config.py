@@ -157,6 +157,24 @@ async def test_who_is_told_stands_in_the_file_and_goes_with_it(world: World) -> 
     assert ("digest_at" in schema["properties"], "shown" in schema["properties"]) == (True, False)
 
 
+async def test_a_file_without_schedules_takes_nothing_from_under_one(world: World, tmp_path: Path) -> None:
+    """A schedule that only the catalog knows would fail each night, and nobody would have removed it."""
+    await world.add_storages("main")
+    for name in ("site", "shop"):
+        await world.add_files(name, tmp_path)
+    await world.engine.add_schedule(Schedule("nightly", rhythm="daily at 02:00", sources=("site",)))
+    text = f'[sources.shop]\nkind = "files"\npath = ["{tmp_path}"]\n'
+    with pytest.raises(
+        errors.ConfigurationError,
+        match="schedule nightly, which it does not list and which stays, would lose",
+    ):
+        await world.engine.apply_config(text, "f", is_pruning=True)
+    assert [each.name for each in await world.engine.sources()] == ["shop", "site"]
+    await world.engine.remove_schedule("nightly")
+    await world.engine.apply_config(text, "f", is_pruning=True)
+    assert [each.name for each in await world.engine.sources()] == ["shop"]
+
+
 def test_what_a_file_leaves_out_goes_with_a_yes_alone(tmp_path: Path) -> None:
     """A file about one host must not cost the others by a slip; what it has no table for is none of its business."""
     line = CommandLine(tmp_path)
