@@ -8,8 +8,8 @@ import dataclasses
 import datetime
 import logging
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from engine.alerting import destinations, scope, standing, templates
 from engine.catalog.notices import NewNotice
@@ -27,7 +27,8 @@ from engine.model.alerts import (
     Silence,
     Tone,
 )
-from engine.model.names import check_name, new_id
+from engine.model.definitions import LOCAL_HOST
+from engine.model.names import check_name, nearest, new_id
 from engine.model.secret import Secret
 from engine.model.spans import span
 from engine.schedule import maintenance
@@ -248,6 +249,7 @@ class AlertMethods(Methods):
         if ends_at <= max(begins, now):
             raise UsageError("a silence ends after it begins, and after now", hint="--until 2h")
         scope.check(subject, condition, reason)
+        await self._require_subject(subject)
         made = Silence(
             new_id(os.urandom), subject, condition, begins, ends_at, reason, self._parts.actor.user
         )
@@ -259,12 +261,35 @@ class AlertMethods(Methods):
         )
         return made
 
+    async def _require_subject(self, subject: str) -> None:
+        """Raises: UnknownNameError where it names what there is not; a pattern may be of what comes later."""
+        noun, _, name = subject.partition(" ")
+        catalog = self._parts.catalog
+        tables: Mapping[str, Any] = {
+            "source": catalog.sources,
+            "host": catalog.hosts,
+            "storage": catalog.storages,
+            "destination": catalog.destinations,
+        }
+        if noun not in tables or any(each in name for each in "*?["):
+            return
+        names = [each.name for each in await tables[noun].all()]
+        if name not in names and not (noun == "host" and name == LOCAL_HOST):
+            near = nearest(name, names)
+            raise UnknownNameError(
+                f"there is no {noun} named {name} to be silent of",
+                hint=f"did you mean {near}?"
+                if near
+                else f"a pattern, as '{noun} {name}*', may be of what comes later",
+            )
+
     async def add_window(self, window: MaintenanceWindow) -> MaintenanceWindow:
         """Defines a maintenance window that comes again: while it holds, nobody is told of its subjects.
 
         Raises: UsageError where its name is taken, where it would never hold or never be over, has no reason, or names no condition.
         """
         scope.check(window.subject, window.condition, window.reason)
+        await self._require_subject(window.subject)
         now = self._parts.clock.now()
         maintenance.check(window, now)
         if window.ends_at is not None and window.ends_at <= now:

@@ -325,6 +325,8 @@ def test_an_alert_is_silenced_and_acknowledged_at_the_command_line(
     assert holdfast(*silence, " ").code == 2
     assert "did you mean overdue?" in holdfast(*silence, "x", "--condition", "overdeu").err
     assert holdfast("alerts", "silence", "sauce", "--until", "2h", "--reason", "x").code == 2
+    unknown = holdfast("alerts", "silence", "source nobody", "--until", "2h", "--reason", "x")
+    assert (unknown.code, "there is no source named nobody" in unknown.err) == (2, True)
     assert holdfast(*silence, "x", "--from", "in 3h").code == 2
     made = holdfast(*silence, "new disks", "--json").result
     assert "silenced until" in holdfast("status").out
