@@ -188,7 +188,7 @@ class ConsoleApp(App[int]):
     def on_handled(self, event: Handled) -> None:
         """All widgets had the key."""
         event.stop()
-        self._typed.handled()
+        self._typed.handled(event.turn)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """An action is over."""

@@ -8,11 +8,13 @@ on the tab that was left. So a key that was typed ahead waits until the one befo
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from textual import events
 from textual.message import Message
 from textual.timer import Timer
+from textual.widgets import Input
 from textual.worker import NoActiveWorker, Worker, get_current_worker
 
 if TYPE_CHECKING:
@@ -24,6 +26,10 @@ LONGEST_S: Final = 0.6
 
 class Handled(Message, bubble=True):
     """Follows a key through the widgets, and comes to the app behind it."""
+
+    def __init__(self, turn: int) -> None:
+        super().__init__()
+        self.turn = turn
 
 
 class Typed:
@@ -37,6 +43,12 @@ class Typed:
         self._begun: set[Worker[Any]] = set()
         """What that one began, and neither ended nor asks."""
         self._timer: Timer | None = None
+        self._turn = 0
+        """Of the one on its way: what comes late for an earlier one counts for nothing."""
+        self._rounds = 0
+        """So often something must still go through the widgets."""
+        self._is_letter = False
+        """Whether it went into a field: the next letter waits for nothing that this one begins, as a filter that is read."""
 
     def must_wait(self, event: events.Event) -> bool:
         """Whether an event waits for its turn: then it comes again. Else it is on its way, and `follow` is to be called."""
@@ -45,36 +57,51 @@ class Typed:
         if self._given is not None:
             self._waiting.append(event)
             return True
+        self._turn += 1
         self._given = event
         return False
 
     def follow(self) -> None:
         """The event was given."""
         self._begun.clear()
+        self._is_letter = (
+            isinstance(self._given, events.Key)
+            and self._given.is_printable
+            and isinstance(self._app.focused, Input)
+        )
+        self._rounds = 1 if self._is_letter else 2  # what a field says of enter comes behind the enter
         self._watch()
         self.look()
 
     def _watch(self) -> None:
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self._app.set_timer(LONGEST_S, self.next)
+        self._timer = self._app.set_timer(LONGEST_S, partial(self.next, self._turn))
 
     def look(self) -> None:
         """Sends something through the widgets behind all that was sent before."""
         if self._given is None or not self._app.is_running:
             return
-        if not (self._app.focused or self._app.screen).post_message(Handled()):
-            self.next()
+        if not (self._app.focused or self._app.screen).post_message(Handled(self._turn)):
+            self.next(self._turn)
 
-    def handled(self) -> None:
+    def handled(self, turn: int) -> None:
         """It came back."""
+        if turn != self._turn:
+            return
+        self._rounds -= 1
         self._begun = {each for each in self._begun if not each.is_finished}
-        if not self._begun:
+        if self._rounds > 0:
+            self.look()
+        elif not self._begun:
             # What has the keys from now on was said by a callback that is before this one.
-            self._app.call_later(self.next)
+            self._app.call_later(self.next, turn)
 
-    def next(self) -> None:
+    def next(self, turn: int) -> None:
         """Gives the next one."""
+        if turn != self._turn:
+            return
+        self._turn += 1
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
@@ -86,7 +113,7 @@ class Typed:
 
     def begins(self, worker: Worker[Any]) -> None:
         """The key that is on its way began something, or it goes on."""
-        if self._given is not None:
+        if self._given is not None and not self._is_letter:
             self._begun.add(worker)
 
     def rests(self, worker: Worker[Any] | None = None) -> None:
@@ -97,6 +124,7 @@ class Typed:
             return
         if worker in self._begun:
             self._begun.discard(worker)
+            self._rounds = 1
             self.look()
 
     def goes_on(self) -> None:
@@ -106,6 +134,7 @@ class Typed:
         except NoActiveWorker:
             return
         if self._given is None:
-            self._given = events.Event()
+            self._turn += 1
+            self._given, self._is_letter = events.Event(), False
             self._watch()
         self.begins(worker)

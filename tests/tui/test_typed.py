@@ -46,6 +46,14 @@ async def test_what_is_deleted_was_typed_before(seat: Seat) -> None:
     await seat.sees("> tree", "/tree")
 
 
+async def test_a_key_behind_the_enter_that_ends_a_question_is_no_letter_of_it(seat: Seat) -> None:
+    """A filter, and what is done with what it found."""
+    _at_once(seat, "slash", *"tree", "enter", "4")
+    await seat.sees("[4 Storage]")
+    await seat.press("1")
+    await seat.sees("/tree", "> tree")
+
+
 async def test_a_key_after_one_that_takes_long_is_not_held_for_long(seat: Seat) -> None:
     """A storage that does not answer must not make the keyboard dead."""
     _at_once(seat, "4", "T", "n")
