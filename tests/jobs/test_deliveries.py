@@ -16,6 +16,7 @@ import pytest
 from engine.catalog.catalog import Catalog
 from engine.catalog.jobs import NewJob, Outcome, SlotLimits
 from engine.catalog.notices import NewNotice
+from engine.catalog.schedules import Judged
 from engine.errors import UsageError
 from engine.jobs.deliver import Post, deliver, route
 from engine.model.alerts import (
@@ -136,7 +137,7 @@ async def test_whom_a_schedule_names_is_told_of_its_jobs_and_of_what_it_looks_af
             "proof", Action.VERIFY, rhythm="hourly", storages=("near",), notify=("named", "switch")
         )
         sources = [("sources", Source(name, "files", "localhost")) for name in ("shop", "site")]
-        await here.catalog.apply([*sources, ("schedules", nightly), ("schedules", proof)])
+        await here.catalog.apply([*sources, ("schedules", Judged(nightly)), ("schedules", Judged(proof))])
         await here.job(outcome=JobStatus.FAILED, schedule="nightly")
         await here.job(outcome=JobStatus.FAILED)
         for subject in ("source shop", "source site", "storage near", "host localhost"):

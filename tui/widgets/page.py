@@ -61,6 +61,9 @@ class Page(ScrollView, Place, can_focus=True, inherit_bindings=False):
         self._width = max(10, self.size.width or self._width)
         self._laid, self._starts = [], []
         self._place(self._lines, is_drawn=False)
+        if not self.is_on_screen:
+            self.refresh()  # what is drawn of it, once it is seen again, is none of what was
+            return
         for row in range(self.size.height):
             index = round(self.scroll_y) + row
             if before[index : index + 1] != self._laid[index : index + 1]:
