@@ -114,7 +114,7 @@ async def test_a_copy_that_is_left_early_leaves_nothing(
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700
             with pytest.raises(IncompleteDumpError, match="was not read to its end"):
                 await stream.judge()
-        await wait_until(lambda: not list(place.iterdir()), 15)
+        await wait_until(lambda: not list(place.iterdir()), 60)
 
 
 async def test_a_lost_connection_takes_the_server_of_files_with_it(
