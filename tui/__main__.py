@@ -1,4 +1,4 @@
-"""`python -m tui [--home DIR] [--read-only] [--ascii] [--theme NAME]`: what `holdfast` becomes without a verb."""
+"""`python -m tui [--home DIR] [--read-only] [--ascii] [--theme NAME] [--serve [--port N]]`: what `holdfast` becomes without a verb."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import os
 import sys
 from typing import Final
 
-from engine.errors import HoldfastError
+from engine.errors import HoldfastError, UsageError
 from tui.start import Options, prepare, read_options, unfit
 
 _USAGE: Final = 2
@@ -22,6 +22,8 @@ def main() -> int:
     """Runs the console of this process; returns the exit code. Whatever stands in the way is said before anything is drawn."""
     try:
         options = read_options(sys.argv[1:], os.environ)
+        if options.port is not None:
+            return _serve(options, options.port)
         mistake = unfit(os.environ, is_terminal=os.isatty(0) and os.isatty(2), encoding=sys.stderr.encoding)
         if mistake:
             sys.stderr.write(f"holdfast: {mistake}\n")
@@ -31,6 +33,20 @@ def main() -> int:
     except HoldfastError as error:
         sys.stderr.write(f"holdfast: {error.message}\n" + (f"  hint: {error.hint}\n" if error.hint else ""))
         return error.exit_code
+
+
+def _serve(options: Options, port: int) -> int:
+    """Serves consoles to browsers. Raises: UsageError where what that needs is not installed."""
+    haste.end()
+    try:
+        from tui.browser.server import serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("engine", "tui"):
+            raise
+        raise UsageError(
+            f"the console in a browser needs the package {error.name}", hint="pip install 'holdfast[browser]'"
+        ) from error
+    return asyncio.run(serve([sys.executable, "-m", "tui", *options.words()], port))
 
 
 async def _run(options: Options) -> int:

@@ -11,9 +11,11 @@ from engine.errors import UsageError
 OVER_SSH_FPS: Final = "5"
 LOCAL_FPS: Final = "15"
 _READ_ONLY: Final = "HOLDFAST_READ_ONLY"
-_FLAGS: Final = ("--read-only", "--ascii")
-_WITH_VALUE: Final = ("--home", "--theme")
-_HINT: Final = "the console takes --home DIR, --read-only, --ascii and --theme NAME"
+PORT: Final = 8722
+"""Of the console in a browser, where no other is named: the same one each time, for ssh to lead to."""
+_FLAGS: Final = ("--read-only", "--ascii", "--serve")
+_WITH_VALUE: Final = ("--home", "--theme", "--port")
+_HINT: Final = "the console takes --home DIR, --read-only, --ascii, --theme NAME, --serve and --port N"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,17 @@ class Options:
     """Empty: as console.toml says, or as the terminal bears."""
     is_ascii: bool = False
     is_read_only: bool = False
+    port: int | None = None
+    """Where consoles are served to browsers, 0 for any; None: nowhere, it runs in this terminal."""
+
+    def words(self) -> Sequence[str]:
+        """The same for a console in its own process, without what serves it."""
+        return [
+            *(("--home", self.home) if self.home is not None else ()),
+            *(("--theme", self.theme) if self.theme else ()),
+            *(("--ascii",) if self.is_ascii else ()),
+            *(("--read-only",) if self.is_read_only else ()),
+        ]
 
 
 def read_options(words: Sequence[str], environment: Mapping[str, str]) -> Options:
@@ -42,12 +55,24 @@ def read_options(words: Sequence[str], environment: Mapping[str, str]) -> Option
             flags.add(name)
         else:
             raise UsageError(f"the console has no option {name}", hint=_HINT)
+    if "--port" in values and "--serve" not in flags:
+        raise UsageError("--port says where a browser finds the console", hint="add --serve")
     return Options(
         home=values.get("--home"),
         theme=values.get("--theme", ""),
         is_ascii="--ascii" in flags,
         is_read_only="--read-only" in flags or environment.get(_READ_ONLY, "") not in ("", "0"),
+        port=_port(values.get("--port")) if "--serve" in flags else None,
     )
+
+
+def _port(text: str | None) -> int:
+    """Raises: UsageError."""
+    if text is None:
+        return PORT
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise UsageError(f"--port {text}: no port", hint="a number up to 65535; 0 takes any that is free")
+    return int(text)
 
 
 def unfit(environment: Mapping[str, str], *, is_terminal: bool, encoding: str) -> str:

@@ -156,16 +156,10 @@ def _without_verb(options: Sequence[str]) -> int:
     if unknown:
         raise UsageError(f"there is no option {unknown[0]}", hint="holdfast --help")
     if "--json" not in options and os.isatty(0) and os.isatty(1):
-        _open_console(options)
+        from engine.cli import console
+
+        console.become(list(options))
     raise UsageError("no verb was given", hint=_USAGE)
-
-
-def _open_console(options: Sequence[str]) -> None:
-    """Becomes the console, where it is installed."""
-    from importlib.util import find_spec
-
-    if find_spec("tui") is not None and find_spec("textual") is not None:
-        os.execv(sys.executable, [sys.executable, "-m", "tui", *options])  # noqa: S606 -- this very program
 
 
 def _help(noun: str) -> str:

@@ -24,9 +24,9 @@ FROM_CATALOG: Final = frozenset(
 READING: Final = FROM_CATALOG | {
     "host grants", "source test", "storage usage", "storage recovery-kit", "storage show", "vault list", "ls", "dump", "diff", "find",
     "evidence list", "evidence show", "evidence public-key", "evidence verify", "shares", "config export", "config check", "job follow",
-    "doctor", "notify list", "service status", "metrics", "report compliance", "report trends",
+    "console", "doctor", "notify list", "service status", "metrics", "report compliance", "report trends",
 }  # fmt: skip
-"""Change nothing: not in the catalog, not in a storage, not on a host; but with the options of WRITING."""
+"""Change nothing: not in the catalog, not in a storage, not on a host; but with the options of WRITING. The console refuses by itself."""
 WRITING: Final = ("measure", "keep")
 """Options of `metrics` and of reports with which they write something down."""
 CHANGING: Final = frozenset(

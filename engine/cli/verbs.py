@@ -14,6 +14,7 @@ class Verb(NamedTuple):
 
 
 VERBS: Final[dict[str, Verb]] = {
+    "console": Verb("console:CONSOLE", "open the console, in this terminal or in a browser"),
     "demo": Verb("demo:DEMO", "show the whole loop on this machine alone"),
     "host add": Verb("host:ADD", "define a machine that is reached over SSH"),
     "host test": Verb("host:TEST", "connect, and say what is there and what no source covers"),

@@ -11,6 +11,7 @@ from typing import Final
 WITHOUT_ACTION: Final[Mapping[str, str]] = {
     "completion": "it is for shells: what it prints is read by one when it starts",
     "config schema": "editors read it from a file, and whoever writes it there stands in that editor's shell",
+    "console": "it is what is open already",
     "demo": "it makes a home of its own, and a console shows one home, which must be there before it opens",
     "metrics": "a scraper or a timer reads it, once a minute; the console shows the same figures to people",
     "service install": "it writes units of systemd as root, once, before there is a service whose work a console could show",
