@@ -54,8 +54,14 @@ class ConsoleApp(App[int]):
 
     ENABLE_COMMAND_PALETTE = False
     BINDINGS = []  # noqa: RUF012 -- Textual's own keys are not ours
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (12, "-high")]  # noqa: RUF012 -- Textual's own way; a low terminal has room for the list alone
     CSS = """
     Input { background: $background; border: none; padding: 0; height: 1; }
+    .-low #tabs, .-low .aside, .-low RowTable > Line, .-low Drawer > Page { display: none; }
+    .-low RowTable, .-low RowList { height: 1fr; max-height: 100%; }
+    .-low Drawer { height: 1fr; border-top: none; }
+    .-low.has-drawer ContentSwitcher { display: none; }
+    Dialog.-low > Vertical { border: none; height: 100%; padding: 0; }
     """
 
     def __init__(

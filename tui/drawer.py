@@ -73,6 +73,7 @@ class Drawer(Vertical, Place):
     def toggle(self) -> None:
         """Opens or closes it; the keys go to it, or back."""
         self.toggle_class("open")
+        self.screen.set_class(self.is_open, "has-drawer")
         if self.is_open:
             self.table.focus()
             self.console.run_guarded(self.refresh_jobs(), name="jobs")

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tui.panes.sources import SourcesView
 
 TABS: Final = ("backups", "schedules", "restore", "storage")
+_NARROW: Final = 40
+"""Columns."""
 
 
 class MainScreen(Screen[None], Office):
@@ -38,7 +40,7 @@ class MainScreen(Screen[None], Office):
     BINDINGS = bindings("everywhere")
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 -- Textual's own way
     DEFAULT_CSS = """
-    MainScreen { layout: vertical; }
+    MainScreen { layout: vertical; overflow: hidden; }
     MainScreen .detail { display: none; width: 45%; border-left: ascii $foreground; }
     MainScreen.-wide .detail { display: block; }
     MainScreen > ContentSwitcher { height: 1fr; }
@@ -108,10 +110,10 @@ class MainScreen(Screen[None], Office):
         self.query_one("#tabs", Line).show(parts, "? help")
 
     def show_title(self, home: str, right: str) -> None:
-        """Row 1: where am I; who works; what time it is."""
-        self.query_one("#title", Line).show(
-            [(f"{home} > ", ""), (printable(self.pane.path), "strong")], right
-        )
+        """Row 1: where am I; who works; what time it is. On a narrow terminal the home's name gives way."""
+        whole = [(f"{home} > ", ""), (printable(self.pane.path), "strong")]
+        is_narrow = self.app.size.width < _NARROW
+        self.query_one("#title", Line).show(whole[1:] if is_narrow else whole, right)
 
     def show_message(self, text: str, tone: str = "") -> None:
         """Row 23."""

@@ -74,7 +74,7 @@ def test_a_catalog_that_cannot_be_used_is_a_sentence(
 def test_a_small_window_and_a_storm_of_sizes_leave_it_readable(made_home: Path) -> None:
     """20x5 on a telephone; a window that is dragged."""
     with open_terminal(made_home, size=(20, 5)) as terminal:
-        terminal.sees("home", "Backups")
+        terminal.sees("backups", "keys")
         terminal.press("2")
         terminal.press("1")
         terminal.press("?")

@@ -42,6 +42,7 @@ class AlertsView(View):
             empty="nothing is wrong, as far as anybody looked",
         )  # fmt: skip
         self.page = Page()
+        self.page.add_class("aside")
         self._is_past_shown = False
         self._alerts: dict[str, Alert] = {}
         self._silences: dict[str, Silence | MaintenanceWindow] = {}

@@ -46,6 +46,7 @@ class HostsView(View):
             empty="there is no host yet: n defines one",
         )  # fmt: skip
         self.page = Page()
+        self.page.add_class("aside")
         self._hosts: dict[str, Host] = {}
         self._sources: Sequence[Source] = ()
         self._uncovered: dict[str, Sequence[str]] = {}

@@ -49,6 +49,7 @@ class InstantsView(View):
             empty="it never ran: t runs it now",
         )  # fmt: skip
         self.page = Page()
+        self.page.add_class("aside")
 
     @property
     def crumb(self) -> str:

@@ -99,13 +99,21 @@ class SourcesView(View):
         self._is_placed = self._is_placed or bool(rows)
 
     def _show_attention(self) -> None:
-        shown = max(0, min(ATTENTION_ROWS, len(self._concerns)))
-        self.attention.display = bool(shown)
-        self.attention.styles.height = shown
+        self._make_room()
         seen = _seen_to(self.status) if self.status is not None else {}
         self.attention.show_rows(
             [_attention_row(key, each, seen) for key, each in self._concerns.items()],
         )
+
+    def _make_room(self) -> None:
+        """As many rows as there are, but the sources below have most of a low terminal."""
+        shown = min(ATTENTION_ROWS, len(self._concerns), max(1, self.size.height // 3))
+        self.attention.display = bool(shown)
+        self.attention.styles.height = shown
+
+    def on_resize(self) -> None:
+        """A lower terminal."""
+        self._make_room()
 
     # What the keys mean.
 

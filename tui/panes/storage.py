@@ -56,6 +56,7 @@ class StorageView(View):
             empty="there is no storage yet: n defines one",
         )  # fmt: skip
         self.page = Page()
+        self.page.add_class("aside")
         self._known: dict[str, StorageStanding] = {}
 
     def compose(self) -> Iterator[Widget]:

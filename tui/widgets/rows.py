@@ -20,7 +20,7 @@ from textual.strip import Strip
 from engine.model.text import columns as columns_of
 from tui.actions import Action
 from tui.place import Place, bindings
-from tui.text import fit, fit_end
+from tui.text import fit, fit_end, padded_ends
 from tui.widgets.line import Line
 from tui.widgets.row_source import Column, FixedRows, Row, RowSource
 
@@ -413,12 +413,23 @@ class RowTable(Vertical):
     def tell_place(self) -> None:
         """Titles, and which row of how many the cursor is on where not all of them are seen."""
         count = len(self.list.source)
-        titles = "  " + self.lay_cells([each.title for each in self.columns])
         place = f"{self.list.cursor + 1}/{count}" if count > max(1, self.list.size.height) else ""
-        filtered = f"/{self.filter} " if self.filter else ""
-        right = filtered + place
-        room = max(0, self.list.size.width - columns_of(right) - 1)
-        self.head.show(titles[:room] if right else titles, right)
+        self.head.show(*self._headed(f"/{self.filter} {place}".rstrip() if self.filter else place))
+
+    def _headed(self, said: str) -> tuple[str, str]:
+        """The titles, and what is said beside them: after the title that leaves most room, or else over the end of the last ones."""
+        titles = {index: self.columns[index].title for index in self._shown}
+        spare, wide, place = max(
+            ((width - columns_of(titles[index]), width, index) for index, width in zip(self._shown, self._widths, strict=True)),
+            default=(0, 0, 0),
+        )  # fmt: skip
+        if said and spare > columns_of(said):
+            is_right = self.columns[place].is_right
+            titles[place] = padded_ends(*((said, titles[place]) if is_right else (titles[place], said)), wide)
+            said = ""
+        line = "  " + self.lay_cells([titles.get(index, "") for index in range(len(self.columns))])
+        room = max(0, self.list.size.width - columns_of(said) - 1)
+        return line[:room] if said else line, said
 
 
 class AskingTable(RowTable):
