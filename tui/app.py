@@ -59,6 +59,7 @@ class ConsoleApp(App[int]):
     Input { background: $background; border: none; padding: 0; height: 1; }
     .-low #tabs, .-low .aside, .-low RowTable > Line, .-low Drawer > Page { display: none; }
     .-low RowTable, .-low RowList { height: 1fr; max-height: 100%; }
+    .-low .brief { max-height: 1; }
     .-low Drawer { height: 1fr; border-top: none; }
     .-low.has-drawer ContentSwitcher { display: none; }
     Dialog.-low > Vertical { border: none; height: 100%; padding: 0; }

@@ -149,5 +149,5 @@ async def open_console(
     app.drawn = asyncio.Event()
     async with app.run_test(size=size) as pilot:
         seat = Seat(app, pilot, app.drawn)
-        await seat.sees("Backups")
+        await seat.sees("backups")
         yield seat

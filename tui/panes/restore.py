@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from textual import on
+from textual.containers import Vertical
 from textual.widget import Widget
 
 from engine.model.drills import DrillStanding, UnderWay
@@ -36,7 +37,7 @@ class RestoreView(View):
 
     PLACE = "restore"
     BINDINGS = bindings("restore")
-    DEFAULT_CSS = "RestoreView > Line { height: 1; }"
+    DEFAULT_CSS = "RestoreView > Vertical { height: auto; }"
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +53,7 @@ class RestoreView(View):
 
     def compose(self) -> Iterator[Widget]:
         """What runs, then the list."""
-        yield from self.running
+        yield Vertical(*self.running, classes="brief")
         yield self.table
 
     async def load(self) -> None:

@@ -51,6 +51,7 @@ class PickView(View):
         self._taken = taken
         self._ways = ways
         self.said = Line("reading…")
+        self.said.add_class("aside")
         self.table = RowTable(
             [Column("NAME", 24, is_flexible=True), Column("ROWS", 10, is_right=True, rank=1), Column("SIZE", 6, is_right=True)],
             empty="there is nothing in it",

@@ -34,6 +34,8 @@ class KeepView(View):
         self._schedule: Schedule | None = None
         self._keep: KeepAhead | None = None
         self.head, self.said = Line(), Line()
+        self.head.add_class("aside")
+        self.said.add_class("aside")
         self.table = RowTable(
             [
                 Column("FATE", 5), Column("TAKEN", 16), Column("SOURCE", 12, is_flexible=True), Column("STORAGE", 9), Column("BACKUP", 8, rank=1),

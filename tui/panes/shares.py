@@ -30,6 +30,7 @@ class SharesView(View):
     def __init__(self) -> None:
         super().__init__()
         self.said = Line("asking the storages…")
+        self.said.add_class("aside")
         self.table = RowTable(
             [Column("STORAGE", 12), Column("NAME", 20, is_flexible=True, keeps_end=True), Column("SIZE", 5, is_right=True), Column("LEFT", 4, is_right=True), Column("UNTIL", 16, rank=1)],
             empty="nothing is shared: s on a backup shares it",

@@ -33,6 +33,7 @@ class StreamView(View):
         super().__init__()
         self.table = table
         self.said = Line("…")
+        self.said.add_class("aside")
         self.rows: list[Row] = []
         self.count = 0
         """All that came, also those that are not kept."""

@@ -18,6 +18,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from engine.model.text import columns as columns_of
+from engine.model.text import shortened
 from tui.actions import Action
 from tui.place import Place, bindings
 from tui.text import fit, fit_end, padded_ends
@@ -26,6 +27,10 @@ from tui.widgets.row_source import Column, FixedRows, Row, RowSource
 
 if TYPE_CHECKING:
     from tui.app import ConsoleApp
+
+
+_LEAST_FILTER = 6
+"""Columns beside the place, for a filter's text that is shortened."""
 
 
 class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
@@ -414,18 +419,21 @@ class RowTable(Vertical):
         """Titles, and which row of how many the cursor is on where not all of them are seen."""
         count = len(self.list.source)
         place = f"{self.list.cursor + 1}/{count}" if count > max(1, self.list.size.height) else ""
-        self.head.show(*self._headed(f"/{self.filter} {place}".rstrip() if self.filter else place))
+        self.head.show(*self._headed(place))
 
-    def _headed(self, said: str) -> tuple[str, str]:
-        """The titles, and what is said beside them: after the title that leaves most room, or else over the end of the last ones."""
+    def _headed(self, place: str) -> tuple[str, str]:
+        """The titles, and the filter and the place beside them: after the title that leaves most room, or else over the end of the last ones."""
         titles = {index: self.columns[index].title for index in self._shown}
-        spare, wide, place = max(
-            ((width - columns_of(titles[index]), width, index) for index, width in zip(self._shown, self._widths, strict=True)),
+        spare, wide, roomy = max(
+            ((width - columns_of(titles[index]) - 1, width, index) for index, width in zip(self._shown, self._widths, strict=True)),
             default=(0, 0, 0),
         )  # fmt: skip
-        if said and spare > columns_of(said):
-            is_right = self.columns[place].is_right
-            titles[place] = padded_ends(*((said, titles[place]) if is_right else (titles[place], said)), wide)
+        said = f"/{self.filter} {place}".rstrip() if self.filter else place
+        if self.filter and columns_of(said) > spare >= len(place) + _LEAST_FILTER:
+            said = f"/{shortened(self.filter, spare - len(place) - 2)} {place}".rstrip()
+        if said and spare >= columns_of(said):
+            is_right = self.columns[roomy].is_right
+            titles[roomy] = padded_ends(*((said, titles[roomy]) if is_right else (titles[roomy], said)), wide)
             said = ""
         line = "  " + self.lay_cells([titles.get(index, "") for index in range(len(self.columns))])
         room = max(0, self.list.size.width - columns_of(said) - 1)
