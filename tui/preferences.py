@@ -151,15 +151,11 @@ def _meet(one: str, other: str) -> bool:
 
 
 def key_named(text: str) -> str | None:
-    """Textual's name of a key that a person wrote: `?`, `b`, `ctrl+b`, `f5`; None where there is none."""
+    """Textual's name of a key that a person wrote: `?`, `b`, `ctrl+b`, `f5`; None where there is none. With Alt there is none: see keyboard.py."""
     if len(text) == 1:
         return _character_to_key(text) if text.isprintable() else None
     known = {each.value for each in Keys}
     if text in known or text in {_character_to_key(chr(code)) for code in range(0x21, 0x7F)}:
         return text
     prefix, _, rest = text.rpartition("+")
-    return (
-        text
-        if prefix in ("ctrl", "shift", "alt", "ctrl+shift") and (len(rest) == 1 or rest in known)
-        else None
-    )
+    return text if prefix in ("ctrl", "shift", "ctrl+shift") and (len(rest) == 1 or rest in known) else None

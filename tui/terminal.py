@@ -18,6 +18,7 @@ from collections.abc import Callable
 from queue import Empty, Full
 from typing import IO, Final
 
+from textual import constants
 from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
 from textual.drivers._writer_thread import WriterThread
@@ -25,7 +26,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.events import MouseEvent
 from textual.message import Message
 
-from tui.keyboard import MOST_PASTED, Keyboard
+from tui.keyboard import MOST_PASTED, Keyboard, without_alt
 
 HUNG_UP: Final = 128 + signal.SIGHUP
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
@@ -215,16 +216,17 @@ class ConsoleDriver(LinuxDriver):
 
     def run_input_thread(self) -> None:
         """Reads keys until told to end, or until the terminal is gone."""
-        keyboard, parser = Keyboard(), XTermParser(self._debug)
+        keyboard, parser = Keyboard(constants.ESCAPE_DELAY), XTermParser(self._debug)
         try:
             while not self.exit_event.is_set():
                 data = _read(self.fileno)
                 if data == b"":
                     self._when_lost()
                     return
-                text = keyboard.feed(data or b"")
+                text = keyboard.rest(_LOOK_S) if data is None else keyboard.feed(data)
                 for message in parser.feed(text) if text else parser.tick():
-                    self.process_message(message)
+                    for each in without_alt(message):
+                        self.process_message(each)
                 if keyboard.was_cut():
                     self._app_soon(self._tell_cut)
         finally:

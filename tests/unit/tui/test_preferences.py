@@ -97,6 +97,6 @@ def test_whatever_holds_leaves_no_key_with_two_meanings(keys: dict[str, list[str
 
 def test_keys_are_called_as_they_stand_on_a_keyboard() -> None:
     """`?`, and not question_mark, though that does as well."""
-    assert [key_named(each) for each in ("?", "b", "B", "ctrl+b", "f5", "question_mark", "enter", "nokey")] == [
-        "question_mark", "b", "B", "ctrl+b", "f5", "question_mark", "enter", None,
+    assert [key_named(each) for each in ("?", "b", "B", "ctrl+b", "f5", "question_mark", "enter", "nokey", "alt+b")] == [
+        "question_mark", "b", "B", "ctrl+b", "f5", "question_mark", "enter", None, None,
     ]  # fmt: skip
