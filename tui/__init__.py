@@ -11,6 +11,7 @@ Knows the Engine, events, model and errors, nothing deeper; no job runs in this 
     place.py       a part of the screen with keys of its own: performs actions, says why one is off
     bridge.py      follows the catalog, and turns an error of the engine into a sentence on the screen
     panes/         one file a view
+    palette/       what the palette finds for what is typed, and how it is done from anywhere
     dialogs/       what asks: confirmations, forms, menus, the palette, help, a page of text
     dialogs/wizards/  forms that define hosts, sources, storages, schedules, destinations, plans; and the guide through an empty home
     paths.py       paths of this machine as they are typed, pasted, dropped

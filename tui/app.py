@@ -19,7 +19,7 @@ from textual.worker import Worker, WorkerCancelled, WorkerFailed, get_current_wo
 from engine.model.job import Change, Job, JobStatus
 from engine.model.secret import Secret
 from tui import bridge, clipboard, haste, theme_loader
-from tui.actions import ACTIONS, Action
+from tui.actions import ACTIONS, Action, key_names
 from tui.dialogs.base import Dialog
 from tui.dialogs.confirm import Sentence
 from tui.panes.base import View
@@ -213,6 +213,14 @@ class ConsoleApp(App[int]):
         if view is self.main.pane.view:
             self.main.show_hints()
 
+    async def loaded(self, view: View) -> None:
+        """Returns when a view that came into sight was read, or could not be."""
+        group = f"load {id(view)}"
+        while reading := [each for each in self.workers if each.group == group and not each.is_finished]:
+            for each in reading:
+                with contextlib.suppress(WorkerCancelled, WorkerFailed):
+                    await each.wait()
+
     async def changed(self, change: Change) -> None:
         """Something changed in the catalog; returns when it was read. Under a dialog nothing is: it would be sent, and not be seen."""
         if self.is_frozen:
@@ -294,7 +302,7 @@ class ConsoleApp(App[int]):
 
     def get_key_display_of(self, key: str) -> str:
         """`question_mark` is `?`."""
-        return _KEY_NAMES.get(key, key)
+        return key_names.shown(key)
 
     def run_guarded(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
         """Runs an action in the background; its errors become sentences."""
@@ -425,11 +433,3 @@ class ConsoleApp(App[int]):
             f"holdfast {next(iter(ACTIONS[action_id].verbs), action_id)}", Secret(said)
         )
         return True
-
-
-_KEY_NAMES: Mapping[str, str] = {
-    "question_mark": "?", "slash": "/", "colon": ":", "escape": "esc", "space": "space", "left_square_bracket": "[",
-    "right_square_bracket": "]", "minus": "-", "ctrl+backslash": "ctrl+\\", "plus": "+", "less_than_sign": "<",
-    "greater_than_sign": ">", "equals_sign": "=", "full_stop": ".", "comma": ",", "asterisk": "*",
-}  # fmt: skip
-"""Textual's names of keys, as they stand on a keyboard."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 from engine.errors import HoldfastError, UsageError
 from engine.model import described
 from engine.model.archives import DownloadResult, ShareResult, archive_name
-from engine.model.backup import Backup, BackupFilter, OrderBy
+from engine.model.backup import Backup, BackupFilter, OrderBy, Ordered
 from engine.model.erasures import EraseResult
 from engine.model.job import Job, JobStatus
 from engine.model.requests import (
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _NAMED: Final = 6
 """So many are named one by one in a question."""
+_SAME_INSTANT: Final = 64
+"""More backups of one source were never taken in the same instant."""
 
 
 @runtime_checkable
@@ -52,6 +54,29 @@ async def lead_to_restore(
     pane = await console.main.go("restore")
     if isinstance(pane, Chooser):
         await pane.choose(source, backup, paths)
+
+
+async def as_of(console: ConsoleApp, source: str, said: str) -> Backup:
+    """Its newest backup of before a time, as `--at` understands it. Raises: UsageError for what is no time, UnknownNameError where there is none so old."""
+    at = console.engine.instant(said)
+    if at > console.now():
+        raise UsageError(f"{said!r} is yet to come", hint="say when it was still as you want it back")
+    return await console.engine.latest_backup(source, at)
+
+
+async def place_of(console: ConsoleApp, order: Ordered, backup: Backup) -> int:
+    """Where a backup stands in the order of time, newest first; found by halves."""
+    low, high = 0, len(order)
+    while low < high:
+        middle = (low + high) // 2
+        (found,) = await console.engine.backups_at(order, middle, 1)
+        if found is None or found.created_at > backup.created_at:
+            low = middle + 1
+        else:
+            high = middle
+    page = await console.engine.backups_at(order, low, _SAME_INSTANT)
+    ids = [each.backup_id if each is not None else "" for each in page]
+    return low + (ids.index(backup.backup_id) if backup.backup_id in ids else 0)
 
 
 async def ended(console: ConsoleApp, job: Job) -> Job:

@@ -239,16 +239,16 @@ class MainScreen(Screen[None], Office):
             self.console.tell("this is the outermost view: q leaves the console")
 
     async def do_palette_open(self) -> None:
-        """Any action, by its name."""
+        """Any action, by its name, from anywhere."""
         from tui.dialogs.palette import Palette
+        from tui.palette import going, used
 
-        places = self.places()
-        chosen = await self.console.ask(Palette(self.console, places))
-        if chosen is not None:
-            action = ACTIONS[chosen]
-            place = next((each for each in places if action.place == each.PLACE), None)
-            if place is not None:
-                place.perform(action)
+        names = await going.names(self.console)
+        home = self.console.engine.home.directory
+        last = await asyncio.to_thread(used.read, home)
+        wanted = await self.console.ask(Palette(self.console, self.places(), names, last))
+        if wanted is not None:
+            await going.do(self.console, wanted)
 
     async def do_help_open(self) -> None:
         """The keys of this place."""
@@ -262,21 +262,19 @@ class MainScreen(Screen[None], Office):
 
     async def do_copy_menu(self) -> None:
         """Ids, paths, the command line of what is under the cursor."""
+        await self.offer([pair for place in self.places() for pair in place.copyables()])
+
+    async def offer(self, offers: Sequence[tuple[str, str]]) -> None:
+        """Copies one of these labelled texts: the one that is chosen."""
         from tui.dialogs.menu import Menu
 
-        offers = [pair for place in self.places() for pair in place.copyables()]
         if not offers:
             self.console.tell("there is nothing here to copy")
             return
-        chosen = await self.console.ask(
-            Menu(
-                "Copy",
-                [
-                    (str(index), f"{label:<10} {printable(text)}")
-                    for index, (label, text) in enumerate(offers)
-                ],
-            )
-        )
+        entries = [
+            (str(number), f"{label:<10} {printable(said)}") for number, (label, said) in enumerate(offers)
+        ]
+        chosen = await self.console.ask(Menu("Copy", entries))
         if chosen is not None:
             self.console.copy(offers[int(chosen)][1])
 

@@ -32,7 +32,7 @@ async def _do(seat: Seat, title: str) -> None:
     """An action without a key, by the palette."""
     await seat.press("colon")
     await seat.type(title)
-    await seat.press("enter", "enter")
+    await seat.press("enter")
 
 
 async def _answer(seat: Seat, question: str, text: str) -> None:

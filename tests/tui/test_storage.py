@@ -168,5 +168,5 @@ async def test_there_is_nobody_to_publish_to(seat: Seat) -> None:
     """By the palette: the verb has no key."""
     await seat.press("colon")
     await seat.type("renew the copy")
-    await seat.press("enter", "enter")
+    await seat.press("enter")
     await seat.sees("no group is named")

@@ -263,7 +263,7 @@ async def test_the_vault_shows_names_and_what_needs_them(world: World) -> None:
         await seat.press("colon")
         await seat.sees("Commands")
         await seat.type("vault")
-        await seat.press("enter", "enter")
+        await seat.press("enter")
         await seat.sees("> vault", "old")
         await seat.press("n")
         await seat.type("fresh")

@@ -123,12 +123,17 @@ class HistoryView(View):
         column, is_falling = self.table.sorted_by
         return chosen, self._orders[column] or OrderBy.CREATED, is_falling
 
-    async def _show(self, order: Ordered) -> None:
-        """Shows an order, with the cursor on the backup where it was."""
+    async def go_to(self, backup: Backup) -> None:
+        """Puts the cursor on a backup, however old; among all, newest first."""
+        await self._show(self._order, await backup_work.place_of(self.console, self._order, backup))
+        self.table.go_to(backup.backup_id)
+
+    async def _show(self, order: Ordered, at: int | None = None) -> None:
+        """Shows an order, with the cursor on the backup where it was; `at`: on that one."""
         under = self._order.keys(self.table.list.cursor, 1)
-        place = (order.place_of(under[0]) if under else None) or min(
-            self.table.list.cursor, max(0, len(order) - 1)
-        )
+        place = at if at is not None else order.place_of(under[0]) if under else None
+        if place is None:
+            place = min(self.table.list.cursor, max(0, len(order) - 1))
 
         async def page(first: int, count: int) -> Sequence[Row]:
             now = self.console.now()

@@ -10,11 +10,12 @@ from typing import Final
 from textual.containers import Vertical
 from textual.widget import Widget
 
-from engine.errors import UnknownNameError, UsageError
+from engine.errors import UnknownNameError
 from engine.model.backup import Backup, BackupFilter, OrderBy, Ordered
 from engine.model.definitions import Source
 from engine.model.drills import PastDrill, UnderWay, Ways, estimate_s
 from engine.model.requests import DrillRequest, RestoreRequest
+from tui import backup_work
 from tui.actions import Action
 from tui.panes import restore_text, restore_work
 from tui.panes.base import View
@@ -124,7 +125,7 @@ class PointView(View, can_focus=True):
                 self.console.tell(error.message)
                 self.wanted = ""
             else:
-                place = await self._place_of(found)
+                place = await backup_work.place_of(self.console, self._order, found)
         await self._show_place(place)
 
     async def _next(self, place: int, step: int) -> int:
@@ -139,20 +140,6 @@ class PointView(View, can_focus=True):
                     return number
             here += step * STRIP_POINTS
         return min(max(place, 0), len(self._order) - 1)
-
-    async def _place_of(self, backup: Backup) -> int:
-        """Where a backup stands in the order of time, newest first; found by halves."""
-        low, high = 0, len(self._order)
-        while low < high:
-            middle = (low + high) // 2
-            (found,) = await self.console.engine.backups_at(self._order, middle, 1)
-            if found is None or found.created_at > backup.created_at:
-                low = middle + 1
-            else:
-                high = middle
-        page = await self.console.engine.backups_at(self._order, low, STRIP_POINTS)
-        ids = [each.backup_id if each is not None else "" for each in page]
-        return low + (ids.index(backup.backup_id) if backup.backup_id in ids else 0)
 
     async def _go(self, place: int) -> None:
         """Goes to a point that a person wants; the newest one is followed when there is a newer one."""
@@ -351,10 +338,8 @@ class PointView(View, can_focus=True):
         said = await self.console.ask_line("as of (2026-11-20 14:05, 2h ago, yesterday): ")
         if not said:
             return
-        at = self.console.engine.instant(said)
-        if at > self.console.now():
-            raise UsageError(f"{said!r} is yet to come", hint="say when it was still as you want it back")
-        await self._go(await self._place_of(await self.console.engine.latest_backup(self.source, at)))
+        found = await backup_work.as_of(self.console, self.source, said)
+        await self._go(await backup_work.place_of(self.console, self._order, found))
 
     async def do_point_options(self) -> None:
         """The form of the target."""
