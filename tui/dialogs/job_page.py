@@ -49,6 +49,10 @@ class JobLog(Vertical, Place):
         self.page.focus()
         self.run_worker(guarded(self._bearer, self._follow()), exit_on_error=False)
 
+    def copyables(self) -> Sequence[tuple[str, str]]:
+        """The job's id, and what prints its log at a shell."""
+        return [("job", self._job.job_id), ("command", f"holdfast job log {self._job.job_id}")]
+
     async def _follow(self) -> None:
         engine = self._bearer.engine
         self.page.show(_head(self._job))
@@ -96,19 +100,23 @@ class JobLog(Vertical, Place):
 class JobPage(Dialog[bool]):
     """Closed, the job goes on."""
 
-    BINDINGS = [Binding("q", "leave", show=False)]  # noqa: RUF012 -- Textual's own way
+    BINDINGS = [Binding("q", "leave", show=False), Binding("y", "copy", show=False)]  # noqa: RUF012
     DEFAULT_CSS = "JobPage > Vertical { width: 100%; height: 100%; }"
 
     def __init__(self, console: ConsoleApp, job: Job) -> None:
         super().__init__(
             f"job {job.job_id}, {job.verb}",
-            hint="f follow  t times  w wrap  / search  n N next, before  o to a file  esc back",
+            hint="f follow  t times  w wrap  / search  n N next  y copy  o to a file  esc back",
         )
-        self._body = JobLog(console, job)
+        self._bearer, self._body = console, JobLog(console, job)
 
     def body(self) -> list[Widget]:
         """The log."""
         return [self._body]
+
+    def action_copy(self) -> None:
+        """Its id, or the command line."""
+        self._bearer.run_guarded(self._bearer.main.offer(self._body.copyables()), name="copy")
 
 
 def _head(job: Job) -> Sequence[str]:

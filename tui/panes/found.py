@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -90,11 +91,16 @@ class FoundView(StreamView):
         """Backup, path, command."""
         row = self.table.current
         of = f" --source {self.source}" if self.source else ""
-        command = ("command", f"holdfast find {self.pattern}{of}")
+        command = ("command", f"holdfast find {shlex.quote(self.pattern)}{of}")
         if row is None:
             return [command]
         backup, path = self._found[int(row.key)]
-        return [("path", path), ("backup", backup), ("command", f"holdfast dump {backup} {path}"), command]
+        return [
+            ("path", path),
+            ("backup", backup),
+            ("command", f"holdfast dump {backup} {shlex.quote(path)}"),
+            command,
+        ]
 
     @on(RowList.Opened)
     async def opened(self, event: RowList.Opened) -> None:
