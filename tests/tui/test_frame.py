@@ -27,12 +27,20 @@ async def test_a_digit_goes_to_its_tab(seat: Seat, key: str, title: str) -> None
 async def test_help_lists_the_keys_of_this_place_and_does_what_is_chosen(seat: Seat) -> None:
     """A key that was forgotten is found where it is needed."""
     await seat.press("question_mark")
-    await seat.sees("Keys of this place", "one row up")
+    await seat.sees("Keys of this place", "-- this view: backups --", "back up now (there is no source yet)")
+    await seat.press("enter")
+    await seat.sees("off: nothing is wrong here")
+    await seat.press("G")
+    await seat.sees("id config.apply    at a shell: holdfast config apply")
     await seat.press("slash")
     await seat.type("schedules")
     await seat.press("enter")
     await seat.press("enter")
     await seat.sees("[2 Schedules]")
+    await seat.press("question_mark")
+    await seat.sees("-- this view: schedules --", ": finds all others")
+    await seat.press("colon")
+    await seat.sees("Commands")
 
 
 async def test_an_action_that_makes_no_sense_says_why(seat: Seat) -> None:
