@@ -1,5 +1,5 @@
 # make demo: the whole loop on this machine. make test: every check and test. Both set up what they need first.
-.PHONY: setup demo test check bench fmt lint lock clean
+.PHONY: setup demo test check bench fmt lint keys lock clean
 .DEFAULT_GOAL := check
 SHELL := /bin/sh
 
@@ -50,6 +50,10 @@ test: lint
 
 bench: setup
 	$(BIN)/python -m tests.bench --pairs $(PAIRS) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+# The page of the console's keys.
+keys: setup
+	$(BIN)/python -m tui.actions >tui/KEYS.md
 
 # The newest versions that pyproject.toml allows, written down exactly.
 lock:

@@ -7,7 +7,7 @@ Knows the Engine, events, model and errors, nothing deeper; no job runs in this 
     start.py       options, whether the terminal will do, what Textual reads when it is imported
     app.py         wiring: engine, theme, keys, screens
     screen.py      the one screen: where am I, tabs, pane, job drawer, message, hints
-    actions/       the table of actions, from which bindings, help, palette, hints and the page of keys are made
+    actions/       the table of actions, from which bindings, help, palette, hints and the page of keys (KEYS.md) are made
     place.py       a part of the screen with keys of its own: performs actions, says why one is off
     bridge.py      follows the catalog, and turns an error of the engine into a sentence on the screen
     panes/         one file a view

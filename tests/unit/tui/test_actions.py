@@ -7,17 +7,18 @@ import inspect
 import pkgutil
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import tui
-from tui.actions import ACTIONS, Action, of_place
+from tui.actions import ACTIONS, Action, of_place, page
 from tui.place import Place
 
 
 def _places() -> Iterator[type[Place]]:
     for module in pkgutil.walk_packages(tui.__path__, "tui."):
-        if module.name != "tui.__main__":
+        if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     waiting = [Place]
     while waiting:
@@ -55,3 +56,8 @@ def test_a_place_has_the_keys_of_the_table(place: str) -> None:
         for binding in bindings
     }
     assert {action.action_id for action in of_place(place) if action.keys} <= bound
+
+
+def test_the_page_of_keys_is_what_the_table_makes() -> None:
+    """A page that lags behind teaches the wrong keys: `make keys` writes it anew."""
+    assert Path(tui.__path__[0], "KEYS.md").read_text(encoding="utf-8") == page.markdown()

@@ -1,0 +1,9 @@
+"""Prints the page of keys."""
+
+from __future__ import annotations
+
+import sys
+
+from tui.actions import page
+
+sys.stdout.write(page.markdown())
