@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import errno
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.clock import Clock
-from engine.errors import DamagedError
+from engine.errors import DamagedError, RepositoryError
 from engine.repository.index import Index
 from engine.repository.index_builder import IndexBuilder
 from engine.repository.packed_index import TEMPORARY, PackedIndex, file_name
@@ -27,6 +31,9 @@ KEPT_UNUSED = datetime.timedelta(days=1)
 MERGED_BELOW_BLOBS = 20_000
 """Packed files smaller than this are always merged: it costs less than looking in two."""
 _FETCHES_AT_ONCE = 5
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOENT})
+"""Errors of a cache that cannot be written: its disk is full, or read-only, or it could not be made."""
 
 Fetch = Callable[[bytes], Awaitable[bytes]]
 """Hands out the JSON of the index file of that id."""
@@ -50,20 +57,51 @@ async def load_index(
 ) -> Index:
     """Makes the index over the index files `names`, fetching only those that no cached file covers.
 
-    With `on_damaged` an index file that cannot be read is handed to it and left out, else it raises.
+    With `on_damaged` an index file that cannot be read is handed to it and left out, else it raises. Where the directory cannot be written
+    the machine's folder for temporary files takes what is made, as long as the index is in use.
 
-    Raises: DamagedError, naming the index file.
+    Raises: DamagedError, naming the index file; RepositoryError where there is room nowhere.
     """
     choice = await asyncio.to_thread(_choose, directory, frozenset(names), clock.now())
     _plan_merges(choice)
     if choice.missing or choice.partly:
-        made = await _build(choice, fetch, directory, on_damaged)
-        choice.whole.append(made)
+        choice.whole.append(await _build_somewhere(choice, fetch, directory, on_damaged))
     return Index(choice.whole)
 
 
+async def _build_somewhere(
+    choice: _Choice, fetch: Fetch, directory: Path, on_damaged: Callable[[bytes, DamagedError], None] | None
+) -> PackedIndex:
+    told: dict[bytes, DamagedError] = {}
+    on_each = None if on_damaged is None else told.setdefault
+    made = None
+    scratch = None
+    try:
+        try:
+            made = await _build(choice, fetch, directory, on_each)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            scratch = Path(tempfile.mkdtemp(prefix="holdfast-index-"))
+            made = await _build(choice, fetch, scratch, on_each)
+            weakref.finalize(made, shutil.rmtree, scratch, ignore_errors=True)
+    except OSError as error:
+        raise RepositoryError(
+            f"the repository's index cannot be kept in {scratch or directory}: {error.strerror}",
+            hint="free some space there, or name another folder for temporary files by TMPDIR",
+        ) from error
+    finally:
+        if made is None and scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+    if on_damaged is not None:
+        for index_id, damage in told.items():
+            on_damaged(index_id, damage)
+    return made
+
+
 def _choose(directory: Path, names: frozenset[bytes], now: datetime.datetime) -> _Choice:
-    directory.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        directory.mkdir(parents=True, exist_ok=True)
     choice = _Choice(missing=set(names))
     paths = sorted(directory.glob("index-*"))
     for path in paths:
@@ -122,7 +160,7 @@ def _plan_merges(choice: _Choice) -> None:
 
 
 async def _build(
-    choice: _Choice, fetch: Fetch, directory: Path, on_damaged: Callable[[bytes, DamagedError], None] | None
+    choice: _Choice, fetch: Fetch, directory: Path, on_damaged: Callable[[bytes, DamagedError], object] | None
 ) -> PackedIndex:
     builder = IndexBuilder(directory)
     try:

@@ -19,6 +19,7 @@ the repository as it is.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import mmap
 import os
@@ -145,7 +146,7 @@ def fan_bits(count: int) -> int:
 class PackedIndex:
     """A packed index file, mapped read-only. Look-ups may come from several threads at once."""
 
-    __slots__ = ("_map", "_packs_at", "data", "index_ids", "pack_count", "path", "tree")
+    __slots__ = ("__weakref__", "_map", "_packs_at", "data", "index_ids", "pack_count", "path", "tree")
 
     def __init__(self, path: Path, mapped: mmap.mmap, counts: tuple[int, int, int, int]) -> None:
         data, tree, packs, files = counts
@@ -286,7 +287,8 @@ class PackedWriter:
 
     def discard(self) -> None:
         """Removes what was written, after a failure. Harmless after `finish`."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # on a full disk what was not written yet
+            self._file.close()
         self._temporary.unlink(missing_ok=True)
 
     def _write(self, data: bytes) -> None:
