@@ -78,6 +78,8 @@ class HomeFacts:
     """Destination, attempts, why: of those whose newest message did not arrive."""
     pauses: Sequence[judging.Paused] = ()
     """Those that hold."""
+    unwritable: str = ""
+    """Why what jobs do cannot be written down, or soon cannot; empty where it can."""
 
 
 def says_all(newest: Backup, now: datetime.datetime) -> bool:
@@ -271,6 +273,9 @@ def of_home(facts: HomeFacts, now: datetime.datetime, settings: AlertSettings) -
         )
         said = f"no worker is alive, and schedules wait for one: {last}"
         found.append(Concern("worker", True, said, "holdfast worker", Condition.WORKER_GONE))
+    if facts.unwritable:
+        said = f"what is done cannot be written down, so that nothing is done: {facts.unwritable}"
+        found.append(Concern("catalog", True, said, "holdfast doctor", Condition.HOME_FULL))
     for name, attempts, why in facts.undelivered:
         if attempts >= _TRIED_OFTEN:
             said = f"its last message was tried {attempts} times: {why}"

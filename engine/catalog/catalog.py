@@ -68,14 +68,18 @@ class Catalog:
         *,
         timeout_s: float = TIMEOUT_S,
         schema: Schema | None = None,
+        is_reading: bool = False,
     ) -> AsyncIterator[Catalog]:
         """Opens the catalog at `path`; creates it where nothing is, migrates an older one after a copy of it was kept beside it.
+
+        With `is_reading` one whose disk is full or read-only will do: see `unwritable`. It is kept from others where it has to be, so that
+        nothing that takes long is to be done with it.
 
         Raises: CatalogVersionError (newer than this program, or older and still in use by a process, which it names),
         CatalogBusyError, CatalogDamagedError, CatalogError.
         """
         async with Database.open(
-            path, clock, timeout_s=timeout_s, schema=schema or Schema.current()
+            path, clock, timeout_s=timeout_s, schema=schema or Schema.current(), is_reading=is_reading
         ) as database:
             yield cls(database)
 
@@ -83,6 +87,11 @@ class Catalog:
     def path(self) -> Path:
         """The file."""
         return self._database.path
+
+    @property
+    def unwritable(self) -> str:
+        """Why nothing can be written, where it was opened for reading all the same; else empty."""
+        return self._database.unwritable
 
     async def apply(self, puts: Sequence[tuple[str, Any]], removals: Sequence[tuple[str, str]] = ()) -> None:
         """Defines and forgets all of these, in this order, or none: each by the name of its attribute here, `hosts` for one.

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import aiosqlite
 
-from engine.catalog import opening, takeover
+from engine.catalog import opening, takeover, unwritable
 from engine.catalog.packing import unpack
 from engine.clock import Clock
 from engine.errors import CatalogError
@@ -102,14 +102,26 @@ class _Connector:
     aiosqlite leaves its thread to itself where opening raises, and the thread then speaks to an event loop that may be gone.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        connect_unwritable: Callable[[], sqlite3.Connection | None] | None,
+    ) -> None:
         self._connect = connect
+        self._connect_unwritable = connect_unwritable
         self.error: CatalogError | None = None
+        self.unwritable = ""
 
     def __call__(self) -> sqlite3.Connection:
         try:
             return self._connect()
         except CatalogError as error:
+            # What is busy, damaged or of another version has a class of its own, and no other way in.
+            if self._connect_unwritable is not None and type(error) is CatalogError:
+                connection = self._connect_unwritable()
+                if connection is not None:
+                    self.unwritable = error.message
+                    return connection
             self.error = error
             return sqlite3.connect(":memory:")
 
@@ -117,27 +129,38 @@ class _Connector:
 class Database:
     """One open catalog file. Safe for many tasks of one event loop: transactions queue up for the connection."""
 
-    def __init__(self, connection: aiosqlite.Connection, path: Path, clock: Clock) -> None:
+    def __init__(
+        self, connection: aiosqlite.Connection, path: Path, clock: Clock, unwritable_: str = ""
+    ) -> None:
         self._connection = connection
         self._turn = asyncio.Lock()
         self._queries = opening.load_queries()
         self.path = path
         self.clock = clock
+        self.unwritable = unwritable_
+        """Why nothing can be written, where it was opened all the same; else empty."""
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, path: Path, clock: Clock, *, timeout_s: float, schema: opening.Schema
+        cls,
+        path: Path,
+        clock: Clock,
+        *,
+        timeout_s: float,
+        schema: opening.Schema,
+        is_reading: bool = False,
     ) -> AsyncIterator[Database]:
-        """Opens, creates or migrates the file; see `opening.connect` for what it raises."""
+        """Opens, creates or migrates the file; with `is_reading` one that cannot be written will do. See `opening.connect` for what it raises."""
         connect = functools.partial(
             opening.connect, path, now=clock.now(), timeout_s=timeout_s, schema=schema
         )
-        connector = _Connector(connect)
+        reading = functools.partial(unwritable.connect, path, schema)
+        connector = _Connector(connect, reading if is_reading else None)
         async with aiosqlite.Connection(connector, iter_chunk_size=64) as connection:
             if connector.error is not None:
                 raise connector.error
-            yield cls(connection, path, clock)
+            yield cls(connection, path, clock, connector.unwritable)
 
     @property
     def now(self) -> int:

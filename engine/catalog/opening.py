@@ -10,6 +10,7 @@ import datetime
 import functools
 import os
 import re
+import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ from engine.errors import CatalogBusyError, CatalogDamagedError, CatalogError, C
 from engine.process import Liveness, ProcessIdentity
 
 _FOLDER = Path(__file__).parent
+_INDEX_BYTES = 32 << 10
+"""The least that SQLite makes beside the catalog: the index of its log, for all processes (sqlite.org/walformat.html)."""
 _WAY_OUT = "`holdfast recover` rebuilds it from a repository"
 
 
@@ -84,8 +87,17 @@ def _translate(error: sqlite3.Error, path: Path) -> CatalogError:
         sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", f"see to the permissions of {path.parent}"),
         sqlite3.SQLITE_IOERR: ("its disk fails, or is full", f"see to the disk of {path.parent}"),
     }
+    if code == sqlite3.SQLITE_IOERR and is_full(path):
+        code = sqlite3.SQLITE_FULL
     reason, hint = reasons.get(code, (str(error), None))
     return CatalogError(f"the catalog {path} could not do what was asked: {reason}", hint=hint)
+
+
+def is_full(path: Path) -> bool:
+    """Whether the disk of the catalog has less room than SQLite needs beside the file to open it."""
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(path.parent).free < _INDEX_BYTES
+    return False
 
 
 def _ways_out(path: Path) -> str:
@@ -121,7 +133,10 @@ def _create_file(path: Path) -> None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     except OSError as error:
-        raise CatalogError(f"the catalog {path} cannot be opened: {error.strerror}") from error
+        raise CatalogError(
+            f"the catalog {path} cannot be opened: {error.strerror}",
+            hint=f"see to the permissions, the disk and the file system of {path.parent}",
+        ) from error
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise CatalogError(f"the catalog {path} is no file")

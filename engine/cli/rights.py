@@ -105,12 +105,20 @@ ANSWERING: Final = frozenset(GUARDED) | {"guard set", "guard remove", "guard cod
 """Verbs that take an answer for the guard."""
 
 
+def is_short_look(verb: str, arguments: Namespace) -> bool:
+    """Whether it only reads, and ends by itself soon."""
+    return _only_reads(verb, arguments) and verb != "job follow"
+
+
+def _only_reads(verb: str, arguments: Namespace) -> bool:
+    return verb in READING and not any(getattr(arguments, each, False) for each in WRITING)
+
+
 def require(verb: str, arguments: Namespace, environment: Mapping[str, str]) -> None:
     """Raises: RefusedError where the session is read-only and the verb changes something."""
     asked = environment.get(READ_ONLY_ENVIRONMENT, "")
     is_by_environment = asked.lower() not in ("", "0", "no", "false")
-    is_writing = any(getattr(arguments, each, False) for each in WRITING)
-    if (verb in READING and not is_writing) or not (arguments.read_only or is_by_environment):
+    if _only_reads(verb, arguments) or not (arguments.read_only or is_by_environment):
         return
     hint = f"unset {READ_ONLY_ENVIRONMENT}" if is_by_environment else "leave --read-only out"
     raise RefusedError(f"this session is read-only, and `holdfast {verb}` changes something", hint=hint)

@@ -18,7 +18,7 @@ from engine.cli.output import Output
 from engine.cli.progress import Listener
 from engine.clock import Clock, SystemClock
 from engine.format.allocator import tune_allocator
-from engine.service import open_engine
+from engine.service import Use, open_engine
 
 _COLLECT_AFTER: Final = 50_000
 """Objects that are made before the garbage collector looks at the young ones: a job makes hundreds of thousands that live on, and the
@@ -66,7 +66,7 @@ async def _run(
                 emit=listener.emit,
                 read_line=asking.line_reader(secrets),
                 is_logged=command.is_job,
-                is_reading=arguments.called_verb in rights.FROM_CATALOG,
+                use=_use(arguments),
             ) as engine:
                 call = Call(arguments, output, engine, clock, listener)
                 try:
@@ -78,6 +78,13 @@ async def _run(
                         await engine.hand_over_notices()
     except asyncio.CancelledError:
         return diagnostics.report_interrupt(is_json=output.is_json)
+
+
+def _use(arguments: Namespace) -> Use:
+    verb = arguments.called_verb
+    if verb in rights.FROM_CATALOG:
+        return Use.LOOK
+    return Use.READ if rights.is_short_look(verb, arguments) else Use.CHANGE
 
 
 @contextlib.contextmanager

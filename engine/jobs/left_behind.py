@@ -32,9 +32,9 @@ def death_of(owner: str) -> str:
 
 
 async def end_dead_jobs(catalog: Catalog) -> list[Job]:
-    """Ends the attempt of each job whose process is proved dead; returns them as they were. In a copy for readers nothing is ended."""
+    """Ends the attempt of each job whose process is proved dead; returns them as they were. In a catalog that is not written nothing is ended."""
     dead: list[Job] = []
-    if catalog.is_copy:
+    if catalog.is_copy or catalog.unwritable:
         return dead
     for job in await catalog.jobs.held():
         reason = death_of(job.owner)

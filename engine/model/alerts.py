@@ -44,6 +44,7 @@ class Condition(StrEnum):
     KIT_UNTESTED = "kit-untested"
     DELIVERY_FAILED = "delivery-failed"
     PAUSED_LONG = "paused-long"
+    HOME_FULL = "home-full"
 
 
 class Occasion(StrEnum):

@@ -10,6 +10,7 @@ import datetime
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from enum import Enum, auto
 
 from engine import events
 from engine.audit import Actor, AuditLog
@@ -41,6 +42,17 @@ from engine.vault import SecretResolver, open_vault
 
 _OLD_COPY_S = 3600.0
 """A copy for readers that is older is told of: its worker is gone."""
+
+
+class Use(Enum):
+    """What an engine is opened for."""
+
+    CHANGE = auto()
+    """Everything."""
+    READ = auto()
+    """A short look that changes nothing: a catalog that cannot be written will do."""
+    LOOK = auto()
+    """A short look at the catalog alone: where the home is another user's, the copy for readers will do too."""
 
 
 class Engine(
@@ -85,19 +97,19 @@ async def open_engine(  # noqa: PLR0913 -- what a process is, and what it is for
     environment: Mapping[str, str] | None = None,
     read_line: Callable[[], bytes] | None = None,
     is_logged: bool = False,
-    is_reading: bool = False,
+    use: Use = Use.CHANGE,
 ) -> AsyncIterator[Engine]:
     """Opens the engine on a home, which is created on first use. `read_line` reads a secret from standard input for the REF `-`;
     `is_logged` sends what this process logs to the home's log files, secrets blotted out, as long as the engine is open.
 
-    With `is_reading` the copy for readers will do, where the home is another user's: then what needs more than the catalog fails.
+    A `use` that is less than `CHANGE` lets more homes do; what then tries more than that fails.
 
     Raises: ConfigurationError, CatalogError; RefusedError where there is a copy for readers alone.
     """
     environment = os.environ if environment is None else environment
     clock = clock or SystemClock()
     place = Home.locate(home, environment, os.getuid())
-    is_copy = _is_for_readers(place, is_reading=is_reading)
+    is_copy = _is_for_readers(place, is_reading=use is Use.LOOK)
     if is_copy:
         settings = Settings(catalog=CatalogSettings(copies=False))
     else:
@@ -109,11 +121,15 @@ async def open_engine(  # noqa: PLR0913 -- what a process is, and what it is for
             stack.enter_context(_logs(place, settings.logs, environment)) if is_logged else _ignore_secret
         )
         opening = (
-            Catalog.open_copy(place.reading_copy, clock) if is_copy else Catalog.open(place.catalog, clock)
+            Catalog.open_copy(place.reading_copy, clock)
+            if is_copy
+            else Catalog.open(place.catalog, clock, is_reading=use is not Use.CHANGE)
         )
         catalog = await stack.enter_async_context(opening)
         if is_copy:
             _tell_age(place, clock, emit)
+        if catalog.unwritable:
+            emit(events.Warned(f"{catalog.unwritable}: this is what it held before, and nothing is noted"))
         vault = open_vault(catalog.secrets, place.vault_key, settings.vault.key, environment)
         resolver = SecretResolver(environment, vault, register=register)
         if read_line is not None:
@@ -136,7 +152,8 @@ async def open_engine(  # noqa: PLR0913 -- what a process is, and what it is for
 
 def _is_for_readers(place: Home, *, is_reading: bool) -> bool:
     """Whether the home is another user's, who lets this one read a copy of the catalog. Raises: RefusedError where that will not do."""
-    if os.access(place.directory, os.R_OK | os.W_OK | os.X_OK) or not os.access(place.reading_copy, os.R_OK):
+    is_own = os.access(place.directory, os.R_OK | os.W_OK | os.X_OK) or os.access(place.catalog, os.R_OK)
+    if is_own or not os.access(place.reading_copy, os.R_OK):
         return False
     if not is_reading:
         raise RefusedError(

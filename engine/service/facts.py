@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from engine.errors import VaultError
 from engine.jobs import presence, ticking
 from engine.model import status as judging
 from engine.model.alerts import Alert, Silence
+from engine.model.amounts import size
 from engine.model.backup import SAFETY_TAG, Backup, BackupFilter, BackupStatus, Scope
 from engine.model.definitions import LOCAL_HOST, Source, retired_reason
 from engine.model.health import HealthFacts, ProofAttempt, health
@@ -37,6 +39,8 @@ _STORAGE_WHY: Final = frozenset(
     {"StorageError", "StorageUnreachableError", "StorageDeniedError", "NoRepositoryError"}
 )
 """Errors of jobs that could not open a storage."""
+_LEAST_ROOM_BYTES: Final = 16 << 20
+"""Left on the home's disk: so much a night of a large fleet writes into the catalog and its log."""
 _KNOWN: Final = "known-since"
 """The setting that holds, by source, when a backup of it was first seen."""
 
@@ -239,7 +243,9 @@ async def _remember_known(
     }
     everything = {**known, **new}
     if (new or is_new) and not parts.catalog.is_copy:
-        await parts.catalog.settings.put(_KNOWN, {name: at.isoformat() for name, at in everything.items()})
+        with parts.noting("when a backup of each source was first seen is not noted"):
+            noted = {name: at.isoformat() for name, at in everything.items()}
+            await parts.catalog.settings.put(_KNOWN, noted)
     return everything
 
 
@@ -263,7 +269,17 @@ async def _home(
             if state != "sent"
         ],
         pauses=await _pauses(parts, parts.clock.now()),
+        unwritable=_unwritable(parts),
     )
+
+
+def _unwritable(parts: Parts) -> str:
+    """A copy for readers says nothing of the home's own disk."""
+    if parts.catalog.is_copy or parts.catalog.unwritable:
+        return parts.catalog.unwritable
+    directory = parts.home.directory
+    free = shutil.disk_usage(directory).free
+    return f"the disk of {directory} has {size(free)} left" if free < _LEAST_ROOM_BYTES else ""
 
 
 async def _pauses(parts: Parts, now: datetime.datetime) -> list[judging.Paused]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from engine.audit import Anchor, Entry, Finding
 from engine.catalog.jobs import LogLine
 from engine.catalog.workers import Worker
+from engine.errors import CatalogError
 from engine.events import JobProgress
 from engine.jobs.left_behind import death_of, end_dead_jobs
 from engine.model.job import Change, Job, JobStatus
@@ -40,16 +42,20 @@ class JobMethods(Methods):
 
         Raises: UnknownNameError, UsageError for `before`.
         """
-        await end_dead_jobs(self._parts.catalog)
+        await self._end_dead()
         jobs = self._parts.catalog.jobs
         place = await jobs.find(before) if before else None
         return await jobs.page(
             status=status, verb=verb, since=since, until=until, limit=limit or -1, before=place
         )
 
+    async def _end_dead(self) -> None:
+        with self._parts.noting("jobs whose process is gone are shown as if they ran"):
+            await end_dead_jobs(self._parts.catalog)
+
     async def show_job(self, job: str) -> Job:
         """One job, by id or the beginning of one. Raises: UnknownNameError, UsageError."""
-        await end_dead_jobs(self._parts.catalog)
+        await self._end_dead()
         return await self._parts.catalog.jobs.find(job)
 
     @staticmethod
@@ -86,7 +92,8 @@ class JobMethods(Methods):
         living = []
         for worker in await self._parts.catalog.workers.all():
             if death_of(worker.owner):
-                await self._parts.catalog.workers.remove(worker.owner)
+                with contextlib.suppress(CatalogError):  # the next one who asks does it
+                    await self._parts.catalog.workers.remove(worker.owner)
             elif worker.lease_until > now:
                 living.append(worker)
         return living

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,7 @@ from engine.catalog.catalog import Catalog
 from engine.catalog.jobs import SlotLimits
 from engine.clock import Clock
 from engine.config import Home, Settings
+from engine.errors import CatalogError
 from engine.events import Emit, Warned
 from engine.jobs.context import JobContext
 from engine.jobs.runner import Runner
@@ -51,6 +52,18 @@ class Parts:
             job_id,
             self.settings,
         )
+
+    @contextmanager
+    def noting(self, what_is_lost: str) -> Iterator[None]:
+        """Round a note that a verb makes by the way: where it cannot be made, that is said, and what was asked for goes on.
+
+        Of a catalog that cannot be written at all that was said when it was opened.
+        """
+        try:
+            yield
+        except CatalogError as error:
+            if not self.catalog.unwritable:
+                self.emit(Warned(f"{error.message}: {what_is_lost}"))
 
     async def write_down(self, verb: str, target: str, outcome: Outcome = "done", detail: str = "") -> None:
         """Adds a line to the audit log."""

@@ -16,7 +16,7 @@ from engine.jobs.runner import Runner, Task
 from engine.model.job import Job, JobStatus, QueueRule
 from engine.notify import Notifier
 from engine.worker import Worker, WorkerOptions
-from tests.servers.small_disk import small_disk
+from tests.servers.small_disk import fill, small_disk
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,7 @@ async def test_a_full_disk_ends_neither_the_worker_nor_its_job(
             async with asyncio.TaskGroup() as group:
                 group.create_task(worker.work(Notifier(), events.ignore))
                 await began.wait()
-                _fill(folder / "rest")
+                fill(folder / "rest")
                 go_on.set()
                 await _until(lambda: "its end cannot be written" in caplog.text)
                 statuses = [job.status for job in await catalog.jobs.page()]
@@ -63,12 +63,3 @@ async def test_a_full_disk_ends_neither_the_worker_nor_its_job(
 async def _until(holds: Callable[[], bool]) -> None:
     while not holds():  # noqa: ASYNC110 -- a line in the log wakes nobody
         await asyncio.sleep(0.02)
-
-
-def _fill(path: Path) -> None:
-    with path.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            return

@@ -21,3 +21,27 @@ def small_disk(folder: Path, size_kib: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Lets nobody write on such a disk for the body; nobody may have a file open there for writing."""
+    _remount(folder, "ro")
+    try:
+        yield
+    finally:
+        _remount(folder, "rw")
+
+
+def _remount(folder: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Makes a file that takes all the room that is left."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return

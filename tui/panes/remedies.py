@@ -158,6 +158,7 @@ _REMEDIES: Final[Mapping[Condition, tuple[str, Mend]]] = {
     Condition.LOCK_HELD: ("m to storages", _to_storages),
     Condition.CATALOG_COPY_OLD: ("m copy it", _copy_catalog),
     Condition.WORKER_GONE: ("m how", _show_log),
+    Condition.HOME_FULL: ("m how", _show_log),
     Condition.KIT_UNTESTED: ("m drill the kit", _rehearse_kit),
     Condition.PAUSED_LONG: ("m resume", _resume),
     Condition.DELIVERY_FAILED: ("m send again", _test_destination),

@@ -388,6 +388,7 @@ LIFE: list[tuple[str, Condition, Facts, Facts]] = [
     ("kit never tried", Condition.KIT_UNTESTED, HomeFacts(first_backup_at=NOW - 40 * DAY), HomeFacts(first_backup_at=NOW - 40 * DAY, kit_tried_at=NOW)),
     ("all paused", Condition.PAUSED_LONG, HomeFacts(pauses=[FORGOTTEN]), HomeFacts(pauses=[dataclasses.replace(FORGOTTEN, until=NOW + DAY)])),
     ("one paused", Condition.PAUSED_LONG, HomeFacts(pauses=[dataclasses.replace(FORGOTTEN, schedule="nightly")]), HomeFacts(pauses=[dataclasses.replace(FORGOTTEN, since=NOW)])),
+    ("home full", Condition.HOME_FULL, HomeFacts(unwritable="the disk is full"), HomeFacts()),
     ("not delivered", Condition.DELIVERY_FAILED, HomeFacts(undelivered=[("ops", 3, "500")]), HomeFacts()),
 ]  # fmt: skip
 
