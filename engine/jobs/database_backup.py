@@ -13,7 +13,6 @@ import msgspec
 from engine.errors import DamagedError, HoldfastError, UnknownNameError, UnknownSnapshotError, UsageError
 from engine.events import Progress, Warned
 from engine.format.snapshot import Snapshot
-from engine.hosts import registry as hosts
 from engine.hosts.base import OpenHost
 from engine.jobs import host_load
 from engine.jobs.context import JobContext
@@ -226,13 +225,9 @@ async def read_manifest(source: Source, repository: Repository, snapshot: Snapsh
 @asynccontextmanager
 async def open_on_host(context: JobContext, source: Source) -> AsyncIterator[tuple[OpenSource, OpenHost]]:
     """The source, and the host that it is on. Raises: HostError, ConfigurationError, VaultError."""
-    async with hosts.open_pool(resolve_secret=context.secrets) as pool:
-        host = await pool.host(
-            Host(LOCAL_HOST, "local")
-            if source.host == LOCAL_HOST
-            else await context.catalog.hosts.get(source.host)
-        )
-        await host_load.write_down(context, host)
+    is_here = source.host == LOCAL_HOST
+    definition = Host(LOCAL_HOST, "local") if is_here else await context.catalog.hosts.get(source.host)
+    async with host_load.open_host(context, definition) as host:
         secrets = await sources.secrets_of(source, context.secrets)
         async with sources.open_source(source, host, secrets) as opened:
             yield opened, host

@@ -16,9 +16,8 @@ from typing import Any
 
 from engine.errors import CommandFailedError, HoldfastError, HostError, RestoreError
 from engine.events import Noted, StepBegan, Warned
-from engine.hosts import registry as hosts
 from engine.hosts.base import Command
-from engine.jobs import presence
+from engine.jobs import host_load
 from engine.jobs.context import JobContext
 from engine.model.definitions import LOCAL_HOST
 from engine.model.requests import RestoreRequest
@@ -157,9 +156,7 @@ async def _output(context: JobContext, name: str, command: Command) -> tuple[int
     definition = await context.catalog.hosts.get(name)
     kept = b""
     async with AsyncExitStack() as stack:
-        async with presence.noting_failure(context.catalog, context.clock, definition, context.job_id):
-            opening = hosts.open_host(definition, resolve_secret=context.secrets)
-            host = await stack.enter_async_context(opening)
+        host = await stack.enter_async_context(host_load.open_host(context, definition))
         process = await stack.enter_async_context(host.start(command))
         while data := await process.read():
             kept = (kept + data)[-_KEPT_BYTES:]

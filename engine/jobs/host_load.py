@@ -10,14 +10,19 @@ from contextlib import asynccontextmanager
 from engine.errors import CatalogError, HostError
 from engine.hosts import registry as hosts
 from engine.hosts.base import OpenHost
+from engine.jobs import presence
 from engine.jobs.context import JobContext
 from engine.model.definitions import LOCAL_HOST, Host
 
 
 @asynccontextmanager
 async def open_host(context: JobContext, definition: Host) -> AsyncIterator[OpenHost]:
-    """Opens a host for a job's work, which closes it by leaving, and writes down how busy it is. Raises: as `hosts.registry.open_host`."""
-    async with hosts.open_host(definition, resolve_secret=context.secrets) as host:
+    """Opens a host for a job's work, which closes it by leaving, and writes down whether it was reached, and how busy it is.
+
+    Raises: as `hosts.registry.open_host`.
+    """
+    opening = hosts.open_host(definition, resolve_secret=context.secrets)
+    async with presence.reaching(context.catalog, context.clock, definition, opening, context.job_id) as host:
         await write_down(context, host)
         yield host
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from engine.alerting import conditions
 from engine.catalog.catalog import Catalog
 from engine.clock import Clock
 from engine.errors import CatalogError, HoldfastError, HostError, NoRepositoryError, StorageError
+from engine.hosts.base import OpenHost
 from engine.model.definitions import Host
 
 HOST_SEEN = "host-seen."
@@ -32,6 +33,23 @@ async def noting_failure(catalog: Catalog, clock: Clock, host: Host, job_id: str
         with contextlib.suppress(CatalogError):
             await _host_failed(catalog, clock, host, error, job_id)
         raise
+
+
+@asynccontextmanager
+async def reaching(
+    catalog: Catalog,
+    clock: Clock,
+    host: Host,
+    opening: AbstractAsyncContextManager[OpenHost],
+    job_id: str = "",
+) -> AsyncIterator[OpenHost]:
+    """Opens a host, and writes down whether it was reached; what goes wrong afterwards says nothing of that. Raises: as `opening`."""
+    async with AsyncExitStack() as stack:
+        async with noting_failure(catalog, clock, host, job_id):
+            opened = await stack.enter_async_context(opening)
+        with contextlib.suppress(CatalogError):
+            await forget_host(catalog, host.name)
+        yield opened
 
 
 async def _host_failed(catalog: Catalog, clock: Clock, host: Host, error: HostError, job_id: str) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 
 from engine.errors import UsageError
 from engine.hosts import registry as hosts
@@ -118,10 +118,7 @@ class DefinitionMethods(Methods):
         from engine.jobs import host_report, uncovered  # for those who need it
 
         began = self._parts.clock.monotonic()
-        async with AsyncExitStack() as stack:
-            async with presence.noting_failure(self._parts.catalog, self._parts.clock, host):
-                opened = await stack.enter_async_context(self._open_host(host))
-            await presence.forget_host(self._parts.catalog, name)
+        async with self._reaching(host) as opened:
             report = await host_report.report(opened, known, lambda: self._parts.clock.monotonic() - began)
         await uncovered.remember(self._parts.catalog, name, report.uncovered, self._parts.clock.now())
         return report
@@ -138,7 +135,7 @@ class DefinitionMethods(Methods):
         known = [each for each in await self._parts.catalog.sources.all() if each.host == name]
         from engine.jobs import host_report  # for those who need it
 
-        async with self._open_host(
+        async with self._reaching(
             dataclasses.replace(host, options=_merged(host.options, {"as_user": None}))
         ) as opened:
             return await host_report.grants(host, opened, known)
@@ -164,7 +161,7 @@ class DefinitionMethods(Methods):
         source = await self._parts.catalog.sources.get(name)
         secrets = await sources.secrets_of(source, self._parts.secrets)
         async with (
-            self._open_host(await self.show_host(source.host)) as host,
+            self._reaching(await self.show_host(source.host)) as host,
             sources.open_source(source, host, secrets) as opened,
         ):
             return await opened.check()
@@ -213,6 +210,9 @@ class DefinitionMethods(Methods):
 
     def _open_host(self, host: Host) -> AbstractAsyncContextManager[OpenHost]:
         return hosts.open_host(host, resolve_secret=self._parts.secrets)
+
+    def _reaching(self, host: Host) -> AbstractAsyncContextManager[OpenHost]:
+        return presence.reaching(self._parts.catalog, self._parts.clock, host, self._open_host(host))
 
     async def _check_options(self, source: Source) -> None:
         objectives_of(source)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import datetime
 import os
 import signal
@@ -28,7 +27,7 @@ from engine.model.schedules import RunOutcome, Schedule, ScheduledRun, Timing
 from tests.fakes.shared_clock import SharedClock
 from tests.families.postgres import make_shop
 from tests.jobs.world import World, open_world
-from tests.servers.fault_proxy import ALWAYS, Fault, FaultProxy, Harm, running_fault_proxy
+from tests.servers.fault_proxy import ALWAYS, Fault, Harm, running_fault_proxy
 from tests.servers.mail import MailServer, Webhook, mail_server, webhook
 from tests.servers.postgres import Postgres
 from tests.servers.restic import ResticProgram
@@ -207,13 +206,6 @@ def _session(pid: int) -> int:
         return 0
 
 
-def _behind(server: Sshd, way: FaultProxy, directory: Path) -> Sshd:
-    """The server as it is reached by that way."""
-    known = directory / "known_hosts"
-    known.write_text(server.known_hosts.read_text().replace(f":{server.port} ", f":{way.port} "))
-    return dataclasses.replace(server, port=way.port, known_hosts=known)
-
-
 @contextlib.asynccontextmanager
 async def _day(
     directory: Path, server: Sshd, postgres: Postgres, told: tuple[MailServer, Webhook]
@@ -258,7 +250,7 @@ async def test_a_day_of_kills_and_failures_misses_nothing_and_tells_all(
 ) -> None:
     """What an administrator wants of a night: all of it done or accounted for, people told, and repositories that stock restic finds clean."""
     async with mail_server() as mail, webhook() as hook, running_fault_proxy(sshd.port) as way:
-        async with _day(tmp_path, _behind(sshd, way, tmp_path), postgres, (mail, hook)) as day:
+        async with _day(tmp_path, sshd.behind(way.port, tmp_path), postgres, (mail, hook)) as day:
             await day.minute()
             given_up = await day.kill_in_a_dump()
             day.to_next_minute(3)

@@ -8,6 +8,7 @@ tests can log in, and `has_guests` is false.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import signal
@@ -101,6 +102,12 @@ class Sshd:
         for process in children:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+
+    def behind(self, port: int, directory: Path) -> Sshd:
+        """The server as it is reached through a proxy at that port; the folder takes a file."""
+        known = directory / "known_hosts"
+        known.write_text(self.known_hosts.read_text().replace(f":{self.port} ", f":{port} "))
+        return dataclasses.replace(self, port=port, known_hosts=known)
 
     def read_log(self) -> str:
         """What the server wrote so far."""
