@@ -41,9 +41,9 @@ def add_key(parser: Parser) -> None:
     parser.add_argument("--idempotency-key", default="", metavar="KEY", help="the same key twice is one job")
 
 
-def add_yes(parser: Parser) -> None:
-    """The answer to the question of a verb that destroys something."""
-    parser.add_argument("--yes", action="store_true", help="answer the question with yes")
+def add_yes(parser: Parser, explained: str = "answer the question with yes") -> None:
+    """The answer to the question of a verb that destroys something; taken also by one that deletes and has nothing to ask."""
+    parser.add_argument("--yes", action="store_true", help=explained)
 
 
 def _converter(read: Callable[[str], T]) -> Callable[[str], T]:

@@ -281,6 +281,7 @@ def _declare_prune(parser: Parser) -> None:
         metavar="PERCENT",
         help="leave so much unused rather than copy packs (5)",
     )
+    add_yes(parser, "nothing is asked: what no backup needs is all that is deleted")
     add_detach(parser)
     add_key(parser)
     add_limits(parser)

@@ -97,6 +97,15 @@ def test_the_guard_stands_before_what_cannot_be_undone(words: list[str], is_guar
     assert rights.is_guarded(arguments.called_verb, arguments) == is_guarded
 
 
+@pytest.mark.parametrize(
+    "verb", ["delete", "erase", "forget", "prune", "discard", "rollback", "storage unlock"]
+)
+def test_every_verb_that_deletes_takes_a_yes(verb: str) -> None:
+    """A script that says yes everywhere must not fail for it at one of them, whether that one has something to ask or not."""
+    parser = dispatch.build_parser(verb, dispatch.load(verb))
+    assert any("--yes" in each.option_strings for each in parser._actions)
+
+
 def test_every_verb_that_forgets_something_by_its_name_is_guarded() -> None:
     """A schedule that is gone is missed by nothing."""
     assert {verb for verb in VERBS if verb.endswith(" remove")} - {"guard remove"} <= set(rights.GUARDED)
