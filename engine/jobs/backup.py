@@ -89,7 +89,7 @@ async def run(
                 results.append(await _failed(context, request, each, error))
     for name in means.reached:
         # Not before what waited for it is done: that its last backup failed would be told of each source meanwhile.
-        await presence.forget_host(context.catalog, name)
+        await presence.host_answers(context.catalog, context.clock, name)
     if errors and len(errors) == len(work):
         raise errors[0]
     return BackupResult(context.job_id, _overall(results), tuple(results))

@@ -60,7 +60,8 @@ def _of_source(
     due_at = max((each for each in dues if each is not None), default=None)
     firsts = [_first(each, last.get(each.schedule.name, ())) for each in active]
     begins_at = min((each for each in firsts if each is not None), default=None) if due_at is None else None
-    return Expectation(due_at, is_retired=not active, begins_at=begins_at)
+    next_at = min((each.state.next_at for each in active if each.state.next_at is not None), default=None)
+    return Expectation(due_at, is_retired=not active, begins_at=begins_at, next_at=next_at)
 
 
 def _first(status: ScheduleStatus, runs: Sequence[ScheduledRun]) -> datetime.datetime | None:

@@ -10,6 +10,7 @@ import contextlib
 import datetime
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from engine.alerting import conditions
@@ -18,10 +19,23 @@ from engine.clock import Clock
 from engine.errors import CatalogError, HoldfastError, HostError, NoRepositoryError, StorageError
 from engine.hosts.base import OpenHost
 from engine.model.definitions import Host
+from engine.model.status import Absence
 
 HOST_SEEN = "host-seen."
 STORAGE_SEEN = "storage-seen."
 """Settings that begin so, with the name behind, hold what was found last."""
+HOST_BACK = "host-back."
+STORAGE_BACK = "storage-back."
+"""Settings that begin so hold when something was silent last that answers now: what was missed meanwhile is made up for, or said to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """A host or a storage that could not be reached, and is now."""
+
+    span: Absence
+    is_made_up: bool
+    """Whether schedules have made up for what they missed."""
 
 
 @asynccontextmanager
@@ -48,7 +62,7 @@ async def reaching(
         async with noting_failure(catalog, clock, host, job_id):
             opened = await stack.enter_async_context(opening)
         with contextlib.suppress(CatalogError):
-            await forget_host(catalog, host.name)
+            await host_answers(catalog, clock, host.name)
         yield opened
 
 
@@ -59,12 +73,52 @@ async def _host_failed(catalog: Catalog, clock: Clock, host: Host, error: HostEr
     since, first_job = _first(before, clock.now(), job_id)
     found = conditions.HostFacts(host.name, since, clock.now(), error.message, error.hint or "", first_job)
     await catalog.settings.put(HOST_SEEN + host.name, conditions.host_to_object(found))
+    await _forget(catalog, HOST_BACK + host.name)
+
+
+async def _forget(catalog: Catalog, setting: str) -> None:
+    if await catalog.settings.get(setting) is not None:
+        await catalog.settings.put(setting, None)
+
+
+async def host_answers(catalog: Catalog, clock: Clock, name: str) -> None:
+    """It is reached. Writes only where it was not before."""
+    silent = await catalog.settings.get(HOST_SEEN + name)
+    if silent is None:
+        return
+    await _note_return(catalog, HOST_BACK + name, silent, clock.now())
+    await catalog.settings.put(HOST_SEEN + name, None)
+
+
+async def _note_return(
+    catalog: Catalog, setting: str, silent: Mapping[str, Any], now: datetime.datetime
+) -> None:
+    since = silent.get("since") or silent["at"]
+    back = {"since": since, "until": now.isoformat(), "is_made_up": False}
+    await catalog.settings.put(setting, back)
 
 
 async def forget_host(catalog: Catalog, name: str) -> None:
-    """It is reached, or no more of interest. Writes only where there is something to forget."""
-    if await catalog.settings.get(HOST_SEEN + name) is not None:
-        await catalog.settings.put(HOST_SEEN + name, None)
+    """It is no more of interest. Writes only where there is something to forget."""
+    for beginning in (HOST_SEEN, HOST_BACK):
+        await _forget(catalog, beginning + name)
+
+
+async def returned(catalog: Catalog, beginning: str) -> dict[str, Return]:
+    """By HOST_BACK or STORAGE_BACK: those that were silent once, and answered since, by name; some may not be defined any more."""
+    return {name: _return(kept) for name, kept in (await catalog.settings.beginning(beginning)).items()}
+
+
+async def made_up(catalog: Catalog, beginning: str, name: str) -> None:
+    """Schedules have made up for what they missed because of it. A silence that began since stays as it is."""
+    kept = await catalog.settings.get(beginning + name)
+    if kept is not None:
+        await catalog.settings.swap(beginning + name, kept, {**kept, "is_made_up": True})
+
+
+def _return(kept: Mapping[str, Any]) -> Return:
+    since, until = (datetime.datetime.fromisoformat(kept[each]) for each in ("since", "until"))
+    return Return(Absence(since, until), bool(kept["is_made_up"]))
 
 
 async def silent_hosts(catalog: Catalog) -> dict[str, conditions.HostFacts]:
@@ -81,10 +135,21 @@ async def note_storage(
     """Writes down that a storage did not answer a job, or that it did after all; other errors say nothing of that."""
     before = await catalog.settings.get(STORAGE_SEEN + name)
     if error is None and before is not None and before["error"]:
+        await _note_return(catalog, STORAGE_BACK + name, before, clock.now())
         await catalog.settings.put(STORAGE_SEEN + name, None)
     elif isinstance(error, StorageError | NoRepositoryError):
         found = storage_failure(name, error.message, error.hint or "", before, clock.now(), job_id)
-        await catalog.settings.put(STORAGE_SEEN + name, conditions.to_object(found))
+        await keep_look(catalog, found)
+
+
+async def keep_look(catalog: Catalog, found: conditions.StorageFacts) -> None:
+    """Writes down what a look at a storage found."""
+    before = await catalog.settings.get(STORAGE_SEEN + found.name)
+    if found.error:
+        await _forget(catalog, STORAGE_BACK + found.name)
+    elif before is not None and before["error"]:
+        await _note_return(catalog, STORAGE_BACK + found.name, before, found.seen_at)
+    await catalog.settings.put(STORAGE_SEEN + found.name, conditions.to_object(found))
 
 
 def storage_failure(

@@ -18,7 +18,7 @@ from engine.catalog.catalog import Catalog
 from engine.catalog.jobs import NewJob
 from engine.catalog.schedules import LOADS_KEPT, Decided, FollowedRun, JobRun, Outcome, Settled
 from engine.errors import HoldfastError
-from engine.jobs import scheduled, values
+from engine.jobs import making_up, scheduled, values
 from engine.jobs.scheduled import Known, Part
 from engine.jobs.slots import slots_of
 from engine.model.job import JobStatus, QueueRule
@@ -51,7 +51,7 @@ _UNPROVED: Final = ("failed", "damaged", "inconclusive")
 async def tick(catalog: Catalog, now: datetime.datetime) -> TickResult:
     """Looks once. Settles first, so that what is over does not count as running. Raises: CatalogError."""
     look = _Look(catalog, now)
-    queued = [*await look.settle(), *await look.start(), *await look.follow()]
+    queued = [*await look.settle(), *await look.start(), *await look.make_up(), *await look.follow()]
     next_at = now if look.has_more else await catalog.timetable.next_at()
     return TickResult(now, tuple(queued), look.skipped, next_at, look.settled)
 
@@ -205,6 +205,18 @@ class _Look:
             outcomes += _until_closing(started, schedule, self._now)
         after = ScheduleState(decision.decided_until, decision.planned_at, decision.next_at, decision.moved)
         return Decided(status, after, outcomes)
+
+    async def make_up(self) -> list[str]:
+        """Begins what was missed at hosts that answer again."""
+
+        def begin(status: ScheduleStatus, at: datetime.datetime, known: Known, reason: str) -> list[Outcome]:
+            outcomes = outcomes_of(status.schedule, at, known, reason, {})
+            return _until_closing(outcomes, status.schedule, self._now)
+
+        async def general() -> Pause | None:
+            return await general_pause(self._catalog)
+
+        return await making_up.make_up(self._catalog, self._now, general, self.known, begin)
 
     async def follow(self) -> list[str]:
         """Begins those whose leader's run is over; of several that are over the newest counts."""

@@ -25,6 +25,8 @@ _MISSED = 3
 PATIENCE_S = 36 * 3600.0
 """Never sooner: backups made by hand come in bursts."""
 _STALE_S = 30 * 86_400.0
+_LATE = datetime.timedelta(hours=1)
+"""So late a start may be; a schedule that starts nothing at its time excuses nothing."""
 _SOON = datetime.timedelta(days=1)
 """What has no rhythm is old then."""
 
@@ -83,11 +85,28 @@ class FailedJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Absence:
+    """A time in which something could not be reached."""
+
+    since: datetime.datetime
+    until: datetime.datetime
+    """Inclusive, as the other."""
+
+    def holds(self, instant: datetime.datetime) -> bool:
+        """Whether the instant lies in it."""
+        return self.since <= instant <= self.until
+
+
+@dataclass(frozen=True, slots=True)
 class Silent:
     """What of a source's surroundings cannot be reached, and since when."""
 
     host: datetime.datetime | None = None
     storages: Mapping[str, datetime.datetime] = field(default_factory=dict)
+    host_was: Absence | None = None
+    """Where the host is reached now: when it was not, the last time."""
+    storages_were: Mapping[str, Absence] = field(default_factory=dict)
+    """The same of storages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +119,8 @@ class Expectation:
     """Whether none is wanted any more: its host is out of service, or everything is paused. Its backups stay."""
     begins_at: datetime.datetime | None = None
     """When the first run of a schedule starts, or did where it is under way; None where there were others."""
+    next_at: datetime.datetime | None = None
+    """When the next one starts by itself."""
 
 
 NOTHING_EXPECTED = Expectation()
@@ -214,19 +235,56 @@ def concerns(
     facts: SourceFacts, now: datetime.datetime, settings: AlertSettings | None = None
 ) -> list[Concern]:
     """All that its backups and proofs alone say of a source. What follows from a host or a storage that cannot be reached says so."""
-    covered_by = _failure_covered(facts)
+    covered_by, excused = _failure_covered(facts), _excused(facts, now)
     return [
-        replace(each, covered_by=covered_by) if each.condition is Condition.FAILED else each
+        _of_failure(each, covered_by, excused) if each.condition is Condition.FAILED else each
         for each in _concerns(facts, now, settings or AlertSettings())
     ]
+
+
+def _of_failure(concern: Concern, covered_by: str, excused: str) -> Concern:
+    if excused and not covered_by:
+        return replace(concern, is_risk=False, reason=excused)
+    return replace(concern, covered_by=covered_by)
+
+
+def _failure_times(facts: SourceFacts) -> list[datetime.datetime]:
+    failed, last = facts.failed_job, next(iter(facts.backups), None)
+    times = [failed.at] if failed is not None else []
+    return times + (
+        [last.completed_at or last.created_at] if last and last.status is BackupStatus.FAILED else []
+    )
+
+
+def _excused(facts: SourceFacts, now: datetime.datetime) -> str:
+    """What to say where its host, or its storage, was away when the last backup failed, and a schedule makes that good by itself."""
+    times, next_at = _failure_times(facts), facts.expectation.next_at
+    if not times or next_at is None or next_at + _LATE < now:
+        return ""
+    what, was = _was_away(facts, max(times))
+    if was is None:
+        return ""
+    away = f"from {was.since:%Y-%m-%d %H:%M} to {was.until:%Y-%m-%d %H:%M} UTC"
+    return f"it was missed while {what} could not be reached, {away}; its next run is at {next_at:%Y-%m-%d %H:%M} UTC"
+
+
+def _was_away(facts: SourceFacts, at: datetime.datetime) -> tuple[str, Absence | None]:
+    """What could not be reached when the last backup failed, and when; None where there is nothing of that."""
+    was, failed = facts.silent.host_was, facts.failed_job
+    if was is not None and was.holds(at):
+        return f"host {facts.host}", was
+    if failed is not None and failed.at == at:
+        for name in failed.storages:
+            storage_was = facts.silent.storages_were.get(name)
+            if storage_was is not None and storage_was.holds(at):
+                return f"storage {name}", storage_was
+    return "", None
 
 
 def _failure_covered(facts: SourceFacts) -> str:
     """What explains that its last backup failed: a host, or a storage, that cannot be reached since before then."""
     failed, silent = facts.failed_job, facts.silent
-    last = next(iter(facts.backups), None)
-    times = [failed.at] if failed is not None else []
-    times += [last.completed_at or last.created_at] if last and last.status is BackupStatus.FAILED else []
+    times = _failure_times(facts)
     if not times:
         return ""
     if silent.host is not None and max(times) >= silent.host:

@@ -93,6 +93,9 @@ async def gather(
         and not retired.get(name, "unknown")
         and (not each.job_id or each.job_id not in retried)
     }
+    hosts_back = await presence.returned(parts.catalog, presence.HOST_BACK)
+    storages_back = await presence.returned(parts.catalog, presence.STORAGE_BACK)
+    storages_were = {name: each.span for name, each in storages_back.items()}
     sources = []
     for source in defined:
         attempts = proofs.get(source.name, ())
@@ -103,7 +106,10 @@ async def gather(
             expectation=(expectations or {}).get(source.name, judging.NOTHING_EXPECTED),
             known_since=known.get(source.name),
             silent=judging.Silent(
-                hosts[source.host].since if source.host in hosts else None, silent_storages
+                hosts[source.host].since if source.host in hosts else None,
+                silent_storages,
+                hosts_back[source.host].span if source.host in hosts_back else None,
+                storages_were,
             ),
         )
         if reason := retired.get(source.host):

@@ -36,8 +36,7 @@ async def look_at_storages(parts: Parts) -> Sequence[str]:
     async def look(storage: Storage) -> None:
         async with turn:
             found = await _look(parts, storage)
-        setting = presence.STORAGE_SEEN + storage.name
-        await parts.catalog.settings.put(setting, conditions.to_object(found))
+        await presence.keep_look(parts.catalog, found)
         if found.error:
             silent.append(storage.name)
 
@@ -82,7 +81,7 @@ async def knock(parts: Parts, host: Host) -> None:
         except TimeoutError:
             said = f"host {host.name} did not answer within {_TIMEOUT_S:.0f} seconds"
             raise HostUnreachableError(said) from None
-    await presence.forget_host(parts.catalog, host.name)
+    await presence.host_answers(parts.catalog, parts.clock, host.name)
 
 
 async def _look(parts: Parts, storage: Storage) -> conditions.StorageFacts:

@@ -16,6 +16,7 @@ from engine.model.alerts import Alert, AlertSettings, Condition, Occasion, Silen
 from engine.model.backup import Backup, BackupStatus, Copy, Proof
 from engine.model.health import HealthFacts, ProofAttempt, health
 from engine.model.status import (
+    Absence,
     Concern,
     Expectation,
     FailedJob,
@@ -128,6 +129,49 @@ def test_what_follows_from_a_silent_host_or_storage_says_so(facts: SourceFacts, 
         if each.condition in (Condition.FAILED, Condition.COPY_MISSING)
     ]
     assert found == [covered_by]
+
+
+AWAY = Absence(NOW - 2 * HOUR, NOW - HOUR / 2)
+SOON = Expectation(next_at=NOW + DAY)
+
+
+@pytest.mark.parametrize(
+    ("failed_at", "silent", "expectation", "while_"),
+    [
+        (NOW - HOUR, Silent(host_was=AWAY), SOON, "host db1"),
+        (NOW - HOUR, Silent(storages_were={"far": AWAY}), SOON, "storage far"),
+        (NOW - HOUR, Silent(storages_were={"other": AWAY}), SOON, ""),
+        (NOW - HOUR, Silent(host_was=AWAY), Expectation(), ""),
+        (NOW - HOUR, Silent(host_was=AWAY), Expectation(next_at=NOW - 2 * HOUR), ""),
+        (NOW - 3 * HOUR, Silent(host_was=AWAY), SOON, ""),
+        (NOW, Silent(host_was=AWAY), SOON, ""),
+    ],
+    ids=[
+        "host",
+        "storage",
+        "another storage",
+        "no schedule",
+        "its start is late",
+        "failed before",
+        "failed again",
+    ],
+)
+def test_what_was_missed_while_its_host_was_away_is_no_risk_as_long_as_a_schedule_makes_it_good(
+    failed_at: datetime.datetime, silent: Silent, expectation: Expectation, while_: str
+) -> None:
+    """A host that is well again calls nobody; what nothing makes good does."""
+    failed = dataclasses.replace(REFUSED, at=failed_at)
+    facts = _facts([_backup(DAY)], failed_job=failed, silent=silent, expectation=expectation)
+    (found,) = [
+        each for each in conditions.of_source(facts, NOW, SETTINGS) if each.condition is Condition.FAILED
+    ]
+    said = (
+        f"it was missed while {while_} could not be reached, from 2026-11-20 10:00 to 2026-11-20 11:30 UTC; "
+        "its next run is at 2026-11-21 12:00 UTC"
+    )
+    assert (found.is_risk, found.reason) == (
+        (False, said) if while_ else (True, "the last backup failed: far does not answer")
+    )
 
 
 def test_a_host_that_cannot_be_reached_is_one_alert_and_ends_no_other() -> None:
