@@ -10,33 +10,29 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime
-import functools
 import random
 import sqlite3
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from engine.audit import Actor, Entry, encode_entry
-from engine.catalog import backups as backup_rows
-from engine.catalog import history as job_rows
-from engine.catalog import shortening
+from engine.catalog import bulk, shortening
 from engine.catalog.audit_rows import BLOCK_ROWS, ChainRow, pack
+from engine.catalog.bulk import BulkWriter, Done
 from engine.catalog.catalog import Catalog
-from engine.catalog.database import to_microseconds
-from engine.catalog.opening import load_queries
 from engine.catalog.schedules import LEAST_RUNS, RECENT, Judged
 from engine.clock import SystemClock
 from engine.jobs import ticking, values
 from engine.model import names
 from engine.model.backup import Backup, BackupStatus, Copy, Proof, ProofRecord
 from engine.model.definitions import Host, Source, Storage
-from engine.model.job import LOG_KEPT, Job, JobStatus
+from engine.model.job import Job, JobStatus
 from engine.model.requests import BackupRequest, DrillRequest
 from engine.model.results import BackupResult, DrillResult, DrillStep, SourceResult
-from engine.model.schedules import Schedule
+from engine.model.schedules import RunOutcome, Schedule, ScheduledRun
 from engine.process import ProcessIdentity
 from tests.bench.measure import Run, measure, run_quietly
 from tests.bench.programs import HOLDFAST
@@ -47,9 +43,7 @@ STORAGES: Final = ("near", "far")
 STATUS_LIMIT_S, PAGE_LIMIT_MS, SIZE_LIMIT_GB, REPORT_LIMIT_MIB = 1.0, 100.0, 1.0, 200.0
 _ROUNDS: Final = 5
 _HOSTS: Final = 200
-_CHUNK: Final = 5_000
 _FAILED_EACH, _INCOMPLETE_EACH, _VERIFIED_EACH, _DRILLED_EACH = 101, 103, 14, 60
-_COUNTS: Final = "INSERT OR REPLACE INTO job_counts SELECT verb, status, count(*), max(completed_at) FROM jobs GROUP BY verb, status"
 _ACTOR: Final = Actor("holdfast", 990)
 
 
@@ -72,17 +66,11 @@ class Fleet:
 def fill(catalog: Path, fleet: Fleet) -> None:
     """Makes a catalog at that path, or adds to the one that is there."""
     asyncio.run(_define(catalog, fleet))
-    with contextlib.closing(sqlite3.connect(catalog, isolation_level=None)) as connection:
-        for statement in ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA cache_size = -400000", "BEGIN"):  # fmt: skip
-            connection.execute(statement)
-        until = fleet.until or datetime.datetime.now(datetime.UTC)  # noqa: TID251 -- a bench is about now
-        writer = _Writer(connection, until)
+    until = fleet.until or datetime.datetime.now(datetime.UTC)  # noqa: TID251 -- a bench is about now
+    with bulk.writing(catalog, until, _Writer) as writer:
         for done in _history(fleet, until):
             writer.take(done)
         writer.end()
-        connection.execute(_COUNTS)
-        connection.execute("COMMIT")
-        connection.execute("PRAGMA journal_mode = WAL")
 
 
 async def _define(path: Path, fleet: Fleet) -> None:
@@ -110,23 +98,20 @@ def _host(number: int) -> str:
     return f"host-{number % _HOSTS:03d}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """A job that is over, and what came of it."""
-
-    job: Job
-    backup: Backup | None = None
-    proof: ProofRecord | None = None
-
-
-def _history(fleet: Fleet, until: datetime.datetime) -> Iterator[_Done]:
+def _history(fleet: Fleet, until: datetime.datetime) -> Iterator[Done]:
     """All that happened, oldest first."""
     draw = random.Random(0)
     for turn in range(fleet.each):
         for number in range(fleet.sources):
             at = until - (fleet.each - 1 - turn) * GAP - (fleet.sources - number) * GAP / (2 * fleet.sources)
             backup = _backup(draw, turn * fleet.sources + number, number, at)
-            yield _Done(_backup_job(draw, backup), backup)
+            recent = max(RECENT, LEAST_RUNS * GAP)
+            yield Done(
+                _backup_job(draw, backup),
+                backup,
+                run=_scheduled(backup) if until - backup.created_at < recent else None,
+                log=(("person", "backup"),),
+            )
             yield from _proof(draw, backup, turn, number)
 
 
@@ -176,14 +161,14 @@ def _planned(backup: Backup) -> datetime.datetime:
     return backup.created_at.replace(second=0, microsecond=0)
 
 
-def _run_row(backup: Backup) -> dict[str, Any]:
-    return {
-        "schedule": backup.source, "planned_at": to_microseconds(_planned(backup)), "part": backup.host, "outcome": backup.status.value,
-        "reason": "", "job_id": backup.job_id, "decided_at": to_microseconds(backup.created_at), "last_at": None,
-    }  # fmt: skip
+def _scheduled(backup: Backup) -> ScheduledRun:
+    outcome = RunOutcome(backup.status.value)
+    return ScheduledRun(
+        backup.source, _planned(backup), backup.host, outcome, "", backup.job_id, backup.created_at
+    )
 
 
-def _proof(draw: random.Random, backup: Backup, turn: int, number: int) -> Iterator[_Done]:
+def _proof(draw: random.Random, backup: Backup, turn: int, number: int) -> Iterator[Done]:
     """Verifications and drills come round for each source, not all on one day."""
     if backup.status is BackupStatus.FAILED:
         return
@@ -207,9 +192,8 @@ def _proof(draw: random.Random, backup: Backup, turn: int, number: int) -> Itera
         )  # fmt: skip
         job = dataclasses.replace(job, result=values.to_object(drill))
     rung = Proof.DRILLED if is_drill else Proof.VERIFIED
-    yield _Done(
-        job, None, ProofRecord(backup.backup_id, "near", rung, at, True, job.job_id, "level files", job.verb)
-    )
+    record = ProofRecord(backup.backup_id, "near", rung, at, True, job.job_id, "level files", job.verb)
+    yield Done(job, None, record, backup.source, log=(("person", job.verb),))
 
 
 def _job(
@@ -230,56 +214,19 @@ def _job(
     )
 
 
-class _Writer:
-    """Gathers rows by query and writes them many at once."""
+class _Writer(BulkWriter):
+    """Writes audit lines too, as many as there are jobs; their chain is made of dice."""
 
     def __init__(self, connection: sqlite3.Connection, until: datetime.datetime) -> None:
-        self._until = until
-        self._connection = connection
-        self._rows: dict[str, list[Any]] = {}
+        super().__init__(connection, until)
         self._draw = random.Random(1)
         self._sequence = 0
-        self._count = 0
         self._audit: list[ChainRow] = []
 
-    def take(self, done: _Done) -> None:
+    def take(self, done: Done) -> None:
         """Adds all rows that the job left."""
-        if done.backup is not None:
-            self._add("add_backup", [backup_rows._backup_row(done.backup)])
-            self._add(
-                "add_copy",
-                (backup_rows._copy_row(done.backup.backup_id, each) for each in done.backup.copies),
-            )
-            if self._until - done.backup.created_at < max(RECENT, LEAST_RUNS * GAP):
-                self._add("add_schedule_run", [_run_row(done.backup)])
-            at = to_microseconds(done.backup.created_at)
-            self._add(
-                "add_tag",
-                (
-                    {"tag": tag, "created_at": at, "backup_id": done.backup.backup_id}
-                    for tag in done.backup.tags
-                ),
-            )
-        if done.proof is not None:
-            row = _proof_row(done.proof)
-            self._add("add_proof", [row])
-            self._add("keep_proof_standing", [{**row, "source": str(done.job.request["source"])}])
-        self._add_job(done.job)
-        self._count += 1
-        if self._count % _CHUNK == 0:
-            self.flush()
-
-    def _add_job(self, job: Job) -> None:
-        key = "" if self._is_forgotten(job) else job.idempotency_key
-        self._add("INSERT INTO jobs", [{**job_rows.row_of(job), "idempotency_key": key}])
-        is_logged = not self._is_forgotten(job)
-        line = {
-            "job_id": job.job_id,
-            "at": to_microseconds(job.created_at),
-            "level": "person",
-            "message": job.verb,
-        }
-        self._add("add_log_line", [line] if is_logged else [])
+        super().take(done)
+        job = done.job
         self._sequence += 1
         entry = Entry(job.created_at, _ACTOR, job.verb, str(job.request.get("source", "host")), "done")
         previous = self._audit[-1].hash if self._audit else self._draw.randbytes(32)
@@ -289,41 +236,11 @@ class _Writer:
             packed = pack(older)
             assert packed is not None
             block = {"first": older[0].sequence, "last": older[-1].sequence, "packed": packed}
-            self._add("add_audit_block", [block])
-
-    def _is_forgotten(self, job: Job) -> bool:
-        return job.status is JobStatus.COMPLETED and self._until - job.created_at > LOG_KEPT
+            self.add("add_audit_block", [block])
 
     def end(self) -> None:
-        """Writes what is left."""
-        self._add("add_audit_record", (row._asdict() for row in self._audit))
-        self.flush()
-
-    def _add(self, query: str, rows: Iterable[Any]) -> None:
-        self._rows.setdefault(query, []).extend(rows)
-
-    def flush(self) -> None:
-        """Writes what is there."""
-        for query, rows in self._rows.items():
-            if not rows:
-                continue
-            sql = load_queries().get(query) or _insert_of(query, tuple(rows[0]))
-            # RETURNING makes a statement a query, which executemany refuses.
-            self._connection.executemany(sql.partition("RETURNING")[0], rows)
-            rows.clear()
-
-
-@functools.cache
-def _insert_of(head: str, columns: tuple[str, ...]) -> str:
-    return f"{head} ({', '.join(columns)}) VALUES ({', '.join(f':{each}' for each in columns)})"
-
-
-def _proof_row(record: ProofRecord) -> dict[str, Any]:
-    return {
-        **dataclasses.asdict(record),
-        "proven_at": to_microseconds(record.proven_at),
-        "proof": record.proof.value,
-    }
+        """The newest lines are in no block."""
+        self.add("add_audit_record", (row._asdict() for row in self._audit))
 
 
 def figures(place: Path) -> Iterator[Figure]:
