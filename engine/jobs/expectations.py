@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from engine.catalog.catalog import Catalog
-from engine.jobs import scheduled, ticking
+from engine.jobs.known import chosen, general_pause, known_of
 from engine.model.schedules import Action, Expected, Pause, RunOutcome, ScheduledRun, ScheduleStatus
 from engine.model.status import Expectation
 
@@ -21,14 +21,14 @@ _OVER: Final = (RunOutcome.COMPLETED, RunOutcome.INCOMPLETE, RunOutcome.FAILED)
 async def expected(catalog: Catalog, now: datetime.datetime) -> Expected:
     """By source, as its backup schedules have it; and whether something is overdue that a worker, or a tick, should have started."""
     statuses = [each for each in await catalog.timetable.all() if not each.schedule.is_template]
-    known = await ticking.known_of(catalog)
-    general = await ticking.general_pause(catalog)
+    known = await known_of(catalog)
+    general = await general_pause(catalog)
     last = await catalog.timetable.newest_runs()
     hosts = known.hosts
     wanted: dict[str, list[ScheduleStatus]] = {}
     for status in statuses:
         if status.schedule.action is Action.BACKUP:
-            for source in scheduled.chosen(status.schedule.sources, known):
+            for source in chosen(status.schedule.sources, known):
                 wanted.setdefault(source.name, []).append(status)
     ended = await _ended(catalog, {(each.schedule.name, hosts[name]) for name, found in wanted.items() for each in found}, last)  # fmt: skip
     sources = {

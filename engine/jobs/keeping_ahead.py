@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from engine import retention
 from engine.catalog.catalog import Catalog
 from engine.clock import Clock
-from engine.jobs import fates, scheduled, ticking
+from engine.jobs import fates, scheduled
 from engine.jobs.fates import Held
-from engine.jobs.scheduled import Known
+from engine.jobs.known import Known, chosen, known_of
 from engine.model.backup import BackupFilter, Scope
 from engine.model.requests import ForgetRequest
 from engine.model.results import Fate
@@ -29,7 +29,7 @@ async def look_ahead(
     Raises: UsageError for rules that cannot be understood.
     """
     schedule = status.schedule
-    known = await ticking.known_of(catalog)
+    known = await known_of(catalog)
     requests = _requests(schedule, known)
     now = clock.now()
     is_counting = is_after_next and schedule.action is Action.BACKUP
@@ -59,7 +59,7 @@ def _requests(schedule: Schedule, known: Known) -> list[ForgetRequest]:
     if schedule.action is Action.FORGET:
         parts = scheduled.parts_of(schedule, known)
     else:
-        names = [each.name for each in scheduled.chosen(schedule.sources, known) if not each.retired]
+        names = [each.name for each in chosen(schedule.sources, known) if not each.retired]
         parts = scheduled.follow_ups(schedule, names, known)
     return [each.request for each in parts]
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from engine.catalog.catalog import Catalog
-from engine.jobs import scheduled, ticking
-from engine.jobs.scheduled import Known
+from engine.jobs.known import Known, chosen, known_of
 from engine.model.alerts import Message
 from engine.model.schedules import Action, Schedule
 
@@ -37,7 +36,7 @@ async def read(catalog: Catalog) -> Named:
     naming = [each for each in await catalog.schedules.all() if each.notify and not each.is_template]
     if not naming:
         return Named()
-    known = await ticking.known_of(catalog)
+    known = await known_of(catalog)
     by_subject: dict[str, set[str]] = {}
     for each in naming:
         for subject in subjects_of(each, known):
@@ -48,7 +47,7 @@ async def read(catalog: Catalog) -> Named:
 def subjects_of(schedule: Schedule, known: Known) -> Set[str]:
     """What it looks after, as alerts call it."""
     if schedule.action in _OF_SOURCES:
-        found = scheduled.chosen(schedule.sources, known)
+        found = chosen(schedule.sources, known)
         return {f"source {each.name}" for each in found} | {f"host {each.host}" for each in found}
     if schedule.action is Action.REPORT:
         return frozenset()

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from engine.catalog.catalog import Catalog
-from engine.jobs import scheduled, ticking
-from engine.jobs.scheduled import Known
+from engine.jobs.known import Known, chosen, general_pause, known_of
 from engine.model.schedules import Action, Overlap, Pause, PlannedRun, Schedule, ScheduleStatus
 from engine.schedule import due
 from engine.schedule.zones import zone_of
@@ -53,7 +52,7 @@ class Preview:
             return []
         expected_s = self._expected.get(name, ASSUMED_S)
         others = self._others(schedule, found[0].at, found[-1].at + datetime.timedelta(seconds=expected_s))
-        sources = tuple(each.name for each in scheduled.chosen(schedule.sources, self._known))
+        sources = tuple(each.name for each in chosen(schedule.sources, self._known))
         zone = zone_of(schedule.timing.timezone)
         return [
             PlannedRun(
@@ -149,14 +148,14 @@ async def look_ahead(catalog: Catalog, now: datetime.datetime) -> Preview:
         known_s = [each for each in durations if each is not None]
         if known_s:
             expected[name] = statistics.median(known_s)
-    known = await ticking.known_of(catalog)
-    return Preview(statuses, known, await ticking.general_pause(catalog), expected, now)
+    known = await known_of(catalog)
+    return Preview(statuses, known, await general_pause(catalog), expected, now)
 
 
 def _hosts(schedule: Schedule, known: Known) -> set[str]:
     if schedule.is_template or schedule.action not in (Action.BACKUP, Action.DRILL):
         return set()
-    return {each.host for each in scheduled.chosen(schedule.sources, known)}
+    return {each.host for each in chosen(schedule.sources, known)}
 
 
 def _overlapping(

@@ -6,14 +6,14 @@ import datetime
 from typing import Literal
 
 from engine.catalog.catalog import Catalog
-from engine.jobs import scheduled, ticking
+from engine.jobs.known import chosen, general_pause, known_of
 from engine.model.schedules import Action
 
 
 async def known(catalog: Catalog, now: datetime.datetime) -> dict[str, str]:
     """By source, of those that a schedule backs up. One that is paused at that instant, alone or with all others, says so."""
-    general = await ticking.general_pause(catalog)
-    sources = await ticking.known_of(catalog)
+    general = await general_pause(catalog)
+    sources = await known_of(catalog)
     found: dict[str, list[str]] = {}
     for status in await catalog.timetable.all():
         schedule = status.schedule
@@ -22,7 +22,7 @@ async def known(catalog: Catalog, now: datetime.datetime) -> dict[str, str]:
         words = schedule.rhythm or f"after {schedule.after}"
         pauses = (status.state.pause, general)
         words += " (paused)" if any(each is not None and each.covers(now) for each in pauses) else ""
-        for source in scheduled.chosen(schedule.sources, sources):
+        for source in chosen(schedule.sources, sources):
             found.setdefault(source.name, []).append(words)
     return {name: "; ".join(words) for name, words in found.items()}
 

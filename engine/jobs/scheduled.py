@@ -6,15 +6,13 @@ that cannot be reached is tried again alone. A drill has one for each source; ve
 
 from __future__ import annotations
 
-import fnmatch
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from engine import retention
-from engine.catalog.schedules import SourcePlace
 from engine.errors import UnknownNameError, UsageError
+from engine.jobs.known import Known, chosen, is_pattern
 from engine.model.backup import Scope
 from engine.model.definitions import LOCAL_HOST, OptionValue
 from engine.model.names import nearest
@@ -43,48 +41,6 @@ class Part:
     name: str
     verb: str
     request: Any
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is defined, as far as schedules name it."""
-
-    sources: Sequence[SourcePlace]
-    storages: Sequence[str]
-    default_storage: str
-    enabled: Sequence[str] = ()
-    """The storages that are switched on."""
-
-    @functools.cached_property
-    def hosts(self) -> Mapping[str, str]:
-        """Source -> host."""
-        return {each.name: each.host for each in self.sources}
-
-    @functools.cached_property
-    def by_name(self) -> Mapping[str, SourcePlace]:
-        """The sources: a fleet has thousands, and as many schedules that name one each."""
-        return {each.name: each for each in self.sources}
-
-
-def chosen(patterns: Sequence[str], known: Known) -> list[SourcePlace]:
-    """The sources that the names and patterns stand for, each once, in their order: `site`, `web-*`, `host:db*`, `kind:postgres`."""
-    found: dict[str, SourcePlace] = {}
-    for pattern in patterns:
-        if not is_pattern(pattern):
-            found |= {pattern: known.by_name[pattern]} if pattern in known.by_name else {}
-            continue
-        field, colon, rest = pattern.partition(":")
-        field, rest = (field, rest) if colon else ("name", pattern)
-        matching = [
-            each for each in known.sources if fnmatch.fnmatchcase(str(getattr(each, field, "")), rest)
-        ]
-        found |= {each.name: each for each in matching}
-    return list(found.values())
-
-
-def is_pattern(text: str) -> bool:
-    """Whether it may stand for several sources."""
-    return bool(set(text) & set("*?[:"))
 
 
 def parts_of(schedule: Schedule, known: Known) -> list[Part]:

@@ -19,6 +19,7 @@ from engine.catalog.jobs import NewJob
 from engine.catalog.schedules import LOADS_KEPT, Decided, FollowedRun, JobRun, Outcome, Settled
 from engine.errors import HoldfastError
 from engine.jobs import making_up, scheduled, values
+from engine.jobs.known import Known, general_pause, is_pattern, known_of
 from engine.jobs.scheduled import Known, Part
 from engine.jobs.slots import slots_of
 from engine.model.job import JobStatus, QueueRule
@@ -39,7 +40,6 @@ from engine.schedule.zones import zone_of
 SLICE: Final = 100
 """Schedules that are decided in one transaction."""
 _KEY_DIGITS: Final = 20
-PAUSE_SETTING: Final = "pause"
 _WELL: Final[Mapping[JobStatus, RunOutcome]] = {
     JobStatus.COMPLETED: RunOutcome.COMPLETED,
     JobStatus.INCOMPLETE: RunOutcome.INCOMPLETE,
@@ -54,21 +54,6 @@ async def tick(catalog: Catalog, now: datetime.datetime) -> TickResult:
     queued = [*await look.settle(), *await look.start(), *await look.make_up(), *await look.follow()]
     next_at = now if look.has_more else await catalog.timetable.next_at()
     return TickResult(now, tuple(queued), look.skipped, next_at, look.settled)
-
-
-async def known_of(catalog: Catalog) -> Known:
-    """What is defined, as far as schedules name it."""
-    storages = await catalog.storages.all()
-    default = next((each.name for each in storages if each.is_default), "")
-    names = [each.name for each in storages]
-    enabled = [each.name for each in storages if each.is_enabled]
-    return Known(await catalog.timetable.source_places(), names, default, enabled)
-
-
-async def general_pause(catalog: Catalog) -> Pause | None:
-    """The pause of everything that was set last; it may be over."""
-    kept = await catalog.settings.get(PAUSE_SETTING)
-    return values.from_object(Pause, kept) if kept else None
 
 
 async def samples_of(
@@ -97,7 +82,7 @@ def outcomes_of(
     found = [
         _skip(schedule, planned_at, said, each)
         for each in schedule.sources
-        if not scheduled.is_pattern(each) and each not in known.by_name
+        if not is_pattern(each) and each not in known.by_name
     ]
     found += [
         _skip(schedule, planned_at, f"the host is retired: {why}", host)

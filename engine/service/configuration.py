@@ -20,7 +20,7 @@ from engine.service.definitions import DefinitionMethods
 
 if TYPE_CHECKING:
     from engine.fleet.comparison import Fleet, Wanted
-    from engine.jobs.scheduled import Known
+    from engine.jobs.known import Known
 
 
 class ConfigurationMethods(DefinitionMethods):
@@ -274,12 +274,12 @@ def _require_unlisted(wanted: Wanted, to_be: Fleet) -> None:
 
 
 def _known(fleet: Fleet) -> Known:
-    from engine.jobs import scheduled
+    from engine.jobs.known import Known
 
     storages = fleet["storages"]
     default = next((name for name, each in storages.items() if each.is_default), next(iter(storages), ""))
     places = [SourcePlace(each.name, each.kind, each.host) for each in fleet["sources"].values()]
-    return scheduled.Known(places, list(storages), default)
+    return Known(places, list(storages), default)
 
 
 def _tables() -> dict[str, str]:

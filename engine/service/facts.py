@@ -13,7 +13,8 @@ from typing import Final
 
 from engine.alerting import conditions, sizes, standing
 from engine.errors import VaultError
-from engine.jobs import presence, ticking
+from engine.jobs import presence
+from engine.jobs.known import general_pause
 from engine.model import status as judging
 from engine.model.alerts import Alert, Silence
 from engine.model.amounts import size
@@ -290,7 +291,7 @@ def _unwritable(parts: Parts) -> str:
 
 async def _pauses(parts: Parts, now: datetime.datetime) -> list[judging.Paused]:
     """Those that hold: a pause that everybody forgot is why nothing happens, and nothing else tells it."""
-    general = await ticking.general_pause(parts.catalog)
+    general = await general_pause(parts.catalog)
     found = [("", general, ())] + [
         (each.schedule.name, each.state.pause, tuple(each.schedule.sources))
         for each in await parts.catalog.timetable.all()

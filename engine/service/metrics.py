@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import engine
-from engine.jobs import catalog_state, ticking
+from engine.jobs import catalog_state
+from engine.jobs.known import general_pause
 from engine.model import status as judging
 from engine.model.backup import Backup, BackupStatus
 from engine.model.definitions import Source, Storage
@@ -211,7 +212,7 @@ async def _jobs(parts: Parts) -> list[Family]:
 
 async def _schedules(parts: Parts, now: datetime.datetime) -> list[Family]:
     """A start that passes by tells that neither a worker nor a timer looks: then nothing is queued, and nothing fails."""
-    general = await ticking.general_pause(parts.catalog)
+    general = await general_pause(parts.catalog)
     starts = []
     paused = []
     for each in await parts.catalog.timetable.all():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from engine.errors import UsageError
 from engine.jobs import values
+from engine.jobs.known import PAUSE_SETTING, general_pause, known_of
 from engine.model.job import Job
 from engine.model.names import check_name
 from engine.model.schedules import (
@@ -40,7 +41,7 @@ class ScheduleMethods(Methods):
         check_name("schedule", schedule.name)
         await self._require_sound(schedule)
         now = self._parts.clock.now()
-        known = await ticking.known_of(self._parts.catalog)
+        known = await known_of(self._parts.catalog)
         samples = await ticking.samples_of(self._parts.catalog, schedule, known, now)
         await self._parts.catalog.timetable.add(schedule, due.begin(schedule, now, samples))
         await self._parts.write_down("schedule add", schedule.name)
@@ -55,7 +56,7 @@ class ScheduleMethods(Methods):
         await self._require_sound(schedule)
         state, now = old.state, self._parts.clock.now()
         if due.times(schedule) != due.times(old.schedule):
-            known = await ticking.known_of(self._parts.catalog)
+            known = await known_of(self._parts.catalog)
             samples = await ticking.samples_of(self._parts.catalog, schedule, known, now)
             state = due.begin(schedule, now, samples, old.state.pause)
         await self._parts.catalog.timetable.replace(schedule, state)
@@ -97,7 +98,7 @@ class ScheduleMethods(Methods):
                 f"{name} is a template, which never runs",
                 hint=f"holdfast schedule add NAME --from-template {name}",
             )
-        known = await ticking.known_of(self._parts.catalog)
+        known = await known_of(self._parts.catalog)
         now = self._parts.clock.now()
         outcomes = ticking.outcomes_of(schedule, now, known, f"by hand, by {self._parts.actor.user}", {})
         if all(each.job is None for each in outcomes):
@@ -135,29 +136,26 @@ class ScheduleMethods(Methods):
 
     async def pause(self, reason: str, until: datetime.datetime | None = None) -> Pause:
         """Lets nothing start by itself, for a reason, until then or until it is resumed. What a person starts runs. Raises: UsageError."""
-        from engine.jobs import ticking
 
         pause = self._pause(reason, until)
-        await self._parts.catalog.settings.put(ticking.PAUSE_SETTING, values.to_object(pause))
+        await self._parts.catalog.settings.put(PAUSE_SETTING, values.to_object(pause))
         await self._parts.write_down("pause", "everything", detail=reason)
         return pause
 
     async def resume(self) -> Pause | None:
         """Ends the pause of everything; what fell into it is not caught up. None where there was none."""
-        from engine.jobs import ticking
 
         pause = await self.present_pause()
         if pause is not None:
             ended = values.to_object(self._ended(pause))
-            await self._parts.catalog.settings.put(ticking.PAUSE_SETTING, ended)
+            await self._parts.catalog.settings.put(PAUSE_SETTING, ended)
             await self._parts.write_down("resume", "everything", detail=pause.reason)
         return pause
 
     async def present_pause(self) -> Pause | None:
         """The pause of everything, where there is one now."""
-        from engine.jobs import ticking
 
-        pause = await ticking.general_pause(self._parts.catalog)
+        pause = await general_pause(self._parts.catalog)
         return pause if pause is not None and pause.covers(self._parts.clock.now()) else None
 
     async def tick(self, *, is_starting_worker: bool = True) -> TickResult:
@@ -222,7 +220,7 @@ class ScheduleMethods(Methods):
         return Pause(pause.since, now, pause.reason)
 
     async def _require_sound(self, schedule: Schedule) -> None:
-        from engine.jobs import scheduled, ticking
+        from engine.jobs import scheduled
         from engine.schedule import due, order
 
         known = await self._parts.catalog.timetable.all()
@@ -231,4 +229,4 @@ class ScheduleMethods(Methods):
         due.check(schedule, self._parts.clock.now())
         for name in schedule.notify:
             await self._parts.catalog.destinations.get(name)
-        scheduled.check(schedule, await ticking.known_of(self._parts.catalog))
+        scheduled.check(schedule, await known_of(self._parts.catalog))

@@ -86,12 +86,13 @@ class TryingMethods(ScheduleMethods):
     async def preview_schedule(self, schedule: Schedule, *, count: int = 5) -> Sequence[PlannedRun]:
         """The next runs of a schedule that need not be defined, with what overlaps them. Raises: as `add_schedule`."""
         from engine.jobs import preview, ticking
+        from engine.jobs.known import known_of
         from engine.model.schedules import ScheduleStatus
         from engine.schedule import due
 
         await self._require_sound(schedule)
         now = self._parts.clock.now()
-        known = await ticking.known_of(self._parts.catalog)
+        known = await known_of(self._parts.catalog)
         samples = await ticking.samples_of(self._parts.catalog, schedule, known, now)
         ahead = await preview.look_ahead(self._parts.catalog, now)
         return ahead.runs_of(ScheduleStatus(schedule, due.begin(schedule, now, samples)), count)

@@ -16,6 +16,7 @@ from engine.cli.dispatch import dispatch
 from engine.clock import SystemClock
 from engine.errors import CommandFailedError, UsageError
 from engine.jobs import scheduled
+from engine.jobs.known import Known
 from engine.model.requests import BackupRequest
 from engine.model.schedules import Action, Hooks, RunOutcome, Schedule, Timing
 from engine.notify import Notifier
@@ -131,7 +132,7 @@ async def test_a_schedule_keeps_a_report_that_the_audit_log_covers(tmp_path: Pat
         wrong = dataclasses.replace(monthly, name="wrong", options={"report": "complianc"})
         with pytest.raises(UsageError, match="there is no report complianc"):
             await world.engine.add_schedule(wrong)
-        (part,) = scheduled.parts_of(monthly, scheduled.Known((), (), ""))
+        (part,) = scheduled.parts_of(monthly, Known((), (), ""))
         await world.engine.enqueue(part.verb, part.request)
         worker = world.engine.worker(is_staying=False, linger_s=0.1)
         assert await worker.work(Notifier(), world.heard.append) == 1

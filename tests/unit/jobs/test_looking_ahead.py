@@ -14,6 +14,7 @@ import pytest
 from engine.catalog.catalog import Catalog
 from engine.catalog.jobs import Outcome, SlotLimits
 from engine.jobs import day_ahead, keeping_ahead, preview, ticking
+from engine.jobs.known import known_of
 from engine.model.backup import Backup, BackupStatus, Copy, Scope
 from engine.model.definitions import LOCAL_HOST, Source, Storage
 from engine.model.job import JobStatus
@@ -145,7 +146,7 @@ async def test_the_last_instants_of_a_schedule_are_told_with_all_their_parts(
 ) -> None:
     """So many instants, however many parts each has; how long they took, by the jobs."""
     schedule = await _schedule(catalog, "nightly", "hourly", sources=("site", "shop"))
-    known = await ticking.known_of(catalog)
+    known = await known_of(catalog)
     for _ in range(3):
         clock.advance(3600)
         outcomes = ticking.outcomes_of(schedule, clock.now(), known, "", {})

@@ -16,6 +16,7 @@ from engine.catalog.schedules import Decided
 from engine.errors import UsageError
 from engine.jobs import rhythms, scheduled, ticking, values
 from engine.jobs.expectations import expected
+from engine.jobs.known import PAUSE_SETTING, known_of
 from engine.model.definitions import Host, Source, Storage
 from engine.model.job import Job, JobStatus
 from engine.model.schedules import Action, Hooks, Pause, RunOutcome, Schedule, Timing
@@ -108,7 +109,7 @@ async def test_two_that_look_at_once_queue_each_job_once(days: Days) -> None:
     schedule = await days.add()
     before = await days.catalog.timetable.get(schedule.name)
     assert len(await days.tick(HOUR_S)) == 2
-    known = await ticking.known_of(days.catalog)
+    known = await known_of(days.catalog)
     again = ticking.outcomes_of(schedule, before.state.planned_at or days.clock.now(), known, "", {})
     late = Decided(before, before.state, again)
     assert await days.catalog.timetable.decide([late], days.clock.now()) == []
@@ -209,7 +210,7 @@ async def test_a_storage_is_cleaned_up_by_one_job_at_a_time(days: Days) -> None:
 async def test_a_schedule_copies_from_one_other_storage_that_is_there(days: Days) -> None:
     """It would fail each night, and be told then."""
     await days.catalog.storages.add(Storage("far", "local"))
-    known = await ticking.known_of(days.catalog)
+    known = await known_of(days.catalog)
 
     def asked(*origins: str) -> Schedule:
         options = {"from": origins}  # as the command line gives it
@@ -231,7 +232,7 @@ async def test_rules_that_keep_nothing_are_a_mistake(days: Days, action: Action)
     """Whoever writes `--keep-last 0` means something, and would learn a year later what came of it."""
     schedule = Schedule("bad", rhythm="daily", action=action, sources=("site",), options={"keep_last": 0})
     with pytest.raises(UsageError, match=r"keeps nothing|nothing was said to be kept"):
-        scheduled.check(schedule, await ticking.known_of(days.catalog))
+        scheduled.check(schedule, await known_of(days.catalog))
 
 
 async def test_a_rhythm_is_told_as_paused_while_it_is_and_no_longer(days: Days) -> None:
@@ -242,7 +243,7 @@ async def test_a_rhythm_is_told_as_paused_while_it_is_and_no_longer(days: Days) 
     assert await rhythms.known(days.catalog, began) == {"site": "hourly (paused)"}
     assert await rhythms.known(days.catalog, began + HOUR) == {"site": "hourly"}
     everything = Pause(began + HOUR, None, "new racks")
-    await days.catalog.settings.put(ticking.PAUSE_SETTING, values.to_object(everything))
+    await days.catalog.settings.put(PAUSE_SETTING, values.to_object(everything))
     assert await rhythms.known(days.catalog, began + HOUR) == {"site": "hourly (paused)"}
 
 
@@ -267,7 +268,7 @@ async def test_everything_can_be_paused_and_nothing_of_it_is_passed_over_silentl
     """Maintenance at night is no night without a word."""
     await days.add(sources=("site",))
     pause = Pause(days.clock.now(), days.clock.now() + datetime.timedelta(hours=1, minutes=30), "new disks")
-    await days.catalog.settings.put(ticking.PAUSE_SETTING, values.to_object(pause))
+    await days.catalog.settings.put(PAUSE_SETTING, values.to_object(pause))
     assert await days.tick(HOUR_S) == []
     assert len(await days.tick(HOUR_S)) == 1
     assert [row[2:] for row in await days.runs()] == [("skipped", "paused: new disks"), ("open", "")]
