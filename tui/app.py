@@ -195,18 +195,18 @@ class ConsoleApp(App[int]):
     def on_handled(self, event: Handled) -> None:
         """All widgets had the key."""
         event.stop()
-        self._typed.handled(event.turn)
+        self._typed.handled(event.look)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """An action is over."""
         if event.worker.is_finished:
-            self._typed.rests(event.worker)
+            self.ended(event.worker)
 
     # Data.
 
     def load(self, view: View) -> None:
         """Reads a view again, in the background; one that is being read already is begun anew."""
-        self._typed.begins(self.run_latest(f"load {id(view)}", functools.partial(self._read, view)))
+        self.begins(self.run_latest(f"load {id(view)}", functools.partial(self._read, view)))
 
     async def _read(self, view: View) -> None:
         await bridge.guarded(self, view.load())
@@ -306,7 +306,15 @@ class ConsoleApp(App[int]):
 
     def run_guarded(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
         """Runs an action in the background; its errors become sentences."""
-        self._typed.begins(self.run_worker(bridge.guarded(self, work), name=name, exit_on_error=False))
+        self.begins(self.run_worker(bridge.guarded(self, work), name=name, exit_on_error=False))
+
+    def begins(self, worker: Worker[Any]) -> None:
+        """A key began this: the next one waits for it a while."""
+        self._typed.begins(worker)
+
+    def ended(self, worker: Worker[Any]) -> None:
+        """It is over."""
+        self._typed.rests(worker)
 
     def run_latest(self, group: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Worker[None]:
         """Runs something in the background in place of the one before of that group. `work` is a function, for a coroutine that was made already

@@ -27,9 +27,9 @@ LONGEST_S: Final = 0.6
 class Handled(Message, bubble=True):
     """Follows a key through the widgets, and comes to the app behind it."""
 
-    def __init__(self, turn: int) -> None:
+    def __init__(self, look: int) -> None:
         super().__init__()
-        self.turn = turn
+        self.look = look
 
 
 class Typed:
@@ -47,6 +47,8 @@ class Typed:
         """Of the one on its way: what comes late for an earlier one counts for nothing."""
         self._rounds = 0
         """So often something must still go through the widgets."""
+        self._look = 0
+        """What was sent through the widgets last: what was sent before what the key began was over says nothing of what that sent."""
         self._is_letter = False
         """Whether it went into a field: the next letter waits for nothing that this one begins, as a filter that is read."""
 
@@ -82,12 +84,13 @@ class Typed:
         """Sends something through the widgets behind all that was sent before."""
         if self._given is None or not self._app.is_running:
             return
-        if not (self._app.focused or self._app.screen).post_message(Handled(self._turn)):
+        self._look += 1
+        if not (self._app.focused or self._app.screen).post_message(Handled(self._look)):
             self.next(self._turn)
 
-    def handled(self, turn: int) -> None:
+    def handled(self, look: int) -> None:
         """It came back."""
-        if turn != self._turn:
+        if self._given is None or look != self._look:
             return
         self._rounds -= 1
         self._begun = {each for each in self._begun if not each.is_finished}
@@ -95,7 +98,7 @@ class Typed:
             self.look()
         elif not self._begun:
             # What has the keys from now on was said by a callback that is before this one.
-            self._app.call_later(self.next, turn)
+            self._app.call_later(self.next, self._turn)
 
     def next(self, turn: int) -> None:
         """Gives the next one."""

@@ -34,6 +34,26 @@ async def test_a_key_is_done_on_the_tab_that_the_one_before_went_to(seat: Seat) 
     await seat.sees("Recovery kit of main")
 
 
+async def test_a_key_waits_for_the_rows_that_the_one_before_opened(seat: Seat, world: World) -> None:
+    """Enter, and at once what is done with the newest backup: "there is no backup here" would be a lie."""
+    newest = await world.one_backup("tree")
+    await seat.sees("taken")
+    _at_once(seat, "enter", "p")
+    await seat.sees(f"backup {newest.backup_id} is protected")
+    assert (await world.engine.show_backup(newest.backup_id)).is_protected
+
+
+async def test_a_key_behind_the_one_that_saves_a_form_is_no_letter_of_it(seat: Seat, world: World) -> None:
+    """Saved, and on to the next thing."""
+    _at_once(seat, "2", "H")
+    await seat.sees("Hold everything")
+    _at_once(seat, *"audit", "ctrl+s", "4")
+    await seat.sees("[4 Storage]")
+    pause = await world.engine.present_pause()
+    assert pause is not None
+    assert pause.reason == "audit"
+
+
 async def test_letters_reach_the_question_that_the_key_before_asked(seat: Seat) -> None:
     """`m` of a filter's text would else mend something."""
     _at_once(seat, "slash", *"mouse")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -12,8 +12,12 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widget import Widget
+from textual.worker import Worker
 
 from tui.widgets.line import Line
+
+if TYPE_CHECKING:
+    from tui.app import ConsoleApp
 
 Answer = TypeVar("Answer")
 
@@ -78,6 +82,11 @@ class Dialog(ModalScreen[Answer | None], Generic[Answer]):
             event.prevent_default()
             return
         await super().on_event(event)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Something that a key began here is over."""
+        if event.worker.is_finished:
+            cast("ConsoleApp", self.app).ended(event.worker)
 
     has_to_wait = False
     """Whether keys are dropped for a moment: where an answer changes something."""

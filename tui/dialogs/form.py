@@ -199,7 +199,8 @@ class Form(Dialog[bool]):
                 return
         if not self._is_saving:
             self._is_saving = True
-            self.run_worker(self._try_to_save(), exit_on_error=False)
+            worker = self.run_worker(self._try_to_save(), exit_on_error=False)
+            cast("ConsoleApp", self.app).begins(worker)
 
     async def _try_to_save(self) -> None:
         self._standing.show("-- saving…")

@@ -7,7 +7,7 @@ import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from textual import on
 from textual.binding import Binding
@@ -19,6 +19,9 @@ from tui.text import short_size
 from tui.widgets.line import Line
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
+
+if TYPE_CHECKING:
+    from tui.app import ConsoleApp
 
 _MOST: Final = 20_000
 """Entries of a folder that are listed."""
@@ -52,7 +55,8 @@ class Picker(Dialog[str]):
         self._go(self._folder)
 
     def _go(self, folder: Path, at: str = "") -> None:
-        self.run_worker(self._read(folder, at), group="read", exclusive=True, exit_on_error=False)
+        worker = self.run_worker(self._read(folder, at), group="read", exclusive=True, exit_on_error=False)
+        cast("ConsoleApp", self.app).begins(worker)
 
     async def _read(self, folder: Path, at: str) -> None:
         try:
