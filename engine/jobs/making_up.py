@@ -14,9 +14,10 @@ from engine import errors
 from engine.catalog.catalog import Catalog
 from engine.catalog.schedules import Outcome
 from engine.errors import HostError, NoRepositoryError, StorageError, UnknownNameError
-from engine.jobs import presence, scheduled
+from engine.jobs import presence
+from engine.jobs.known import Known, chosen
 from engine.jobs.presence import Return
-from engine.jobs.scheduled import Known
+from engine.jobs.scheduled import hosts_of
 from engine.model.backup import BackupStatus
 from engine.model.schedules import Action, CatchUp, Pause, RunOutcome, ScheduledRun, ScheduleStatus
 from engine.schedule import due, windows
@@ -99,7 +100,7 @@ def _concerned(
     """The parts of schedules that have to do with it."""
     found: dict[_Part, ScheduleStatus] = {}
     for status in statuses:
-        hosts = scheduled.hosts_of(status.schedule, known)
+        hosts = hosts_of(status.schedule, known)
         if kind.noun == "host":
             hosts &= {name}
         elif name not in (status.schedule.storages or (known.default_storage,)):
@@ -120,7 +121,7 @@ async def _missed(
         at = await _failed_at(catalog, run, kind) if run.outcome is RunOutcome.FAILED else None
         if at is None or not back.span.holds(at):
             continue
-        sources = scheduled.chosen(parts[part].schedule.sources, known)
+        sources = chosen(parts[part].schedule.sources, known)
         if await _is_older(catalog, [each.name for each in sources if each.host == run.part], at):
             found[part] = parts[part]
     return found

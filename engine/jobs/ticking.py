@@ -20,7 +20,7 @@ from engine.catalog.schedules import LOADS_KEPT, Decided, FollowedRun, JobRun, O
 from engine.errors import HoldfastError
 from engine.jobs import making_up, scheduled, values
 from engine.jobs.known import Known, general_pause, is_pattern, known_of
-from engine.jobs.scheduled import Known, Part
+from engine.jobs.scheduled import Part
 from engine.jobs.slots import slots_of
 from engine.model.job import JobStatus, QueueRule
 from engine.model.names import new_id
