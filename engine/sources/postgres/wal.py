@@ -1,0 +1,241 @@
+"""Segments of PostgreSQL's write-ahead log: their names, whether one is what its name says, and from when to when its transactions ended.
+
+Pure. Source: PostgreSQL's src/include/access/xlog_internal.h, xlogrecord.h, xact.h, and src/backend/access/transam/xlogreader.c; what is
+used here is the same from version 9.5 to 18. Numbers are in the byte order of the server's machine: little-endian on all that are read.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from engine.errors import IncompleteDumpError
+
+_NAME: Final = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})", re.ASCII)
+_HISTORY: Final = re.compile(r"([0-9A-F]{8})\.history", re.ASCII)
+_HISTORY_LINE: Final = re.compile(r"\s*(\d+)\s+([0-9A-F]+)/([0-9A-F]+)(?:\s.*)?", re.ASCII)
+_FIRST_PAGE: Final = struct.Struct("<HHIQI4xQII")
+"""magic, info, timeline, address, bytes left of a record that began before; system, size of a segment, size of a page."""
+_PAGE: Final = struct.Struct("<HHIQI")
+_RECORD: Final = struct.Struct("<IIQBB2xI")
+"""Whole length, transaction, record before, info, resource manager, checksum."""
+_LONG_HEADER_BYTES: Final = 40
+_SHORT_HEADER_BYTES: Final = 24
+_IS_CONTINUED: Final = 0x0001
+_IS_LONG: Final = 0x0002
+_XLOG, _XACT = 0, 1
+"""Resource managers."""
+_SWITCH: Final = 0x40
+_ENDINGS: Final = frozenset({0x00, 0x20, 0x30, 0x40})
+"""Of transactions: commit and abort, also of prepared ones."""
+_ORIGIN, _TOP_LEVEL, _SHORT_DATA, _LONG_DATA = 253, 252, 255, 254
+_EPOCH: Final = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+_FAR_US: Final = 100 * 365 * 86_400 * 1_000_000
+"""No transaction ended later: what says so is none."""
+_LEAST_SEGMENT, _MOST_SEGMENT = 1 << 20, 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a segment's name says."""
+
+    timeline: int
+    high: int
+    low: int
+
+    def number(self, segment_bytes: int) -> int:
+        """Its place in the log, counted in segments."""
+        return self.high * (0x1_0000_0000 // segment_bytes) + self.low
+
+    @property
+    def series(self) -> str:
+        """The timeline, as names begin with it."""
+        return f"{self.timeline:08X}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Where a timeline left another."""
+
+    timeline: int
+    """The one that was left."""
+    position: int
+    """In bytes of the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When transactions of a segment ended; None where none did."""
+
+    first: datetime.datetime | None
+    last: datetime.datetime | None
+
+
+def parse_name(text: str) -> Name | None:
+    """What it names; None where it is no name of a whole segment."""
+    found = _NAME.fullmatch(text)
+    return Name(int(found[1], 16), int(found[2], 16), int(found[3], 16)) if found else None
+
+
+def segment_name(timeline: int, number: int, segment_bytes: int) -> str:
+    """The name of the segment at that place."""
+    each = 0x1_0000_0000 // segment_bytes
+    return f"{timeline:08X}{number // each:08X}{number % each:08X}"
+
+
+def history_timeline(text: str) -> int | None:
+    """The timeline that a history file of that name is of; None where it is none."""
+    found = _HISTORY.fullmatch(text)
+    return int(found[1], 16) if found else None
+
+
+def parse_position(text: str) -> int:
+    """Bytes from `16/B374D848`. Raises: ValueError."""
+    high, slash, low = text.partition("/")
+    if not slash:
+        raise ValueError(f"{text!a} is no position in a write-ahead log")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def format_position(position: int) -> str:
+    """As the server writes it."""
+    return f"{position >> 32:X}/{position & 0xFFFF_FFFF:X}"
+
+
+def parse_history(content: bytes) -> list[Fork]:
+    """The timelines before that one, oldest first. Raises: IncompleteDumpError for what no server wrote."""
+    forks = []
+    for line in content.decode("utf-8", "replace").splitlines():
+        text = line.partition("#")[0].strip()
+        if not text:
+            continue
+        found = _HISTORY_LINE.fullmatch(text)
+        if not found:
+            raise IncompleteDumpError(f"a timeline's history holds {text[:80]!a}")
+        forks.append(Fork(int(found[1]), (int(found[2], 16) << 32) + int(found[3], 16)))
+    return forks
+
+
+def require_whole(content: bytes | bytearray | memoryview, name: str, system: str) -> int:
+    """The size that segments of that server have, in bytes, once this is seen to be the one of that name, of that server, to its end.
+
+    `system` is the server's identifier; empty where it is not known. Raises: IncompleteDumpError, saying what is wrong.
+    """
+    found = parse_name(name)
+    if found is None:
+        raise IncompleteDumpError(f"{name!a} is no name of a segment of a write-ahead log")
+    if len(content) < _LONG_HEADER_BYTES:
+        raise IncompleteDumpError(f"segment {name} is cut short: it has {len(content)} bytes")
+    magic, info, timeline, address, _, identifier, segment_bytes, page_bytes = _FIRST_PAGE.unpack_from(
+        content
+    )
+    if not magic or not info & _IS_LONG or not _is_size(segment_bytes) or page_bytes not in _PAGE_SIZES:
+        raise IncompleteDumpError(f"segment {name} does not begin as a write-ahead log does")
+    if system and str(identifier) != system:
+        raise IncompleteDumpError(f"segment {name} is of the server {identifier}, not of {system}")
+    if timeline > found.timeline or address != found.number(segment_bytes) * segment_bytes:
+        raise IncompleteDumpError(
+            f"segment {name} holds what belongs at {format_position(address)} of timeline {timeline}"
+        )
+    if len(content) != segment_bytes:
+        raise IncompleteDumpError(f"segment {name} has {len(content)} bytes, and not {segment_bytes}")
+    for at in range(page_bytes, segment_bytes, page_bytes):
+        here, _, _, there, _ = _PAGE.unpack_from(content, at)
+        if here != magic or there != address + at:
+            if not bytes(content[at:]).strip(b"\0"):
+                break  # the rest was never written: the server went on with the next one
+            raise IncompleteDumpError(f"segment {name} is damaged at byte {at}")
+    return int(segment_bytes)
+
+
+def span(content: bytes | bytearray | memoryview) -> Span:
+    """When its first and last transactions ended. For a segment that is whole; only its two ends are read where they tell."""
+    page_bytes = _FIRST_PAGE.unpack_from(content)[7]
+    pages = len(content) // page_bytes
+    first = next((each for page in range(pages) for each in endings(content, page)), None)
+    if first is None:
+        return Span(None, None)
+    last = first
+    for page in reversed(range(pages)):
+        found = list(endings(content, page))
+        if found:
+            last = max(found)
+            break
+    return Span(first, last)
+
+
+def endings(content: bytes | bytearray | memoryview, page: int) -> Iterator[datetime.datetime]:
+    """The instants at which transactions ended whose records begin on that page."""
+    for position, info, manager in _records(content, page):
+        if manager == _XACT and info & 0x70 in _ENDINGS:
+            ended = _instant(content, position)
+            if ended is not None:
+                yield ended
+
+
+def _records(content: bytes | bytearray | memoryview, page: int) -> Iterator[tuple[int, int, int]]:
+    """Place, info and resource manager of each record that begins on the page."""
+    page_bytes = _FIRST_PAGE.unpack_from(content)[7]
+    begin = page * page_bytes
+    magic, info, _, _, left = _PAGE.unpack_from(content, begin)
+    if not magic:
+        return
+    header = _LONG_HEADER_BYTES if info & _IS_LONG else _SHORT_HEADER_BYTES
+    position = begin + header
+    if info & _IS_CONTINUED:
+        position += -(-left // 8) * 8
+    end = begin + page_bytes
+    while begin < position <= end - 8:
+        head = _take(content, position, _RECORD.size, page_bytes)
+        if len(head) < _RECORD.size:
+            return
+        length, _, _, kind, manager, _ = _RECORD.unpack(head)
+        if length < _RECORD.size:
+            return
+        yield position, kind, manager
+        if manager == _XLOG and kind & 0xF0 == _SWITCH:
+            return
+        position += -(-length // 8) * 8
+        if position > end:
+            return  # it goes on on the next page, whose header says how far
+
+
+def _instant(content: bytes | bytearray | memoryview, position: int) -> datetime.datetime | None:
+    """When the transaction of that record ended; None where the record goes on in the next segment before it says."""
+    page_bytes = _FIRST_PAGE.unpack_from(content)[7]
+    head = _take(content, position, _RECORD.size + 17, page_bytes)
+    at = _RECORD.size
+    while at < len(head) and head[at] in (_ORIGIN, _TOP_LEVEL):
+        at += 3 if head[at] == _ORIGIN else 5
+    if at >= len(head) or head[at] not in (_SHORT_DATA, _LONG_DATA):
+        return None
+    at += 2 if head[at] == _SHORT_DATA else 5
+    data = head[at : at + 8] if at + 8 <= len(head) else _take(content, position, at + 8, page_bytes)[at:]
+    if len(data) < 8:
+        return None
+    microseconds = int.from_bytes(data, "little", signed=True)
+    return _EPOCH + datetime.timedelta(microseconds=microseconds) if 0 <= microseconds < _FAR_US else None
+
+
+def _take(content: bytes | bytearray | memoryview, position: int, count: int, page_bytes: int) -> bytes:
+    """So many bytes of the log from there, without the headers of pages between; fewer at the segment's end."""
+    piece = b""
+    while count and position < len(content):
+        here = min(count, page_bytes - position % page_bytes)
+        piece += bytes(content[position : position + here])
+        count -= here
+        position += here
+        if count:
+            position += _SHORT_HEADER_BYTES
+    return piece
+
+
+_PAGE_SIZES: Final = frozenset(1 << each for each in range(10, 17))
+
+
+def _is_size(size_bytes: int) -> bool:
+    return _LEAST_SEGMENT <= size_bytes <= _MOST_SEGMENT and size_bytes & (size_bytes - 1) == 0
