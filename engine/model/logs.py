@@ -1,0 +1,425 @@
+"""The logs of a database between its backups: which of them a storage holds, where some are missing, and to which instants they reach.
+
+A log is shipped in segments. Segments of one *series* are numbered and follow each other: PostgreSQL's timelines and MariaDB's names of
+binary logs are series; a timeline that left another goes on from it. Pure.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+SEGMENTS_PER_FOLDER = 256
+
+
+@dataclass(frozen=True, slots=True)
+class LogPosition:
+    """A place in the logs of a server."""
+
+    identity: str
+    """What tells this server from any other: PostgreSQL's system identifier, MariaDB's server uid."""
+    series: str
+    number: int
+    """Of the segment."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSegment:
+    """One segment as it is kept."""
+
+    name: str
+    """A bare file name."""
+    series: str
+    number: int
+    size_bytes: int
+    begins_at: datetime.datetime | None = None
+    """When the first transaction in it ended, by the host's clock; None where none did."""
+    ends_at: datetime.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogFork:
+    """Where a series goes on from another: after a fail-over."""
+
+    series: str
+    parent: str
+    number: int
+    """The first segment that is read of the new series: what the parent has from there on does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRun:
+    """Segments that follow each other without a gap, as one storage holds them."""
+
+    identity: str
+    series: str
+    first: int
+    last: int
+    begins_at: datetime.datetime | None = None
+    """When the first transaction in them ended, by the host's clock."""
+    ends_at: datetime.datetime | None = None
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogGap:
+    """Segments that are not there, between such as are: what came after cannot be reached by what was before."""
+
+    identity: str
+    series: str
+    first: int
+    last: int
+    after: datetime.datetime | None
+    """The last transaction before the gap: nothing later can be reached, until…"""
+    before: datetime.datetime | None
+    """…a backup of after this, the first transaction behind the gap."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogHead:
+    """The newest log snapshot of a source in one storage."""
+
+    source: str
+    storage: str
+    snapshot_id: str
+    shipped_at: datetime.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """What was seen of a source's log on its host, when it was looked at last."""
+
+    source: str
+    polled_at: datetime.datetime
+    """By this machine's clock."""
+    identity: str = ""
+    way: str = ""
+    """spool, slot, binlog: how the log comes here."""
+    series: str = ""
+    number: int = 0
+    """The segment that the server is writing."""
+    covered: LogPosition | None = None
+    """Up to this segment all is in a storage, and so is…"""
+    covered_until: datetime.datetime | None = None
+    """…all that had been committed by then, by the host's clock; None where nothing is known."""
+    clock_ahead_s: float = 0.0
+    """How far the host's clock is before this machine's."""
+    waiting_segments: int = 0
+    """On the host, whole, and not yet in every storage."""
+    waiting_bytes: int = 0
+    free_bytes: int | None = None
+    """Where they wait."""
+    bytes_per_s: float = 0.0
+    """How fast the log grew between the last two looks."""
+    looked_until: float = 0.0
+    """What came to wait by then was read, by the host's clock in seconds since 1970: where it is kept it need not be compared again."""
+    error: str = ""
+    """Why the last look or shipment failed; empty where it did not."""
+    warnings: Sequence[str] = ()
+
+    @property
+    def lasts_s(self) -> float | None:
+        """How long the room on the host will last at this rate; None where it cannot be told."""
+        if self.free_bytes is None or self.bytes_per_s <= 0:
+            return None
+        return self.free_bytes / self.bytes_per_s
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A backup that logs can be replayed onto."""
+
+    backup_id: str
+    position: LogPosition
+    """Of the last segment that it brings itself: the next one is the first that it needs."""
+    consistent_at: datetime.datetime
+    """By the host's clock: no earlier instant can be reached from it."""
+    storages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The instants that a source can be brought back to from one base, as one storage holds it and its logs."""
+
+    base: Base
+    storage: str
+    begins_at: datetime.datetime
+    ends_at: datetime.datetime
+    """The latest instant; by the host's clock."""
+    path: tuple[LogRun, ...] = ()
+    """What is replayed, in order; the last one to its end, or to the instant that is meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogHoldings:
+    """All that is known of one source's logs in one storage."""
+
+    storage: str
+    runs: Sequence[LogRun] = ()
+    forks: Sequence[LogFork] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedLog:
+    """One source's part of a shipment."""
+
+    source: str
+    status: str
+    """completed, incomplete, failed."""
+    segments: int = 0
+    """That were brought into storages; those that were there already do not count."""
+    size_bytes: int = 0
+    added_bytes: int = 0
+    released: int = 0
+    """That were removed from the host, since each storage has them."""
+    waiting: int = 0
+    """That are still on the host."""
+    recoverable_to: datetime.datetime | None = None
+    """By the host's clock."""
+    gaps: Sequence[LogGap] = ()
+    storages: Sequence[str] = ()
+    """That have all of it now."""
+    error: str = ""
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShipResult:
+    """What a shipment of logs did."""
+
+    job_id: str
+    status: str
+    logs: Sequence[ShippedLog]
+    duration_s: float
+    polls: int = 1
+
+
+def add(runs: Sequence[LogRun], identity: str, segments: Iterable[LogSegment]) -> list[LogRun]:
+    """The runs with these segments, which are in none of them yet; ordered by series and number."""
+    found = [
+        *runs,
+        *(
+            LogRun(
+                identity,
+                each.series,
+                each.number,
+                each.number,
+                each.begins_at,
+                each.ends_at,
+                each.size_bytes,
+            )
+            for each in segments
+        ),
+    ]
+    found.sort(key=lambda run: (run.identity, run.series, run.first))
+    joined: list[LogRun] = []
+    for run in found:
+        last = joined[-1] if joined else None
+        if last is not None and _follows(last, run):
+            joined[-1] = replace(
+                last,
+                last=max(last.last, run.last),
+                begins_at=last.begins_at or run.begins_at,
+                ends_at=run.ends_at or last.ends_at,
+                size_bytes=last.size_bytes + run.size_bytes,
+            )
+        else:
+            joined.append(run)
+    return joined
+
+
+def holds(runs: Iterable[LogRun], identity: str, series: str, number: int) -> bool:
+    """Whether the segment is in one of them."""
+    return any(
+        run.identity == identity and run.series == series and run.first <= number <= run.last for run in runs
+    )
+
+
+def gaps(runs: Sequence[LogRun], forks: Sequence[LogFork] = ()) -> list[LogGap]:
+    """What is missing between segments of each server's log, in order. Of a series that was left for another only what is read of it counts."""
+    found: list[LogGap] = []
+    ordered = sorted(runs, key=lambda run: (run.identity, run.series, run.first))
+    for before, after in itertools.pairwise(ordered):
+        if (before.identity, before.series) == (after.identity, after.series):
+            found.append(_gap(before, after, before.last + 1, after.first - 1))
+    for fork in forks:
+        for identity in sorted({run.identity for run in ordered}):
+            left = [run for run in ordered if run.identity == identity and run.series == fork.parent]
+            gone_on = [run for run in ordered if run.identity == identity and run.series == fork.series]
+            if not left or not gone_on or left[0].first >= fork.number:
+                continue
+            before = max((run for run in left if run.first < fork.number), key=lambda run: run.first)
+            if before.last < fork.number - 1:
+                found.append(_gap(before, gone_on[0], before.last + 1, fork.number - 1, fork.parent))
+            if gone_on[0].first > fork.number:
+                found.append(_gap(before, gone_on[0], fork.number, gone_on[0].first - 1))
+    return found
+
+
+def path_from(holdings: LogHoldings, position: LogPosition, series: str = "") -> list[LogRun]:
+    """The runs that follow each other from behind that position on, each cut to what is read of it, up to the first gap.
+
+    Where series leave one another it follows to `series`, or where that is empty to the newest one that goes on from there.
+    """
+    found: list[LogRun] = []
+    lineage = _lineage(holdings, position, series)
+    number = position.number + 1
+    for name, until in lineage:
+        run = next(
+            (
+                run
+                for run in holdings.runs
+                if run.identity == position.identity
+                and run.series == name
+                and run.first <= number <= run.last
+            ),
+            None,
+        )
+        if run is None:
+            if until is not None and until <= number:
+                continue  # nothing of it is needed
+            break
+        last = run.last if until is None else min(run.last, until - 1)
+        if last >= number:
+            found.append(replace(run, first=number, last=last))
+        if until is not None and run.last < until - 1:
+            break
+        number = until if until is not None else run.last + 1
+    return found
+
+
+def reaches(
+    bases: Iterable[Base], holdings: Sequence[LogHoldings], state: LogState | None = None
+) -> list[Reach]:
+    """From each base in each storage that holds it, oldest first. A base alone reaches the instant at which it is consistent.
+
+    What `state` says of the newest segment counts for each storage that has that one: nothing was committed after its last transaction.
+    """
+    found: list[Reach] = []
+    for base in sorted(bases, key=lambda each: (each.consistent_at, each.backup_id)):
+        for held in holdings:
+            if held.storage not in base.storages:
+                continue
+            path = path_from(held, base.position)
+            ends = [base.consistent_at, *(run.ends_at for run in path if run.ends_at is not None)]
+            if state is not None and state.covered_until is not None and _covers(path, base, state.covered):
+                ends.append(state.covered_until)
+            found.append(Reach(base, held.storage, base.consistent_at, max(ends), tuple(path)))
+    return found
+
+
+def best(found: Sequence[Reach], instant: datetime.datetime) -> Reach | None:
+    """The one to restore that instant from: of the newest base before it, which has the least to replay."""
+    fitting = [each for each in found if each.begins_at <= instant <= each.ends_at]
+    return max(fitting, key=lambda each: each.begins_at, default=None)
+
+
+def nearest_instant(found: Sequence[Reach], instant: datetime.datetime) -> datetime.datetime | None:
+    """The instant closest to that one that can be reached; None where none can."""
+    ends = [end for each in found for end in (each.begins_at, each.ends_at)]
+    return min(ends, key=lambda end: abs(end - instant), default=None)
+
+
+def segments_in(path: Sequence[LogRun]) -> int:
+    """How many segments a restore along it replays at most."""
+    return sum(run.last - run.first + 1 for run in path)
+
+
+def _follows(before: LogRun, after: LogRun) -> bool:
+    return (
+        before.identity == after.identity and before.series == after.series and after.first <= before.last + 1
+    )
+
+
+def _gap(before: LogRun, after: LogRun, first: int, last: int, series: str = "") -> LogGap:
+    begins_at = after.begins_at or after.ends_at
+    return LogGap(before.identity, series or after.series, first, last, before.ends_at, begins_at)
+
+
+def _covers(path: Sequence[LogRun], base: Base, covered: LogPosition | None) -> bool:
+    """Whether what is replayed goes as far as that segment."""
+    if covered is None or covered.identity != base.position.identity:
+        return False
+    ends = (path[-1].series, path[-1].last) if path else (base.position.series, base.position.number)
+    return ends >= (covered.series, covered.number)
+
+
+def _lineage(holdings: LogHoldings, position: LogPosition, wanted: str) -> list[tuple[str, int | None]]:
+    """The series from that position on, each with the segment from which on the next one counts in its place."""
+    children: dict[str, list[LogFork]] = {}
+    for fork in holdings.forks:
+        children.setdefault(fork.parent, []).append(fork)
+    found: list[tuple[str, int | None]] = []
+    series, at = position.series, position.number
+    seen = {series}
+    while True:
+        onward = [
+            fork
+            for fork in children.get(series, [])
+            if fork.number >= at
+            and fork.series not in seen
+            and (not wanted or wanted in _descendants(children, fork.series))
+        ]
+        if not onward or series == wanted:
+            return [*found, (series, None)]
+        fork = max(onward, key=lambda each: each.series)
+        found.append((series, fork.number))
+        series, at = fork.series, fork.number
+        seen.add(series)
+
+
+def _descendants(children: Mapping[str, list[LogFork]], series: str) -> set[str]:
+    found, waiting = {series}, [series]
+    while waiting:
+        for fork in children.get(waiting.pop(), []):
+            if fork.series not in found:
+                found.add(fork.series)
+                waiting.append(fork.series)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class LogReport:
+    """What is known of one source's log, without a look at host or storage."""
+
+    source: str
+    recoverable_from: datetime.datetime | None
+    """The earliest instant that can be reached; None where there is no base."""
+    recoverable_to: datetime.datetime | None
+    """The latest one; by the host's clock, as all of these."""
+    reaches: Sequence[Reach]
+    gaps: Sequence[LogGap]
+    state: LogState | None
+    storages: Sequence[str]
+    """That hold any of it."""
+    size_bytes: int
+    """Of the log in the storage that holds most of it."""
+
+    @property
+    def lag_s(self) -> float | None:
+        """How far what can be reached is behind the last look, in seconds; None where nothing is known."""
+        if self.state is None or self.recoverable_to is None:
+            return None
+        return max(
+            0.0, (self.state.polled_at - self.recoverable_to).total_seconds() + self.state.clock_ahead_s
+        )
+
+
+def report(
+    source: str, bases: Sequence[Base], holdings: Sequence[LogHoldings], state: LogState | None
+) -> LogReport:
+    """Puts together what is known."""
+    reached = reaches(bases, holdings, state)
+    found = [gap for each in holdings for gap in gaps(each.runs, each.forks)]
+    return LogReport(
+        source,
+        min((each.begins_at for each in reached), default=None),
+        max((each.ends_at for each in reached), default=None),
+        tuple(reached),
+        tuple(dict.fromkeys(found)),
+        state,
+        tuple(each.storage for each in holdings),
+        max((sum(run.size_bytes for run in each.runs) for each in holdings), default=0),
+    )

@@ -1,0 +1,119 @@
+"""Runs of segments, gaps between them, and what bases and runs reach together."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.model import logs
+from engine.model.logs import Base, LogFork, LogHoldings, LogPosition, LogRun, LogSegment, LogState
+
+NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
+SERVER = "7301"
+
+
+def at(minutes: float) -> datetime.datetime:
+    """So many minutes after noon."""
+    return NOON + datetime.timedelta(minutes=minutes)
+
+
+def segment(number: int, series: str = "1") -> LogSegment:
+    """A segment of the minute of its number."""
+    return LogSegment(f"{series}-{number}", series, number, 100, at(number), at(number + 0.9))
+
+
+def runs_of(numbers: Sequence[int], series: str = "1") -> list[LogRun]:
+    """The runs of these segments."""
+    return logs.add([], SERVER, [segment(number, series) for number in numbers])
+
+
+@given(st.lists(st.sets(st.integers(0, 40)), max_size=5))
+def test_runs_hold_just_the_segments_that_came_in_whatever_order(batches: list[set[int]]) -> None:
+    """And each is as long as it can be."""
+    runs: list[LogRun] = []
+    known: set[int] = set()
+    for batch in batches:
+        fresh = batch - known
+        runs = logs.add(runs, SERVER, [segment(number) for number in fresh])
+        known |= fresh
+    assert {number for run in runs for number in range(run.first, run.last + 1)} == known
+    assert all(after.first > before.last + 1 for before, after in itertools.pairwise(runs))
+    assert sum(run.size_bytes for run in runs) == 100 * len(known)
+    assert all((run.begins_at, run.ends_at) == (at(run.first), at(run.last + 0.9)) for run in runs)
+    missing = {number for gap in logs.gaps(runs) for number in range(gap.first, gap.last + 1)}
+    assert missing == (set(range(min(known), max(known) + 1)) - known if known else set())
+    assert all(logs.holds(runs, SERVER, "1", number) == (number in known) for number in range(42))
+
+
+def base(number: int, series: str = "1") -> Base:
+    """One that ends in the segment of that number."""
+    return Base(f"b{number}", LogPosition(SERVER, series, number), at(number + 0.5), ("main",))
+
+
+def test_a_base_reaches_to_the_first_gap_behind_it() -> None:
+    """And one behind the gap reaches on; between the gap and that one nothing is reached."""
+    held = LogHoldings("main", runs_of([1, 2, 3, 4, 7, 8, 9]))
+    first, second = logs.reaches([base(1), base(7)], [held])
+    assert (first.begins_at, first.ends_at) == (at(1.5), at(4.9))
+    assert [(run.first, run.last) for run in first.path] == [(2, 4)]
+    assert (second.begins_at, second.ends_at) == (at(7.5), at(9.9))
+    found = [first, second]
+    assert logs.best(found, at(6)) is None
+    assert logs.nearest_instant(found, at(6)) == at(4.9)
+    assert logs.best(found, at(3)) is first
+    assert logs.best(found, at(8)) is second
+    (gap,) = logs.gaps(held.runs)
+    assert (gap.first, gap.last, gap.after, gap.before) == (5, 6, at(4.9), at(7))
+
+
+def test_what_was_seen_closed_is_reached_although_nothing_was_committed_since() -> None:
+    """But only where the storage has the segment that was closed, and of that very server."""
+    held = LogHoldings("main", runs_of([2, 3]))
+    for covered, expected in (
+        (LogPosition(SERVER, "1", 3), at(60)),
+        (LogPosition(SERVER, "1", 4), at(3.9)),
+        (LogPosition("other", "1", 3), at(3.9)),
+    ):
+        state = LogState("shop", at(61), SERVER, covered=covered, covered_until=at(60))
+        (reach,) = logs.reaches([base(1)], [held], state)
+        assert reach.ends_at == expected
+    (alone,) = logs.reaches([base(1)], [LogHoldings("main")])
+    assert (alone.ends_at, alone.path) == (at(1.5), ())
+    assert logs.reaches([base(1)], [LogHoldings("other", runs_of([2]))]) == []
+
+
+def test_a_fail_over_is_followed_and_what_the_old_server_wrote_behind_it_does_not_count() -> None:
+    """Series 2 left series 1 in segment 5; 1 went on for a while."""
+    forks = (LogFork("2", "1", 5),)
+    held = LogHoldings("main", [*runs_of([2, 3, 4, 5, 6]), *runs_of([5, 6, 7], "2")], forks)
+    (reach,) = logs.reaches([base(1)], [held])
+    assert [(run.series, run.first, run.last) for run in reach.path] == [("1", 2, 4), ("2", 5, 7)]
+    assert logs.gaps(held.runs, forks) == []
+    old = logs.path_from(held, LogPosition(SERVER, "1", 1), "1")
+    assert [(run.series, run.first, run.last) for run in old] == [("1", 2, 6)]
+    broken = LogHoldings("main", [*runs_of([2, 3]), *runs_of([6, 7], "2")], forks)
+    assert [(gap.series, gap.first, gap.last) for gap in logs.gaps(broken.runs, forks)] == [
+        ("1", 4, 4),
+        ("2", 5, 5),
+    ]
+    (short,) = logs.reaches([base(1)], [broken])
+    assert [(run.series, run.first, run.last) for run in short.path] == [("1", 2, 3)]
+
+
+@given(st.sets(st.integers(2, 30)), st.integers(1, 10))
+def test_a_path_never_leads_over_a_gap(numbers: set[int], begin: int) -> None:
+    """It begins right behind the base, and every segment up to its end is there."""
+    held = LogHoldings("main", runs_of(sorted(numbers)))
+    path = logs.path_from(held, LogPosition(SERVER, "1", begin))
+    replayed = [number for run in path for number in range(run.first, run.last + 1)]
+    expected = []
+    number = begin + 1
+    while number in numbers:
+        expected.append(number)
+        number += 1
+    assert replayed == expected
+    assert logs.segments_in(path) == len(expected)
