@@ -15,6 +15,7 @@ from engine.catalog.database import Database, to_json
 from engine.catalog.definitions import Hosts, Plans, Sources, Storages
 from engine.catalog.history import History
 from engine.catalog.jobs import Jobs
+from engine.catalog.logs import Logs
 from engine.catalog.notices import Destinations, Notices
 from engine.catalog.opening import Schema
 from engine.catalog.proofs import Proofs
@@ -45,6 +46,7 @@ class Catalog:
         self.standing = Standing(database)
         self.jobs = Jobs(database)
         self.history = History(database)
+        self.logs = Logs(database)
         self.schedules = Schedules(database)
         self.timetable = Timetable(database)
         self.workers = Workers(database)

@@ -950,3 +950,49 @@ PRAGMA quick_check(20);
 
 -- name: foreign_key_check
 PRAGMA foreign_key_check;
+
+-- name: list_log_runs
+SELECT storage, identity, series, first, last, begins_at, ends_at, size_bytes FROM log_runs
+WHERE source = :source ORDER BY storage, identity, series, first;
+
+-- name: remove_log_runs
+DELETE FROM log_runs WHERE source = :source AND storage = :storage;
+
+-- name: add_log_run
+INSERT INTO log_runs (source, storage, identity, series, first, last, begins_at, ends_at, size_bytes)
+VALUES (:source, :storage, :identity, :series, :first, :last, :begins_at, :ends_at, :size_bytes);
+
+-- name: list_log_forks
+SELECT series, parent, number FROM log_forks WHERE source = :source ORDER BY identity, series;
+
+-- name: put_log_fork
+INSERT INTO log_forks (source, identity, series, parent, number) VALUES (:source, :identity, :series, :parent, :number)
+ON CONFLICT (source, identity, series) DO UPDATE SET parent = excluded.parent, number = excluded.number;
+
+-- name: list_log_heads
+SELECT source, storage, snapshot_id, shipped_at FROM log_heads WHERE :source IN ('', source) ORDER BY source, storage;
+
+-- name: put_log_head
+INSERT INTO log_heads (source, storage, snapshot_id, shipped_at) VALUES (:source, :storage, :snapshot_id, :shipped_at)
+ON CONFLICT (source, storage) DO UPDATE SET snapshot_id = excluded.snapshot_id, shipped_at = excluded.shipped_at;
+
+-- name: list_log_states
+SELECT state FROM log_states WHERE :source IN ('', source) ORDER BY source;
+
+-- name: put_log_state
+INSERT INTO log_states (source, polled_at, state) VALUES (:source, :polled_at, :state)
+ON CONFLICT (source) DO UPDATE SET polled_at = excluded.polled_at, state = excluded.state;
+
+-- name: put_base
+INSERT INTO bases (backup_id, source, identity, series, number, consistent_at)
+VALUES (:backup_id, :source, :identity, :series, :number, :consistent_at)
+ON CONFLICT (backup_id) DO UPDATE SET source = excluded.source, identity = excluded.identity, series = excluded.series,
+    number = excluded.number, consistent_at = excluded.consistent_at;
+
+-- name: list_bases
+SELECT bases.backup_id, bases.identity, bases.series, bases.number, bases.consistent_at,
+    (SELECT group_concat(storage, char(10)) FROM copies WHERE copies.backup_id = bases.backup_id AND copies.snapshot_id <> x'')
+FROM bases WHERE bases.source = :source ORDER BY bases.consistent_at, bases.backup_id;
+
+-- name: list_logged_sources
+SELECT source FROM log_heads UNION SELECT source FROM log_states ORDER BY 1;

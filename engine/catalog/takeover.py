@@ -33,6 +33,11 @@ KNOWN: Final = (
     "job_log",
     "job_counts",
     "schedule_runs",
+    "log_runs",
+    "log_forks",
+    "log_heads",
+    "log_states",
+    "bases",
 )
 SEALED: Final = ("secrets",)
 """With the audit log, whose key is one of them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from engine.cli import diagnostics
@@ -11,7 +12,7 @@ from engine.cli.detach import add_detach, is_detached, submit
 from engine.cli.options import add_key, add_limits, duration, limits, number, seconds
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
-from engine.model import text, told
+from engine.model import text, told, when
 from engine.model.plan_steps import parse_check
 from engine.model.requests import DrillRequest
 from engine.model.results import DrillResult
@@ -24,6 +25,11 @@ _COLOURS = {"passed": "32", "ok": "32", "failed": "31", "skipped": "33", "inconc
 def _declare(parser: Parser) -> None:
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="whose newest backup is drilled")
     parser.add_argument("--backup", default="", metavar="BACKUP", help="this one, not the newest")
+    parser.add_argument(
+        "--at",
+        metavar="WHEN",
+        help="as it was then, by base and log; --level point-in-time alone: a random instant",
+    )
     declare_how(parser, "--host")
     parser.add_argument("--budget", type=seconds, metavar="SECONDS", help="the restore must take no longer")
     parser.add_argument(
@@ -58,7 +64,7 @@ def declare_how(parser: Parser, host: str) -> None:
         "--level",
         default="",
         metavar="LEVEL",
-        help="bytes, parse, files, database or server; the highest that can run",
+        help="bytes, parse, files, database, server or point-in-time; the highest that can run",
     )
     parser.add_argument(
         host,
@@ -81,7 +87,11 @@ async def _drill(call: Call) -> int:
         raise UsageError("--backup goes with one source")
     if arguments.keep is not None and len(arguments.sources) > 1:
         raise UsageError("--keep goes with one source")
-    asked = [(_request(arguments, source), _key(arguments, source)) for source in arguments.sources]
+    at = when.parse(arguments.at, call.clock.now(), call.clock.local_offset) if arguments.at else None
+    asked = [
+        (dataclasses.replace(_request(arguments, source), at=at), _key(arguments, source))
+        for source in arguments.sources
+    ]
     if is_detached(call):
         jobs = [await submit(call, "drill", request, key) for request, key in asked]
         handed = [{"job_id": each.job_id, "status": each.status.value} for each in jobs]

@@ -13,6 +13,7 @@ from engine.cli import (
     drill,
     erase,
     keeping,
+    logs,
     plan,
     restore,
     rollback,
@@ -37,6 +38,7 @@ def _tell_report(output: Output, result: ReportResult) -> None:
 
 _TELL: Final[Mapping[str, Callable[[Output, Any], None]]] = {
     "backup": backup.tell,
+    "ship": logs.tell,
     "restore": restore.tell,
     "verify": upkeep.tell_verify,
     "forget": upkeep.tell_forget,

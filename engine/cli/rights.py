@@ -17,14 +17,14 @@ FROM_CATALOG: Final = frozenset(
     {
         "host list", "host show", "source list", "source show", "storage list", "backups", "show", "plan list", "plan show",
         "job show", "job log", "jobs", "status", "audit", "config schema", "guard show", "completion", "alerts list", "schedule list",
-        "schedule show", "schedule preview",
+        "schedule show", "schedule preview", "logs list", "logs show",
     }
 )  # fmt: skip
 """Look at the catalog alone, or at nothing: a copy of it will do."""
 READING: Final = FROM_CATALOG | {
     "host grants", "source test", "storage usage", "storage recovery-kit", "storage show", "vault list", "ls", "dump", "diff", "find",
     "evidence list", "evidence show", "evidence public-key", "evidence verify", "shares", "config export", "config check", "job follow",
-    "console", "doctor", "notify list", "service status", "metrics", "report compliance", "report trends",
+    "console", "doctor", "logs setup", "notify list", "service status", "metrics", "report compliance", "report trends",
 }  # fmt: skip
 """Change nothing: not in the catalog, not in a storage, not on a host; but with the options of WRITING. The console refuses by itself."""
 WRITING: Final = ("measure", "keep")
@@ -39,7 +39,7 @@ CHANGING: Final = frozenset(
         "catalog copy", "catalog publish", "recover", "job cancel", "worker", "guard set", "guard remove", "guard code",
         "alerts acknowledge", "alerts evaluate", "alerts silence", "alerts unsilence", "notify add", "notify edit", "notify flush",
         "notify remove", "notify test", "pause", "resume", "schedule add", "schedule edit", "schedule pause", "schedule remove", "schedule resume",
-        "schedule run", "service install", "service uninstall", "tick",
+        "schedule run", "logs ship", "service install", "service uninstall", "tick",
     }
 )  # fmt: skip
 

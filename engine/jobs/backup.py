@@ -21,6 +21,7 @@ from engine.jobs.opening import OpenedSet, open_repositories
 from engine.model import definitions
 from engine.model.backup import Backup, BackupFilter, BackupStatus, Copy, Scope, labelled
 from engine.model.definitions import LOCAL_HOST, Host, Source, retired_reason
+from engine.model.logs import Base
 from engine.model.names import new_id
 from engine.model.requests import BackupRequest
 from engine.model.results import BackupResult, SourceResult
@@ -220,12 +221,21 @@ async def _one(context: JobContext, request: BackupRequest, work: _Work, means: 
 
     async def keep(kept: Kept) -> None:
         """What is whole in one storage can be restored from then on, however long another takes."""
-        await context.catalog.backups.finish(_backup(capture, kept, failed))
+        await _finish(capture, kept, failed)
 
     kept = await backup_source.capture(capture, means.opened.opened, means.processes, keep)
-    backup = _backup(capture, kept, failed)
-    await context.catalog.backups.finish(backup)
+    backup = await _finish(capture, kept, failed)
     return _result(backup, context.clock.monotonic() - began)
+
+
+async def _finish(capture: Capture, kept: Kept, failed: Sequence[Copy]) -> Backup:
+    """Writes down what there is."""
+    catalog, backup = capture.context.catalog, _backup(capture, kept, failed)
+    await catalog.backups.finish(backup)
+    if kept.base is not None:
+        base = Base(backup.backup_id, kept.base.position, kept.base.consistent_at)
+        await catalog.logs.put_base(backup.source, base)
+    return backup
 
 
 def _backup(capture: Capture, kept: Kept, failed: Sequence[Copy]) -> Backup:

@@ -25,10 +25,12 @@ from engine.jobs.snapshot_tags import (
     HOST_TAG,
     JOB_TAG,
     KIND_TAG,
+    POSITION_TAG,
     SCOPE_TAG,
     SOURCE_KIND_TAG,
     SOURCE_TAG,
     STATUS_TAG,
+    position_text,
 )
 from engine.model.backup import Backup, BackupStatus, Copy, Scope
 from engine.model.definitions import Source
@@ -53,6 +55,7 @@ from engine.sources.base import (
     PartedItem,
     PartialSource,
 )
+from engine.sources.logs import BasePosition, LogSource
 
 _READINGS = 5
 """So often a tree is read once more for the sake of files that came spoiled."""
@@ -89,6 +92,8 @@ class Kept:
     warnings: Sequence[str]
     is_whole: bool
     """Whether all that was asked for is in it."""
+    base: BasePosition | None = None
+    """Where the source's log goes on from it; None where it keeps none."""
 
 
 @dataclass(slots=True)
@@ -103,6 +108,7 @@ class _Read:
     excludes: Sequence[str] = ()
     is_partial: bool = False
     """Whether an item of several could not be read."""
+    base: BasePosition | None = None
 
 
 async def capture(
@@ -130,6 +136,8 @@ async def capture(
             )
         )
         read = await _read(job, source, session, opened, parents)
+        if isinstance(source, LogSource) and _is_whole(read):
+            read.base = await source.base_position()
         warnings = _warnings(read)
         for warning in warnings:
             context.emit(Warned(warning))
@@ -156,6 +164,7 @@ def _kept(
         counts=read.counts,
         warnings=warnings,
         is_whole=_is_whole(read),
+        base=read.base,
     )
 
 
@@ -419,6 +428,8 @@ def _tags(job: Capture, read: _Read) -> list[str]:
         tags.append(f"{SCOPE_TAG}{job.request.scope.value}")
     if job.request.expires_at is not None:
         tags.append(f"{EXPIRES_TAG}{job.request.expires_at.isoformat()}")
+    if read.base is not None:
+        tags.append(f"{POSITION_TAG}{position_text(read.base)}")
     if job.request.label:
         tags.append(f"{BEFORE_TAG}{job.request.label}")
     return [*tags, *job.request.tags]

@@ -60,6 +60,8 @@ class DatabaseBackup:
     repository: Repository
     snapshot: Snapshot
     manifest: Manifest
+    storage: str = ""
+    """That it is read from."""
 
     def chosen(self, names: Sequence[str]) -> list[DatabaseFacts]:
         """The databases of these names, or all. Raises: UnknownNameError."""
@@ -170,7 +172,9 @@ async def open_backup(
     async with AsyncExitStack() as stack:
         opened = await open_copy(context, backup, storage, limits, stack)
         manifest = await read_manifest(source, opened.repository, opened.snapshot)
-        yield DatabaseBackup(context, backup, source, opened.repository, opened.snapshot, manifest)
+        yield DatabaseBackup(
+            context, backup, source, opened.repository, opened.snapshot, manifest, opened.copy.storage
+        )
 
 
 async def open_copy(

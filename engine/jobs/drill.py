@@ -20,6 +20,7 @@ from engine.jobs import (
     drill_database,
     drill_files,
     drill_host,
+    drill_instant,
     drill_parse,
     drill_scenarios,
     evidence,
@@ -31,6 +32,7 @@ from engine.jobs.drill_database import Hold
 from engine.jobs.drill_keeping import Keeping, require_possible
 from engine.jobs.drill_scenarios import Stage
 from engine.jobs.drill_steps import DrillRecord, StepFailedError
+from engine.jobs.replay import ReplayPlan
 from engine.model.backup import Backup, Proof, ProofRecord, Scope
 from engine.model.manifest import CheckResult
 from engine.model.requests import DrillRequest
@@ -39,7 +41,7 @@ from engine.repository import check as checking
 from engine.repository.check import CheckOptions
 from engine.sources import registry as sources
 
-LEVELS = ("bytes", "parse", "files", "database", "server")
+LEVELS = ("bytes", "parse", "files", "database", "server", "point-in-time")
 _OF_DATABASES, _OF_FILES = ("bytes", "parse", "database", "server"), ("bytes", "files")
 
 
@@ -51,6 +53,9 @@ async def run(context: JobContext, request: DrillRequest) -> DrillResult:
         context.emit(Budgeted(request.budget_s))
     seed = request.seed if request.seed is not None else int.from_bytes(os.urandom(4))
     record = DrillRecord(context.clock, context.emit)
+    planned = await drill_instant.chosen(context, request, seed, record) if is_to_instant(request) else None
+    if planned is not None:
+        request = dataclasses.replace(request, backup=planned.reach.base.backup_id, level="point-in-time")
     backup = await drill_scenarios.chosen(context, request, seed, record)
     if request.host:
         source = await context.catalog.sources.get(backup.source)
@@ -69,14 +74,25 @@ async def run(context: JobContext, request: DrillRequest) -> DrillResult:
     with contextlib.suppress(StepFailedError):
         async with drill_scenarios.staged(context, request, backup, record) as stage:
             held = dataclasses.replace(backup, copies=stage.backup.copies) if stage.is_at(context) else backup
-            await _drilled(stage, seed, record, keeping.hold)
+            await _drilled(stage, seed, record, keeping.hold, planned)
     if keeping.result is not None:
         return await keeping.end(record.steps)
     return await conclude((), None)
 
 
+def is_to_instant(request: DrillRequest) -> bool:
+    """Whether a log is replayed."""
+    return request.at is not None or request.level == "point-in-time"
+
+
 def require_known(request: DrillRequest) -> None:
     """Raises: UsageError for a level or a scenario that is none, or that goes without what else was asked for."""
+    if request.at is not None and request.level not in ("", "point-in-time"):
+        raise UsageError(f"a drill to an instant has no level {request.level}", hint="leave --level out")
+    if is_to_instant(request) and (request.backup or request.scenario):
+        raise UsageError(
+            "a drill to an instant chooses its base by itself", hint="leave --backup and --scenario out"
+        )
     if request.level and request.level not in LEVELS:
         raise UsageError(f"there is no level {request.level}", hint=f"levels: {', '.join(LEVELS)}")
     drill_scenarios.require_known(request)
@@ -106,7 +122,8 @@ def _result(
         steps=tuple(record.steps),
         checks=tuple(record.checks),
         rto_s=rto_s,
-        rpo_s=(context.clock.now() - backup.created_at).total_seconds() - (now - began),
+        rpo_s=(context.clock.now() - (record.reached_at or backup.created_at)).total_seconds()
+        - (now - began),
         budget_s=request.budget_s,
         report="",
         scenario=request.scenario,
@@ -114,11 +131,16 @@ def _result(
     )
 
 
-async def _drilled(stage: Stage, seed: int, record: DrillRecord, hold: Hold) -> None:
+async def _drilled(
+    stage: Stage, seed: int, record: DrillRecord, hold: Hold, planned: ReplayPlan | None = None
+) -> None:
     context, request, backup = stage.context, stage.request, stage.backup
     source = await context.catalog.sources.get(backup.source)
     is_database = sources.is_database(source.kind)
     can_load = is_database and backup.scope in (Scope.ALL, Scope.SCHEMA)
+    if planned is not None:
+        await drill_instant.drill(context, request, backup, planned, record, hold)
+        return
     levels = _OF_DATABASES if can_load else _OF_FILES if source.kind == "files" else ("bytes",)
     if request.level and request.level not in levels:
         part = (

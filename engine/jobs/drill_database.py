@@ -132,27 +132,35 @@ async def look_at(
             record.checks.append(
                 CheckResult(f"{facts.name}: not empty", "tables", "an empty database", False)
             )
-        record.checks += _named(facts, compare(facts, found))
-    with record.step(f"inspect {facts.name}"):
-        record.checks += _named(facts, await database.inspect(name))
+        record.checks += _named(facts.name, compare(facts, found))
+    await look_into(request, database, facts.name, name, record)
+
+
+async def look_into(
+    request: DrillRequest, database: Database, meant: str, name: str, record: DrillRecord
+) -> None:
+    """What needs no manifest: lets the database's own checker look, and asks the user's queries of the one that is `meant`.
+
+    Raises: StepFailedError.
+    """
+    with record.step(f"inspect {meant}"):
+        record.checks += _named(meant, await database.inspect(name))
     for wanted, statement, expected in request.checks:
-        if wanted in ("", facts.name):
-            with record.step(f"query {facts.name}"):
-                record.checks.append(await _queried(database, name, facts, statement, expected))
+        if wanted in ("", meant):
+            with record.step(f"query {meant}"):
+                record.checks.append(await _queried(database, name, meant, statement, expected))
 
 
-async def _queried(
-    database: Database, name: str, facts: DatabaseFacts, statement: str, expected: str
-) -> CheckResult:
+async def _queried(database: Database, name: str, meant: str, statement: str, expected: str) -> CheckResult:
     try:
         actual = await database.query(name, statement)
     except HoldfastError as error:
-        return CheckResult(f"{facts.name}: {statement}", expected, error.message, False)
-    return CheckResult(f"{facts.name}: {statement}", expected, actual, actual == expected)
+        return CheckResult(f"{meant}: {statement}", expected, error.message, False)
+    return CheckResult(f"{meant}: {statement}", expected, actual, actual == expected)
 
 
-def _named(facts: DatabaseFacts, checks: Sequence[CheckResult]) -> list[CheckResult]:
-    return [CheckResult(f"{facts.name}: {each.check}", each.expected, each.actual, each.passed) for each in checks]  # fmt: skip
+def _named(meant: str, checks: Sequence[CheckResult]) -> list[CheckResult]:
+    return [CheckResult(f"{meant}: {each.check}", each.expected, each.actual, each.passed) for each in checks]
 
 
 async def _open_scratch(

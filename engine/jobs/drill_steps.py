@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -64,6 +65,8 @@ class DrillRecord:
     """How far it went; empty before that is known."""
     is_conclusive: bool = True
     """Whether nothing kept the drill from finding out, neither a missing tool nor a storage that is away."""
+    reached_at: datetime.datetime | None = None
+    """The instant that was brought back, where a log was replayed; else it is the backup's."""
     proved_at: float | None = None
     """By the monotonic clock, when the last step that is a proof ended: what follows is tidying up."""
 

@@ -12,6 +12,7 @@ from engine.model.requests import (
     PruneRequest,
     RestoreRequest,
     RollbackRequest,
+    ShipRequest,
 )
 
 
@@ -26,6 +27,9 @@ def slots_of(
     """
     if isinstance(request, RestoreRequest | RollbackRequest | DrillRequest | PlanRequest):
         return ()
+    if isinstance(request, ShipRequest):
+        # Beside whatever keeps host and storage busy: a base that takes hours must not leave the log behind.
+        return tuple(f"log:{name}" for name in dict.fromkeys(request.sources))
     names = getattr(request, "sources", ())
     slots = [f"source:{name}" for name in names]
     slots += [f"host:{hosts[name]}" for name in names if name in hosts]

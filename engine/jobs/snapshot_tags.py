@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from engine.format.snapshot import Snapshot
 from engine.model.backup import Backup, BackupStatus, Copy, Scope, labelled
 from engine.model.definitions import LOCAL_HOST
+from engine.model.logs import LogPosition
+from engine.sources.logs import BasePosition
 
 OWN = "holdfast:"
 """What the tags that holdfast writes begin with."""
@@ -22,6 +24,8 @@ BEFORE_TAG = "holdfast:before="
 SCOPE_TAG = "holdfast:only="
 """schema, content, roles or configuration; a backup of all has none."""
 EXPIRES_TAG = "holdfast:expires="
+POSITION_TAG = "holdfast:log-position="
+"""IDENTITY/SERIES/NUMBER@INSTANT: the last segment of the source's log that the backup brings itself, and from when on it is consistent."""
 
 _PARTS = frozenset(Scope) - {Scope.ALL}
 
@@ -62,6 +66,22 @@ def scope_of(snapshot: Snapshot) -> Scope:
     if not text:
         return Scope.ALL
     return Scope(text) if text in _PARTS else Scope.CONFIGURATION
+
+
+def position_text(base: BasePosition) -> str:
+    """What follows POSITION_TAG."""
+    place = base.position
+    return f"{place.identity}/{place.series}/{place.number}@{base.consistent_at.isoformat()}"
+
+
+def base_of(snapshot: Snapshot) -> BasePosition | None:
+    """Where the log goes on from that backup; None where logs cannot be replayed onto it."""
+    place, at, instant = tag_value(snapshot, POSITION_TAG).rpartition("@")
+    parts = place.split("/")
+    consistent_at = _instant(instant) if at else None
+    if consistent_at is None or len(parts) != 3 or not parts[2].isdecimal():
+        return None
+    return BasePosition(LogPosition(parts[0], parts[1], int(parts[2])), consistent_at)
 
 
 def _status(text: str) -> BackupStatus:

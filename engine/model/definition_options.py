@@ -36,6 +36,7 @@ SOURCE_OPTIONS: Final[Mapping[str, str]] = {
     "all": "flag",
     "table": "texts",
     "schema_only": "flag",
+    "log_spool": "text",
     "physical": "flag",
     "jobs": "count",
     "user": "text",

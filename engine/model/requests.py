@@ -45,6 +45,21 @@ class BackupRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ShipRequest:
+    """Bring the logs of these sources into these storages."""
+
+    sources: tuple[str, ...]
+    storages: tuple[str, ...] = ()
+    """Empty: the default storage. A segment leaves its host once all of these have it."""
+    follow_s: float = 0.0
+    """Go on so long, looking at the log again and again; 0: once."""
+    poll_s: float = 10.0
+    """How long to wait between two looks."""
+    limits: Limits = field(default_factory=Limits)
+    hooks: Hooks = field(default_factory=Hooks)
+
+
+@dataclass(frozen=True, slots=True)
 class RestoreRequest:
     """Bring a backup back: its files into a directory (`to`), or its databases into a server (`into` or `is_in_place`)."""
 
@@ -104,7 +119,7 @@ class DrillRequest:
     backup: str = ""
     """Empty: the newest one."""
     level: str = ""
-    """bytes, parse, database, server, files; empty: the highest that can run."""
+    """bytes, parse, database, server, files, point-in-time; empty: the highest that can run."""
     host: str = ""
     """Where the throwaway server is started, and what is live is not; empty: on the source's own host."""
     storage: str = ""
@@ -122,6 +137,8 @@ class DrillRequest:
     note: str = ""
     limits: Limits = field(default_factory=Limits)
     hooks: Hooks = field(default_factory=Hooks)
+    at: datetime.datetime | None = None
+    """The instant that the source is brought back to; with the level point-in-time and no instant a random one that can be reached."""
 
 
 @dataclass(frozen=True, slots=True)

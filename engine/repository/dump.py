@@ -156,6 +156,21 @@ async def _tar_of_one(repository: Repository, visited: Visited) -> AsyncIterator
     yield dump_tar.END
 
 
+async def dump_files(repository: Repository, members: AsyncIterator[Visited], write: Write) -> int:
+    """Writes out these as one tar archive, in their order, under the paths that they come with; gives how many bytes were written.
+
+    Raises: DamagedError: what came before was written.
+    """
+
+    async def parts() -> AsyncIterator[Part]:
+        async for visited in members:
+            for part in _member(repository, visited):
+                yield part
+        yield dump_tar.END
+
+    return await pump(repository, parts(), write)
+
+
 async def dump_node(repository: Repository, node: Node, write: Write, ahead_bytes: int | None = None) -> int:
     """Writes out the content of a file. Raises: DamagedError; also at the end, where it was not as long as the backup says."""
     written = await pump(repository, _each(_content(repository, node)), write, ahead_bytes)

@@ -29,6 +29,7 @@ from engine.service.configuration import ConfigurationMethods
 from engine.service.evidence import EvidenceMethods
 from engine.service.guard import GuardMethods
 from engine.service.jobs import JobMethods
+from engine.service.logs import LogMethods
 from engine.service.parts import Parts
 from engine.service.reporting import ReportMethods
 from engine.service.restores import RestoreMethods
@@ -60,6 +61,7 @@ class Engine(
     StorageMethods,
     BackupMethods,
     WorkMethods,
+    LogMethods,
     TryingMethods,
     RestoreMethods,
     TimetableMethods,

@@ -13,6 +13,7 @@ from engine.jobs import values
 from engine.model.archives import DownloadResult, ShareResult
 from engine.model.erasures import EraseResult
 from engine.model.job import Job
+from engine.model.logs import ShipResult
 from engine.model.plans import PlanRequest, PlanResult
 from engine.model.reports import ReportResult
 from engine.model.requests import (
@@ -31,6 +32,7 @@ from engine.model.requests import (
     RestoreRequest,
     RollbackRequest,
     ShareRequest,
+    ShipRequest,
     VerifyRequest,
 )
 from engine.model.results import (
@@ -62,6 +64,7 @@ class JobKind:
 
 KINDS: Final[Mapping[str, JobKind]] = {
     "backup": JobKind(BackupRequest, BackupResult, "backup", is_repeatable=True),
+    "ship": JobKind(ShipRequest, ShipResult, "ship", is_repeatable=True),
     "restore": JobKind(RestoreRequest, RestoreResult, "restore"),
     "rollback": JobKind(RollbackRequest, RollbackResult, "rollback"),
     "plan": JobKind(PlanRequest, PlanResult, "plan"),
@@ -158,7 +161,7 @@ async def require_known(catalog: Catalog, request: object) -> None:
     match request:
         case RecoverRequest():
             return
-        case BackupRequest():
+        case BackupRequest() | ShipRequest():
             for name in request.sources:
                 await catalog.sources.get(name)
         case DrillRequest():

@@ -19,6 +19,7 @@ from engine.model.archives import DownloadResult, Share, ShareResult
 from engine.model.definitions import LOCAL_HOST, Storage
 from engine.model.erasures import EraseResult
 from engine.model.job import Job, QueueRule
+from engine.model.logs import ShipResult
 from engine.model.plans import Plan, PlanRequest, PlanResult
 from engine.model.reports import ReportResult
 from engine.model.requests import (
@@ -37,6 +38,7 @@ from engine.model.requests import (
     RestoreRequest,
     RollbackRequest,
     ShareRequest,
+    ShipRequest,
     VerifyRequest,
 )
 from engine.model.results import (
@@ -67,6 +69,10 @@ class WorkMethods(Methods):
     async def backup(self, request: BackupRequest, *, idempotency_key: str = "") -> BackupResult:
         """Backs up sources. Raises: AlreadyRunningError, HostError, SourceError, StorageError, RepositoryError where nothing could be kept."""
         return await self._run("backup", request, BackupResult, idempotency_key)
+
+    async def ship(self, request: ShipRequest, *, idempotency_key: str = "") -> ShipResult:
+        """Brings logs of databases into storages. Raises: AlreadyRunningError, HostError, SourceError, StorageError, RepositoryError where nothing could be shipped."""
+        return await self._run("ship", request, ShipResult, idempotency_key)
 
     async def restore(self, request: RestoreRequest, *, idempotency_key: str = "") -> RestoreResult:
         """Restores a backup's files into a directory, or its databases into a server.

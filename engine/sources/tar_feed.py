@@ -38,9 +38,13 @@ class TarFeed:
         except BrokenPipeError:
             await self._fail()
 
+    async def end_archive(self) -> None:
+        """Fills the last record of an archive up; another may follow."""
+        await self.write(bytes(-self._taken_bytes % _RECORD_BYTES))
+
     async def start(self) -> Database:
         """See `base.Revival.start`."""
-        await self.write(bytes(-self._taken_bytes % _RECORD_BYTES))
+        await self.end_archive()
         return await self._start()
 
 

@@ -25,6 +25,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from engine.sources.postgres.spool import archive_command
 from tests.servers.tools import free_port, missing, require_tool
 
 PASSWORD = "p'a\"s $s\\w;o rd"
@@ -77,6 +78,11 @@ class Postgres:
     def data(self) -> Path:
         """The data folder."""
         return self.directory / "data"
+
+    @property
+    def spool(self) -> Path:
+        """Where its log waits, where it is archiving."""
+        return self.directory / "spool"
 
     @property
     def version(self) -> str:
@@ -216,10 +222,10 @@ def _start(directory: Path, folder: Path, account: struct_passwd) -> tuple[subpr
 
 
 @contextlib.contextmanager
-def running_postgres(*, is_durable: bool = False) -> Iterator[Postgres]:
+def running_postgres(*, is_durable: bool = False, is_archiving: bool = False) -> Iterator[Postgres]:
     """Starts a server with the roles `backup` (reads all) and `owner` (makes databases). Stopped, with its folder removed, at the end.
 
-    `is_durable`: it writes as a server does that people rely on; else it is as quick as can be.
+    `is_durable`: it writes as a server does that people rely on; else it is as quick as can be. `is_archiving`: its log goes into `spool`.
     """
     folder, account = binaries(), _account()
     # The socket's path must be short, and the account must be able to go there.
@@ -228,7 +234,14 @@ def running_postgres(*, is_durable: bool = False) -> Iterator[Postgres]:
     if os.geteuid() == 0:
         os.chown(directory, account.pw_uid, account.pw_gid)
     try:
-        _initialise(directory, folder, account, _SETTINGS + ("" if is_durable else _QUICK))
+        (directory / "spool").mkdir()
+        if os.geteuid() == 0:
+            os.chown(directory / "spool", account.pw_uid, account.pw_gid)
+        settings = _SETTINGS + ("" if is_durable else _QUICK)
+        if is_archiving:
+            command = archive_command(str(directory / "spool")).replace("'", "''")
+            settings += f"archive_mode = on\narchive_command = '{command}'\n"
+        _initialise(directory, folder, account, settings)
         with started_postgres(directory) as server:
             password = PASSWORD.replace("'", "''").replace("\\", "\\\\")
             server.psql(

@@ -18,6 +18,7 @@ from engine.sources.base import Member
 _BLOCK = 512
 _MANIFEST = "backup_manifest"
 _LABEL = "backup_label"
+_LOG = "pg_wal/0"
 _MOST_MANIFEST_BYTES = 512 << 20
 _FOLDER_MODE = 0o700
 _CHECKSUM_KEY = b'"Manifest-Checksum"'
@@ -51,6 +52,8 @@ class BaseReader:
         self._found: dict[str, tuple[int, str]] = {}
         self._manifest = b""
         self._zero_blocks = 0
+        self.last_segment: Member | None = None
+        """The last file of the write-ahead log that came, by its name."""
 
     @property
     def files(self) -> int:
@@ -149,6 +152,9 @@ class BaseReader:
         if file.kept is not None:
             self._manifest = bytes(file.kept)
         else:
+            member, last = file.member, self.last_segment
+            if member.path.startswith(_LOG) and (last is None or member.path > last.path):
+                self.last_segment = member
             self._found[file.member.path] = (file.member.size_bytes, file.hasher.hexdigest())
 
 

@@ -87,6 +87,11 @@ class PostgresDatabase:
         self._tasks = tasks
         self._analysing: dict[str, asyncio.Task[None]] = {}
 
+    @property
+    def connection(self) -> Connection:
+        """How it is reached."""
+        return self._connection
+
     async def identity(self) -> str:
         """See `base.Database.identity`."""
         async with self._asked() as asked:

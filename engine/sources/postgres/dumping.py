@@ -18,6 +18,7 @@ from engine.model.secret import Secret
 from engine.sources import dump
 from engine.sources.base import ItemStream
 from engine.sources.dump import MadeItem
+from engine.sources.logs import BasePosition
 from engine.sources.postgres import archive_stream, instant, quoting, words
 from engine.sources.postgres.archive import ArchiveReader
 from engine.sources.postgres.archive_stream import Origin
@@ -71,6 +72,8 @@ class Gathered:
     tool_version: str = ""
     folder: str = ""
     """Of the server's own files, where they are what is backed up."""
+    base: BasePosition | None = None
+    """Of a copy of the server's own files: from where on its log goes on."""
 
     def add(
         self,

@@ -6,6 +6,7 @@ write-ahead log that makes it consistent comes with it.
 
 from __future__ import annotations
 
+import datetime
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -13,9 +14,11 @@ from dataclasses import dataclass, replace
 
 from engine.errors import ConnectionLostError, HoldfastError, IncompleteDumpError, SourceError
 from engine.hosts.base import Command, Exit, Process, require_started
+from engine.model.logs import LogPosition
 from engine.model.manifest import DatabaseFacts, without_content
 from engine.sources.base import ItemStream, Member
-from engine.sources.postgres import facts, session, words
+from engine.sources.logs import BasePosition
+from engine.sources.postgres import facts, session, wal, words
 from engine.sources.postgres.base_backup import BaseReader, Event
 from engine.sources.postgres.dumping import Gathered, Wanted
 
@@ -23,6 +26,9 @@ FOLDER = "data"
 _TABLESPACES = (
     "select spcname as name from pg_tablespace where spcname not in ('pg_default', 'pg_global') order by 1"
 )
+_ENDED = """
+select extract(epoch from clock_timestamp())::float8 as at,
+case when has_function_privilege('pg_control_system()', 'execute') then (select system_identifier from pg_control_system())::text end as system"""
 _ROLES = "select rolname as name from pg_roles where rolname !~ '^pg_' order by oid"
 """The cluster's first superuser comes first: a throwaway server is entered as that one."""
 
@@ -118,13 +124,30 @@ class _BaseStream:
         """What the databases hold now, for the manifest; says which it could not look into. What was copied is whole without it."""
         gathered = self._item.gathered
         gathered.server, gathered.folder = self._server, FOLDER
-        said = []
+        said = await self._place()
         for name in self._names:
             try:
                 gathered.databases.append(await self._facts(name))
             except HoldfastError as error:
                 said.append(f"{name} is not in the manifest, so a drill will not look at it: {error.message}")
         return said
+
+    async def _place(self) -> list[str]:
+        """Where in the log the copy ends; says why that is not known. What was copied is whole without it."""
+        wanted, last = self._item.wanted, self._reader.last_segment
+        found = wal.parse_name(last.path.rpartition("/")[2]) if last is not None else None
+        if last is None or found is None:
+            return []
+        async with session.opened(wanted.host, wanted.connection, self._item.database) as asked:
+            row = await asked.row(_ENDED)
+        if row["system"] is None:
+            return [
+                "its place in the log is not known: grant execute on function pg_control_system() to the account"
+            ]
+        position = LogPosition(row["system"], found.series, found.number(last.size_bytes))
+        at = datetime.datetime.fromtimestamp(row["at"], datetime.UTC)
+        self._item.gathered.base = BasePosition(position, at)
+        return []
 
     async def _facts(self, name: str) -> DatabaseFacts:
         wanted = self._item.wanted

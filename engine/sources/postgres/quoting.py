@@ -24,6 +24,13 @@ def literal(value: str) -> str:
     return " E" + quoted.replace("\\", "\\\\") if "\\" in value else quoted
 
 
+def setting(value: str) -> str:
+    """A value in postgresql.conf. Raises: UsageError for what no line holds. Source: PostgreSQL's documentation, "Setting Parameters"."""
+    if _CONTROL.search(value) or "\0" in value:
+        raise UsageError(f"{value!a} cannot be the value of a setting")
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
 def connection_string(database: str) -> str:
     """Names the database and nothing else: a bare name with `=` in it, or one that begins with `postgresql://`, would be taken apart.
 

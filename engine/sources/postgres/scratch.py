@@ -8,6 +8,7 @@ to send one. As root it starts the server as `postgres`, or `nobody`: servers re
 from __future__ import annotations
 
 import asyncio
+import datetime
 import functools
 import re
 from collections.abc import AsyncIterator
@@ -20,11 +21,13 @@ from engine.hosts.base import Command, OpenHost, Process, require_started
 from engine.model.manifest import Manifest
 from engine.sources import tar_feed
 from engine.sources.base import Database, Revival
-from engine.sources.postgres import words
+from engine.sources.logs import Replay, Replayed, Replaying
+from engine.sources.postgres import quoting, session, wal, words
 from engine.sources.postgres.connection import Connection
 from engine.sources.postgres.database import PostgresDatabase
 
 START_TIMEOUT_S = 120.0
+_REACHED = "select extract(epoch from pg_last_xact_replay_timestamp())::float8 as last, not pg_is_in_recovery() as over"
 _NO_BINARIES = 69
 """EX_UNAVAILABLE of sysexits.h, which no program of PostgreSQL ends with."""
 
@@ -65,12 +68,14 @@ cd "$folder" || exit 73
 as "$found/postgres" -D "$folder/data" -k "$folder" -p 5432 -c listen_addresses= -c fsync=off -c full_page_writes=off \
   -c synchronous_commit=off -c wal_level=minimal -c max_wal_senders=0 -c max_wal_size=4GB -c autovacuum=off -c archive_mode=off \
   -c logging_collector=off -c log_destination=stderr -c log_min_error_statement=panic -c log_error_verbosity=terse \
-  -c max_locks_per_transaction=256 %(more)s </dev/null >"$folder/log" 2>&1 3<&- &
+  -c max_locks_per_transaction=256 %(more)s </dev/null >"$folder/log" 2>&1 3<&- 4<&- &
 server=$!
+%(beside)s
 while ! "$found/pg_isready" -q -h "$folder" -p 5432 -U postgres -t 3 </dev/null; do
   kill -0 "$server" 2>/dev/null || { tail -n 5 "$folder/log" >&2; server=; exit 1; }
   sleep 0.1
 done
+%(after)s
 printf 'ready\n%%s\n%%s\n' "$folder" "$found"
 cat >/dev/null
 """
@@ -88,8 +93,45 @@ prepared=$("$found/pg_controldata" -D "$folder/data" </dev/null | sed -n 's/^max
 """The server has no settings but ours: its own may name files that
 are not here, and what is archived or followed. Of the log it needs room for as many prepared transactions as the old one had."""
 _THEIR_OWN = '-c config_file="$folder/postgresql.conf" -c hba_file="$folder/access" -c ident_file="$folder/ident" -c max_prepared_transactions="${prepared:-0}"'
-SCRIPT = _SCRIPT % {"make": _EMPTY, "more": ""}
-REVIVAL = _SCRIPT % {"make": _OF_FILES, "more": _THEIR_OWN}
+_NOTHING = {"beside": "", "after": ""}
+SCRIPT = _SCRIPT % {"make": _EMPTY, "more": "", **_NOTHING}
+REVIVAL = _SCRIPT % {"make": _OF_FILES, "more": _THEIR_OWN, **_NOTHING}
+_OF_LOGS = (
+    "settings=$4 first=$5 size=$6"
+    + _OF_FILES
+    + r"""
+(as mkdir wal) || exit 73
+cat >fetch <<'END'
+wal=$1 first=$2 size=$3 name=$4 to=$5
+case $name in *.history) [ -s "$wal/$name" ] && exec cp "$wal/$name" "$to"; exit 1 ;; esac
+[ "$(expr "x$name" \< "x$first")" = 1 ] && exit 1
+while [ -d "$wal" ]; do
+  [ -e "$wal/.end" ] && is_over=1
+  [ -n "$(find "$wal/$name" -size "${size}c" 2>/dev/null)" ] && exec ln -f "$wal/$name" "$to"
+  [ -z "${is_over-}" ] || exit 1
+  sleep 0.02
+done
+exit 1
+END
+chmod 755 fetch || exit 73
+printf "restore_command = 'sh %s/fetch %s/wal %s %s %%f %%p'\n%s\n" "$folder" "$folder" "$first" "$size" "$settings" >>postgresql.conf || exit 73
+(as sh -c ': >data/recovery.signal') </dev/null || exit 73
+printf 'taking\n\n\n'
+exec 4<&0
+as tar -x -o -f - -C wal <&4 &
+taking=$!
+while [ ! -e wal/.begin ]; do kill -0 "$taking" 2>/dev/null || { wait "$taking"; exit 73; }; sleep 0.02; done
+"""
+)
+_TAKEN = 'wait "$taking" || exit 73'
+REPLAY = _SCRIPT % {
+    "make": _OF_LOGS,
+    "more": f"{_THEIR_OWN} -c hot_standby=off",
+    "beside": "",
+    "after": _TAKEN,
+}
+"""Segments come in while the server replays those before them; what it asks for is there once it has its full length. `.begin` lies behind
+what belongs to series, which it does not wait for, and `.end` behind the last one."""
 RECOVERY_TIMEOUT_S = 6 * 3600.0
 """How long a server may replay its log."""
 
@@ -124,6 +166,70 @@ async def revived(
             yield tar_feed.TarFeed(process, starting.fail, start)
         finally:
             await tar_feed.stop(process)
+
+
+@asynccontextmanager
+async def replaying(
+    host: OpenHost, as_user: str | None, manifest: Manifest, depth: int, replay: Replay
+) -> AsyncIterator[Replaying]:
+    """See `logs.ReplayingSource.replaying`."""
+    major = major_version(manifest.server_version)
+    needed_kib = sum(each.size_bytes for each in manifest.databases) >> 10
+    first = wal.segment_name(int(replay.base.series, 16), replay.base.number + 1, replay.segment_bytes)
+    words = (major, str(depth), str(needed_kib), replay_settings(replay), first, str(replay.segment_bytes))
+    command = Command(("sh", "-c", REPLAY, "sh", *words), as_user=as_user, input="stream")
+    async with host.start(command) as process:
+        try:
+            starting = _Starting(host, command, process, major)
+            await starting.said("taking", START_TIMEOUT_S)
+            superuser = manifest.roles[0] if manifest.roles else "postgres"
+            start = functools.partial(starting.database, superuser, RECOVERY_TIMEOUT_S)
+            feed = tar_feed.TarFeed(process, starting.fail, start)
+            yield _Replaying(host, starting, feed)
+        finally:
+            await tar_feed.stop(process)
+
+
+class _Replaying:
+    """See `logs.Replaying`."""
+
+    def __init__(self, host: OpenHost, starting: _Starting, feed: tar_feed.TarFeed) -> None:
+        self._host = host
+        self._starting = starting
+        self._feed = feed
+
+    async def write(self, data: bytes) -> None:
+        """See `logs.Replaying.write`."""
+        await self._feed.write(data)
+
+    async def begin(self) -> None:
+        """See `logs.Replaying.begin`."""
+        await self._feed.end_archive()
+        await self._starting.said("taking", RECOVERY_TIMEOUT_S)
+
+    async def finish(self) -> Replayed:
+        """See `logs.Replaying.finish`."""
+        database = await self._feed.start()
+        assert isinstance(database, PostgresDatabase)
+        async with session.opened(self._host, database.connection, "postgres") as asked:
+            row = await asked.row(_REACHED)
+        last = datetime.datetime.fromtimestamp(row["last"], datetime.UTC) if row["last"] is not None else None
+        return Replayed(database, last, row["over"])
+
+
+def replay_settings(replay: Replay) -> str:
+    """The lines of postgresql.conf that say how far the log is replayed. Source: PostgreSQL, "Recovery Target"."""
+    lines = [f"recovery_target_timeline = '{int(replay.series, 16)}'", "recovery_target_action = 'promote'"]
+    if replay.until is not None:
+        at = replay.until.astimezone(datetime.UTC)
+        lines.append(f"recovery_target_time = '{at:%Y-%m-%d %H:%M:%S.%f}+00'")
+    elif replay.transaction:
+        lines.append(f"recovery_target_xid = {quoting.setting(replay.transaction)}")
+    elif replay.point:
+        lines.append(f"recovery_target_name = {quoting.setting(replay.point)}")
+    if replay.is_exclusive:
+        lines.append("recovery_target_inclusive = off")
+    return "\n".join(lines)
 
 
 def major_version(version: str) -> str:

@@ -18,6 +18,7 @@ from engine.scope import task_scope
 from engine.sources import container
 from engine.sources.base import Database, Item, ParseStream, Revival, Secrets, Traits, TreeFeed
 from engine.sources.dump import DumpItem as FileItem
+from engine.sources.logs import BasePosition, LogLook, Replay, Replaying, SegmentStream, WaitingSegment
 from engine.sources.options import Reader
 from engine.sources.postgres import (
     connection,
@@ -36,6 +37,7 @@ from engine.sources.postgres.dumping import DumpItem, Gathered, GlobalsItem, Wan
 from engine.sources.postgres.facts import TableName
 from engine.sources.postgres.parted import PartedDumpItem
 from engine.sources.postgres.physical import BaseItem
+from engine.sources.postgres.spool import Spool
 
 MAINTENANCE = "postgres"
 """The database that every server has for questions that concern none."""
@@ -65,10 +67,19 @@ class PostgresSource:
         self._host = container.inside(host, given.text("in_container", ""))
         self._is_physical = given.flag("physical")
         jobs = given.number("jobs") or 1
+        spool_folder = given.text("log_spool", "")
         given.require_no_more()
         if self._is_physical and (self._databases or is_all or tables or is_schema_only):
             raise ConfigurationError(
                 f"option --physical of source {definition.name} takes the whole cluster: leave --database, --all, --table and --schema-only out"
+            )
+        if spool_folder and not self._is_physical:
+            raise ConfigurationError(
+                f"option --log-spool of source {definition.name} is for copies of the whole cluster: add --physical"
+            )
+        if spool_folder and (not spool_folder.startswith("/") or "%" in spool_folder):
+            raise ConfigurationError(
+                f"option --log-spool of source {definition.name} must be an absolute folder without %, not {spool_folder!a}"
             )
         if not self._is_physical and bool(self._databases) == is_all:
             raise ConfigurationError(f"source {definition.name} needs --database, --all or --physical")
@@ -90,6 +101,8 @@ class PostgresSource:
             )
         scope = Scope.SCHEMA if is_schema_only else Scope.ALL
         self._wanted = Wanted(self._host, self._connection, tables, scope, jobs)
+        self._spool = Spool(self._host, self._connection, spool_folder) if spool_folder else None
+        self._base: Gathered | None = None
 
     @classmethod
     @asynccontextmanager
@@ -184,6 +197,7 @@ class PostgresSource:
         """See `base.OpenSource.items`. Raises: SourceError, HostError."""
         gathered = Gathered()
         if self._is_physical:
+            self._base = gathered
             return [BaseItem(self._wanted, MAINTENANCE, gathered), manifest_item(self._wanted, gathered)]
         async with self._asked() as asked:
             server = await facts.server(asked)
@@ -212,6 +226,41 @@ class PostgresSource:
             names = self._databases or [row["name"] for row in await asked.rows(facts.DATABASES)]
         return partial.items(scope, self._wanted, names, gathered, MAINTENANCE)
 
+    @property
+    def is_logged(self) -> bool:
+        """See `logs.LogSource.is_logged`."""
+        return self._spool is not None
+
+    async def base_position(self) -> BasePosition | None:
+        """See `logs.LogSource.base_position`."""
+        return self._base.base if self._base is not None else None
+
+    async def look(self) -> LogLook:
+        """See `logs.LogSource.look`."""
+        return await self._log.look()
+
+    def segments(
+        self, wanted: Sequence[WaitingSegment], look: LogLook
+    ) -> AbstractAsyncContextManager[SegmentStream]:
+        """See `logs.LogSource.segments`."""
+        return self._log.segments(wanted, look)
+
+    async def release(self, names: Sequence[str]) -> None:
+        """See `logs.LogSource.release`."""
+        await self._log.release(names)
+
+    async def setup(self) -> Sequence[str]:
+        """See `logs.LogSource.setup`."""
+        return await self._log.setup()
+
+    @property
+    def _log(self) -> Spool:
+        if self._spool is None:
+            raise SourceError(
+                "its log is not shipped", hint="say where it waits: --physical --log-spool FOLDER"
+            )
+        return self._spool
+
     def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
         """There is none. Raises: SourceError."""
         raise SourceError("a source of kind postgres has no tree, but items")
@@ -238,6 +287,12 @@ class PostgresSource:
     def revive(self, manifest: Manifest, depth: int) -> AbstractAsyncContextManager[Revival]:
         """See `base.PhysicalSource.revive`."""
         return scratch.revived(self._host, self._connection.as_user, manifest, depth)
+
+    def replaying(
+        self, manifest: Manifest, depth: int, replay: Replay
+    ) -> AbstractAsyncContextManager[Replaying]:
+        """See `logs.ReplayingSource.replaying`."""
+        return scratch.replaying(self._host, self._connection.as_user, manifest, depth, replay)
 
     @property
     def _version(self) -> Command:

@@ -1,0 +1,145 @@
+"""Logs of databases: what each storage holds of them, what was seen on their hosts, and the backups that they are replayed onto."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from engine.catalog.database import (
+    Database,
+    to_instant,
+    to_microseconds,
+    to_optional_instant,
+    to_optional_microseconds,
+)
+from engine.errors import CatalogDamagedError
+from engine.model.logs import Base, LogFork, LogHead, LogHoldings, LogPosition, LogRun, LogState
+
+_decoder = msgspec.json.Decoder(LogState)
+
+
+class Logs:
+    """What is known of logs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def sources(self) -> list[str]:
+        """Those whose log was looked at or shipped, by name."""
+        return [row[0] for row in await self._database.fetch_all("list_logged_sources")]
+
+    async def holdings(self, source: str) -> list[LogHoldings]:
+        """By storage, what it holds of the source's log."""
+        runs: dict[str, list[LogRun]] = {}
+        for storage, *rest in await self._database.fetch_all("list_log_runs", source=source):
+            runs.setdefault(storage, []).append(_to_run(rest))
+        forks = [LogFork(*row) for row in await self._database.fetch_all("list_log_forks", source=source)]
+        return [LogHoldings(storage, tuple(found), tuple(forks)) for storage, found in runs.items()]
+
+    async def heads(self, source: str = "") -> list[LogHead]:
+        """The newest log snapshot of the source in each storage; of all sources where none is named."""
+        return [
+            LogHead(name, storage, bytes(snapshot_id).hex(), to_instant(at))
+            for name, storage, snapshot_id, at in await self._database.fetch_all(
+                "list_log_heads", source=source
+            )
+        ]
+
+    async def put(self, head: LogHead, runs: Sequence[LogRun], forks: Sequence[tuple[str, LogFork]]) -> None:
+        """What a storage holds from now on. `forks` with the server's identity; those that are known already stay."""
+        key = {"source": head.source, "storage": head.storage}
+        async with self._database.transaction() as transaction:
+            await transaction.execute("remove_log_runs", **key)
+            await transaction.execute_many(
+                "add_log_run",
+                [
+                    {
+                        **key,
+                        "identity": run.identity,
+                        "series": run.series,
+                        "first": run.first,
+                        "last": run.last,
+                        "begins_at": to_optional_microseconds(run.begins_at),
+                        "ends_at": to_optional_microseconds(run.ends_at),
+                        "size_bytes": run.size_bytes,
+                    }
+                    for run in runs
+                ],
+            )
+            for identity, fork in forks:
+                await transaction.execute(
+                    "put_log_fork",
+                    source=head.source,
+                    identity=identity,
+                    series=fork.series,
+                    parent=fork.parent,
+                    number=fork.number,
+                )
+            await transaction.execute(
+                "put_log_head",
+                **key,
+                snapshot_id=bytes.fromhex(head.snapshot_id),
+                shipped_at=to_microseconds(head.shipped_at),
+            )
+
+    async def state(self, source: str) -> LogState | None:
+        """What was seen when the log was looked at last; None where it never was."""
+        found = await self._states(source)
+        return found[0] if found else None
+
+    async def states(self) -> list[LogState]:
+        """Of all sources whose log was looked at, by name."""
+        return await self._states("")
+
+    async def put_state(self, state: LogState) -> None:
+        """What was seen now."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute(
+                "put_log_state",
+                source=state.source,
+                polled_at=to_microseconds(state.polled_at),
+                state=msgspec.json.encode(state).decode(),
+            )
+
+    async def bases(self, source: str) -> list[Base]:
+        """The backups of the source that logs can be replayed onto, oldest first."""
+        return [
+            Base(
+                backup_id,
+                LogPosition(identity, series, number),
+                to_instant(consistent_at),
+                tuple(storages.split("\n")) if storages else (),
+            )
+            for backup_id, identity, series, number, consistent_at, storages in await self._database.fetch_all(
+                "list_bases", source=source
+            )
+        ]
+
+    async def put_base(self, source: str, base: Base) -> None:
+        """Says that this backup, which is written down, is one."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute(
+                "put_base",
+                backup_id=base.backup_id,
+                source=source,
+                identity=base.position.identity,
+                series=base.position.series,
+                number=base.position.number,
+                consistent_at=to_microseconds(base.consistent_at),
+            )
+
+    async def _states(self, source: str) -> list[LogState]:
+        rows = await self._database.fetch_all("list_log_states", source=source)
+        try:
+            return [_decoder.decode(row[0]) for row in rows]
+        except msgspec.DecodeError as error:
+            raise CatalogDamagedError(f"what was seen of a log cannot be understood: {error}") from error
+
+
+def _to_run(row: Sequence[Any]) -> LogRun:
+    identity, series, first, last, begins_at, ends_at, size_bytes = row
+    return LogRun(
+        identity, series, first, last, to_optional_instant(begins_at), to_optional_instant(ends_at), size_bytes
+    )  # fmt: skip

@@ -1,0 +1,172 @@
+"""logs: the databases' logs between backups: brought into storages, listed, and what a server needs for that."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+
+from engine.cli import diagnostics
+from engine.cli.command import Call, Command, Parser, add_name
+from engine.cli.detach import add_detach, hand_over, is_detached
+from engine.cli.options import add_key, add_limits, duration, limits
+from engine.cli.output import Column, Output, shape
+from engine.model import text
+from engine.model.logs import LogGap, LogReport, ShippedLog, ShipResult
+from engine.model.requests import ShipRequest
+from engine.model.spans import span
+
+
+def _declare_ship(parser: Parser) -> None:
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="whose logs")
+    parser.add_argument(
+        "--to",
+        dest="storages",
+        action="append",
+        default=[],
+        metavar="STORAGE",
+        help="to this storage (may be repeated); else to the default one. A host may forget a segment once all have it",
+    )
+    parser.add_argument(
+        "--follow",
+        type=duration,
+        default=0.0,
+        metavar="DURATION",
+        help="go on so long, looking again and again",
+    )
+    parser.add_argument(
+        "--poll", type=duration, default=10.0, metavar="DURATION", help="how long between two looks"
+    )
+    add_detach(parser)
+    add_key(parser)
+    add_limits(parser)
+
+
+async def _ship(call: Call) -> int:
+    arguments = call.arguments
+    request = ShipRequest(
+        tuple(arguments.sources),
+        tuple(arguments.storages),
+        arguments.follow,
+        arguments.poll,
+        limits(arguments),
+    )
+    if is_detached(call):
+        return await hand_over(call, "ship", request)
+    result = await call.engine.ship(request, idempotency_key=arguments.idempotency_key)
+    tell(call.output, result)
+    call.output.result(shape(result))
+    return diagnostics.exit_of(result.status)
+
+
+def tell(output: Output, result: ShipResult) -> None:
+    """What was shipped, for people."""
+    for each in result.logs:
+        _tell_one(output, each)
+    output.line(f"in {span(result.duration_s)}" + (f", {result.polls} looks" if result.polls > 1 else ""))
+
+
+def _tell_one(output: Output, log: ShippedLog) -> None:
+    colour = {"completed": "32", "failed": "31"}.get(log.status, "33")
+    output.line(
+        f"{output.styled(log.status, colour)}: {log.source}, {text.counted(log.segments, 'segment')}, {text.size(log.size_bytes)}"
+        + (f", {text.counted(log.waiting, 'segment')} still on the host" if log.waiting else "")
+    )
+    if log.recoverable_to is not None:
+        output.line(f"  recoverable to {instant(log.recoverable_to)}")
+    else:
+        output.line("  not recoverable to any instant yet: it has no base that these logs go on from")
+    for gap in log.gaps:
+        output.line(f"  {gap_text(gap)}")
+    if log.error:
+        output.line(f"  {text.printable(log.error)}")
+    for warning in log.warnings:
+        output.line(f"  {text.printable(warning)}")
+
+
+async def _list(call: Call) -> int:
+    reports = await call.engine.log_reports()
+    columns = (
+        Column("SOURCE"),
+        Column("RECOVERABLE FROM", is_optional=True),
+        Column("TO"),
+        Column("LAG", is_right=True),
+        Column("WAITING", is_right=True),
+        Column("SIZE", is_right=True),
+        Column("GAPS", is_right=True),
+        Column("STORAGES", is_flexible=True),
+    )
+    call.output.table(columns, [_row(each) for each in reports])
+    call.output.items([shape(each) for each in reports])
+    return 0
+
+
+def _row(report: LogReport) -> Sequence[str]:
+    state = report.state
+    return (
+        report.source,
+        instant(report.recoverable_from),
+        instant(report.recoverable_to),
+        span(report.lag_s) if report.lag_s is not None else "-",
+        str(state.waiting_segments) if state is not None else "-",
+        text.size(report.size_bytes),
+        str(len(report.gaps)),
+        ", ".join(report.storages),
+    )
+
+
+async def _show(call: Call) -> int:
+    report = await call.engine.log_report(call.arguments.name)
+    output = call.output
+    output.line(
+        f"{report.source}: recoverable from {instant(report.recoverable_from)} to {instant(report.recoverable_to)}"
+    )
+    for each in report.reaches:
+        output.line(
+            f"  base {each.base.backup_id} on {each.storage}: {instant(each.begins_at)} to {instant(each.ends_at)}"
+        )
+    for gap in report.gaps:
+        output.line(f"  {gap_text(gap)}")
+    if (state := report.state) is not None:
+        output.line(f"  looked at {instant(state.polled_at)}, by {state.way or 'no way'}")
+        if state.error:
+            output.line(f"  {text.printable(state.error)}")
+        if state.waiting_segments:
+            room = f", room for {span(state.lasts_s)}" if state.lasts_s is not None else ""
+            output.line(
+                f"  {text.counted(state.waiting_segments, 'segment')} waiting on the host, {text.size(state.waiting_bytes)}{room}"
+            )
+    output.result(shape(report))
+    return 0
+
+
+async def _setup(call: Call) -> int:
+    lines = await call.engine.log_setup(call.arguments.name)
+    for line in lines:
+        call.output.line(line)
+    if not lines:
+        call.output.line("nothing is missing")
+    call.output.result({"source": call.arguments.name, "lines": list(lines)})
+    return 0
+
+
+def gap_text(gap: LogGap) -> str:
+    """What a gap means, in one sentence."""
+    names = f"{gap.series}/{gap.first}" + (f" to {gap.last}" if gap.last > gap.first else "")
+    if gap.after is None or gap.before is None:
+        return f"gap: {names} of the log is missing"
+    return f"gap: {names} of the log is missing: between {instant(gap.after)} and {instant(gap.before)} nothing can be reached"
+
+
+def instant(at: datetime.datetime | None) -> str:
+    """For people, to the second, in this machine's zone."""
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}" if at is not None else "-"
+
+
+def _declare_name(parser: Parser) -> None:
+    add_name(parser, "source")
+
+
+SHIP = Command(_declare_ship, _ship, is_job=True)
+LIST = Command(lambda parser: None, _list)
+SHOW = Command(_declare_name, _show)
+SETUP = Command(_declare_name, _setup)

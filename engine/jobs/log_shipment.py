@@ -1,0 +1,388 @@
+"""One look at one source's log: what waits on the host goes into the storages, and leaves the host once all of them have it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from engine.errors import HoldfastError, IncompleteDumpError, RefusedError
+from engine.events import Progress, Warned
+from engine.hosts.base import OpenHost
+from engine.jobs import log_store
+from engine.jobs.context import JobContext
+from engine.jobs.log_store import LogTree, StoredSegment
+from engine.jobs.opening import Opened, open_repositories
+from engine.model import definitions, logs
+from engine.model.definitions import Source
+from engine.model.logs import (
+    LogFork,
+    LogHead,
+    LogHoldings,
+    LogPosition,
+    LogRun,
+    LogState,
+    ShippedLog,
+)
+from engine.model.requests import ShipRequest
+from engine.repository import dump, writer
+from engine.repository.writer import WriteSession
+from engine.sources.logs import LogLook, LogSource, SegmentStream, WaitingSegment
+
+BATCH_BYTES = 256 << 20
+"""So much is committed at a time: what an interruption costs, and what a host waits for until it may let go."""
+BATCH_SEGMENTS = 512
+
+
+@dataclass(slots=True)
+class _Held:
+    """What one storage has, while it is shipped to."""
+
+    opened: Opened
+    tree: LogTree
+    runs: list[LogRun]
+
+    @property
+    def name(self) -> str:
+        """The storage's."""
+        return self.opened.definition.name
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One segment on its way."""
+
+    session: WriteSession
+    stream: SegmentStream
+    waiting: WaitingSegment
+    look: LogLook
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What is committed together."""
+
+    stored: list[StoredSegment] = field(default_factory=list)
+    forks: list[LogFork] = field(default_factory=list)
+    size_bytes: int = 0
+
+    def add(self, stored: StoredSegment, forks: Sequence[LogFork]) -> None:
+        """One more."""
+        self.stored.append(stored)
+        self.forks += forks
+        self.size_bytes += stored.size_bytes
+
+
+@dataclass(slots=True)
+class Shipment:
+    """One look at one source's log, and what comes of it."""
+
+    context: JobContext
+    request: ShipRequest
+    source: Source
+    storages: Sequence[definitions.Storage]
+    look: LogLook | None = None
+    released: int = 0
+    segments: int = 0
+    size_bytes: int = 0
+    added_bytes: int = 0
+    left: dict[str, WaitingSegment] = field(default_factory=dict)
+    """What still lies on the host, by name."""
+    warnings: list[str] = field(default_factory=list)
+    missed: dict[str, str] = field(default_factory=dict)
+    """Storages that took no part, and why."""
+    damaged: dict[str, str] = field(default_factory=dict)
+    """Segments that are not what their names say, and why: they stay on the host."""
+    looked_until: float = 0.0
+    """See `LogState.looked_until`."""
+    clock_ahead_s: float = 0.0
+
+    async def run(self, source: LogSource, host: OpenHost) -> None:
+        """Looks, ships and releases. Raises: SourceError, HostError, StorageError, RepositoryError."""
+        began = self.context.clock.now()
+        self.look = look = await source.look()
+        # Halfway through the look is the best guess at when the host told its time.
+        self.clock_ahead_s = (look.at - began).total_seconds() - (
+            self.context.clock.now() - began
+        ).total_seconds() / 2
+        self.left = {each.name: each for each in look.waiting}
+        self.warnings += look.warnings
+        for warning in look.warnings:
+            self.context.emit(Warned(f"{self.source.name}: {warning}"))
+        await self._require_same_server(look)
+        if not look.waiting:
+            return
+        before = await self.context.catalog.logs.state(self.source.name)
+        if before is not None and before.identity == look.identity:
+            self.looked_until = before.looked_until
+        async with open_repositories(
+            self.context, self.storages, is_exclusive=False, limits=self.request.limits
+        ) as opened:
+            for name, error in opened.failed:
+                self.missed[name] = error.message
+                self.context.emit(Warned(f"storage {name} takes no part: {error.message}"))
+            heads = {
+                each.storage: each.snapshot_id
+                for each in await self.context.catalog.logs.heads(self.source.name)
+            }
+            known = {
+                each.storage: each for each in await self.context.catalog.logs.holdings(self.source.name)
+            }
+            held = [await self._held(each, heads, known) for each in opened.opened]
+            await self._ship(source, host, look, held)
+
+    async def _require_same_server(self, look: LogLook) -> None:
+        """Raises: RefusedError where this is another server than the one whose log was shipped, and no base was taken of it yet."""
+        known = await self.context.catalog.logs.holdings(self.source.name)
+        before = {run.identity for each in known for run in each.runs}
+        if not before or look.identity in before:
+            return
+        bases = await self.context.catalog.logs.bases(self.source.name)
+        if not any(base.position.identity == look.identity for base in bases):
+            raise RefusedError(
+                f"{self.source.name} is another server than the one whose log was shipped: it is {look.identity}, and that was {max(before)}",
+                hint=f"if it was made anew, take a base of it: holdfast backup {self.source.name}",
+            )
+
+    async def _held(
+        self, opened: Opened, heads: Mapping[str, str], known: Mapping[str, LogHoldings]
+    ) -> _Held:
+        """What the storage has. The catalog is believed while its snapshot is there; else the newest is read."""
+        name = opened.definition.name
+        snapshot_id, tree = await log_store.open_head(opened.repository, self.source, heads.get(name, ""))
+        if snapshot_id == heads.get(name, ""):
+            return _Held(opened, tree, list(known[name].runs) if name in known else [])
+        return _Held(opened, tree, await log_store.runs(opened.repository, tree))
+
+    async def _ship(self, source: LogSource, host: OpenHost, look: LogLook, held: Sequence[_Held]) -> None:
+        """To those that hold the same, side by side; what each lacks is on the host still."""
+        groups: dict[bytes, list[_Held]] = {}
+        for each in held:
+            groups.setdefault(each.tree.tree_id, []).append(each)
+        for group in groups.values():
+            await self._ship_to(source, host, look, group)
+        if len(held) == len(self.storages):
+            await self._release(source, look, held)
+
+    async def _ship_to(
+        self, source: LogSource, host: OpenHost, look: LogLook, group: Sequence[_Held]
+    ) -> None:
+        wanted = [each for each in look.waiting if not self._is_done(each, look, group[0])]
+        if not wanted:
+            return
+        async with source.segments(wanted, look) as stream:
+            is_more = True
+            while is_more:
+                is_more = await self._batch(stream, host, look, group)
+
+    def _is_done(self, waiting: WaitingSegment, look: LogLook, held: _Held) -> bool:
+        """Whether it is kept, and was compared since it came to wait on the host."""
+        if waiting.changed_s > self.looked_until:
+            return False
+        if waiting.is_extra:
+            return waiting.name in held.tree.identities.get(look.identity, {})
+        return logs.holds(held.runs, look.identity, waiting.series, waiting.number)
+
+    async def _batch(
+        self, stream: SegmentStream, host: OpenHost, look: LogLook, group: Sequence[_Held]
+    ) -> bool:
+        """Ships some, and commits them; whether there may be more. What went wrong behind the first good ones raises once these are kept."""
+        failure: HoldfastError | None = None
+        batch = _Batch()
+        is_more = True
+        async with writer.open_session(
+            [(each.opened.repository, each.opened.lock) for each in group],
+            clock=self.context.clock,
+            emit=self.context.emit,
+        ) as session:
+            while batch.size_bytes < BATCH_BYTES and len(batch.stored) < BATCH_SEGMENTS:
+                try:
+                    waiting = await stream.next()
+                    if waiting is None:
+                        is_more = False
+                        break
+                    await self._store(_Reading(session, stream, waiting, look), group[0], batch)
+                except HoldfastError as error:
+                    failure = error
+                    break
+            if batch.stored:
+                await self._commit(session, host, look, group, batch)
+        if failure is not None:
+            raise failure
+        return is_more
+
+    async def _store(self, reading: _Reading, first: _Held, batch: _Batch) -> None:
+        """One segment into the session, where it is not kept already. One that is not what its name says stays on the host, and those
+        behind it are shipped all the same. Raises: RefusedError where another is kept; SourceError, HostError, StorageError."""
+        waiting, stream = reading.waiting, reading.stream
+        hashed = hashlib.sha256()
+
+        async def pieces() -> AsyncIterator[bytes]:
+            while piece := await stream.read():
+                hashed.update(piece)
+                yield piece
+
+        result = await reading.session.save_stream(pieces())
+        try:
+            judged = stream.judge()
+        except IncompleteDumpError as error:
+            self.damaged[waiting.name] = error.message
+            self.context.emit(Warned(f"{self.source.name}: {error.message}"))
+            return
+        repository = first.opened.repository
+        group = "" if waiting.is_extra else log_store.group_of(waiting.series, waiting.number)
+        known = await log_store.find(repository, first.tree, reading.look.identity, group, waiting.name)
+        if known is None:
+            batch.add(
+                StoredSegment(waiting.name, result.content, result.size_bytes, judged.segment), judged.forks
+            )
+            self._tell(batch.size_bytes)
+            return
+        # Other identifiers may mean no more than another cutting.
+        is_same = known.content == result.content or (
+            await dump.sha256_of(repository, known) == hashed.hexdigest()
+        )
+        if not is_same:
+            raise RefusedError(
+                f"{waiting.name} waits on {self.source.host} with another content than it was shipped with",
+                hint="another server writes into the same spool, or this one was brought back to an older state under its old name: "
+                f"look into it, then take a base: holdfast backup {self.source.name}",
+            )
+
+    async def _commit(
+        self,
+        session: WriteSession,
+        host: OpenHost,
+        look: LogLook,
+        group: Sequence[_Held],
+        batch: _Batch,
+    ) -> None:
+        """Snapshot first, then the catalog: what the catalog does not know is found again in the storage."""
+        tree = await log_store.append(
+            session, group[0].opened.repository, self.source, group[0].tree, look.identity, batch.stored
+        )
+        facts = await host.facts()
+        committed = await session.commit(
+            log_store.snapshot(self.context, self.source, facts.hostname, tree.tree_id)
+        )
+        segments = [each.segment for each in batch.stored if each.segment is not None]
+        for each, done in zip(group, committed, strict=True):
+            if done.snapshot_id is None:
+                self.missed[each.name] = done.error.message if done.error is not None else "it was dropped"
+                continue
+            each.tree = tree
+            each.runs = logs.add(each.runs, look.identity, segments)
+            head = LogHead(self.source.name, each.name, done.snapshot_id, self.context.clock.now())
+            await self.context.catalog.logs.put(
+                head, each.runs, [(look.identity, fork) for fork in batch.forks]
+            )
+        self.segments += len(segments)
+        self.size_bytes += batch.size_bytes
+        self.added_bytes += max(done.statistics.stored_bytes for done in committed)
+
+    async def _release(self, source: LogSource, look: LogLook, held: Sequence[_Held]) -> None:
+        """Lets the host forget what each storage has. Raises: SourceError, HostError."""
+        if any(each.name in self.missed for each in held):
+            return
+        names = [name for name in self.left if name not in self.damaged]
+        await source.release(names)
+        self.released += len(names)
+        self.left = {name: each for name, each in self.left.items() if name in self.damaged}
+
+    def _tell(self, size_bytes: int) -> None:
+        total = sum(each.size_bytes for each in self.left.values())
+        done = self.size_bytes + size_bytes
+        self.context.emit(Progress("ship", done, max(total, done), current=self.source.name))
+
+    async def remember(self, error: str) -> None:
+        """Writes down what was seen. Raises: CatalogError."""
+        before = await self.context.catalog.logs.state(self.source.name)
+        now = self.context.clock.now()
+        look = self.look
+        if look is None:
+            last = before or LogState(self.source.name, now)
+            await self.context.catalog.logs.put_state(dataclasses.replace(last, polled_at=now, error=error))
+            return
+        covered, at = await self._covered(look, before)
+        waiting_bytes = sum(each.size_bytes for each in self.left.values())
+        await self.context.catalog.logs.put_state(
+            LogState(
+                self.source.name,
+                now,
+                look.identity,
+                look.way,
+                look.series,
+                look.number,
+                covered,
+                at,
+                self.clock_ahead_s,
+                len(self.left),
+                waiting_bytes,
+                look.free_bytes,
+                _rate(before, look, now),
+                max((each.changed_s for each in look.waiting if not error), default=self.looked_until),
+                error,
+                tuple(self.warnings),
+            )
+        )
+
+    async def _covered(
+        self, look: LogLook, before: LogState | None
+    ) -> tuple[LogPosition | None, datetime.datetime | None]:
+        """Up to which segment, and so to which instant, everything is in a storage."""
+        if look.sealed is not None:
+            sealed = look.sealed
+            for each in await self.context.catalog.logs.holdings(self.source.name):
+                if logs.holds(each.runs, sealed.identity, sealed.series, sealed.number):
+                    return sealed, look.at
+        if before is not None and before.identity == look.identity:
+            return before.covered, before.covered_until
+        return None, None
+
+    async def result(self, error: HoldfastError | None) -> ShippedLog:
+        """What came of it. Raises: CatalogError."""
+        name = self.source.name
+        holdings = await self.context.catalog.logs.holdings(name)
+        state = await self.context.catalog.logs.state(name)
+        reached = logs.reaches(await self.context.catalog.logs.bases(name), holdings, state)
+        gaps = [gap for each in holdings for gap in logs.gaps(each.runs, each.forks)]
+        status = "completed"
+        if error is not None and not self.segments:
+            status = "failed"
+        elif error is not None or self.missed or self.damaged:
+            status = "incomplete"
+        return ShippedLog(
+            source=name,
+            status=status,
+            segments=self.segments,
+            size_bytes=self.size_bytes,
+            added_bytes=self.added_bytes,
+            released=self.released,
+            waiting=len(self.left),
+            recoverable_to=max((each.ends_at for each in reached), default=None),
+            gaps=tuple(dict.fromkeys(gaps)),
+            storages=tuple(each.name for each in self.storages if each.name not in self.missed),
+            error=error.message if error is not None else "",
+            warnings=(
+                *self.warnings,
+                *self.damaged.values(),
+                *(f"storage {each}: {why}" for each, why in self.missed.items()),
+            ),
+        )
+
+
+def _rate(before: LogState | None, look: LogLook, now: datetime.datetime) -> float:
+    """Bytes of log a second since the last look; 0 where nothing tells."""
+    if (
+        before is None
+        or before.identity != look.identity
+        or before.series != look.series
+        or not look.segment_bytes
+    ):
+        return 0.0
+    passed_s = (now - before.polled_at).total_seconds()
+    if passed_s <= 0:
+        return before.bytes_per_s
+    return max(0.0, (look.number - before.number) * look.segment_bytes / passed_s)

@@ -1,0 +1,266 @@
+"""A source's log in a repository: one snapshot that grows.
+
+Its tree is `/KIND/SOURCE/logs/IDENTITY/SERIES-GROUP/SEGMENT`, with what belongs to a series itself beside its groups. A group holds at most
+256 segments, so that a shipment writes few small trees: all others are taken over. A segment's times are those of its first (`ctime`) and
+last (`mtime`) transaction, its `inode` is its number. The newest such snapshot of a source stands for all before it, which a forget removes.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import engine
+from engine.errors import DamagedError, ObjectMissingError
+from engine.format import timestamps, tree
+from engine.format.snapshot import Snapshot
+from engine.format.tree import Node
+from engine.jobs.context import JobContext
+from engine.jobs.snapshot_tags import HOST_TAG, JOB_TAG, SOURCE_KIND_TAG, tag_value
+from engine.model import logs
+from engine.model.definitions import Source
+from engine.model.logs import SEGMENTS_PER_FOLDER, LogRun, LogSegment
+from engine.repository.reader import Trees
+from engine.repository.repository import Repository
+from engine.repository.writer import WriteSession
+
+LOGS_TAG: Final = "holdfast:logs-of="
+"""Only log snapshots have it; `holdfast:source=` they lack, so that nobody takes one for a backup."""
+FOLDER: Final = "logs"
+_FOLDER_MODE: Final = tree.go_mode("d", 0o700)
+_FILE_MODE: Final = tree.go_mode("f", 0o600)
+_NEVER: Final = "1970-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSegment:
+    """A segment, or an extra, whose content is in the repository."""
+
+    name: str
+    content: tuple[bytes, ...]
+    size_bytes: int
+    segment: LogSegment | None
+    """None for an extra."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogTree:
+    """The log of one source as one snapshot has it: folders above the groups, read."""
+
+    tree_id: bytes = b""
+    """Of the snapshot; empty where there is none."""
+    identities: Mapping[str, Mapping[str, Node]] = field(default_factory=dict)
+    """By server: its groups and extras, by name."""
+
+
+def group_of(series: str, number: int) -> str:
+    """The folder that a segment lies in."""
+    return f"{series}-{number // SEGMENTS_PER_FOLDER:010X}"
+
+
+def place(source: Source) -> list[str]:
+    """The folders from the root down to the servers' own."""
+    return [source.kind, source.name, FOLDER]
+
+
+async def load(repository: Repository, source: Source, snapshot: Snapshot | None) -> LogTree:
+    """Raises: DamagedError, StorageError."""
+    if snapshot is None:
+        return LogTree()
+    trees = Trees(repository)
+    tree_id = snapshot.tree
+    for part in place(source):
+        nodes = {node.name: node for node in await trees.nodes(tree_id)}
+        found = nodes.get(part.encode())
+        if found is None or found.subtree is None:
+            return LogTree(snapshot.tree)
+        tree_id = found.subtree
+    identities: dict[str, Mapping[str, Node]] = {}
+    for node in await trees.nodes(tree_id):
+        if node.subtree is not None:
+            below = await trees.nodes(node.subtree)
+            identities[node.name.decode()] = {each.name.decode(): each for each in below}
+    return LogTree(snapshot.tree, identities)
+
+
+async def segments(
+    repository: Repository, held: LogTree, identity: str, only: str = ""
+) -> AsyncIterator[tuple[Node, LogSegment | None]]:
+    """Everything that is kept of that server's log, or of that series alone, group by group; None for an extra. Raises: DamagedError, StorageError."""
+    trees = Trees(repository)
+    for name, node in sorted(held.identities.get(identity, {}).items()):
+        if only and name.rpartition("-")[0] != only:
+            continue
+        if node.subtree is None:
+            yield node, None
+            continue
+        series = name.rpartition("-")[0]
+        for each in await trees.nodes(node.subtree):
+            yield each, segment_of(each, series)
+
+
+async def find(repository: Repository, held: LogTree, identity: str, group: str, name: str) -> Node | None:
+    """The segment of that name in that group, or the extra where the group is empty; None where it is not kept. Raises: DamagedError, StorageError."""
+    groups = held.identities.get(identity, {})
+    if not group:
+        return groups.get(name)
+    folder = groups.get(group)
+    if folder is None or folder.subtree is None:
+        return None
+    nodes = await Trees(repository).nodes(folder.subtree)
+    return next((each for each in nodes if each.name == name.encode()), None)
+
+
+def segment_of(node: Node, series: str) -> LogSegment:
+    """What a node of a group says. Raises: DamagedError for a time that is none."""
+    begins_at, ends_at = (_instant(text) for text in (node.ctime, node.mtime))
+    return LogSegment(node.name.decode(), series, node.inode, node.size, begins_at, ends_at)
+
+
+async def runs(repository: Repository, held: LogTree) -> list[LogRun]:
+    """What the snapshot holds, read from its trees. Raises: DamagedError, StorageError."""
+    found: list[LogRun] = []
+    for identity in held.identities:
+        kept = [each async for _, each in segments(repository, held, identity) if each is not None]
+        found += logs.add([], identity, kept)
+    return found
+
+
+async def append(
+    session: WriteSession,
+    repository: Repository,
+    source: Source,
+    held: LogTree,
+    identity: str,
+    stored: Sequence[StoredSegment],
+) -> LogTree:
+    """Stores the trees of the log with these added; every repository of the session holds all that `held` names. Raises: DamagedError, StorageError."""
+    groups = dict(held.identities.get(identity, {}))
+    added: dict[str, dict[bytes, Node]] = {}
+    for each in stored:
+        if each.segment is None:
+            groups[each.name] = _node(each)
+        else:
+            added.setdefault(group_of(each.segment.series, each.segment.number), {})[each.name.encode()] = (
+                _node(each)
+            )
+    trees = Trees(repository)
+    for name, nodes in added.items():
+        before = groups.get(name)
+        kept = await trees.nodes(before.subtree) if before is not None and before.subtree is not None else []
+        groups[name] = await _save_folder(session, name, {node.name: node for node in kept} | nodes)
+    return await save(session, source, {**held.identities, identity: groups})
+
+
+async def save(
+    session: WriteSession, source: Source, identities: Mapping[str, Mapping[str, Node]]
+) -> LogTree:
+    """Stores the folders above the groups. Raises: StorageError."""
+    folders = {
+        name.encode(): await _save_folder(
+            session, name, {each.encode(): node for each, node in groups.items()}
+        )
+        for name, groups in identities.items()
+        if groups
+    }
+    for part in reversed(place(source)):
+        folders = {part.encode(): await _save_folder(session, part, folders)}
+    return LogTree(await _save_tree(session, folders), identities)
+
+
+def snapshot(context: JobContext, source: Source, hostname: str, tree_id: bytes) -> Snapshot:
+    """The one that is written now."""
+    now = context.clock.now()
+    return Snapshot(
+        time=now.astimezone(context.clock.local_offset(now)),
+        tree=tree_id,
+        paths=["/" + "/".join(place(source))],
+        hostname=hostname,
+        username="",
+        tags=[
+            f"{LOGS_TAG}{source.name}",
+            f"{SOURCE_KIND_TAG}{source.kind}",
+            f"{HOST_TAG}{source.host}",
+            f"{JOB_TAG}{context.job_id}",
+        ],
+        program_version=f"holdfast {engine.__version__}",
+    )
+
+
+def newest(snapshots: Sequence[tuple[str, Snapshot]], source: str) -> tuple[str, Snapshot] | None:
+    """The one that stands for all others of that source; None where there is none. `snapshots` are all of a repository, oldest first."""
+    found = [each for each in snapshots if tag_value(each[1], LOGS_TAG) == source]
+    return found[-1] if found else None
+
+
+def superseded(snapshots: Sequence[tuple[str, Snapshot]]) -> list[str]:
+    """The log snapshots that a newer one of their source stands for."""
+    last: dict[str, str] = {}
+    gone: list[str] = []
+    for name, each in snapshots:
+        source = tag_value(each, LOGS_TAG)
+        if source:
+            if source in last:
+                gone.append(last[source])
+            last[source] = name
+    return gone
+
+
+async def open_head(repository: Repository, source: Source, snapshot_id: str) -> tuple[str, LogTree]:
+    """The log as the repository has it: of that snapshot where it is still there, else of the newest. Raises: DamagedError, StorageError."""
+    if snapshot_id:
+        try:
+            return snapshot_id, await load(repository, source, await repository.load_snapshot(snapshot_id))
+        except (DamagedError, ObjectMissingError):
+            pass
+    found = newest(await repository.snapshots(on_damaged=lambda _name, _error: None), source.name)
+    return ("", LogTree()) if found is None else (found[0], await load(repository, source, found[1]))
+
+
+def _node(stored: StoredSegment) -> Node:
+    segment = stored.segment
+    begins_at, ends_at = (segment.begins_at, segment.ends_at) if segment is not None else (None, None)
+    return Node(
+        stored.name.encode(),
+        "file",
+        _FILE_MODE,
+        mtime=_text(ends_at),
+        atime=_text(ends_at),
+        ctime=_text(begins_at),
+        user=b"root",
+        group=b"root",
+        inode=segment.number if segment is not None else 0,
+        size=stored.size_bytes,
+        content=stored.content,
+    )
+
+
+async def _save_folder(session: WriteSession, name: str, nodes: Mapping[bytes, Node]) -> Node:
+    subtree = await _save_tree(session, nodes)
+    return Node(
+        name.encode(),
+        "dir",
+        _FOLDER_MODE,
+        mtime=_NEVER,
+        atime=_NEVER,
+        ctime=_NEVER,
+        user=b"root",
+        group=b"root",
+        subtree=subtree,
+    )
+
+
+async def _save_tree(session: WriteSession, nodes: Mapping[bytes, Node]) -> bytes:
+    return await session.save_tree_blob(
+        tree.encode_tree(tree.encode_node(nodes[name]) for name in sorted(nodes))
+    )
+
+
+def _text(instant: datetime.datetime | None) -> str:
+    return timestamps.to_text(instant.astimezone(datetime.UTC)) if instant is not None else _NEVER
+
+
+def _instant(text: str) -> datetime.datetime | None:
+    return None if text == _NEVER else timestamps.from_text(text)

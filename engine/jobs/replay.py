@@ -1,0 +1,215 @@
+"""From a base and the log behind it to a server at an instant: what is chosen, what is refused, and how it gets there.
+
+Logs come while the server replays those before them. Where the instant cannot be reached nothing begins, and the nearest that can is named.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from engine.errors import RestoreError, UnknownNameError, UsageError
+from engine.events import Progress
+from engine.format.tree import Node, go_mode
+from engine.jobs import log_store
+from engine.jobs.context import JobContext
+from engine.jobs.database_backup import DatabaseBackup
+from engine.model import logs
+from engine.model.logs import LogRun, Reach
+from engine.repository import dump
+from engine.repository.reader import Visited
+from engine.repository.repository import Repository
+from engine.sources.logs import Replay, Replaying
+
+BEGIN, END = b".begin", b".end"
+"""Empty members that tell the host where it is: behind what belongs to series, and behind the last segment."""
+_MODE = go_mode("f", 0o600)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a source is to be brought back to. At most one is set; none: as far as its log goes."""
+
+    at: datetime.datetime | None = None
+    transaction: str = ""
+    point: str = ""
+    is_before: bool = False
+    """Just before it."""
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        before = "just before " if self.is_before else ""
+        if self.at is not None:
+            return (
+                f"{before}{self.at:%Y-%m-%d %H:%M:%S.%f}".rstrip("0").rstrip(".") + f" {self.at:%Z}".rstrip()
+            )
+        if self.transaction:
+            return f"{before}transaction {self.transaction}"
+        return f"{before}restore point {self.point}" if self.point else "the end of the log"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPlan:
+    """What is replayed onto what."""
+
+    source: str
+    target: Target
+    reach: Reach
+    segments: int
+    """That are fetched at most."""
+    size_bytes: int
+    until: datetime.datetime | None
+    """The target of the replay; None where all of the log is replayed, since nothing was committed after."""
+
+
+async def plan(context: JobContext, source: str, target: Target, storage: str = "") -> ReplayPlan:
+    """Chooses the base. Raises: UnknownNameError where there is none; RestoreError where the target cannot be reached, naming the nearest that can."""
+    catalog = context.catalog
+    bases = await catalog.logs.bases(source)
+    if not bases:
+        raise UnknownNameError(
+            f"{source} has no base that a log could be replayed onto",
+            hint=f"back its files up first: holdfast backup {source}, of a source with --physical and --log-spool",
+        )
+    holdings = [each for each in await catalog.logs.holdings(source) if storage in ("", each.storage)]
+    found = logs.reaches(bases, holdings, await catalog.logs.state(source))
+    if not found:
+        raise UnknownNameError(
+            f"no storage holds both a base of {source} and its log", hint=f"holdfast logs ship {source}"
+        )
+    if target.at is None:
+        newest = max(found, key=lambda each: (each.ends_at, each.begins_at))
+        return _plan(source, target, newest, None)
+    reach = logs.best(found, target.at)
+    if reach is None:
+        raise RestoreError(_unreachable(source, target, found), hint=_nearest(found, target.at))
+    last = max((run.ends_at for run in reach.path if run.ends_at is not None), default=None)
+    # Behind the last transaction there is none that the server could stop at: all is replayed.
+    is_within = last is not None and (target.at < last or (target.is_before and target.at <= last))
+    return _plan(source, target, reach, target.at if is_within else None)
+
+
+def _plan(source: str, target: Target, reach: Reach, until: datetime.datetime | None) -> ReplayPlan:
+    path = reach.path
+    size_bytes = sum(run.size_bytes for run in path)
+    return ReplayPlan(source, target, reach, logs.segments_in(path), size_bytes, until)
+
+
+def _unreachable(source: str, target: Target, found: Sequence[Reach]) -> str:
+    begins_at = min(each.begins_at for each in found)
+    ends_at = max(each.ends_at for each in found)
+    assert target.at is not None
+    if target.at < begins_at:
+        why = f"its oldest base is of {_text(begins_at)}"
+    elif target.at > ends_at:
+        why = f"its log ends at {_text(ends_at)}"
+    else:
+        why = "its log has a gap there"
+    return f"{source} cannot be brought back to {target.words}: {why}"
+
+
+def _nearest(found: Sequence[Reach], at: datetime.datetime) -> str | None:
+    nearest = logs.nearest_instant(found, at)
+    return f"the nearest instant that can be reached is {_text(nearest)}" if nearest is not None else None
+
+
+def _text(at: datetime.datetime) -> str:
+    return at.astimezone().isoformat(sep=" ", timespec="milliseconds")
+
+
+async def feed(context: JobContext, base: DatabaseBackup, planned: ReplayPlan, replaying: Replaying) -> int:
+    """The base, then the log: what came, in bytes. Raises: DamagedError, StorageError; SourceError, HostError as soon as the host refused."""
+    done_bytes = 0
+
+    async def write(data: bytes) -> None:
+        nonlocal done_bytes
+        await replaying.write(data)
+        done_bytes += len(data)
+        context.emit(Progress("replay", done_bytes, current=planned.source))
+
+    await base.read(base.manifest.folder, write)
+    await replaying.begin()
+    await dump.dump_files(base.repository, _members(base, planned), write)
+    return done_bytes
+
+
+def replay_of(planned: ReplayPlan, segment_bytes: int) -> Replay:
+    """For the source."""
+    target, base = planned.target, planned.reach.base.position
+    path = planned.reach.path
+    return Replay(
+        base,
+        segment_bytes,
+        path[-1].series if path else base.series,
+        planned.until,
+        target.transaction,
+        target.point,
+        target.is_before,
+    )
+
+
+async def segment_bytes(context: JobContext, base: DatabaseBackup, planned: ReplayPlan) -> int:
+    """How long each segment of that log is. Raises: DamagedError, StorageError; RestoreError where nothing of it is kept."""
+    async for visited in _kept(base.repository, await _tree(base), planned):
+        if visited.node.inode:
+            return visited.node.size
+    del context
+    return 16 << 20
+
+
+async def _members(base: DatabaseBackup, planned: ReplayPlan) -> AsyncIterator[Visited]:
+    """What is replayed, in its order, with what tells the host where it is."""
+    tree = await _tree(base)
+    identity = planned.reach.base.position.identity
+    for name, node in sorted(tree.identities.get(identity, {}).items()):
+        if node.subtree is None:
+            yield _file(name.encode(), node)
+    yield _file(BEGIN)
+    async for visited in _kept(base.repository, tree, planned):
+        yield visited
+    yield _file(END)
+
+
+async def _kept(
+    repository: Repository, tree: log_store.LogTree, planned: ReplayPlan
+) -> AsyncIterator[Visited]:
+    """The segments of the path, as far as the target wants them."""
+    identity = planned.reach.base.position.identity
+    by_series: dict[str, list[LogRun]] = {}
+    for run in planned.reach.path:
+        by_series.setdefault(run.series, []).append(run)
+    for series, wanted in by_series.items():
+        async for node, segment in log_store.segments(repository, tree, identity, series):
+            if segment is None or not any(run.first <= segment.number <= run.last for run in wanted):
+                continue
+            yield _file(node.name, node)
+            if (
+                planned.until is not None
+                and segment.begins_at is not None
+                and segment.begins_at > planned.until
+            ):
+                return
+
+
+async def _tree(base: DatabaseBackup) -> log_store.LogTree:
+    """The log as the base's storage has it. Raises: RestoreError where it has none."""
+    heads = {
+        each.storage: each.snapshot_id for each in await base.context.catalog.logs.heads(base.source.name)
+    }
+    _, tree = await log_store.open_head(base.repository, base.source, heads.get(base.storage, ""))
+    return tree
+
+
+def _file(name: bytes, node: Node | None = None) -> Visited:
+    """A member of the archive by its bare name."""
+    content = node.content if node is not None else ()
+    size = node.size if node is not None else 0
+    return Visited(name, Node(name, "file", _MODE, mtime="1970-01-01T00:00:00Z", size=size, content=content))
+
+
+def require_one(at: object, transaction: str, point: str) -> None:
+    """Raises: UsageError where several targets are named."""
+    if sum(bool(each) for each in (at, transaction, point)) > 1:
+        raise UsageError("name one of --at, --at-transaction and --at-point")

@@ -1,0 +1,133 @@
+"""ship: the logs of databases into storages, segment by segment, so that each can be brought back to any instant since its oldest base.
+
+A segment leaves its host once every storage that was asked for has it; whatever happens before, it is still there, and comes again. What is
+there already is compared, never taken for granted: two servers that fill one spool must not be mistaken for one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.clock import sleep_until_set
+from engine.errors import ConfigurationError, HoldfastError, RefusedError, UsageError
+from engine.events import StepBegan, Warned
+from engine.hosts import registry as hosts
+from engine.hosts.registry import HostPool
+from engine.jobs import presence
+from engine.jobs.backup import chosen_storages
+from engine.jobs.context import JobContext
+from engine.jobs.log_shipment import Shipment
+from engine.model import definitions
+from engine.model.definitions import LOCAL_HOST, Host, Source, retired_reason
+from engine.model.logs import (
+    ShippedLog,
+    ShipResult,
+)
+from engine.model.requests import ShipRequest
+from engine.sources import registry as sources
+from engine.sources.logs import LogSource
+
+
+async def run(context: JobContext, request: ShipRequest) -> ShipResult:
+    """Ships once, or for as long as was asked for. Raises where nothing at all could be shipped; what failed in part is told in the result."""
+    began = context.clock.monotonic()
+    work = [await _work(context, name) for name in dict.fromkeys(request.sources)]
+    storages = await chosen_storages(context, request.storages)
+    shipped = {each.source.name: ShippedLog(each.source.name, "completed") for each in work}
+    polls = 0
+    async with hosts.open_pool(resolve_secret=context.secrets) as pool:
+        while True:
+            polls += 1
+            for each in work:
+                done = await _poll(context, request, each, storages, pool)
+                shipped[each.source.name] = _together(
+                    shipped[each.source.name], done.log, is_first=polls == 1
+                )
+                if done.error is not None and len(work) == 1 and not request.follow_s:
+                    raise done.error
+            left_s = request.follow_s - (context.clock.monotonic() - began)
+            if left_s <= 0:
+                break
+            await sleep_until_set(context.clock, min(request.poll_s, left_s))
+    results = list(shipped.values())
+    if all(each.status == "failed" for each in results):
+        raise HoldfastError(results[0].error)
+    status = "completed" if all(each.status == "completed" for each in results) else "incomplete"
+    return ShipResult(context.job_id, status, tuple(results), context.clock.monotonic() - began, polls)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    source: Source
+    host: Host
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    log: ShippedLog
+    error: HoldfastError | None = None
+
+
+async def _work(context: JobContext, name: str) -> _Work:
+    """Raises: UnknownNameError; RefusedError where its host is retired."""
+    source = await context.catalog.sources.get(name)
+    host = (
+        Host(LOCAL_HOST, "local")
+        if source.host == LOCAL_HOST
+        else await context.catalog.hosts.get(source.host)
+    )
+    if reason := retired_reason(host):
+        raise RefusedError(
+            f"the log of {name} is not shipped: host {host.name} is retired: {reason}",
+            hint=f"holdfast host unretire {host.name}",
+        )
+    return _Work(source, host)
+
+
+async def _poll(
+    context: JobContext,
+    request: ShipRequest,
+    work: _Work,
+    storages: Sequence[definitions.Storage],
+    pool: HostPool,
+) -> _Done:
+    """One look at one source's log. What went wrong is in what it gives, and written down for status and alerts."""
+    name = work.source.name
+    context.emit(StepBegan(f"ship the log of {name}"))
+    shipment = Shipment(context, request, work.source, storages)
+    try:
+        async with presence.noting_failure(context.catalog, context.clock, work.host, context.job_id):
+            host = await pool.host(work.host)
+        await presence.forget_host(context.catalog, host.name)
+        secrets = await sources.secrets_of(work.source, context.secrets)
+        async with sources.open_source(work.source, host, secrets) as opened:
+            if not isinstance(opened, LogSource):
+                raise UsageError(f"{name} is of kind {work.source.kind}, whose log is not shipped")
+            if not opened.is_logged:
+                raise ConfigurationError(
+                    f"source {name} does not say where its log waits",
+                    hint=f"holdfast source edit {name} --log-spool FOLDER",
+                )
+            await shipment.run(opened, host)
+    except HoldfastError as error:
+        context.emit(Warned(f"the log of {name}: {error.message}"))
+        await shipment.remember(error.message)
+        return _Done(await shipment.result(error), error)
+    await shipment.remember("")
+    return _Done(await shipment.result(None))
+
+
+def _together(before: ShippedLog, now: ShippedLog, *, is_first: bool) -> ShippedLog:
+    """What several looks did, as one."""
+    if is_first:
+        return now
+    return dataclasses.replace(
+        now,
+        segments=before.segments + now.segments,
+        size_bytes=before.size_bytes + now.size_bytes,
+        added_bytes=before.added_bytes + now.added_bytes,
+        released=before.released + now.released,
+        warnings=tuple(dict.fromkeys([*before.warnings, *now.warnings])),
+    )

@@ -1,0 +1,45 @@
+"""Logs between backups: what they reach, and what a server needs before they can be shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.errors import UsageError
+from engine.model import logs
+from engine.model.logs import LogReport
+from engine.service.parts import Methods
+
+
+class LogMethods(Methods):
+    """What is known of logs."""
+
+    async def log_report(self, source: str) -> LogReport:
+        """Which instants the source can be brought back to, and what is missing. Asks the catalog alone. Raises: UnknownNameError."""
+        catalog = self._parts.catalog
+        await catalog.sources.get(source)
+        return logs.report(
+            source,
+            await catalog.logs.bases(source),
+            await catalog.logs.holdings(source),
+            await catalog.logs.state(source),
+        )
+
+    async def log_reports(self) -> Sequence[LogReport]:
+        """Of every source whose log was looked at, by name."""
+        catalog = self._parts.catalog
+        known = {each.name for each in await catalog.sources.all()}
+        return [await self.log_report(name) for name in await catalog.logs.sources() if name in known]
+
+    async def log_setup(self, source: str) -> Sequence[str]:
+        """Lines that the server's configuration lacks before its log can be shipped; none where all is well.
+
+        Raises: UnknownNameError; UsageError where sources of that kind have no log; SourceError, HostError.
+        """
+        from engine.jobs.database_backup import open_on_host
+        from engine.sources.logs import LogSource
+
+        found = await self._parts.catalog.sources.get(source)
+        async with open_on_host(self._parts.context(), found) as (opened, _host):
+            if not isinstance(opened, LogSource):
+                raise UsageError(f"{source} is of kind {found.kind}, whose log is not shipped")
+            return await opened.setup()

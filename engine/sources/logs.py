@@ -1,0 +1,186 @@
+"""The contract of a source whose log is shipped, so that it can be brought back to any instant."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from engine.model.logs import LogFork, LogPosition, LogSegment
+from engine.model.manifest import Manifest
+from engine.sources.base import Database
+
+
+@dataclass(frozen=True, slots=True)
+class BasePosition:
+    """What a backup that was just taken is, seen from the log."""
+
+    position: LogPosition
+    """Of the last segment that the backup brings itself."""
+    consistent_at: datetime.datetime
+    """No earlier instant can be reached from it; by the host's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingSegment:
+    """A segment that is whole, as the host has it."""
+
+    name: str
+    """A bare file name; safe."""
+    size_bytes: int
+    series: str = ""
+    number: int = 0
+    changed_s: float = 0.0
+    """When it came there, by the host's clock, in seconds since 1970: what came later under the same name is another one."""
+    is_extra: bool = False
+    """Whether it is no segment, but what belongs to a series (a timeline's history): kept beside them, and replayed with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLook:
+    """What the host has of the log now."""
+
+    identity: str
+    way: str
+    """spool, slot, binlog."""
+    series: str
+    number: int
+    """Of the segment that the server is writing."""
+    at: datetime.datetime
+    """The host's clock. What was committed before is in segments below `sealed`, or was never in the log."""
+    waiting: Sequence[WaitingSegment] = ()
+    """In the order in which they were written."""
+    sealed: LogPosition | None = None
+    """Once all up to this segment is in the storages, all that was committed before `at` is; None where the server did not close its segment."""
+    segment_bytes: int = 0
+    """How long each segment is; 0 where they differ."""
+    free_bytes: int | None = None
+    """Where segments wait."""
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSegment:
+    """A segment that was read to its end and looked at."""
+
+    segment: LogSegment | None
+    """None for an extra."""
+    forks: Sequence[LogFork] = ()
+    """What an extra tells of its series."""
+
+
+class SegmentStream(Protocol):
+    """Segments, one after the other, as they come."""
+
+    async def next(self) -> WaitingSegment | None:
+        """The next one, once all of the last is read; None after the last. Raises: as `read`."""
+        ...
+
+    async def read(self) -> bytes:
+        """More of it; empty at its end. Raises: SourceError, HostError."""
+        ...
+
+    def judge(self) -> ReadSegment:
+        """After its end: what it is. Raises: IncompleteDumpError where it is not whole, or of another server."""
+        ...
+
+
+@runtime_checkable
+class LogSource(Protocol):
+    """A source whose server keeps a log that can be replayed onto its backups."""
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether its definition says that the log is to be shipped."""
+        ...
+
+    async def base_position(self) -> BasePosition | None:
+        """Of the backup whose items were just read; None where logs cannot be replayed onto it. Raises: SourceError, HostError."""
+        ...
+
+    async def look(self) -> LogLook:
+        """Asks what there is, and has the server close the segment that it writes where anything new is in it.
+
+        Raises: SourceError, HostError.
+        """
+        ...
+
+    def segments(
+        self, wanted: Sequence[WaitingSegment], look: LogLook
+    ) -> AbstractAsyncContextManager[SegmentStream]:
+        """Reads these of that look, in this order. Leaving ends what still runs on the host. Raises on entering: SourceError, HostError."""
+        ...
+
+    async def release(self, names: Sequence[str]) -> None:
+        """These are in every storage that was asked for: the host may forget them. Again is no harm. Raises: SourceError, HostError."""
+        ...
+
+    async def setup(self) -> Sequence[str]:
+        """What the server must be set to before its log can be shipped, in lines to add to its configuration; none where all is well.
+
+        Raises: SourceError, HostError.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How far a log is replayed onto a base. Of the targets at most one is set; none: to the log's end."""
+
+    base: LogPosition
+    """The last segment that the base brings itself."""
+    segment_bytes: int
+    series: str
+    """That is followed to."""
+    until: datetime.datetime | None = None
+    """All that was committed at this instant or before, and nothing after, by the host's clock."""
+    transaction: str = ""
+    """Up to this one, with it."""
+    point: str = ""
+    """Up to the restore point of this name."""
+    is_exclusive: bool = False
+    """Whether it ends just before the target: without the transaction, or what was committed at that very instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A server that was brought to an instant."""
+
+    database: Database
+    last_transaction_at: datetime.datetime | None
+    """Of the last one that was replayed, by the server's own word; None where none was."""
+    is_over: bool
+    """Whether the server says that it has come out of recovery."""
+
+
+class Replaying(Protocol):
+    """A throwaway server on its way to an instant."""
+
+    async def write(self, data: bytes) -> None:
+        """Before `begin`: the next bytes of the base's data folder, as `base.Revival.write` takes them. After it: those of an archive of segments
+        by their bare names, in their order, those of series first. Raises: SourceError, HostError."""
+        ...
+
+    async def begin(self) -> None:
+        """Called once, after the first archive: the server starts, and replays what comes."""
+        ...
+
+    async def finish(self) -> Replayed:
+        """Called once, after the second archive: waits until the server is where it was to go.
+
+        Raises: SourceError where it did not get there, in the server's own words; HostError.
+        """
+        ...
+
+
+@runtime_checkable
+class ReplayingSource(Protocol):
+    """A source whose log can be replayed onto a backup of the server's own files (`Manifest.folder`)."""
+
+    def replaying(
+        self, manifest: Manifest, depth: int, replay: Replay
+    ) -> AbstractAsyncContextManager[Replaying]:
+        """A throwaway server, as `base.PhysicalSource.revive` makes one. Raises on entering: ToolMissingError, SourceError."""
+        ...

@@ -1,0 +1,284 @@
+"""A server's write-ahead log from a spool: a folder of the host that `archive_command` fills, and that we empty over SSH.
+
+Nothing is installed. A segment leaves the spool once every storage that was asked for has it; until then the server may hand it over again,
+which its command takes for done where the same is there. The server is asked to close the segment that it writes at each look, so that what
+was committed before it is on its way; it does so only where something new is in it. Source: PostgreSQL, "Continuous Archiving".
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from engine.errors import ConnectionLostError, IncompleteDumpError, PathMissingError, SourceError
+from engine.hosts.base import Command, OpenHost, Process, require_started, require_success
+from engine.hosts.script import quote
+from engine.model.logs import LogFork, LogPosition, LogSegment
+from engine.sources.logs import LogLook, ReadSegment, WaitingSegment
+from engine.sources.postgres import quoting, session, wal
+from engine.sources.postgres.connection import Connection
+
+MAINTENANCE: Final = "postgres"
+MOST_SEGMENT_BYTES: Final = 64 << 20
+"""A segment is looked at as a whole, in memory."""
+_AT_ONCE: Final = 1000
+"""Names in one command line."""
+_LIST_BYTES: Final = 64 << 20
+_NO_FOLDER: Final = 66
+"""EX_NOINPUT of sysexits.h."""
+_PARTIAL: Final = re.compile(r"[0-9A-F]{24}\.partial", re.ASCII)
+_LABEL: Final = re.compile(r"[0-9A-F]{24}\.[0-9A-F]{8}\.backup", re.ASCII)
+
+_SERVER = """
+select (select system_identifier::text from pg_control_system()) as system,
+extract(epoch from clock_timestamp())::float8 as at, pg_is_in_recovery() as standby,
+(select setting::bigint from pg_settings where name = 'wal_segment_size') as size,
+current_setting('archive_mode') as mode, current_setting('wal_level') as level,
+(select setting from pg_settings where name = 'archive_command') as command,
+has_function_privilege('pg_switch_wal()', 'execute') as switch,
+case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end::text as position,
+(select timeline_id from pg_control_checkpoint()) as timeline,
+(select failed_count > 0 and (last_archived_time is null or last_failed_time > last_archived_time) from pg_stat_archiver) as failing,
+(select coalesce(last_failed_wal, '') from pg_stat_archiver) as failed"""
+_CLOSE = "select pg_walfile_name(pg_current_wal_lsn()) as before, pg_switch_wal()::text as at"
+_NOW = "select pg_current_wal_insert_lsn()::text as position, pg_walfile_name(pg_current_wal_insert_lsn()) as name"
+_LOOK = r"""
+cd "$1" || exit 66
+n=0
+while [ -n "$2" ] && [ ! -e "$2" ] && [ "$n" -lt 40 ]; do sleep 0.1; n=$((n + 1)); done
+df -P -k . | tail -n 1
+find . -maxdepth 1 -type f ! -name '.*' -printf '%C@ %s %f\n'
+"""
+_READ = 'cd "$1" || exit 66; shift; exec cat -- "$@"'
+_REMOVE = 'cd "$1" || exit 66; shift; exec rm -f -- "$@"'
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """The folder, and the server that fills it. See `logs.LogSource`."""
+
+    host: OpenHost
+    connection: Connection
+    folder: str
+    """Absolute, on the host."""
+
+    async def look(self) -> LogLook:
+        """See `logs.LogSource.look`."""
+        async with session.opened(self.host, self.connection, MAINTENANCE) as asked:
+            server = await asked.row(_SERVER)
+            if server["system"] is None:
+                raise SourceError(
+                    f"{self.host.name} does not tell which server it is",
+                    hint="grant execute on function pg_control_system() to the account",
+                )
+            size = int(server["size"])
+            if size > MOST_SEGMENT_BYTES:
+                raise SourceError(
+                    f"the segments of {self.host.name}'s log have {size >> 20} MiB: none over {MOST_SEGMENT_BYTES >> 20} MiB are shipped"
+                )
+            closed, is_new = "", False
+            if server["switch"] and not server["standby"] and server["mode"] != "off":
+                closed, is_new = await _close(asked, size)
+            timeline = int(server["timeline"])
+            number = wal.parse_position(server["position"]) // size
+            if not server["standby"]:
+                current = wal.parse_name((await asked.row(_NOW))["name"])
+                if current is not None:
+                    timeline, number = current.timeline, current.number(size)
+        waiting, free_bytes = await self._list(closed if is_new else "", size)
+        found = wal.parse_name(closed)
+        return LogLook(
+            identity=server["system"],
+            way="spool",
+            series=f"{timeline:08X}",
+            number=number,
+            at=datetime.datetime.fromtimestamp(server["at"], datetime.UTC),
+            waiting=waiting,
+            sealed=LogPosition(server["system"], found.series, found.number(size)) if found else None,
+            segment_bytes=size,
+            free_bytes=free_bytes,
+            warnings=_warnings(server, self.folder, self.host.name),
+        )
+
+    @asynccontextmanager
+    async def segments(self, wanted: Sequence[WaitingSegment], look: LogLook) -> AsyncIterator[SegmentReader]:
+        """See `logs.LogSource.segments`."""
+        async with AsyncExitStack() as stack:
+            yield SegmentReader(self, wanted, look, stack)
+
+    async def release(self, names: Sequence[str]) -> None:
+        """See `logs.LogSource.release`."""
+        for begin in range(0, len(names), _AT_ONCE):
+            command = self._command(_REMOVE, names[begin : begin + _AT_ONCE])
+            done = await self.host.run(command)
+            require_success(self.host.name, command, done.exit)
+
+    async def setup(self) -> Sequence[str]:
+        """See `logs.LogSource.setup`."""
+        async with session.opened(self.host, self.connection, MAINTENANCE) as asked:
+            server = await asked.row(_SERVER)
+        lines = []
+        if server["level"] == "minimal":
+            lines.append("wal_level = replica")
+        if server["mode"] == "off":
+            lines.append("archive_mode = on")
+        if server["command"] is None or self.folder not in server["command"]:
+            lines.append(f"archive_command = {quoting.literal(archive_command(self.folder))}")
+        return lines
+
+    def reading(self, names: Sequence[str]) -> Command:
+        """What reads these segments, one after the other."""
+        return self._command(_READ, names)
+
+    def _command(self, script: str, words: Sequence[str]) -> Command:
+        return Command(("sh", "-c", script, "sh", self.folder, *words), as_user=self.connection.as_user)
+
+    async def _list(self, awaited: str, size: int) -> tuple[list[WaitingSegment], int | None]:
+        """What lies in the spool, in the log's order, and the room that is left there."""
+        command = self._command(_LOOK, [awaited])
+        done = await self.host.run(command, limit_bytes=_LIST_BYTES)
+        if done.exit.status == _NO_FOLDER:
+            raise PathMissingError(
+                f"{self.host.name} has no folder {self.folder} for its log",
+                hint=f"make it there for the server's own account: install -d -o postgres -m 700 {self.folder}",
+            )
+        require_success(self.host.name, command, done.exit)
+        head, _, rest = done.stdout.decode("utf-8", "surrogateescape").partition("\n")
+        found = []
+        for line in rest.splitlines():
+            changed, _, sized = line.partition(" ")
+            length, _, name = sized.partition(" ")
+            segment = wal.parse_name(name)
+            if segment is not None:
+                found.append(
+                    WaitingSegment(name, int(length), segment.series, segment.number(size), float(changed))
+                )
+            elif wal.history_timeline(name) is not None or _PARTIAL.fullmatch(name) or _LABEL.fullmatch(name):
+                found.append(WaitingSegment(name, int(length), changed_s=float(changed), is_extra=True))
+        # A history first: it says what its timeline's segments go on from.
+        found.sort(key=lambda each: (each.name[:8], not each.name.endswith(".history"), each.name))
+        parts = head.split()
+        return found, int(parts[3]) << 10 if len(parts) > 3 and parts[3].isdecimal() else None
+
+
+class SegmentReader:
+    """Segments as they come out of the spool. See `logs.SegmentStream`."""
+
+    def __init__(
+        self, spool: Spool, wanted: Sequence[WaitingSegment], look: LogLook, stack: AsyncExitStack
+    ) -> None:
+        self._spool = spool
+        self._look = look
+        self._stack = stack
+        self._waiting = deque(wanted)
+        self._coming = 0
+        """Segments that the command will bring still."""
+        self._command: Command | None = None
+        self._process: Process | None = None
+        self._pending = b""
+        self._current: WaitingSegment | None = None
+        self._content = bytearray()
+
+    async def next(self) -> WaitingSegment | None:
+        """See `logs.SegmentStream.next`."""
+        if not self._coming:
+            await self._stack.aclose()
+            self._pending = b""
+            if not self._waiting:
+                return None
+            names = [each.name for each in self._waiting][:_AT_ONCE]
+            self._command = self._spool.reading(names)
+            self._process = await self._stack.enter_async_context(self._spool.host.start(self._command))
+            self._coming = len(names)
+        self._coming -= 1
+        self._current = self._waiting.popleft()
+        self._content = bytearray()
+        return self._current
+
+    async def read(self) -> bytes:
+        """See `logs.SegmentStream.read`."""
+        assert self._current is not None
+        assert self._process is not None
+        wanted = self._current.size_bytes - len(self._content)
+        if wanted and not self._pending:
+            self._pending = await self._process.read() or await self._fail(self._process)
+        piece, self._pending = self._pending[:wanted], self._pending[wanted:]
+        self._content += piece
+        return piece
+
+    def judge(self) -> ReadSegment:
+        """See `logs.SegmentStream.judge`."""
+        assert self._current is not None
+        return judged(self._current, self._content, self._look)
+
+    async def _fail(self, process: Process) -> NoReturn:
+        """Raises: why nothing more comes."""
+        host = self._spool.host.name
+        ended = await process.wait()
+        if ended.status is None and ended.signal is None:
+            raise ConnectionLostError(f"{host} never said how reading its log ended")
+        if self._command is not None:
+            require_started(host, self._command, ended)
+        name = self._current.name if self._current is not None else ""
+        raise IncompleteDumpError(f"segment {name} on {host} is shorter than it was")
+
+
+def judged(waiting: WaitingSegment, content: bytes | bytearray, look: LogLook) -> ReadSegment:
+    """What came under that name. Raises: IncompleteDumpError where it is something else."""
+    name = waiting.name
+    if (timeline := wal.history_timeline(name)) is not None:
+        forks = wal.parse_history(bytes(content))
+        if not forks or forks[-1].timeline >= timeline:
+            raise IncompleteDumpError(f"{name} does not tell which timeline it left")
+        left = forks[-1]
+        number = left.position // look.segment_bytes
+        return ReadSegment(None, (LogFork(f"{timeline:08X}", f"{left.timeline:08X}", number),))
+    found = wal.parse_name(name)
+    if found is None:
+        return ReadSegment(None)
+    size = wal.require_whole(content, name, look.identity)
+    span = wal.span(content)
+    return ReadSegment(LogSegment(name, found.series, found.number(size), size, span.first, span.last))
+
+
+def archive_command(folder: str) -> str:
+    """What the server runs for each segment: whole or not at all, and done where the very same is there already.
+
+    The server repeats itself after a crash; a bare `test ! -f` would then fail for ever.
+    """
+    kept, part = f"{folder}/%f", f"{folder}/.%f.part"
+    words = [quote(each).decode("utf-8", "surrogateescape") for each in (kept, part, folder)]
+    kept, part, place = words
+    return (
+        f"if [ -e {kept} ]; then cmp -s %p {kept}; "
+        f"else cp %p {part} && sync {part} && mv {part} {kept} && sync {place}; fi"
+    )
+
+
+async def _close(asked: session.Session, size: int) -> tuple[str, bool]:
+    """Has the server close the segment that it writes; the name of the newest one that is closed, and whether it was closed just now."""
+    row = await asked.row(_CLOSE)
+    before = wal.parse_name(row["before"])
+    # Behind the last byte of what was closed; where nothing was new, the beginning of the segment that is being written.
+    at = wal.parse_position(row["at"])
+    if before is None or at < size:
+        return "", False
+    return wal.segment_name(before.timeline, (at - 1) // size, size), at % size != 0
+
+
+def _warnings(server: session.Row, folder: str, host: str) -> list[str]:
+    said = []
+    if server["mode"] == "off":
+        said.append(f"archive_mode of {host} is off: nothing comes into {folder}")
+    elif server["failing"]:
+        said.append(f"the archive_command of {host} fails, at last for {server['failed']}")
+    if not server["switch"] and not server["standby"]:
+        said.append(
+            "the account may not close segments, so that the newest changes come late: grant execute on function pg_switch_wal() to it"
+        )
+    return said

@@ -1,0 +1,61 @@
+"""A PostgreSQL server's log through whole jobs: shipped out of its spool, kept in storages, and nothing of it lost or doubled."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+
+import pytest
+
+from engine.model.definitions import Source
+from engine.model.logs import ShippedLog
+from engine.model.requests import DrillRequest, ShipRequest
+from tests.jobs.world import World
+from tests.servers.postgres import Postgres, running_postgres
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def cluster() -> Iterator[Postgres]:
+    """A server of this test's own, whose log goes into its spool."""
+    with running_postgres(is_archiving=True) as server:
+        yield server
+
+
+async def _ship(world: World, *storages: str) -> ShippedLog:
+    result = await world.engine.ship(ShipRequest(("shop",), storages))
+    (shipped,) = result.logs
+    return shipped
+
+
+async def test_a_log_is_shipped_to_each_storage_and_only_then_leaves_its_host(
+    world: World, cluster: Postgres
+) -> None:
+    """What was committed before a shipment can be reached after it, on the same segment or not."""
+    await world.add_storages("first", "second")
+    options = cluster.options(physical=True, log_spool=str(cluster.spool))
+    await world.engine.add_source(Source("shop", "postgres", options=options))
+    await world.one_backup("shop")
+    cluster.psql("create table stamps (at timestamptz); insert into stamps values (clock_timestamp())")
+    shipped = await _ship(world, "first")
+    assert (shipped.status, shipped.waiting, shipped.gaps) == ("completed", 0, ()), shipped
+    assert shipped.segments
+    assert not [each.name for each in cluster.spool.iterdir() if not each.name.startswith(".")]
+    cluster.psql("insert into stamps values (clock_timestamp())")
+    again = await _ship(world, "first")
+    assert again.segments == 1
+    assert again.recoverable_to is not None
+    assert shipped.recoverable_to is not None
+    assert again.recoverable_to > shipped.recoverable_to
+    before = datetime.datetime.fromisoformat(cluster.psql("select clock_timestamp()"))
+    cluster.psql(
+        "select pg_sleep(0.01); insert into stamps select clock_timestamp() from generate_series(1, 1000)"
+    )
+    last = await _ship(world, "first")
+    assert last.status == "completed"
+    for at, expected in ((before, "2"), (last.recoverable_to, "1002")):
+        check = ("postgres", "select count(*) from stamps", expected)
+        drilled = await world.engine.drill(DrillRequest("shop", at=at, checks=(check,)))
+        assert (drilled.status, drilled.level) == ("passed", "point-in-time"), (drilled.steps, drilled.checks)
+        assert min(drilled.rto_s, drilled.rpo_s) > 0
