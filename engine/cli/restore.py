@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from typing import Final
 
 from engine.cli import asking, definitions, diagnostics
@@ -26,6 +27,21 @@ def declare(parser: Parser) -> None:
     )
     parser.add_argument("--source", default="", metavar="S", help="the newest backup of this source")
     parser.add_argument("--at", metavar="WHEN", help="with --source: as it was then")
+    parser.add_argument(
+        "--at-transaction",
+        default="",
+        metavar="ID",
+        help="with --source: as it was behind this transaction, by its log",
+    )
+    parser.add_argument(
+        "--at-point",
+        default="",
+        metavar="NAME",
+        help="with --source: as it was at this named restore point, by its log",
+    )
+    parser.add_argument(
+        "--just-before", action="store_true", help="end just before that instant, transaction or point"
+    )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument(
         "--to", default="", metavar="DIR", help="/srv/a becomes DIR/srv/a; a database a native file"
@@ -119,13 +135,13 @@ def _declare(parser: Parser) -> None:
 async def _restore(call: Call) -> int:
     arguments = call.arguments
     is_handed_over = is_detached(call)
-    backup = await _chosen(call, arguments)
-    request = request_of(arguments, backup)
+    request = await _requested(call, arguments)
     plan_steps.require_fitting(request)
     if arguments.in_place and not arguments.dry_run:
-        await asking.require_yes(call, f"put backup {backup} in place of what is live?")
+        what = f"backup {request.backup}" if request.backup else f"{request.source} as it was then"
+        await asking.require_yes(call, f"put {what} in place of what is live?")
     if arguments.delete and not arguments.dry_run:
-        await asking.require_yes(call, f"delete what backup {backup} does not hold from {request.to}?")
+        await asking.require_yes(call, f"delete what backup {request.backup} does not hold from {request.to}?")
     if is_handed_over:
         return await hand_over(call, "restore", request)
     result = await call.engine.restore(request, idempotency_key=arguments.idempotency_key)
@@ -164,12 +180,52 @@ def request_of(arguments: argparse.Namespace, backup: str) -> RestoreRequest:
     )
 
 
+async def _requested(call: Call, arguments: argparse.Namespace) -> RestoreRequest:
+    """What is asked for: of a source whose log is kept the instant itself, of others the backup that is nearest before it."""
+    is_replayed = False
+    if arguments.source and not arguments.backup:
+        has_log = bool((await call.engine.log_report(arguments.source)).reaches)
+        is_replayed = has_log and bool(
+            arguments.at
+            or arguments.at_transaction
+            or arguments.at_point
+            or arguments.into
+            or arguments.in_place
+        )
+        if not has_log and (arguments.at_transaction or arguments.at_point):
+            raise UsageError(
+                f"no log of {arguments.source} is kept, by which a transaction or a point could be found",
+                hint=f"holdfast logs ship {arguments.source}",
+            )
+    if not is_replayed:
+        return request_of(arguments, await _chosen(call, arguments))
+    _require_one_target(arguments)
+    at = when.parse(arguments.at, call.clock.now(), call.clock.local_offset) if arguments.at else None
+    return dataclasses.replace(
+        request_of(arguments, ""),
+        source=arguments.source,
+        at=at,
+        at_transaction=arguments.at_transaction,
+        at_point=arguments.at_point,
+        is_before=arguments.just_before,
+    )
+
+
+def _require_one_target(arguments: argparse.Namespace) -> None:
+    """Raises: UsageError."""
+    targets = [arguments.at, arguments.at_transaction, arguments.at_point]
+    if sum(bool(each) for each in targets) > 1:
+        raise UsageError("name one of --at, --at-transaction and --at-point")
+
+
 async def _chosen(call: Call, arguments: argparse.Namespace) -> str:
     """The id of the backup that is meant. Raises: UsageError, UnknownNameError."""
     if bool(arguments.backup) == bool(arguments.source):
         raise UsageError("say which backup: BACKUP, or --source S", hint="`holdfast backups` lists them")
     if arguments.at and not arguments.source:
         raise UsageError("--at goes with --source S")
+    if (arguments.at_transaction or arguments.at_point) and not arguments.source:
+        raise UsageError("--at-transaction and --at-point go with --source S")
     if arguments.backup:
         return (await call.engine.show_backup(arguments.backup)).backup_id
     at = when.parse(arguments.at, call.clock.now(), call.clock.local_offset) if arguments.at else None

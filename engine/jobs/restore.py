@@ -10,6 +10,7 @@ from engine.hosts import registry as hosts
 from engine.jobs import (
     hooks,
     host_load,
+    replayed_backup,
     restore_database,
     restore_in_place,
     restore_refill,
@@ -35,6 +36,10 @@ from engine.sources import registry as sources
 
 async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
     """Restores, or says what it would do. Raises: UnknownNameError, PathMissingError, RestoreError, StorageError, RepositoryError."""
+    if replayed_backup.is_to_instant(request):
+        if not request.into and not request.is_in_place:
+            raise UsageError("nothing says where to restore to", hint="--into NAME, or --in-place")
+        return await restore_database.run(context, request)
     if request.is_in_place or request.into:
         backup = await context.catalog.backups.find(request.backup)
         source = await context.catalog.sources.get(backup.source)

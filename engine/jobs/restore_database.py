@@ -12,12 +12,12 @@ import dataclasses
 import datetime
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from engine.errors import HoldfastError, RefusedError, RestoreError, UsageError
 from engine.events import Noted, StepBegan, Warned
-from engine.jobs import hooks, restore_roles
+from engine.jobs import hooks, replayed_backup, restore_roles
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup, open_backup, open_database_source
 from engine.model import masking
@@ -104,8 +104,7 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
     """Restores, or says what it would do. Raises: UsageError, RefusedError, RestoreError, SourceError, HostError, RepositoryError."""
     began = context.clock.monotonic()
     _require_no_files(request)
-    backup = await context.catalog.backups.find(request.backup)
-    async with open_backup(context, backup, request.storage, request.limits) as opened:
+    async with await _origin(context, request) as opened:
         _require_part(request, opened)
         target = await _target(context, request, opened.source)
         async with open_database_source(context, target) as source, AsyncExitStack() as stack:
@@ -142,8 +141,18 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
         is_dry_run=request.is_dry_run,
         databases=tuple(databases),
         hooks=tuple(log.results),
-        backup_id=backup.backup_id,
+        backup_id=opened.backup.backup_id,
     )
+
+
+async def _origin(
+    context: JobContext, request: RestoreRequest
+) -> AbstractAsyncContextManager[DatabaseBackup]:
+    """What is restored: a backup, or a source as it was at an instant. Raises: UnknownNameError."""
+    if replayed_backup.is_to_instant(request):
+        return replayed_backup.opened(context, request)
+    backup = await context.catalog.backups.find(request.backup)
+    return open_backup(context, backup, request.storage, request.limits)
 
 
 def _require_part(request: RestoreRequest, opened: DatabaseBackup) -> None:

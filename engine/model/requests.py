@@ -64,7 +64,7 @@ class RestoreRequest:
     """Bring a backup back: its files into a directory (`to`), or its databases into a server (`into` or `is_in_place`)."""
 
     backup: str
-    """A backup id, an unambiguous beginning of one, or latest:SOURCE."""
+    """A backup id, an unambiguous beginning of one, or latest:SOURCE; empty where `source` names what is replayed."""
     to: str = ""
     """The target directory: absolute paths are laid out below it."""
     host: str = ""
@@ -100,6 +100,14 @@ class RestoreRequest:
     """The same, run when it is over, however it ended."""
     hook_timeout_s: float = 300.0
     limits: Limits = field(default_factory=Limits)
+    source: str = ""
+    """Restored as it was at an instant, by a base and the log behind it: `at`, or one of the next two; none: as far as the log goes."""
+    at: datetime.datetime | None = None
+    at_transaction: str = ""
+    at_point: str = ""
+    """A restore point that somebody named."""
+    is_before: bool = False
+    """Just before it."""
 
 
 @dataclass(frozen=True, slots=True)

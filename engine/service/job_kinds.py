@@ -166,6 +166,8 @@ async def require_known(catalog: Catalog, request: object) -> None:
                 await catalog.sources.get(name)
         case DrillRequest():
             await catalog.sources.get(request.source)
+        case RestoreRequest() if request.source:
+            await catalog.sources.get(request.source)
         case PlanRequest():
             await catalog.plans.get(request.plan)
         case RollbackRequest():

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from engine.model.logs import LogFork, LogPosition, LogSegment
 from engine.model.manifest import Manifest
-from engine.sources.base import Database
+from engine.sources.base import Database, ItemStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +142,19 @@ class Replay:
     """Up to the restore point of this name."""
     is_exclusive: bool = False
     """Whether it ends just before the target: without the transaction, or what was committed at that very instant."""
+
+
+@runtime_checkable
+class DumpingDatabase(Database, Protocol):
+    """A server whose databases can be dumped as a backup of them would be."""
+
+    def dumping(self, name: str, tables: Sequence[str] = ()) -> AbstractAsyncContextManager[ItemStream]:
+        """One database, or these of its tables, by the manifest's names. Leaving ends the tool. Raises on entering: SourceError, HostError."""
+        ...
+
+    def dumping_globals(self) -> AbstractAsyncContextManager[ItemStream]:
+        """What belongs to no database, as SQL. Raises on entering: SourceError, HostError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

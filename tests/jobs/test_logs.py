@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine.errors import RestoreError
 from engine.model.definitions import Source
 from engine.model.logs import ShippedLog
-from engine.model.requests import DrillRequest, ShipRequest
+from engine.model.requests import DrillRequest, RestoreRequest, ShipRequest
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres, running_postgres
 
@@ -54,8 +55,22 @@ async def test_a_log_is_shipped_to_each_storage_and_only_then_leaves_its_host(
     )
     last = await _ship(world, "first")
     assert last.status == "completed"
+    assert last.recoverable_to is not None
     for at, expected in ((before, "2"), (last.recoverable_to, "1002")):
         check = ("postgres", "select count(*) from stamps", expected)
         drilled = await world.engine.drill(DrillRequest("shop", at=at, checks=(check,)))
         assert (drilled.status, drilled.level) == ("passed", "point-in-time"), (drilled.steps, drilled.checks)
         assert min(drilled.rto_s, drilled.rpo_s) > 0
+    with pytest.raises(RestoreError, match="log ends at") as error:
+        await world.engine.restore(
+            RestoreRequest(
+                "", into="then", source="shop", at=last.recoverable_to + datetime.timedelta(minutes=1)
+            )
+        )
+    assert "nearest" in str(error.value.hint)
+    restored = await world.engine.restore(
+        RestoreRequest("", into="then", source="shop", at=before, databases=("postgres",))
+    )
+    assert (restored.status, restored.databases[0].into) == ("completed", "then")
+    assert cluster.psql("select count(*) from stamps", "then") == "2"
+    assert cluster.psql("select count(*) from stamps") == "1002"

@@ -88,6 +88,11 @@ class PostgresDatabase:
         self._analysing: dict[str, asyncio.Task[None]] = {}
 
     @property
+    def host(self) -> OpenHost:
+        """Where its clients run."""
+        return self._host
+
+    @property
     def connection(self) -> Connection:
         """How it is reached."""
         return self._connection

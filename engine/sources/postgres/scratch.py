@@ -11,20 +11,22 @@ import asyncio
 import datetime
 import functools
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import NoReturn
 
 from engine.errors import SourceError, ToolMissingError
 from engine.hosts.base import Command, OpenHost, Process, require_started
+from engine.model.backup import Scope
 from engine.model.manifest import Manifest
 from engine.sources import tar_feed
-from engine.sources.base import Database, Revival
+from engine.sources.base import Database, ItemStream, Revival
 from engine.sources.logs import Replay, Replayed, Replaying
 from engine.sources.postgres import quoting, session, wal, words
 from engine.sources.postgres.connection import Connection
 from engine.sources.postgres.database import PostgresDatabase
+from engine.sources.postgres.dumping import DumpItem, Gathered, GlobalsItem, Wanted
 
 START_TIMEOUT_S = 120.0
 _REACHED = "select extract(epoch from pg_last_xact_replay_timestamp())::float8 as last, not pg_is_in_recovery() as over"
@@ -209,12 +211,28 @@ class _Replaying:
 
     async def finish(self) -> Replayed:
         """See `logs.Replaying.finish`."""
-        database = await self._feed.start()
-        assert isinstance(database, PostgresDatabase)
+        started = await self._feed.start()
+        assert isinstance(started, PostgresDatabase)
+        database = _ReplayedDatabase(self._host, started.connection, "postgres")
         async with session.opened(self._host, database.connection, "postgres") as asked:
             row = await asked.row(_REACHED)
         last = datetime.datetime.fromtimestamp(row["last"], datetime.UTC) if row["last"] is not None else None
         return Replayed(database, last, row["over"])
+
+
+class _ReplayedDatabase(PostgresDatabase):
+    """See `logs.DumpingDatabase`."""
+
+    def dumping(self, name: str, tables: Sequence[str] = ()) -> AbstractAsyncContextManager[ItemStream]:
+        """See `logs.DumpingDatabase.dumping`."""
+        return DumpItem(self._wanted(tuple(tables)), name, Gathered()).open()
+
+    def dumping_globals(self) -> AbstractAsyncContextManager[ItemStream]:
+        """See `logs.DumpingDatabase.dumping_globals`."""
+        return GlobalsItem(self._wanted(()), "postgres", has_passwords=True).open()
+
+    def _wanted(self, tables: tuple[str, ...]) -> Wanted:
+        return Wanted(self.host, self.connection, tables, Scope.ALL, 1)
 
 
 def replay_settings(replay: Replay) -> str:

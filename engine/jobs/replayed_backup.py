@@ -1,0 +1,148 @@
+"""A source as it was at an instant, to be restored like a backup: a throwaway server replays the log, and is dumped from into its target.
+
+So one database, or one table, of any instant comes beside the live one or in its place by the very way that a dump does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from engine.errors import PathMissingError, RestoreError, UsageError
+from engine.events import Noted, Progress, StepBegan, Warned
+from engine.jobs import replay
+from engine.jobs.context import JobContext
+from engine.jobs.database_backup import DatabaseBackup, open_backup, open_database_source
+from engine.jobs.replay import ReplayPlan, Target
+from engine.model.manifest import DatabaseFacts
+from engine.model.requests import RestoreRequest
+from engine.sources.base import Database, ItemStream, Selection
+from engine.sources.logs import DumpingDatabase, ReplayingSource
+
+_OWN = "postgres"
+"""The database that every server has; it is brought back where it is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedBackup(DatabaseBackup):
+    """As `DatabaseBackup`, of what a throwaway server holds; of a dry run there is none, and the base says which databases there were."""
+
+    scratch: DumpingDatabase | None = None
+
+    async def read(
+        self, path: str, write: Callable[[bytes], Awaitable[None]], ahead_bytes: int | None = None
+    ) -> int:
+        """Roles as the throwaway server has them. Raises: PathMissingError for anything else; SourceError, HostError."""
+        del ahead_bytes
+        if self.scratch is None or path != "globals.sql":
+            raise PathMissingError(f"what was replayed holds no {path}")
+        async with self.scratch.dumping_globals() as stream:
+            return await _pump(self.context, stream, write, path)
+
+    async def load(self, database: Database, facts: DatabaseFacts, name: str, selection: Selection) -> int:
+        """Dumps from the throwaway server into a fresh database of that name; returns the dump's length. Raises: SourceError, HostError."""
+        assert self.scratch is not None
+        async with (
+            self.scratch.dumping(facts.name, selection.tables) as stream,
+            database.load(name, selection) as into,
+        ):
+            size_bytes = await _pump(self.context, stream, into.write, facts.name)
+            for warning in await into.finish():
+                self.context.emit(Warned(f"{facts.name}: {warning}"))
+        return size_bytes
+
+
+async def _pump(
+    context: JobContext, stream: ItemStream, write: Callable[[bytes], Awaitable[None]], what: str
+) -> int:
+    """From the one to the other; a dump that is not whole raises before anything counts."""
+    done_bytes = 0
+    while piece := await stream.read():
+        await write(piece)
+        done_bytes += len(piece)
+        context.emit(Progress("restore", done_bytes, current=what))
+    for warning in await stream.judge():
+        context.emit(Warned(f"{what}: {warning}"))
+    return done_bytes
+
+
+def is_to_instant(request: RestoreRequest) -> bool:
+    """Whether the request names an instant of a source, and not a backup."""
+    return bool(request.source)
+
+
+def target_of(request: RestoreRequest) -> Target:
+    """Where to. Raises: UsageError."""
+    replay.require_one(request.at, request.at_transaction, request.at_point)
+    return Target(request.at, request.at_transaction, request.at_point, request.is_before)
+
+
+@asynccontextmanager
+async def opened(context: JobContext, request: RestoreRequest) -> AsyncIterator[ReplayedBackup]:
+    """The source as it was then. Raises: RestoreError where that cannot be reached; UsageError, SourceError, HostError, StorageError."""
+    planned = await replay.plan(context, request.source, target_of(request), request.storage)
+    _tell(context, planned)
+    backup = await context.catalog.backups.get(planned.reach.base.backup_id)
+    async with AsyncExitStack() as stack:
+        base = await stack.enter_async_context(
+            open_backup(context, backup, planned.reach.storage, request.limits)
+        )
+        if request.is_dry_run:
+            yield _as_then(base, base.manifest.databases)
+            return
+        source = await stack.enter_async_context(open_database_source(context, base.source))
+        if not isinstance(source, ReplayingSource):
+            raise UsageError(f"the log of {request.source} cannot be replayed")
+        context.emit(StepBegan(f"replay {request.source} to {planned.target.words}"))
+        length = await replay.segment_bytes(context, base, planned)
+        replaying = await stack.enter_async_context(
+            source.replaying(base.manifest, base.depth, replay.replay_of(planned, length))
+        )
+        await replay.feed(context, base, planned, replaying)
+        reached = await replaying.finish()
+        if not reached.is_over or (
+            planned.until is not None
+            and reached.last_transaction_at is not None
+            and reached.last_transaction_at > planned.until
+        ):
+            raise RestoreError(
+                f"{request.source} did not come to {planned.target.words}: its last transaction is of {reached.last_transaction_at}",
+                hint="nothing that is live was touched; run a drill to that instant",
+            )
+        scratch = reached.database
+        if not isinstance(scratch, DumpingDatabase):
+            raise UsageError(f"a database of {request.source} cannot be carried over from a throwaway server")
+        names = [name for name in await scratch.names() if name != _OWN or name in request.databases]
+        facts = [
+            await scratch.facts(name) for name in names if not request.databases or name in request.databases
+        ]
+        yield _as_then(base, facts, scratch)
+
+
+def _tell(context: JobContext, planned: ReplayPlan) -> None:
+    context.emit(
+        Noted(
+            f"base {planned.reach.base.backup_id} of {planned.reach.begins_at.isoformat()} from {planned.reach.storage}, "
+            f"and at most {planned.segments} segments of log, {planned.size_bytes} bytes"
+        )
+    )
+
+
+def _as_then(
+    base: DatabaseBackup,
+    databases: Sequence[DatabaseFacts],
+    scratch: DumpingDatabase | None = None,
+) -> ReplayedBackup:
+    manifest = dataclasses.replace(base.manifest, folder="", databases=databases)
+    return ReplayedBackup(
+        base.context,
+        base.backup,
+        base.source,
+        base.repository,
+        base.snapshot,
+        manifest,
+        base.storage,
+        scratch,
+    )
