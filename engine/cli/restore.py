@@ -141,7 +141,9 @@ async def _restore(call: Call) -> int:
         what = f"backup {request.backup}" if request.backup else f"{request.source} as it was then"
         await asking.require_yes(call, f"put {what} in place of what is live?")
     if arguments.delete and not arguments.dry_run:
-        await asking.require_yes(call, f"delete what backup {request.backup} does not hold from {request.to}?")
+        await asking.require_yes(
+            call, f"delete what backup {request.backup} does not hold from {request.to}?"
+        )
     if is_handed_over:
         return await hand_over(call, "restore", request)
     result = await call.engine.restore(request, idempotency_key=arguments.idempotency_key)

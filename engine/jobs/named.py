@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 from engine.catalog.catalog import Catalog
 from engine.jobs.known import Known, chosen, known_of
 from engine.model.alerts import Message
-from engine.model.schedules import Action, Schedule
-
-_OF_SOURCES = (Action.BACKUP, Action.DRILL, Action.FORGET)
+from engine.model.schedules import OF_SOURCES, Action, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ async def read(catalog: Catalog) -> Named:
 
 def subjects_of(schedule: Schedule, known: Known) -> Set[str]:
     """What it looks after, as alerts call it."""
-    if schedule.action in _OF_SOURCES:
+    if schedule.action in OF_SOURCES:
         found = chosen(schedule.sources, known)
         return {f"source {each.name}" for each in found} | {f"host {each.host}" for each in found}
     if schedule.action is Action.REPORT:

@@ -153,7 +153,7 @@ async def look_ahead(catalog: Catalog, now: datetime.datetime) -> Preview:
 
 
 def _hosts(schedule: Schedule, known: Known) -> set[str]:
-    if schedule.is_template or schedule.action not in (Action.BACKUP, Action.DRILL):
+    if schedule.is_template or schedule.action not in (Action.BACKUP, Action.SHIP, Action.DRILL):
         return set()
     return {each.host for each in chosen(schedule.sources, known)}
 

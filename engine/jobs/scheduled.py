@@ -25,10 +25,11 @@ from engine.model.requests import (
     Limits,
     PruneRequest,
     ReportRequest,
+    ShipRequest,
     VerifyRequest,
 )
 from engine.model.schedule_options import KEEP_RULES, REPORTS, TAKEN
-from engine.model.schedules import Action, Schedule
+from engine.model.schedules import OF_SOURCES, Action, Schedule
 
 WAIT_LOCK_S: Final = 900.0
 """How long a job of a schedule waits for a locked repository where nothing else is said: nobody is there to start it again."""
@@ -50,7 +51,7 @@ def parts_of(schedule: Schedule, known: Known) -> list[Part]:
 
 def hosts_of(schedule: Schedule, known: Known) -> set[str]:
     """The machines that its jobs keep busy: of storages it is this one that reads and writes them."""
-    if schedule.action not in (Action.BACKUP, Action.DRILL):
+    if schedule.action not in (Action.BACKUP, Action.SHIP, Action.DRILL):
         return {LOCAL_HOST}
     elsewhere = _text(schedule.options, "host") if schedule.action is Action.DRILL else ""
     return {elsewhere} if elsewhere else {each.host for each in chosen(schedule.sources, known)}
@@ -58,7 +59,7 @@ def hosts_of(schedule: Schedule, known: Known) -> set[str]:
 
 def retired(schedule: Schedule, known: Known) -> Mapping[str, str]:
     """The hosts of its sources that are out of service, and why: nothing is backed up there."""
-    if schedule.action is not Action.BACKUP:
+    if schedule.action not in (Action.BACKUP, Action.SHIP):
         return {}
     return {each.host: each.retired for each in chosen(schedule.sources, known) if each.retired}
 
@@ -121,7 +122,7 @@ def policy_of(options: Mapping[str, OptionValue]) -> KeepPolicy:
 
 
 def _require_sources(schedule: Schedule, known: Known) -> None:
-    if schedule.action not in (Action.BACKUP, Action.DRILL, Action.FORGET):
+    if schedule.action not in OF_SOURCES:
         if schedule.sources:
             raise UsageError(
                 f"{schedule.action.value} is of storages, not of sources",
@@ -167,6 +168,27 @@ def _backup(schedule: Schedule, known: Known) -> list[Part]:
             ),
         )
         for host, names in by_host.items()
+    ]
+
+
+def _ship(schedule: Schedule, known: Known) -> list[Part]:
+    options = schedule.options
+    poll_s = _number(options, "poll")
+    return [
+        Part(
+            each.name,
+            "ship",
+            ShipRequest(
+                (each.name,),
+                tuple(schedule.storages),
+                _number(options, "follow") or 0.0,
+                ShipRequest(()).poll_s if poll_s is None else poll_s,
+                _limits(options),
+                schedule.hooks,
+            ),
+        )
+        for each in chosen(schedule.sources, known)
+        if not each.retired
     ]
 
 
@@ -337,6 +359,7 @@ def _report(schedule: Schedule, known: Known) -> list[Part]:
 
 _PARTS: Final[Mapping[Action, Callable[[Schedule, Known], list[Part]]]] = {
     Action.BACKUP: _backup,
+    Action.SHIP: _ship,
     Action.DRILL: _drill,
     Action.VERIFY: _verify,
     Action.PRUNE: _prune,

@@ -48,7 +48,8 @@ async def run(context: JobContext, request: ShipRequest) -> ShipResult:
                 if done.error is not None and len(work) == 1 and not request.follow_s:
                     raise done.error
             left_s = request.follow_s - (context.clock.monotonic() - began)
-            if left_s <= 0:
+            # Not a look that would end behind the next start of its schedule.
+            if left_s <= request.poll_s:
                 break
             await sleep_until_set(context.clock, min(request.poll_s, left_s))
     results = list(shipped.values())

@@ -28,6 +28,7 @@ KEEP_RULES: Final[Mapping[str, str]] = {
 LIMITS: Final = ("wait_lock", "timeout", "limit_upload", "limit_download")
 TAKEN: Final[Mapping[Action, tuple[str, ...]]] = {
     Action.BACKUP: ("type", "only", "tag", "max_size", "prune", "keep_preset", *KEEP_RULES, *LIMITS),
+    Action.SHIP: ("follow", "poll", *LIMITS),
     Action.DRILL: ("level", "host", "scenario", "budget", "check", *LIMITS),
     Action.VERIFY: ("read_data", "read_data_subset", "max_age", "repair", "from", *LIMITS),
     Action.PRUNE: ("max_unused", *LIMITS),
@@ -111,8 +112,14 @@ KEEP: Final = (
         "count",
     ),
 )
+LOGS: Final = (
+    Option("follow", "ship: go on so long, looking again and again", "SPAN", "whole span"),
+    Option("poll", "ship: how long between two looks (10s)", "SPAN", "whole span"),
+)
 PROOFS: Final = (
-    Option("level", "of a drill: bytes, parse, files, database or server"),
+    Option(
+        "level", "of a drill: bytes, parse, files, database, server or point-in-time (to a random instant)"
+    ),
     Option("host", "of a drill: where its throwaway server is started", "HOST"),
     Option("scenario", "of a drill: main-storage-gone, catalog-gone, kit-only, blind"),
     Option("budget", "of a drill: how long it may take", "SPAN", "whole span"),
@@ -133,7 +140,7 @@ BOUNDS: Final = (
     Option("limit_upload", "KiB a second to each storage", "KIB", "count"),
     Option("limit_download", "KiB a second from each storage", "KIB", "count"),
 )
-ALL: Final = (*WHAT, *TIMING, *HOOKS, *BACKUP, *KEEP, *PROOFS, *BOUNDS)
+ALL: Final = (*WHAT, *TIMING, *HOOKS, *BACKUP, *KEEP, *LOGS, *PROOFS, *BOUNDS)
 
 _FIELDS: Final[Mapping[str, str]] = {
     "cron": "rhythm",

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from engine.model.definitions import OptionValue
 from engine.model.status import Expectation
@@ -15,12 +16,18 @@ class Action(StrEnum):
     """What a schedule does."""
 
     BACKUP = "backup"
+    SHIP = "ship"
+    """The logs of databases."""
     DRILL = "drill"
     VERIFY = "verify"
     PRUNE = "prune"
     FORGET = "forget"
     COPY = "copy"
     REPORT = "report"
+
+
+OF_SOURCES: Final = (Action.BACKUP, Action.SHIP, Action.DRILL, Action.FORGET)
+"""What is done with sources; all else is done with storages."""
 
 
 class CatchUp(StrEnum):

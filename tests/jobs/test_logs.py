@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from engine.errors import RestoreError
 from engine.model.definitions import Source
+from engine.model.job import JobStatus
 from engine.model.logs import ShippedLog
 from engine.model.requests import DrillRequest, RestoreRequest, ShipRequest
+from engine.model.schedules import Action, Schedule
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres, running_postgres
 
@@ -24,6 +27,14 @@ def cluster() -> Iterator[Postgres]:
         yield server
 
 
+async def _begin(world: World, cluster: Postgres) -> None:
+    """A source with a base, and a row that came after it."""
+    options = cluster.options(physical=True, log_spool=str(cluster.spool))
+    await world.engine.add_source(Source("shop", "postgres", options=options))
+    await world.one_backup("shop")
+    cluster.psql("create table stamps (at timestamptz); insert into stamps values (clock_timestamp())")
+
+
 async def _ship(world: World, *storages: str) -> ShippedLog:
     result = await world.engine.ship(ShipRequest(("shop",), storages))
     (shipped,) = result.logs
@@ -35,10 +46,7 @@ async def test_a_log_is_shipped_to_each_storage_and_only_then_leaves_its_host(
 ) -> None:
     """What was committed before a shipment can be reached after it, on the same segment or not."""
     await world.add_storages("first", "second")
-    options = cluster.options(physical=True, log_spool=str(cluster.spool))
-    await world.engine.add_source(Source("shop", "postgres", options=options))
-    await world.one_backup("shop")
-    cluster.psql("create table stamps (at timestamptz); insert into stamps values (clock_timestamp())")
+    await _begin(world, cluster)
     shipped = await _ship(world, "first")
     assert (shipped.status, shipped.waiting, shipped.gaps) == ("completed", 0, ()), shipped
     assert shipped.segments
@@ -74,3 +82,30 @@ async def test_a_log_is_shipped_to_each_storage_and_only_then_leaves_its_host(
     assert (restored.status, restored.databases[0].into) == ("completed", "then")
     assert cluster.psql("select count(*) from stamps", "then") == "2"
     assert cluster.psql("select count(*) from stamps") == "1002"
+
+
+async def test_a_schedule_ships_logs_and_drills_to_random_instants(world: World, cluster: Postgres) -> None:
+    """Both by the clock, as jobs of their own; the drill's evidence tells the instant, how long it took, and how much was lost."""
+    await world.add_storages("first")
+    await _begin(world, cluster)
+    for name, action, options in (
+        ("log", Action.SHIP, {}),
+        ("rehearse", Action.DRILL, {"level": "point-in-time"}),
+    ):
+        schedule = Schedule(
+            name,
+            action,
+            "every 5 minutes",
+            sources=("kind:postgres",),
+            storages=("first",),
+            options=options,
+        )
+        await world.engine.add_schedule(schedule)
+        (queued,) = await world.engine.run_schedule(name)
+        ended = [job async for job in world.engine.follow_job(queued.job_id)][-1]
+        assert ended.status is JobStatus.COMPLETED, ended.error
+    drilled = ended.result
+    assert drilled["level"] == "point-in-time"
+    assert min(drilled["rto_s"], drilled["rpo_s"]) > 0
+    assert "seed" in next(each["detail"] for each in drilled["steps"] if each["step"] == "choose an instant")
+    assert "point-in-time" in Path(drilled["report"]).read_text(encoding="utf-8")

@@ -12,6 +12,7 @@ from typing import Final
 
 from engine.model.schedule_options import described
 from engine.model.schedules import (
+    OF_SOURCES,
     Action,
     Pause,
     RunOutcome,
@@ -47,7 +48,7 @@ _TONES: Final[Mapping[RunOutcome, str]] = {
     RunOutcome.SKIPPED: "warning",
 }
 _MARKS: Final[Mapping[Action, str]] = {
-    Action.BACKUP: "#", Action.DRILL: "D", Action.VERIFY: "V", Action.PRUNE: "P", Action.FORGET: "F", Action.COPY: "C", Action.REPORT: "R",
+    Action.BACKUP: "#", Action.SHIP: "L", Action.DRILL: "D", Action.VERIFY: "V", Action.PRUNE: "P", Action.FORGET: "F", Action.COPY: "C", Action.REPORT: "R",
 }  # fmt: skip
 _NAME_COLUMNS: Final = 16
 _NAMED: Final = 4
@@ -278,7 +279,9 @@ def _trouble(instant: Instant) -> str:
 
 
 def _subject(schedule: Schedule) -> str:
-    names = schedule.sources or (() if schedule.action in (Action.BACKUP, Action.DRILL) else ("all",))
+    names = schedule.sources or (
+        () if schedule.action in (Action.BACKUP, Action.SHIP, Action.DRILL) else ("all",)
+    )
     shown = ", ".join(schedule.sources[:_NAMED]) or ", ".join(names)
     more = f" and {len(schedule.sources) - _NAMED} more" if len(schedule.sources) > _NAMED else ""
     where = "+".join(schedule.storages) or "the default storage"
@@ -287,7 +290,7 @@ def _subject(schedule: Schedule) -> str:
         if schedule.action is Action.REPORT
         else f"  {'in' if schedule.action is not Action.BACKUP else 'to'} {where}"
     )
-    of = f" of {shown}{more}" if schedule.action in (Action.BACKUP, Action.DRILL, Action.FORGET) else ""
+    of = f" of {shown}{more}" if schedule.action in OF_SOURCES else ""
     return f"{schedule.name}  {schedule.action.value}{of}{to}"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.model import schedule_options
 from engine.model.options import Option
-from engine.model.schedules import Action, PlannedRun, Schedule, Timing
+from engine.model.schedules import OF_SOURCES, Action, PlannedRun, Schedule, Timing
 from engine.model.secret import Secret
 from tui.dialogs.fields import Field, Values
 from tui.dialogs.menu import Menu
@@ -26,13 +26,14 @@ _WANTED: Final = (
     "keep_preset",
     "keep_daily",
     "timezone",
+    "follow",
+    "poll",
     "level",
     "budget",
     "from",
     "report",
 )
 _ORDER: Final = ("cron", "action", "source", "to", "keep_preset", "keep_daily", "keep_weekly", "keep_monthly")
-_OF_SOURCES: Final = (Action.BACKUP, Action.DRILL, Action.FORGET)
 _OF_ALL: Final = tuple(
     each.name for each in (*schedule_options.WHAT, *schedule_options.TIMING, *schedule_options.HOOKS)
 )
@@ -94,7 +95,7 @@ class ScheduleWizard(Wizard[Schedule]):
     def _is_taken(self, option: Option, values: Values) -> bool:
         action = Action(values.get("action") or Action.BACKUP)
         if option.name == "source":
-            return action in _OF_SOURCES
+            return action in OF_SOURCES
         return option.name in _OF_ALL or option.name in schedule_options.TAKEN[action]
 
     def definition(self, values: Values) -> tuple[Schedule, Mapping[str, Secret]]:
