@@ -16,6 +16,7 @@ Knows the Engine, events, model and errors, nothing deeper; no job runs in this 
     dialogs/wizards/  forms that define hosts, sources, storages, schedules, destinations, plans; and the guide through an empty home
     paths.py       paths of this machine as they are typed, pasted, dropped
     widgets/       what is drawn line by line: rows, lines, plots
+    colourless.py  for NO_COLOR
     terminal.py    what is repaired in Textual's driver
     browser/       the same in a browser of this machine: who is let in, and a child for each page
     keyboard.py    what comes from the keyboard, made safe: noise, old mouse reports, pastes

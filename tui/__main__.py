@@ -8,11 +8,13 @@ haste.begin()  # before what takes long to import
 
 # ruff: noqa: E402
 import asyncio
+import io
 import os
 import sys
 from typing import Final
 
 from engine.errors import HoldfastError, UsageError
+from engine.model.text import printable
 from tui.start import Options, prepare, read_options, unfit
 
 _USAGE: Final = 2
@@ -22,16 +24,25 @@ def main() -> int:
     """Runs the console of this process; returns the exit code. Whatever stands in the way is said before anything is drawn."""
     try:
         options = read_options(sys.argv[1:], os.environ)
+        if options.is_ascii and isinstance(sys.stderr, io.TextIOWrapper):
+            sys.stderr.reconfigure(encoding="ascii", errors="backslashreplace")
         if options.port is not None:
             return _serve(options, options.port)
-        mistake = unfit(os.environ, is_terminal=os.isatty(0) and os.isatty(2), encoding=sys.stderr.encoding)
+        is_terminal = os.isatty(0) and os.isatty(2)
+        mistake = unfit(
+            os.environ,
+            is_terminal=is_terminal,
+            encoding=sys.stderr.encoding,
+            is_ascii=options.is_ascii,
+        )
         if mistake:
             sys.stderr.write(f"holdfast: {mistake}\n")
             return _USAGE
         prepare(os.environ)
         return asyncio.run(_run(options))
     except HoldfastError as error:
-        sys.stderr.write(f"holdfast: {error.message}\n" + (f"  hint: {error.hint}\n" if error.hint else ""))
+        hint = f"  hint: {printable(error.hint)}\n" if error.hint else ""
+        sys.stderr.write(f"holdfast: {printable(error.message)}\n{hint}")
         return error.exit_code
 
 

@@ -20,6 +20,7 @@ from engine.model.job import Change, Job, JobStatus
 from engine.model.secret import Secret
 from tui import bridge, clipboard, haste, theme_loader
 from tui.actions import ACTIONS, Action, key_names
+from tui.colourless import without_greys
 from tui.dialogs.base import Dialog
 from tui.dialogs.confirm import Sentence
 from tui.panes.base import View
@@ -76,6 +77,7 @@ class ConsoleApp(App[int]):
         is_guiding: bool = False,
     ) -> None:
         super().__init__(driver_class=driver_class)
+        self._filters = without_greys(self._filters)
         self.engine = engine
         self.preferences = preferences
         self.is_read_only = is_read_only
@@ -118,6 +120,11 @@ class ConsoleApp(App[int]):
         if not (await self.engine.sources() or await self.engine.storages()):
             await self.main.do_guide_open()
 
+    @property
+    def is_ascii(self) -> bool:
+        """Whether nothing but ASCII may be sent to the terminal."""
+        return self.preferences.is_ascii
+
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Of themes that are not ours: the topmost row looks like all others."""
         return {"title-foreground": "ansi_default", "title-background": "ansi_default"}
@@ -155,6 +162,7 @@ class ConsoleApp(App[int]):
         if theme_loader.stamp(home) != self._themes_stamp:
             self.preferences = read_preferences(home).overruled(*self.overrule)
             self._apply_preferences()
+            self.redraw()
 
     def _minute(self) -> None:
         if self.is_frozen:

@@ -4,7 +4,7 @@
 
     name = "prod"                     # in the topmost row; the home's folder, where it is left out
     theme = "production"              # a file of themes/, here or in the home
-    is_ascii = true                   # no character beyond ASCII but in names
+    is_ascii = true                   # no character beyond ASCII is sent: others are seen as ? in names
     is_mouse_used = false
     [keys]
     "source.backup" = "B"             # an action, and the key that does it in place of the usual one; or a list of keys
@@ -37,7 +37,7 @@ class Preferences:
     name: str = ""
     theme: str = ""
     """Empty: as the terminal allows."""
-    is_ascii: bool = True
+    is_ascii: bool = False
     is_mouse_used: bool = False
     keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Action -> its keys as Textual calls them, in place of the table's."""

@@ -75,16 +75,16 @@ def _port(text: str | None) -> int:
     return int(text)
 
 
-def unfit(environment: Mapping[str, str], *, is_terminal: bool, encoding: str) -> str:
-    """Why the console cannot be drawn here, and what can be done instead; empty where it can."""
+def unfit(environment: Mapping[str, str], *, is_terminal: bool, encoding: str, is_ascii: bool = False) -> str:
+    """Why the console cannot be drawn here, and what can be done instead; empty where it can. What is ASCII any terminal understands."""
     if environment.get("TEXTUAL_DRIVER"):
         return ""  # a browser
     if not is_terminal:
         return "the console needs a terminal; `holdfast status` prints what is at risk, `holdfast --help` names all verbs"
     if environment.get("TERM", "") in ("", "dumb"):
         return "the console needs a terminal that can place its cursor, and TERM says that this one cannot; `holdfast status` prints the same"
-    if encoding.lower().replace("-", "") != "utf8":
-        return f"the console needs UTF-8, and this terminal is said to speak {encoding}; set LC_ALL=C.UTF-8"
+    if not is_ascii and encoding.lower().replace("-", "") != "utf8":
+        return f"the console needs UTF-8, and this terminal is said to speak {encoding}; set LC_ALL=C.UTF-8, or add --ascii"
     return ""
 
 

@@ -27,6 +27,7 @@ from textual.events import MouseEvent
 from textual.message import Message
 
 from tui.keyboard import MOST_PASTED, Keyboard, without_alt
+from tui.text import in_ascii
 
 HUNG_UP: Final = 128 + signal.SIGHUP
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
@@ -159,6 +160,10 @@ class ConsoleDriver(LinuxDriver):
         os._exit(code)
 
     # Writing.
+
+    def write(self, data: str) -> None:
+        """Hands a text to the writer, in ASCII where that is wanted."""
+        super().write(in_ascii(data) if getattr(self._app, "is_ascii", False) else data)
 
     def assert_again(self) -> None:
         """Sets all modes of the terminal again, and sends every cell."""

@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Final
 
+from rich.cells import cell_len
+
 from engine.model.amounts import size
 from engine.model.backup import Proof
 from engine.model.text import columns, padded, printable, shortened
@@ -18,6 +20,7 @@ __all__ = [
     "columns",
     "fit",
     "fit_end",
+    "in_ascii",
     "ladder",
     "levels",
     "moment",
@@ -31,6 +34,7 @@ __all__ = [
 _LEVELS: Final = "_.-=+#"
 """Sizes against their median, lowest first; ASCII."""
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
+_ASCII_OF: Final = {"…": "~", **dict(zip(_BLOCKS, "__.--=+#", strict=True))}
 _DAY: Final = datetime.timedelta(days=1)
 
 
@@ -121,6 +125,15 @@ def levels(values: Sequence[float], *, is_ascii: bool = True) -> str:
         return "".join(_level(each / middle) for each in values)
     most = max(values) or 1.0
     return "".join(_BLOCKS[min(7, int(each / most * 7.99))] for each in values)
+
+
+def in_ascii(text: str) -> str:
+    """The same in ASCII, and in as many columns: `~` for `...`, levels for blocks, `?` for each column of all else. Escape sequences stay."""
+    return text if text.isascii() else "".join(each if each.isascii() else _replaced(each) for each in text)
+
+
+def _replaced(character: str) -> str:
+    return _ASCII_OF.get(character) or "?" * cell_len(character)
 
 
 def _level(ratio: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -69,6 +70,37 @@ def test_a_catalog_that_cannot_be_used_is_a_sentence(
         assert "catalog" in terminal.text
         assert "Traceback" not in terminal.text
         assert b"\x1b[?1049h" not in terminal.raw
+
+
+def test_ascii_alone_and_no_colour_is_sent_where_that_is_wanted(made_home: Path, tmp_path: Path) -> None:
+    """A serial line, a terminal of another character set; also in messages, and in what a person types."""
+    home = copy_home(made_home, tmp_path / "größe")
+    (home / "console.toml").write_text('name = "gr\u00f6\u00dfe"\n', encoding="utf-8")
+    environment = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "NO_COLOR": "1"}
+    with open_terminal(
+        home, "--ascii", "--theme", "dark", environment=environment, size=(60, 24)
+    ) as terminal:
+        terminal.sees("gr??e > backups", "> source-00", "~")
+        for key, seen in (
+            ("2", "schedules"),
+            ("3", "restore"),
+            ("4", "storage"),
+            ("H", "hosts"),
+            ("9", "JOB"),
+        ):
+            terminal.press(key)
+            terminal.sees(seen)
+        terminal.press("9/\u00e9\u4e2d\r")
+        terminal.sees("/???")
+        terminal.press("q")
+        assert terminal.wait() == 0
+    assert terminal.raw.isascii()
+    colours = re.findall(rb"\x1b\[([0-9;]*)m", bytes(terminal.raw))
+    assert {part for each in colours for part in each.split(b";")} <= {b"", b"0", b"1", b"2", b"4", b"7"}
+    with open_terminal(tmp_path / "größe" / "catalog.db", "--ascii", environment=environment) as terminal:
+        assert terminal.wait() != 0
+        assert "\\xc3\\xb6" in terminal.text
+    assert terminal.raw.isascii()
 
 
 def test_a_small_window_and_a_storm_of_sizes_leave_it_readable(made_home: Path) -> None:

@@ -12,6 +12,7 @@ from textual.drivers._byte_stream import ByteStream
 from textual.drivers.web_driver import WebDriver, _ExitInput
 
 from tui.keyboard import MOST_PASTED, Keyboard
+from tui.text import in_ascii
 
 _READ_BYTES: Final = 65536
 _LOOK_S: Final = 0.1
@@ -32,6 +33,10 @@ class BrowserDriver(WebDriver):
         self._app.call_later(
             self._app.post_message, events.AppFocus()
         )  # Textual said the contrary a line before
+
+    def write(self, data: str) -> None:
+        """Hands a text to the server, in ASCII where that is wanted."""
+        super().write(in_ascii(data) if getattr(self._app, "is_ascii", False) else data)
 
     def run_input_thread(self) -> None:
         """Reads packets until told to end, or until the server is gone, which ends the console."""

@@ -24,7 +24,7 @@ _MOST_SAID_BYTES: Final = 8192
 _ENDING_S: Final = 5.0
 """So long a child has for its end, before it is killed: no job runs in it."""
 _MOST_CELLS: Final = 1000
-_NOT_PASSED_ON: Final = ("TMUX", "STY", "TEXTUAL", "TEXTUAL_LOG", "NO_COLOR")
+_NOT_PASSED_ON: Final = ("TMUX", "STY", "TEXTUAL", "TEXTUAL_LOG")
 """Of the server's own terminal, which is not the page's."""
 
 

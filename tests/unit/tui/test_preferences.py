@@ -47,7 +47,7 @@ def test_a_mistake_is_named_by_its_line(text: str, said: str) -> None:
     """And the default stands: the console opens all the same."""
     found = _parse(text)
     assert list(found.mistakes) == [said]
-    assert (found.theme, found.is_ascii, found.keys) == ("", True, {})
+    assert (found.theme, found.is_ascii, found.keys) == ("", False, {})
 
 
 @pytest.mark.parametrize("key", ["j", "q", "b"])
