@@ -116,6 +116,10 @@ async def test_a_console_is_in_the_page_of_who_has_the_token_and_ends_with_it(ma
             await page.sees("was pasted is longer than 64 KiB")
             for noise in ("no json", "[]", '["resize", {}]', '{"stdin": 1}', '["stdin", 3]'):
                 await page.socket.send_str(noise)
+            await page.socket.send_json(["stdin", "?"])
+            await page.sees("Keys")
+            await page.socket.send_json(["stdin", "\x1b"])
+            await page.sees("[1 Backups]")
             await page.socket.send_json(["stdin", "4"])
             await page.sees("[4 Storage]")
         gone, alive = await asyncio.to_thread(psutil.wait_procs, [console], PATIENCE_S)

@@ -6,12 +6,12 @@ import os
 import select
 from typing import Final
 
-from textual import events
+from textual import constants, events
 from textual._xterm_parser import XTermParser
 from textual.drivers._byte_stream import ByteStream
 from textual.drivers.web_driver import WebDriver, _ExitInput
 
-from tui.keyboard import MOST_PASTED, Keyboard
+from tui.keyboard import MOST_PASTED, Keyboard, without_alt
 from tui.text import in_ascii
 
 _READ_BYTES: Final = 65536
@@ -40,21 +40,26 @@ class BrowserDriver(WebDriver):
 
     def run_input_thread(self) -> None:
         """Reads packets until told to end, or until the server is gone, which ends the console."""
-        keyboard, parser, packets = Keyboard(), XTermParser(self._debug), ByteStream()
+        keyboard, parser, packets = (
+            Keyboard(constants.ESCAPE_DELAY),
+            XTermParser(self._debug),
+            ByteStream(),
+        )
         try:
             while not self.exit_event.is_set():
                 data = _read()
                 if data == b"":
                     self.on_meta("quit", {})
                     return
+                text = keyboard.rest(_LOOK_S) if data is None else ""
                 for kind, payload in packets.feed(data) if data else ():
-                    if kind != "D":
+                    if kind == "D":
+                        text += keyboard.feed(payload)
+                    else:
                         self._on_meta(kind, payload)
-                        continue
-                    for message in parser.feed(keyboard.feed(payload)) if payload else ():
-                        self.process_message(message)
-                for message in parser.tick():
-                    self.process_message(message)
+                for message in parser.feed(text) if text else parser.tick():
+                    for each in without_alt(message):
+                        self.process_message(each)
                 if keyboard.was_cut():
                     self._tell_cut()
         except _ExitInput:
