@@ -409,7 +409,9 @@ class SecretResolver:
     def _from_environment(self, name: str) -> bytes:
         value = self.environment.get(name)
         if value is None:
-            raise VaultError(f"the environment has no variable {name}")
+            raise VaultError(
+                f"the environment has no variable {name}", hint=f"set it, or name another place: {_REF_FORMS}"
+            )
         return os.fsencode(value)
 
     def _from_file(self, path: Path) -> bytes:

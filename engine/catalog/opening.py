@@ -23,7 +23,9 @@ from engine.process import Liveness, ProcessIdentity
 _FOLDER = Path(__file__).parent
 _INDEX_BYTES = 32 << 10
 """The least that SQLite makes beside the catalog: the index of its log, for all processes (sqlite.org/walformat.html)."""
-_WAY_OUT = "`holdfast recover` rebuilds it from a repository"
+_WAY_OUT = (
+    "move it aside, for nothing is written over it; `holdfast recover` makes a new one from a repository"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,8 @@ def _declare_backups(parser: Parser) -> None:
 
 async def _backups(call: Call) -> int:
     arguments, out = call.arguments, call.output
+    # A name that was mistyped must not look like one of which nothing is kept.
+    await call.engine.require_names(source=arguments.source, storage=arguments.storage)
     since = (
         when.parse(arguments.since, call.clock.now(), call.clock.local_offset) if arguments.since else None
     )
@@ -280,6 +282,7 @@ def _declare_find(parser: Parser) -> None:
 
 
 async def _find(call: Call) -> int:
+    await call.engine.require_names(source=call.arguments.source)
     found = call.engine.find(call.arguments.pattern, source=call.arguments.source)
     await call.output.stream(found, _found_object, _found_line)
     return diagnostics.DONE

@@ -65,7 +65,10 @@ def _write(place: Path, document: str) -> None:
         beside.replace(place.resolve())
     except OSError as error:
         beside.unlink(missing_ok=True)
-        raise ConfigurationError(f"{place} cannot be written: {error.strerror}") from error
+        raise ConfigurationError(
+            f"{place} cannot be written: {error.strerror}",
+            hint="the folder must be there, and this user's to write to",
+        ) from error
 
 
 def _read(file: str) -> str:

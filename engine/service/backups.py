@@ -22,6 +22,14 @@ class BackupMethods(Methods):
         """A page of backups, newest first. A limit of 0 gives all."""
         return await self._parts.catalog.backups.page(chosen, limit=limit or -1, before=before)
 
+    async def require_names(self, *, source: str = "", storage: str = "") -> None:
+        """Raises: UnknownNameError for a source that is not defined, and of which there is no backup; for a storage likewise."""
+        backups = self._parts.catalog.backups
+        if source and not await backups.page(BackupFilter(source=source), limit=1):
+            await self._parts.catalog.sources.get(source)
+        if storage and not await backups.page(BackupFilter(storage=storage), limit=1):
+            await self._parts.catalog.storages.get(storage)
+
     async def backup_proofs(self, backup_id: str) -> Sequence[ProofRecord]:
         """Every attempt to prove a backup, newest first."""
         return await self._parts.catalog.backups.list_proofs(backup_id)

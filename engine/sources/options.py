@@ -22,7 +22,7 @@ class Reader:
         if value is None or value == "":
             if default is not None:
                 return default
-            raise self._error(name, "is missing")
+            raise self._missing(name)
         if not isinstance(value, str) or "\0" in value:
             raise self._error(name, "must be a text")
         return value
@@ -65,6 +65,13 @@ class Reader:
     def _value(self, name: str) -> OptionValue:
         self._known.add(name)
         return self._definition.options.get(name)
+
+    def _missing(self, name: str) -> ConfigurationError:
+        flag = "--" + name.replace("_", "-")
+        return ConfigurationError(
+            f"option {flag} of source {self._definition.name} is missing",
+            hint=f"say {flag}; `holdfast source add --help` explains it",
+        )
 
     def _error(self, name: str, what: str) -> ConfigurationError:
         flag = "--" + name.replace("_", "-")

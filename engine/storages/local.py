@@ -59,6 +59,10 @@ _ERRORS: dict[int, tuple[type[errors.StorageError], str]] = {
         errors.StorageFullError,
         "raise the quota, or run forget and prune; what is stored is safe",
     ),
+    errno.ENOTDIR: (
+        errors.StorageError,
+        "a storage lies in a directory of its own: name another path",
+    ),
     errno.EROFS: (
         errors.StorageReadOnlyError,
         "mount it writable; the kernel turns a failing disk read-only, so look at dmesg first",

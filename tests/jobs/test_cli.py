@@ -50,6 +50,9 @@ def everything_in(value: Any) -> list[tuple[str, Any]]:
         (["bakup"], 2, "UsageError"),
         (["show", "data"], 2, "UsageError"),
         (["show", "0zzzzzzz"], 2, "UnknownNameError"),
+        (["backups", "--source", "nothing"], 2, "UnknownNameError"),
+        (["backups", "--storage", "nothing"], 2, "UnknownNameError"),
+        (["find", "a", "--source", "nothing"], 2, "UnknownNameError"),
         (["ls", "latest:nothing"], 2, "UnknownNameError"),
         (["ls", "latest:data", "/not/there"], 1, "PathMissingError"),
         (["dump", "latest:data", "/a"], 2, "UsageError"),
@@ -94,6 +97,29 @@ def test_a_source_whose_path_is_missing_fails_and_names_it(line: CommandLine) ->
     ran = line.run("backup", "gone")
     assert ran.code == 1
     assert str(line.directory / "gone") in ran.err
+
+
+def test_the_way_out_that_a_damaged_catalog_names_leads_out(line: CommandLine) -> None:
+    """Whoever does as the hint says has lost something already; nothing is written over what may still be read."""
+    line.set_up()
+    line.done("backup", "data")
+    catalog = line.home / "catalog.db"
+    catalog.write_bytes(b"no database at all" * 1000)
+    words = [
+        "recover",
+        "--storage-kind",
+        "local",
+        "--path",
+        str(line.storage()),
+        "--password",
+        "env:PASSWORD_OF_MAIN",
+    ]
+    for ran in (line.run("status", "--json"), line.run(*words, "--json")):
+        assert (ran.code, ran.error["error"]) == (1, "CatalogDamagedError")
+        assert ran.error["hint"].startswith("move it aside")
+    catalog.rename(line.home / "damaged")
+    line.done(*words)
+    assert [each["source"] for each in line.json("backups")["items"]] == ["data"]
 
 
 def test_a_wrong_password_is_12_and_no_repository_is_10(line: CommandLine) -> None:

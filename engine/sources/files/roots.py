@@ -18,10 +18,15 @@ def normalise(paths: Iterable[str]) -> tuple[bytes, ...]:
     roots: list[bytes] = []
     for path in paths:
         if not path.startswith("/") or "\0" in path:
-            raise ConfigurationError(f"source option path must be absolute, not {path!a}")
+            raise ConfigurationError(
+                f"source option path must be absolute, not {path!a}",
+                hint="say it from / on: --path /srv/data",
+            )
         roots.append(b"/" + posixpath.normpath(os.fsencode(path)).lstrip(b"/"))
     if not roots:
-        raise ConfigurationError("source option path is missing")
+        raise ConfigurationError(
+            "source option path is missing", hint="say what to back up: --path /srv/data"
+        )
     kept: list[bytes] = []
     for root in sorted(set(roots), key=_parts):
         if not kept or not (root + b"/").startswith(kept[-1].rstrip(b"/") + b"/"):
