@@ -274,6 +274,7 @@ class ConsoleApp(App[int]):
         self._title()
         if self._monotonic() - self._told_at >= _MESSAGE_S:
             self.main.show_jobs(self._jobs, self.now())
+        await self.main.follow_log(self._jobs)
         if self.main.drawer is not None:
             await self.main.drawer.refresh_jobs()
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 
 from textual import on
 from textual.containers import Vertical
 
-from engine.errors import UnknownNameError
 from engine.model.job import Job, JobStatus
 from tui.actions import ACTIONS, Action
 from tui.dialogs.confirm import Confirm
 from tui.dialogs.menu import Menu
 from tui.place import Place, bindings
 from tui.text import age, printable
-from tui.widgets.page import Page
+from tui.widgets.job_tail import JobTail
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
 
@@ -36,7 +34,7 @@ class Drawer(Vertical, Place):
     Drawer { height: 60%; display: none; border-top: ascii $foreground; }
     Drawer.open { display: block; }
     Drawer > RowTable { height: 1fr; }
-    Drawer > Page { height: 1fr; border-top: ascii $foreground; }
+    Drawer > JobTail { height: 1fr; border-top: ascii $foreground; }
     """
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 -- Textual's own name
@@ -47,12 +45,7 @@ class Drawer(Vertical, Place):
             ],
             empty="no job ran yet",
         )  # fmt: skip
-        self.log_page = Page()
-        self.log_page.is_following = True
-        self._before: Place | None = None
-        self._logged = ""
-        self._number = 0
-        self._reading = asyncio.Lock()
+        self.log_page = JobTail()
         self._pages: list[str] = []
         """The last job of each page that was gone through: older ones follow it."""
         self._last = ""
@@ -60,7 +53,7 @@ class Drawer(Vertical, Place):
         self._status: JobStatus | None = None
         self._verb = ""
 
-    def compose(self) -> Iterator[RowTable | Page]:
+    def compose(self) -> Iterator[RowTable | JobTail]:
         """Jobs above, the log below."""
         yield self.table
         yield self.log_page
@@ -100,20 +93,8 @@ class Drawer(Vertical, Place):
         self.console.run_worker(self._show_log(), group="log", exclusive=True, exit_on_error=False)
 
     async def _show_log(self) -> None:
-        async with self._reading:  # two at once would show the same lines twice
-            row = self.table.current
-            if row is None:
-                return
-            if row.key != self._logged:
-                self._logged, self._number = row.key, 0
-                self.log_page.show([])
-            try:
-                lines = await self.console.engine.job_log(row.key, after=self._number)
-            except UnknownNameError:  # it went meanwhile
-                return
-            if lines:
-                self._number = lines[-1].number
-                self.log_page.add([f"{line.at.astimezone():%H:%M:%S} {line.message}" for line in lines])
+        if self.table.current is not None:
+            await self.log_page.tail(self.table.current.key)
 
     def why_off(self, action: Action) -> str:
         """There must be a job."""

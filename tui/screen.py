@@ -8,7 +8,9 @@ import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, cast
 
+from textual import events
 from textual.app import ComposeResult
+from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher
 
@@ -25,7 +27,12 @@ from tui.widgets.line import Line
 if TYPE_CHECKING:
     from tui.drawer import Drawer
     from tui.panes.sources import SourcesView
+    from tui.widgets.job_tail import LogColumn
 
+_LOG_FROM: Final = (160, 40)
+"""Columns and rows of a terminal with room for the log of what runs below the rest."""
+_COLUMNS_FROM: Final = 200
+"""Columns with room for it beside the rest."""
 TABS: Final = ("backups", "schedules", "restore", "storage")
 _NARROW: Final = 40
 """Columns."""
@@ -41,9 +48,16 @@ class MainScreen(Screen[None], Office):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 -- Textual's own way
     DEFAULT_CSS = """
     MainScreen { layout: vertical; overflow: hidden; }
-    MainScreen .detail { display: none; width: 45%; border-left: ascii $foreground; }
+    MainScreen .detail { display: none; width: 45%; border-left: ascii $foreground; padding-left: 1; }
     MainScreen.-wide .detail { display: block; }
-    MainScreen > ContentSwitcher { height: 1fr; }
+    MainScreen.-wide .beside { layout: horizontal; }
+    MainScreen.-wide .beside > RowTable { width: 1fr; height: 1fr; max-height: 100%; }
+    MainScreen.-wide .beside > Page { width: 45%; height: 1fr; border-top: none; border-left: ascii $foreground; padding-left: 1; }
+    MainScreen > #body { height: 1fr; layout: vertical; }
+    MainScreen > #body > ContentSwitcher { height: 1fr; width: 1fr; }
+    MainScreen #log { height: 11; border-top: ascii $foreground; }
+    MainScreen.-columns > #body { layout: horizontal; }
+    MainScreen.-columns #log { width: 30%; height: 1fr; border-top: none; border-left: ascii $foreground; }
     #title { color: $title-foreground; background: $title-background; text-style: bold; }
     """
 
@@ -57,7 +71,7 @@ class MainScreen(Screen[None], Office):
         """From top to bottom."""
         yield Line(id="title")
         yield Line(id="tabs")
-        with ContentSwitcher(initial="backups"):
+        with Container(id="body"), ContentSwitcher(initial="backups"):
             yield BackupsPane(id="backups")
         yield Line(id="message")
         yield Line(id="hints")
@@ -65,6 +79,34 @@ class MainScreen(Screen[None], Office):
     def on_mount(self) -> None:
         """The first pane is read, and has the keys."""
         self.console.shown(self.pane.view)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The log of what runs is made once there is room for it."""
+        columns, rows = event.size
+        self.set_class(columns >= _COLUMNS_FROM, "-columns")
+        has_room = columns >= _COLUMNS_FROM or (columns >= _LOG_FROM[0] and rows >= _LOG_FROM[1])
+        log = self.log_column
+        if has_room and log is None:
+            self.run_worker(self._open_log(), name="log", exit_on_error=False)
+        elif log is not None:
+            log.display = has_room
+
+    async def _open_log(self) -> None:
+        from tui.widgets.job_tail import LogColumn
+
+        if self.log_column is None:
+            await self.query_one("#body").mount(LogColumn(id="log"))
+            await self.follow_log(self.console.running_jobs)
+
+    @property
+    def log_column(self) -> LogColumn | None:
+        """Where the terminal was wide enough ever."""
+        return cast("LogColumn | None", next(iter(self.query("#log")), None))
+
+    async def follow_log(self, running: Sequence[Job]) -> None:
+        """What is new of it."""
+        if (log := self.log_column) is not None:
+            await log.follow(running)
 
     def on_screen_resume(self) -> None:
         """No dialog stands over it any more."""

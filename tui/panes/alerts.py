@@ -34,6 +34,7 @@ class AlertsView(View):
 
     def __init__(self) -> None:
         super().__init__()
+        self.add_class("beside")
         self.table = RowTable(
             [
                 Column("AGE", 4, is_right=True), Column("SUBJECT", 16, is_flexible=True), Column("CONDITION", 14, rank=1),

@@ -12,7 +12,6 @@ from textual import on
 from textual.containers import Horizontal
 from textual.widget import Widget
 
-from engine.errors import UnknownNameError
 from engine.model import described
 from engine.model.backup import Backup, BackupFilter, BackupStatus, OrderBy, Ordered, Scope
 from engine.model.text import instant
@@ -23,7 +22,7 @@ from tui.panes import backup_filter
 from tui.panes.base import View
 from tui.place import bindings
 from tui.text import age, ladder, printable, short_size
-from tui.widgets.page import Page
+from tui.widgets.detail import Detail
 from tui.widgets.row_source import PAGE_ROWS, Column, PagedRows, Row
 from tui.widgets.rows import AskingTable, RowList
 
@@ -31,8 +30,6 @@ _PATIENCE_S: Final = 0.25
 """So long after the last letter of a filter it is asked for."""
 _MANY: Final = 100_000
 """From so many on an order takes a moment that a person should hear of."""
-_DETAIL_S: Final = 0.1
-"""So long the cursor must stand still before the detail follows."""
 _SHORT: Final = {"incremental": "incr", "differential": "diff"}
 _Wanted = tuple[BackupFilter, OrderBy, bool]
 
@@ -69,8 +66,7 @@ class HistoryView(View):
         )
         self.table = AskingTable([column for column, _ in columns], empty=empty)
         self.table.filter_help = backup_filter.HELP
-        self.detail = Page()
-        self.detail.add_class("detail")
+        self.detail = Detail()
         self._order = Ordered(b"")
         self._wanted: _Wanted | None = None
         self._count = -1
@@ -213,15 +209,7 @@ class HistoryView(View):
     def moved(self, event: RowList.Moved) -> None:
         """The detail is another's."""
         event.stop()
-        if self.detail.display and self.backup_id:
-            self.console.run_latest("detail", functools.partial(self._show_detail, self.backup_id))
-
-    async def _show_detail(self, backup_id: str) -> None:
-        await asyncio.sleep(_DETAIL_S)
-        try:
-            self.detail.show(await self._lines(backup_id))
-        except UnknownNameError:  # it went meanwhile
-            self.detail.show(["it is gone"])
+        self.detail.follow(functools.partial(self._lines, self.backup_id) if self.backup_id else None)
 
     async def _lines(self, backup_id: str) -> Sequence[str]:
         backup = await self.console.engine.show_backup(backup_id)

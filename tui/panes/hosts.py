@@ -38,10 +38,11 @@ class HostsView(View):
 
     def __init__(self) -> None:
         super().__init__()
+        self.add_class("beside")
         self.table = RowTable(
             [
-                Column("HOST", 12, is_flexible=True), Column("ADDRESS", 24, is_flexible=True), Column("SOURCES", 7, is_right=True),
-                Column("UNCOVERED", 9, is_right=True), Column("STATE", 12),
+                Column("HOST", 12, is_flexible=True), Column("ADDRESS", 22, is_flexible=True), Column("SOURCES", 7, is_right=True),
+                Column("UNCOVERED", 9, is_right=True), Column("STATE", 8),
             ],
             empty="there is no host yet: n defines one",
         )  # fmt: skip
@@ -59,7 +60,7 @@ class HostsView(View):
         return "hosts"
 
     def compose(self) -> Iterator[Widget]:
-        """Hosts above, details below."""
+        """Hosts above, details below, or beside them where there is room."""
         yield self.table
         yield self.page
 

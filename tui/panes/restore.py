@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from textual import on
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from engine.model.drills import DrillStanding, UnderWay
@@ -19,11 +20,13 @@ from tui.dialogs.menu import Menu
 from tui.panes import restore_text, restore_work
 from tui.panes.base import Pane, View
 from tui.panes.restore_evidence import EvidenceView
+from tui.panes.restore_facts import standing_lines
 from tui.panes.restore_plans import PlansView
 from tui.panes.restore_point import PointView
 from tui.panes.restore_running import RunningView
 from tui.place import bindings
 from tui.text import age, clock, moment, printable
+from tui.widgets.detail import Detail
 from tui.widgets.line import Line
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
@@ -37,7 +40,10 @@ class RestoreView(View):
 
     PLACE = "restore"
     BINDINGS = bindings("restore")
-    DEFAULT_CSS = "RestoreView > Vertical { height: auto; }"
+    DEFAULT_CSS = """
+    RestoreView > Vertical { height: auto; }
+    RestoreView > Horizontal { height: 1fr; }
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,17 +55,26 @@ class RestoreView(View):
             ],
             empty="there is no source yet: n in the backups defines one",
         )  # fmt: skip
+        self.detail = Detail()
         self._under_way: Sequence[UnderWay] = ()
+        self._standings: Mapping[str, DrillStanding] = {}
 
     def compose(self) -> Iterator[Widget]:
-        """What runs, then the list."""
+        """What runs, then the list, and beside it what is known of one where there is room."""
         yield Vertical(*self.running, classes="brief")
-        yield self.table
+        with Horizontal():
+            yield self.table
+            yield self.detail
+
+    def focus_default(self) -> None:
+        """The list has the keys."""
+        self.table.focus()
 
     async def load(self) -> None:
         """Out of the catalog alone."""
         found = await self.console.engine.drill_standings()
         self._under_way = await self.console.engine.under_way()
+        self._standings = {each.source: each for each in found}
         self._show_running()
         now = self.console.now()
         ordered = sorted(
@@ -113,6 +128,15 @@ class RestoreView(View):
         if not self.source:
             return ()
         return [("source", self.source), ("command", f"holdfast drill {self.source}")]
+
+    @on(RowList.Moved)
+    def moved(self, event: RowList.Moved) -> None:
+        """The detail is another's."""
+        event.stop()
+        standing = self._standings.get(self.source)
+        self.detail.follow(
+            functools.partial(standing_lines, self.console.engine, standing) if standing is not None else None
+        )
 
     @on(RowList.Opened)
     async def opened(self, event: RowList.Opened) -> None:

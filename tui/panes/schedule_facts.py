@@ -278,6 +278,13 @@ def _trouble(instant: Instant) -> str:
     return f"{mark} {instant.planned_at.astimezone():%a %H:%M} {instant.outcome.value}{part}: {reason}{more}"
 
 
+def past_line(instant: Instant) -> str:
+    """When it ran, what came of it, how long it took, and the job that says why."""
+    took = clock(instant.duration_s) if instant.duration_s is not None else "-"
+    job = next((each.run.job_id for each in instant.parts if each.run.job_id), "")
+    return f"{instant.planned_at.astimezone():%a %Y-%m-%d %H:%M}  {instant.outcome.value:<10} {took:>7}  {job}".rstrip()
+
+
 def _subject(schedule: Schedule) -> str:
     names = schedule.sources or (
         () if schedule.action in (Action.BACKUP, Action.SHIP, Action.DRILL) else ("all",)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import functools
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from textual import events, on
+from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.worker import Worker
 
@@ -23,11 +25,13 @@ from tui.panes.defining import DefinesSchedules
 from tui.panes.schedule_keep import KeepView
 from tui.panes.schedule_runs import InstantsView
 from tui.place import bindings
+from tui.widgets.detail import Detail
 from tui.widgets.page import Page
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
 
 _PAST: Final = 7
+_COMING: Final = 5
 _DAY: Final = datetime.timedelta(days=1)
 _REST: Final = 20.0
 """After the day ahead was reckoned it is left alone for so many times as long as that took: thousands of schedules cost seconds."""
@@ -48,10 +52,9 @@ class ScheduleView(DefinesSchedules):
     PLACE = "schedules"
     BINDINGS = bindings("schedules")
     DEFAULT_CSS = """
-    ScheduleView > RowTable { height: 1fr; }
     ScheduleView > #day { height: auto; border-top: ascii $foreground; }
     ScheduleView > #details { height: 6; border-top: ascii $foreground; }
-    MainScreen.-wide ScheduleView > #details { height: 12; }
+    ScheduleView > Horizontal { height: 1fr; }
     """
 
     def __init__(self) -> None:
@@ -68,6 +71,7 @@ class ScheduleView(DefinesSchedules):
         self.day.can_focus = False
         self.details = Page(id="details")
         self.details.is_wrapped = self.details.can_focus = False
+        self.beside = Detail()
         self.known: Mapping[str, ScheduleStatus] = {}
         self.general: Pause | None = None
         self._last: dict[str, list[ScheduledRun]] = {}
@@ -80,10 +84,16 @@ class ScheduleView(DefinesSchedules):
         self._day_due = 0.0
 
     def compose(self) -> Iterator[Widget]:
-        """The list, the day, the details."""
-        yield self.table
+        """The list, with the details beside it where there is room; else below the day."""
+        with Horizontal():
+            yield self.table
+            yield self.beside
         yield self.day
         yield self.details
+
+    def focus_default(self) -> None:
+        """The list has the keys."""
+        self.table.focus()
 
     # What is shown.
 
@@ -196,7 +206,7 @@ class ScheduleView(DefinesSchedules):
 
     def _show_day(self) -> None:
         height = self.size.height
-        self.details.display = height >= _DETAILS_FROM
+        self.details.display = height >= _DETAILS_FROM and not self.beside.display
         if self._day is None or not self._day.lanes or height < _DAY_FROM:
             self.day.display = False
             return
@@ -217,6 +227,7 @@ class ScheduleView(DefinesSchedules):
         status = self.current
         if status is None:
             self.details.show([])
+            self.beside.follow(None)
             return
         engine, name = self.console.engine, status.schedule.name
         await self._keep_of(status, _STALE_S)
@@ -229,11 +240,27 @@ class ScheduleView(DefinesSchedules):
             self._lanes.get(name),
         )
         self._told = facts.detail_lines(known, self.console.now())
+        self.beside.follow(functools.partial(self._lines, known, self._told))
+        if self.beside.display:
+            return
         # As many as there is room for, `d` shows all: a page whose length stays is drawn line by line.
         room = self.details.size.height
         lines = [*self._told, *[""] * room][:room]
         if list(self.details.lines) != lines:
             self.details.show(lines)
+
+    async def _lines(self, known: facts.Known, told: Sequence[str]) -> Sequence[str]:
+        """All of it, where there is room."""
+        runs = await self.console.engine.preview_schedules(known.status.schedule.name, count=_COMING)
+        return [
+            *told,
+            *(["", "next runs"] if runs else []),
+            *(f"  {schedule_work.run_line(each)}" for each in runs),
+            *(["", "last runs"] if known.past else []),
+            *(f"  {facts.past_line(each)}" for each in known.past),
+            "",
+            *facts.all_lines(known.status),
+        ]
 
     # What the keys mean.
 

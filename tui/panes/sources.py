@@ -23,7 +23,7 @@ from tui.panes.base import View
 from tui.panes.source_facts import source_lines
 from tui.place import bindings
 from tui.text import age, fit, ladder, levels, moment, printable, short_size
-from tui.widgets.page import Page
+from tui.widgets.detail import Detail
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
 
@@ -61,8 +61,7 @@ class SourcesView(View):
             ],
             empty="there is no source yet: n defines one",
         )  # fmt: skip
-        self.detail = Page()
-        self.detail.add_class("detail")
+        self.detail = Detail()
         self.status: Status | None = None
         self._concerns: Mapping[str, Concern] = {}
         self._is_placed = False
@@ -194,19 +193,20 @@ class SourcesView(View):
     def moved(self, event: RowList.Moved) -> None:
         """The detail is another's."""
         event.stop()
-        if self.detail.display and event.table is self.table and event.row is not None:
-            self.console.run_latest("detail", functools.partial(self._show_detail, event.row.key))
+        if event.table is self.table:
+            self.detail.follow(
+                functools.partial(self._lines, event.row.key) if event.row is not None else None
+            )
 
-    async def _show_detail(self, source: str) -> None:
-        self.detail.show(await source_lines(self.console.engine, source, self._told_of(source)))
+    async def _lines(self, source: str) -> Sequence[str]:
+        return await source_lines(self.console.engine, source, self._told_of(source))
 
     def _told_of(self, source: str) -> Sequence[Concern]:
         return [each for each in self._concerns.values() if remedies.source_of(each) == source]
 
     async def show_details(self, source: str) -> None:
         """A page of all that is known of it."""
-        lines = await source_lines(self.console.engine, source, self._told_of(source))
-        await self.console.ask(Reader(f"source {source}", lines))
+        await self.console.ask(Reader(f"source {source}", await self._lines(source)))
 
     async def show_log(self, job_id: str) -> None:
         """A job's log on a page."""

@@ -47,6 +47,7 @@ class StorageView(View):
 
     def __init__(self) -> None:
         super().__init__()
+        self.add_class("beside")
         self.table = RowTable(
             [
                 Column("STORAGE", 10, is_flexible=True), Column("KIND", 7), Column("USED", 6, is_right=True, rank=1),
@@ -60,7 +61,7 @@ class StorageView(View):
         self._known: dict[str, StorageStanding] = {}
 
     def compose(self) -> Iterator[Widget]:
-        """Storages above, the details below."""
+        """Storages above, the details below, or beside them where there is room."""
         yield self.table
         yield self.page
 
