@@ -16,6 +16,7 @@ from textual.driver import Driver
 from textual.screen import Screen
 from textual.worker import Worker, WorkerCancelled, WorkerFailed, get_current_worker
 
+from engine.model.batches import batch_of
 from engine.model.job import Change, Job, JobStatus
 from engine.model.secret import Secret
 from tui import bridge, clipboard, haste, theme_loader
@@ -91,6 +92,8 @@ class ConsoleApp(App[int]):
         self._interrupted_at = -_TWICE_S
         self._themes_stamp: Sequence[tuple[str, int]] = ()
         self._jobs: list[Job] = []
+        self._batches: set[str] = set()
+        """Of jobs that run one after the other, those that are not over as far as is known."""
         self.overrule: tuple[str, bool] = ("", False)
         """Theme, and whether ASCII alone, as the command line says it in place of the file."""
         self._trouble = ""
@@ -271,6 +274,7 @@ class ConsoleApp(App[int]):
     async def _look_at_jobs(self) -> None:
         jobs = await self.engine.jobs(status=JobStatus.RUNNING)
         self._jobs = list(jobs)
+        await self._look_at_batches()
         self._title()
         if self._monotonic() - self._told_at >= _MESSAGE_S:
             self.main.show_jobs(self._jobs, self.now())
@@ -421,6 +425,24 @@ class ConsoleApp(App[int]):
         self._told_at -= _MESSAGE_S - _SUBMITTED_S
         await self._look_at_jobs()
         return job
+
+    async def submit_in_turn(self, verb: str, requests: Sequence[object], said: str) -> None:
+        """Hands jobs to a worker of which one runs at a time, and says so. Raises: what the engine raises."""
+        batch = await self.engine.submit_in_turn(verb, requests)
+        self._batches.add(batch.batch_id)
+        self.tell(f"{said}, one after the other; 9 shows how far they are, X there ends all of them")
+        self._told_at -= _MESSAGE_S - _SUBMITTED_S
+        await self._look_at_jobs()
+
+    async def _look_at_batches(self) -> None:
+        """Of those that were seen running, says what came of them once they are over."""
+        running = {name for job in self._jobs if (name := batch_of(job))}
+        self._batches |= running
+        for name in self._batches - running:
+            batch = await self.engine.batch(name)
+            if batch.is_over:
+                self._batches.discard(name)
+                self.tell(batch.words(), "good" if batch.is_passed else "risk")
 
     async def finish(self, verb: str, request: object, title: str, kind: type[Result]) -> Result | None:
         """Hands a job to a worker, and waits for its end: its result, or None where nobody waited, or where it failed, which is shown."""

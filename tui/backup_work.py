@@ -122,15 +122,16 @@ async def back_up_as(console: ConsoleApp, sources: Sequence[str]) -> None:
 
 
 async def drill_all(console: ConsoleApp, sources: Sequence[str]) -> None:
-    """Asks once, then hands one drill a source to the worker, which runs as many at a time as it may."""
+    """Asks once, then hands one drill a source to the worker, which runs one after the other."""
     lines = [
         *[printable(each) for each in sources[:20]],
         *([f"and {len(sources) - 20} more"] if len(sources) > 20 else []),
-        "Each into a scratch target that is thrown away; nothing that is live is written to.",
+        "One after the other, each into a scratch target that is thrown away; nothing that is live is written to.",
+        "They go on whoever leaves; 9 shows how far they are, and what came of all of them.",
     ]
     if await console.ask(Confirm(f"Drill {counted(len(sources), 'source')}?", lines, yes="drill them")):
-        for each in sources:
-            await console.submit("drill", DrillRequest(each), f"drill of {each}")
+        requests = [DrillRequest(each) for each in sources]
+        await console.submit_in_turn("drill", requests, f"drills of {counted(len(sources), 'source')}")
 
 
 async def define_source(console: ConsoleApp, name: str = "") -> None:
@@ -144,7 +145,7 @@ async def define_source(console: ConsoleApp, name: str = "") -> None:
 
 
 async def verify(console: ConsoleApp, backups: Sequence[str]) -> None:
-    """Asks how deep, then one job a backup."""
+    """Asks how deep, then one job a backup, one after the other."""
     deep = await console.ask(
         Menu(
             f"Verify {counted(len(backups), 'backup')}",
@@ -154,10 +155,13 @@ async def verify(console: ConsoleApp, backups: Sequence[str]) -> None:
             ],
         )
     )
-    if deep is not None:
-        for each in backups:
-            request = VerifyRequest(each, is_reading_data=deep == "verified")
-            await console.submit("verify", request, f"verifying {each}")
+    if deep is None:
+        return
+    requests = [VerifyRequest(each, is_reading_data=deep == "verified") for each in backups]
+    if len(requests) == 1:
+        await console.submit("verify", requests[0], f"verifying {backups[0]}")
+    else:
+        await console.submit_in_turn("verify", requests, f"verifying {counted(len(backups), 'backup')}")
 
 
 async def download_newest(console: ConsoleApp, backup: Backup, path: str = "/") -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from textual import on
 from textual.containers import Vertical
+from textual.widget import Widget
 
+from engine.model.batches import batch_of
 from engine.model.job import Job, JobStatus
+from engine.model.text import counted
 from tui.actions import ACTIONS, Action
 from tui.dialogs.confirm import Confirm
 from tui.dialogs.menu import Menu
 from tui.place import Place, bindings
 from tui.text import age, printable
 from tui.widgets.job_tail import JobTail
+from tui.widgets.line import Line
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
 
@@ -41,21 +45,25 @@ class Drawer(Vertical, Place):
         super().__init__(id=id)
         self.table = RowTable(
             [
-                Column("JOB", 14), Column("VERB", 8), Column("WHAT", 12, is_flexible=True), Column("STATUS", 11), Column("AGE", 4, is_right=True),
+                Column("JOB", 16), Column("VERB", 8), Column("WHAT", 12, is_flexible=True), Column("STATUS", 11), Column("AGE", 4, is_right=True),
             ],
             empty="no job ran yet",
         )  # fmt: skip
+        self.tally = Line()
         self.log_page = JobTail()
         self._pages: list[str] = []
         """The last job of each page that was gone through: older ones follow it."""
         self._last = ""
         """Of the page that is seen; empty where none follows."""
+        self._batches: Mapping[str, str] = {}
+        """By job: the batch that it runs in turn with."""
         self._status: JobStatus | None = None
         self._verb = ""
 
-    def compose(self) -> Iterator[RowTable | JobTail]:
-        """Jobs above, the log below."""
+    def compose(self) -> Iterator[Widget]:
+        """Jobs above, the log below; between them how far those are that run one after the other."""
         yield self.table
+        yield self.tally
         yield self.log_page
 
     @property
@@ -83,18 +91,31 @@ class Drawer(Vertical, Place):
             status=self._status, verb=self._verb, before=before, limit=_SHOWN
         )
         self._last = jobs[-1].job_id if len(jobs) == _SHOWN else ""
+        self._batches = {job.job_id: name for job in jobs if (name := batch_of(job))}
         self.table.show_rows([_row(job, age(job.created_at, now)) for job in jobs])
-        await self._show_log()
+        await self._show_current()
 
     @on(RowList.Moved)
     def moved(self, event: RowList.Moved) -> None:
         """The log of another job."""
         event.stop()
-        self.console.run_worker(self._show_log(), group="log", exclusive=True, exit_on_error=False)
+        self.console.run_worker(self._show_current(), group="log", exclusive=True, exit_on_error=False)
 
-    async def _show_log(self) -> None:
+    async def _show_current(self) -> None:
+        """The log of the job under the cursor, and the tally of those that it runs in turn with."""
+        name = self._batch
+        self.tally.display = bool(name)
+        if name:
+            batch = await self.console.engine.batch(name)
+            tone = "" if not batch.is_over else "good" if batch.is_passed else "risk"
+            self.tally.show(printable(f"  {batch.words()}"), tone=tone)
         if self.table.current is not None:
             await self.log_page.tail(self.table.current.key)
+
+    @property
+    def _batch(self) -> str:
+        """Of the job under the cursor; empty where it is of none."""
+        return self._batches.get(self.table.current.key, "") if self.table.current is not None else ""
 
     def why_off(self, action: Action) -> str:
         """There must be a job."""
@@ -103,6 +124,8 @@ class Drawer(Vertical, Place):
                 return ""
             case "job.newest":
                 return "" if self._pages else "these are the newest"
+            case "job.cancel_all" if not self._batch:
+                return "it runs for itself: x cancels it"
         return "" if self.table.current is not None else "there is no job here"
 
     def copyables(self) -> Sequence[tuple[str, str]]:
@@ -134,6 +157,19 @@ class Drawer(Vertical, Place):
             self.console.tell(
                 f"job {row.key} was asked to end" if is_asked else f"job {row.key} is over already"
             )
+
+    async def do_job_cancel_all(self) -> None:
+        """Asks, then asks those that wait to end, and the one that runs last."""
+        batch = await self.console.engine.batch(self._batch)
+        if batch.is_over:
+            self.console.tell(batch.words())
+            return
+        lines = [printable(f"{each.verb} {each.about}  {each.status.value}") for each in batch.open[:20]]
+        title = f"Cancel {counted(len(batch.open), 'job')} that run one after the other?"
+        if await self.console.ask(Confirm(title, lines, yes="cancel them")):
+            for each in reversed(batch.open):
+                await self.console.engine.cancel_job(each.job_id)
+            self.console.tell("they were asked to end")
 
     async def do_job_again(self) -> None:
         """Asks for the same again, past the guard where that is asked for. Raises: RefusedError."""

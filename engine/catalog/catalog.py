@@ -11,6 +11,7 @@ from engine.catalog import reading
 from engine.catalog.alerts import Alerts, Silences, Windows
 from engine.catalog.audit_rows import AuditRows
 from engine.catalog.backups import Backups
+from engine.catalog.batches import Batches
 from engine.catalog.database import Database, to_json
 from engine.catalog.definitions import Hosts, Plans, Sources, Storages
 from engine.catalog.history import History
@@ -45,6 +46,7 @@ class Catalog:
         self.proofs = Proofs(database)
         self.standing = Standing(database)
         self.jobs = Jobs(database)
+        self.batches = Batches(database)
         self.history = History(database)
         self.logs = Logs(database)
         self.schedules = Schedules(database)

@@ -333,6 +333,12 @@ SELECT job_id, verb, request, status, created_at, started_at, completed_at, owne
     error, error_class, is_cancel_requested, priority, not_before, deadline, attempts, most_attempts
 FROM jobs;
 
+-- Jobs that run one after the other, in their order, each with the source that it is about, or else the backup.
+-- name: list_batch
+SELECT j.job_id, j.verb, j.status, coalesce(json_extract(j.request, '$.source'), b.source, json_extract(j.request, '$.backup'), ''), j.result
+FROM jobs AS j LEFT JOIN backups AS b ON b.backup_id = json_extract(j.request, '$.backup')
+WHERE j.idempotency_key <> '' AND j.idempotency_key >= :first AND j.idempotency_key <= :last ORDER BY j.idempotency_key;
+
 -- Those that failed and are to be tried again, or are being so.
 -- name: list_retried_jobs
 SELECT job_id FROM jobs WHERE status = 'queued' AND attempts > 0

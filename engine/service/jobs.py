@@ -14,6 +14,7 @@ from engine.catalog.workers import Worker
 from engine.errors import CatalogError
 from engine.events import JobProgress
 from engine.jobs.left_behind import death_of, end_dead_jobs
+from engine.model.batches import Batch
 from engine.model.job import Change, Job, JobStatus
 from engine.service import job_kinds
 from engine.service.parts import Methods
@@ -77,6 +78,11 @@ class JobMethods(Methods):
         """A job's log, oldest line first. Raises: UnknownNameError, UsageError."""
         found = await self._parts.catalog.jobs.find(job)
         return await self._parts.catalog.jobs.log(found.job_id, after=after)
+
+    async def batch(self, batch_id: str) -> Batch:
+        """What came so far of jobs that run one after the other; it holds none where there is no such batch (any more)."""
+        await end_dead_jobs(self._parts.catalog)
+        return await self._parts.catalog.batches.get(batch_id)
 
     async def cancel_job(self, job: str) -> bool:
         """Asks a job to end, whoever runs it; False where it is over already. Raises: UnknownNameError, UsageError."""

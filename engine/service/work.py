@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, TypeVar, cast
@@ -15,11 +16,14 @@ from engine.jobs.context import JobContext
 from engine.jobs.left_behind import end_dead_jobs
 from engine.jobs.runner import Task
 from engine.jobs.slots import slots_of
+from engine.model import batches
 from engine.model.archives import DownloadResult, Share, ShareResult
+from engine.model.batches import Batch
 from engine.model.definitions import LOCAL_HOST, Storage
 from engine.model.erasures import EraseResult
 from engine.model.job import Job, QueueRule
 from engine.model.logs import ShipResult
+from engine.model.names import new_id
 from engine.model.plans import Plan, PlanRequest, PlanResult
 from engine.model.reports import ReportResult
 from engine.model.requests import (
@@ -238,10 +242,33 @@ class WorkMethods(Methods):
         await self.require_worker()
         return job
 
+    async def submit_in_turn(self, verb: str, requests: Sequence[object]) -> Batch:
+        """Queues jobs of which one runs at a time, in this order, whatever becomes of each, and starts a worker where none lives: nobody need
+        stay for the next one to begin. `batch` tells how far they are. Raises: as `submit`; those before the one that is refused are queued.
+        """
+        batch_id = new_id(os.urandom)
+        for number, request in enumerate(requests):
+            await self.enqueue(
+                verb,
+                request,
+                idempotency_key=batches.key_of(batch_id, number),
+                more_slots=(batches.slot_of(batch_id),),
+            )
+        await self.require_worker()
+        return await self._parts.catalog.batches.get(batch_id)
+
     async def enqueue(
-        self, verb: str, request: object, *, idempotency_key: str = "", rule: QueueRule | None = None
+        self,
+        verb: str,
+        request: object,
+        *,
+        idempotency_key: str = "",
+        rule: QueueRule | None = None,
+        more_slots: Sequence[str] = (),
     ) -> Job:
-        """Queues a job for whichever worker there will be; what the rule leaves open the settings say. Raises: RefusedError, UsageError."""
+        """Queues a job for whichever worker there will be; what the rule leaves open the settings say. `more_slots`: what it takes a place at
+        beside its own. Raises: RefusedError, UsageError.
+        """
         require_detachable(verb, request)
         await require_known(self._parts.catalog, request)
         if isinstance(request, DeleteRequest):
@@ -251,8 +278,8 @@ class WorkMethods(Methods):
         attempts = (rule.most_attempts or settings.attempts) if KINDS[verb].is_repeatable else 1
         retry_s = settings.retry_s if rule.retry_s is None else rule.retry_s
         rule = dataclasses.replace(rule, most_attempts=attempts, retry_s=retry_s)
-        task = self._task(verb, request, idempotency_key, await self._slots(request))
-        return await self._parts.runner.enqueue(task, rule)
+        slots = (*await self._slots(request), *more_slots)
+        return await self._parts.runner.enqueue(self._task(verb, request, idempotency_key, slots), rule)
 
     def worker(self, *, is_staying: bool, tick: Tick | None = None, linger_s: float = LINGER_S) -> Worker:
         """A worker on this home, whose `work` runs jobs until it is stopped or, where it does not stay, until there are none for a while."""

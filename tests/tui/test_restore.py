@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.model.definitions import Source
+from engine.model.job import JobStatus
 from engine.model.plans import Plan, PlanStep
 from engine.model.requests import DrillRequest, RestoreRequest
 from tests.families.postgres import make_shop, new_name
@@ -64,14 +65,38 @@ async def test_a_drill_that_runs_is_found_again_and_started_once(shop: Path, wor
 async def test_marked_sources_are_drilled_after_one_question(
     shop: Path, tree: Path, world: World, seat: Seat
 ) -> None:
-    """The whole fleet: mark all, one key, yes."""
+    """The whole fleet: mark all, one key, yes. One runs at a time; the drawer has the tally, the row of messages the verdict."""
     await seat.press("3")
     await seat.sees("shop", "tree", "NEVER")
     await seat.press("ctrl+a", "D")
     await seat.sees("Drill 2 sources?")
     await seat.answer("y")
     await seat.misses("NEVER")
-    assert {each.request["source"] for each in await world.engine.jobs(verb="drill")} == {"shop", "tree"}
+    second, first = await world.engine.jobs(verb="drill")
+    assert {each.request["source"] for each in (first, second)} == {"shop", "tree"}
+    assert first.completed_at is not None
+    assert second.started_at is not None
+    assert second.started_at >= first.completed_at
+    await seat.sees("2 drills: 2 passed")
+    await seat.press("9")
+    await seat.sees("  2 drills: 2 passed", second.job_id)
+    await seat.press("X")
+    await seat.sees("2 drills: 2 passed")
+
+
+async def test_those_of_a_fleet_that_wait_end_together(
+    shop: Path, tree: Path, world: World, seat: Seat
+) -> None:
+    """Whoever began a hundred by mistake need not end each."""
+    await world.engine.submit_in_turn("drill", [DrillRequest(each) for each in ["shop", "tree"] * 3])
+    await seat.press("9")
+    await seat.sees("drills: ", "of 6 over")
+    await seat.press("X")
+    await seat.sees("that run one after the other?")
+    await seat.answer("y")
+    await seat.sees("6 drills: ", "cancelled (")
+    jobs = await world.engine.jobs(verb="drill")
+    assert jobs[0].status is JobStatus.CANCELLED
 
 
 async def test_a_drill_fails_in_words_where_a_check_of_ones_own_does(shop: Path, seat: Seat) -> None:

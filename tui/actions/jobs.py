@@ -11,6 +11,10 @@ JOBS: Final = (
     Action(
         "job.cancel", "jobs", ("x",), "ask the job to end", hint="cancel", verbs=("job cancel",), is_changing=True, danger=Danger.COSTLY,
     ),
+    Action(
+        "job.cancel_all", "jobs", ("X",), "ask all to end that were asked for with it, and run one after the other", is_changing=True,
+        danger=Danger.COSTLY,
+    ),
     Action("job.again", "jobs", ("r",), "do it again, where that does only what was left undone", hint="again", is_changing=True),
     Action("job.narrow", "jobs", ("f",), "only jobs of one state, or of one verb", hint="narrow"),
     Action("job.older", "jobs", ("o",), "older jobs", hint="older"),

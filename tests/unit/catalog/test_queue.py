@@ -8,6 +8,7 @@ import pytest
 
 from engine.catalog.catalog import Catalog
 from engine.catalog.jobs import LONGEST_RETRY_S, NewJob, Outcome, SlotLimits
+from engine.model.batches import batch_of, key_of, slot_of
 from engine.model.job import Job, JobStatus, QueueRule
 from engine.process import ProcessIdentity
 from tests.fakes.clock import FakeClock
@@ -211,3 +212,29 @@ async def test_a_worker_does_not_leave_while_a_job_waits_for_it(catalog: Catalog
     assert not await catalog.workers.remove_idle(me)
     await _claim(catalog)
     assert await catalog.workers.remove_idle(me)
+
+
+async def test_of_a_batch_one_runs_at_a_time_in_its_order(catalog: Catalog, clock: FakeClock) -> None:
+    """Whichever worker takes it, and whatever becomes of each; what runs for itself does not wait for it."""
+    for number, job_id in enumerate(("1c", "1b", "1a")):
+        new = NewJob(
+            job_id, "drill", {"source": job_id}, (slot_of("x"),), key_of("x", number), rule=QueueRule()
+        )
+        await catalog.jobs.create(new)
+        clock.advance(1)
+    await _create(catalog, "1d")
+    assert [job.job_id for job in (await _claim(catalog), await _claim(catalog, THEIRS)) if job] == [
+        "1c",
+        "1d",
+    ]
+    assert await _claim(catalog) is None
+    await catalog.jobs.finish("1c", OURS, Outcome(JobStatus.COMPLETED, {"status": "failed"}))
+    assert (await catalog.batches.get("x")).words() == "drills: 1 of 3 over, 0 passed, 1 failed (1c)"
+    for job_id in ("1b", "1a"):
+        job = await _claim(catalog, THEIRS)
+        assert job is not None
+        assert (job.job_id, batch_of(job)) == (job_id, "x")
+        await catalog.jobs.finish(job_id, THEIRS, Outcome(JobStatus.COMPLETED, {"status": "passed"}))
+    batch = await catalog.batches.get("x")
+    assert (batch.words(), batch.is_passed) == ("3 drills: 2 passed, 1 failed (1c)", False)
+    assert (await catalog.batches.get("y")).members == ()
