@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from engine.model.definitions import OptionValue
 from engine.model.schedules import ScheduledRun
 from engine.model.timetables import DayAhead, KeepAhead, RunRecord
 from engine.service.parts import Methods
@@ -44,4 +45,16 @@ class TimetableMethods(Methods):
         status = await self._parts.catalog.timetable.get(name)
         return await keeping_ahead.look_ahead(
             self._parts.catalog, self._parts.clock, status, is_after_next=is_after_next
+        )
+
+    async def keep_by(
+        self, options: Mapping[str, OptionValue], *, source: str = "", storage: str = ""
+    ) -> KeepAhead:
+        """What rules that no schedule has would make of the backups of a source, or of all sources in a storage, by the catalog alone; `options`
+        as a schedule's. Raises: UnknownNameError; UsageError for rules that cannot be understood, and for none.
+        """
+        from engine.jobs import keeping_ahead
+
+        return await keeping_ahead.by_rules(
+            self._parts.catalog, self._parts.clock, options, source=source, storage=storage
         )

@@ -20,6 +20,7 @@ SOURCES: Final = (
     Action("source.trends", "sources", ("T",), "how duration, throughput, size and recovery time develop", verbs=("report trends",)),
     Action("source.details", "sources", ("d",), "all that is known of this source", verbs=("source show", "status")),
     Action("source.log", "sources", ("L",), "the log of the last job of this source", verbs=("job log",)),
+    Action("source.rules", "sources", ("K",), "type keep rules, and see what of its backups they keep and let go", verbs=("forget",)),
     Action("source.shares", "sources", ("u",), "what is shared by link", verbs=("shares",)),
     Action("source.test", "sources", ("t",), "prove that it can be read now", verbs=("source test",)),
     Action("source.new", "sources", ("n",), "define a source", verbs=("source add", "source list"), is_changing=True),

@@ -39,6 +39,14 @@ STORAGE: Final[tuple[Action, ...]] = (
         danger=Danger.COSTLY,
     ),
     Action(
+        "storage.rules",
+        "storage",
+        ("K",),
+        "type keep rules, and see what of it they keep and let go",
+        hint="keep rules",
+        verbs=("forget",),
+    ),
+    Action(
         "storage.copy",
         "storage",
         ("m",),

@@ -1,13 +1,17 @@
-"""What the rules of a schedule keep and let go: each backup's fate, with its reason, by storage."""
+"""What the rules of a schedule, or of a person, keep and let go: each backup's fate, with its reason, by storage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.widget import Widget
 
+from engine.errors import UsageError
+from engine.model.keep_words import EXAMPLES, parse
 from engine.model.results import Fate
+from engine.model.schedules import Action as ScheduleAction
 from engine.model.schedules import Schedule
 from engine.model.timetables import KeepAhead
 from tui import schedule_work
@@ -18,6 +22,9 @@ from tui.text import printable, short_size
 from tui.widgets.line import Line
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
+
+if TYPE_CHECKING:
+    from tui.app import ConsoleApp
 
 
 class KeepView(View):
@@ -60,8 +67,6 @@ class KeepView(View):
         engine = self.console.engine
         self._schedule = (await engine.show_schedule(self.subject)).schedule
         keep = await engine.keep_ahead(self.subject, is_after_next=self._is_after_next)
-        self._keep = keep
-        self.head.show(f"{printable(self.subject)} keeps {keep.policy or 'everything'}")
         when = (
             f"after the next run, {keep.at.astimezone():%a %Y-%m-%d %H:%M}"
             if self._is_after_next and keep.coming
@@ -69,6 +74,12 @@ class KeepView(View):
             if self._is_after_next
             else "as things are now"
         )
+        self.show_fates(keep, when)
+
+    def show_fates(self, keep: KeepAhead, when: str) -> None:
+        """What the rules come to, and each backup."""
+        self._keep = keep
+        self.head.show(f"{printable(self.subject)} keeps {keep.policy or 'everything'}")
         kept = len(keep.fates) - len(keep.going)
         self.said.show(
             f"{when}: keeps {kept}, lets {len(keep.going)} go (~{short_size(keep.going_bytes)})",
@@ -135,3 +146,61 @@ def _row(fate: Fate) -> Row:
     order = (cells[0], fate.created_at, fate.source, fate.storage, fate.backup_id, why)
     tone = "" if fate.kept_by == "rule" else "dim" if fate.is_kept else "warning"
     return Row(f"{fate.backup_id or fate.snapshot_id} {fate.storage}", cells, tone, order)
+
+
+class RulesView(KeepView):
+    """The same by rules that a person types and no schedule has, of a source in all its storages or of all sources in a storage: each letter shows
+    at once what they would keep and let go. Nothing goes before it was asked for.
+    """
+
+    def __init__(self, *, source: str = "", storage: str = "") -> None:
+        super().__init__(source or storage)
+        self._source, self._storage = source, storage
+        self._typed = ""
+
+    @property
+    def crumb(self) -> str:
+        """For the title row."""
+        return f"{self.subject} > rules"
+
+    async def load(self) -> None:
+        """Judges all of them by what is typed; before that they all stay."""
+        try:
+            options = parse(self._typed)
+            keep = await self.console.engine.keep_by(options, source=self._source, storage=self._storage)
+        except UsageError as error:
+            self._keep = None
+            self.head.show(
+                f"{printable(self.subject)}: {(self._typed and printable(self._typed)) or 'no rules yet'}"
+            )
+            said = f"{error.message}: {error.hint}" if error.hint else error.message
+            self.said.show(printable(said if self._typed else f"e types them: {EXAMPLES}"), tone="warning")
+            self.table.show_rows([])
+            return
+        self._schedule = Schedule(self.subject, ScheduleAction.FORGET, options=options)
+        self.show_fates(keep, "as things are now")
+
+    def why_off(self, action: Action) -> str:
+        """They are of no schedule."""
+        if action.action_id == "keep.now":
+            return "these rules are of no schedule: they judge as things are now"
+        if action.action_id == "keep.forget" and (self._keep is None or not self._keep.going):
+            return "by these rules nothing goes" if self._keep is not None else "e types rules first"
+        return ""
+
+    def type_rules(self, text: str) -> None:
+        """Judges by other rules: each letter of the line comes here."""
+        if text.strip() != self._typed:
+            self._typed = text.strip()
+            self.reload()
+
+    async def do_keep_edit(self) -> None:
+        """A line, of which each letter counts."""
+        await self.console.ask_line(f"keep ({EXAMPLES}): ", self._typed, self.type_rules)
+
+
+async def type_rules(console: ConsoleApp, *, source: str = "", storage: str = "") -> None:
+    """Opens the view, and asks for the rules."""
+    view = RulesView(source=source, storage=storage)
+    await console.main.pane.push(view)
+    await view.do_keep_edit()

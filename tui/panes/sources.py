@@ -243,6 +243,12 @@ class SourcesView(View):
         else:
             await self.lead_to_restore(names[0])
 
+    async def do_source_rules(self) -> None:
+        """Typed, judged at once, and done only where that is asked for."""
+        from tui.panes.schedule_keep import type_rules
+
+        await type_rules(self.console, source=self.source)
+
     async def do_source_restore(self) -> None:
         """The same pane: where to is chosen there."""
         await self.lead_to_restore(self.source)
@@ -339,7 +345,15 @@ class SourcesView(View):
 
 
 _NEED_BACKUP: Final = frozenset(
-    ("source.drill", "source.restore", "source.verify", "source.download", "source.find", "source.live")
+    (
+        "source.drill",
+        "source.rules",
+        "source.restore",
+        "source.verify",
+        "source.download",
+        "source.find",
+        "source.live",
+    )
 )
 
 

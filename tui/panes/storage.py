@@ -18,6 +18,7 @@ from tui.dialogs.confirm import Confirm, TypeName
 from tui.dialogs.menu import Menu
 from tui.dialogs.reader import Reader
 from tui.panes.base import Pane, View
+from tui.panes.schedule_keep import type_rules
 from tui.place import bindings
 from tui.text import age, bar, moment, printable, short_size, size, span
 from tui.widgets.page import Page
@@ -173,6 +174,10 @@ class StorageView(View):
             Confirm(f"Prune {name}?", lines, yes="prune it")
         ) and await self.console.pass_guard("storage.prune"):
             await self.console.submit("prune", PruneRequest(name), f"pruning {name}")
+
+    async def do_storage_rules(self) -> None:
+        """Typed, judged at once, and done only where that is asked for."""
+        await type_rules(self.console, storage=self.chosen)
 
     async def do_storage_copy(self) -> None:
         """What it missed, or all backups of another storage."""
