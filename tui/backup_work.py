@@ -106,6 +106,15 @@ async def show_log(console: ConsoleApp, job_id: str) -> None:
     await console.ask(Reader(f"job {job_id}, {job.verb}: {job.status.value}", [*lines, *said]))
 
 
+async def show_last_log(console: ConsoleApp, *, sources: Sequence[str] = (), storage: str = "") -> None:
+    """The log of the last job of any of these sources, or at that storage; says so where none is known."""
+    job = await console.engine.last_job_of(sources=sources, storage=storage)
+    if job is None:
+        console.tell(f"no job of {storage or named(sources) or 'it'} is known")
+    else:
+        await show_log(console, job.job_id)
+
+
 # Sources.
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from engine.audit import Anchor, Entry, Finding
 from engine.catalog.jobs import LogLine
 from engine.catalog.workers import Worker
-from engine.errors import CatalogError
+from engine.errors import CatalogError, HoldfastError
 from engine.events import JobProgress
 from engine.jobs.left_behind import death_of, end_dead_jobs
 from engine.model.batches import Batch
@@ -21,6 +21,8 @@ from engine.service.parts import Methods
 
 FOLLOW_INTERVAL_S = 0.3
 WATCH_INTERVAL_S = 0.5
+_LOOKED_THROUGH, _AT_ONCE = 1_000, 50
+"""Jobs among which the last one of something is looked for, and those that are read at once."""
 ENSURE_INTERVAL_S = 15.0
 """A worker that was just started is alive within so long."""
 
@@ -58,6 +60,40 @@ class JobMethods(Methods):
         """One job, by id or the beginning of one. Raises: UnknownNameError, UsageError."""
         await self._end_dead()
         return await self._parts.catalog.jobs.find(job)
+
+    async def last_job_of(self, *, sources: Sequence[str] = (), storage: str = "") -> Job | None:
+        """The newest job that any of these sources or that storage was asked for by name, or that read or made a backup of the source; None where
+        the newest thousand are about none of them.
+        """
+        await end_dead_jobs(self._parts.catalog)
+        is_default = any(
+            each.is_default and each.name == storage for each in await self._parts.catalog.storages.all()
+        )
+        place: Job | None = None
+        for _ in range(_LOOKED_THROUGH // _AT_ONCE):
+            jobs = await self._parts.catalog.jobs.page(limit=_AT_ONCE, before=place)
+            for each in jobs:
+                if await self._is_about(each, set(sources), storage, is_default=is_default):
+                    return each
+            if len(jobs) < _AT_ONCE:
+                break
+            place = jobs[-1]
+        return None
+
+    async def _is_about(self, job: Job, sources: set[str], storage: str, *, is_default: bool) -> bool:
+        asked = job.request
+        if storage:
+            named = {str(asked.get(name)) for name in ("storage", "from_storage", "to_storage")}
+            named |= {str(each) for each in asked.get("storages", ())}
+            is_usual = is_default and job.verb == "backup" and not asked.get("storages")
+            return storage in named or is_usual
+        named = {str(asked.get("source", "")), *map(str, asked.get("sources", ()))}
+        if not named & sources and asked.get("backup"):
+            try:
+                named.add((await self._parts.catalog.backups.find(str(asked["backup"]))).source)
+            except HoldfastError:  # it is gone, or its name means several by now
+                return False
+        return bool(named & sources)
 
     @staticmethod
     def result_of(job: Job) -> object | None:

@@ -123,7 +123,7 @@ async def test_a_lock_of_a_dead_process_is_removed_after_a_yes(seat: Seat) -> No
     """What restic's users do with `unlock`, seen before it is done."""
     await seat.press("U")
     await seat.sees("nobody locks main")
-    await seat.press("L")
+    await seat.press("W")
     await seat.sees("Locks of main", "nobody locks it")
 
 

@@ -8,6 +8,11 @@ from tui.actions.base import Action, Danger
 
 ALERTS: Final = (
     Action(
+        "alert.show", "alerts", (), "all that is known of it: since when, why, on what evidence, what to do"
+    ),
+    Action("alert.mend", "alerts", ("m",), "do what mends it", hint="mend", is_changing=True),
+    Action("alert.log", "alerts", ("L",), "the log of the job that showed it", verbs=("job log",)),
+    Action(
         "alert.acknowledge",
         "alerts",
         ("a",),

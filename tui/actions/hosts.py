@@ -12,6 +12,7 @@ HOSTS: Final = (
     Action("host.test", "hosts", ("t",), "log in, and say what is there and what no source takes", hint="test", verbs=("host test",), is_changing=True),
     Action("host.cover", "hosts", ("c",), "back up what was found there and no source takes", hint="cover", verbs=("source add",), is_changing=True),
     Action("host.grants", "hosts", ("p",), "the least privilege that its sources need, ready to paste", hint="grants", verbs=("host grants",)),
+    Action("host.log", "hosts", ("L",), "the log of the last job of its sources", verbs=("job log",)),
     Action("host.retire", "hosts", ("r",), "take it out of use, for a reason; its backups stay", verbs=("host retire", "host unretire"), is_changing=True),
     Action(
         "host.remove", "hosts", ("X",), "forget this host", verbs=("host remove",), is_changing=True, danger=Danger.DESTROYING,

@@ -11,6 +11,7 @@ RESTORE: Final[tuple[Action, ...]] = (
     Action("restore.newest", "restore", ("r",), "restore its newest backup into a folder of this machine", hint="newest here", verbs=("restore",), is_changing=True),
     Action("restore.archive", "restore", ("o",), "download its newest backup as an archive", hint="download", verbs=("download",), is_changing=True),
     Action("restore.running", "restore", ("J",), "show the drill or restore that runs", hint="what runs"),
+    Action("restore.log", "restore", ("L",), "the log of its last drill", verbs=("job log",)),
     Action("restore.plans", "restore", ("P",), "recovery plans: several sources in their order", hint="plans", verbs=("plan list",)),
     Action("restore.evidence", "restore", ("E",), "the evidence that drills left", hint="evidence", verbs=("evidence list",)),
     Action("restore.undo", "restore", ("u",), "restores in place that can be rolled back or discarded", hint="undo"),
@@ -46,6 +47,7 @@ EVIDENCE: Final[tuple[Action, ...]] = (
     Action("evidence.sign_off", "evidence", ("s",), "sign it off: stand by it, with your name", hint="sign off", verbs=("evidence sign-off",), is_changing=True),
     Action("evidence.verify", "evidence", ("V",), "hold evidence against the key that signed it", hint="check", verbs=("evidence verify",)),
     Action("evidence.key", "evidence", ("K",), "show the public key that others check it with", hint="public key", verbs=("evidence public-key",)),
+    Action("evidence.log", "evidence", ("L",), "the log of its drill", verbs=("job log",)),
     Action("evidence.out", "evidence", ("o",), "write it, as JSON and PDF with signatures, into a folder", hint="write out"),
 )  # fmt: skip
 

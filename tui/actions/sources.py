@@ -8,6 +8,7 @@ from tui.actions.base import Action, Danger
 
 SOURCES: Final = (
     Action("source.mend", "sources", ("m",), "do what mends this", hint="mend", is_changing=True),
+    Action("source.alert", "sources", ("A",), "the alert behind this: since when, on what evidence, who sees to it", verbs=("alerts list",)),
     Action("source.backup", "sources", ("b",), "back up now", hint="backup", verbs=("backup",), is_changing=True),
     Action("source.backup_as", "sources", ("B",), "back up: which type, which part, where to", is_changing=True),
     Action("source.drill", "sources", ("D",), "rehearse a restore of the newest backup", hint="drill", verbs=("drill",), is_changing=True),

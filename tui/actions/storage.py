@@ -68,7 +68,8 @@ STORAGE: Final[tuple[Action, ...]] = (
         is_changing=True,
     ),
     Action("storage.measure", "storage", ("u",), "measure what it holds", verbs=("storage usage",)),
-    Action("storage.locks", "storage", ("L",), "show who locks it", verbs=("storage show",)),
+    Action("storage.log", "storage", ("L",), "the log of the last job at it", verbs=("job log",)),
+    Action("storage.locks", "storage", ("W",), "show who locks it", verbs=("storage show",)),
     Action(
         "storage.unlock",
         "storage",

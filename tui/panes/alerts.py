@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.widget import Widget
 
 from engine.model.alerts import Alert, Alerts, MaintenanceWindow, Silence
 from engine.model.spans import span
-from tui.actions import Action
+from tui import backup_work
+from tui.actions import ACTIONS, Action
+from tui.dialogs.reader import Reader
+from tui.panes import remedies
+from tui.panes.alert_page import concern_of, show_alert
 from tui.panes.base import View
 from tui.place import bindings
 from tui.text import age, moment, printable
 from tui.widgets.page import Page
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
+
+if TYPE_CHECKING:
+    from tui.panes.sources import SourcesView
 
 _SILENCE: str = "silence "
 """What the key of a row begins with that is no alert, but a silence or a window."""
@@ -45,6 +53,7 @@ class AlertsView(View):
         self.page = Page()
         self.page.add_class("aside")
         self._is_past_shown = False
+        self._wanted = ""
         self._alerts: dict[str, Alert] = {}
         self._silences: dict[str, Silence | MaintenanceWindow] = {}
 
@@ -68,7 +77,8 @@ class AlertsView(View):
             **{_SILENCE + each.name: each for each, _ in found.windows},
         }
         rows = [_row(each, now) for each in found.alerts] + _silence_rows(found, now)
-        self.table.show_rows(rows)
+        wanted, self._wanted = self._wanted, ""
+        self.table.show_rows(rows, wanted)
         self._show_details()
 
     @on(RowList.Moved)
@@ -111,7 +121,9 @@ class AlertsView(View):
             if self.current is None:
                 return "the cursor is on no alert"
             return "it is over" if self.current.recovered_at is not None else ""
-        if action.action_id == "alert.silence":
+        if action.action_id == "alert.show":
+            return "" if row is not None else "there is no alert"
+        if action.action_id in ("alert.silence", "alert.log", "alert.mend"):
             return "" if self.current is not None else "the cursor is on no alert"
         if action.action_id == "alert.unsilence":
             return "" if row is not None and row.key in self._silences else "the cursor is on no silence"
@@ -125,6 +137,49 @@ class AlertsView(View):
             if alert is not None
             else ()
         )
+
+    @on(RowList.Opened)
+    def opened(self, event: RowList.Opened) -> None:
+        """Enter."""
+        event.stop()
+        self.perform(ACTIONS["alert.show"])
+
+    async def do_alert_show(self) -> None:
+        """All that is known of it."""
+        alert = self.current
+        if alert is not None:
+            await show_alert(self.console, alert, await concern_of(self.console, alert))
+        else:
+            await self.console.ask(Reader("A time in which nobody is told", self.page.lines))
+
+    async def do_alert_log(self) -> None:
+        """Of the job that showed it."""
+        alert = self.current
+        concern = await concern_of(self.console, alert) if alert is not None else None
+        if concern is None or not concern.job_id:
+            self.console.tell("no job showed it: enter says all that is known")
+        else:
+            await backup_work.show_log(self.console, concern.job_id)
+
+    async def do_alert_mend(self) -> None:
+        """As the attention row does."""
+        alert = self.current
+        concern = await concern_of(self.console, alert) if alert is not None else None
+        if concern is None:
+            self.console.tell("it is not found any more: E looks at everything now")
+            return
+        await remedies.mend(self._sources, concern)
+
+    @property
+    def _sources(self) -> SourcesView:
+        """The view at the bottom of this pane, which knows what mends."""
+        from tui.panes.sources import SourcesView
+
+        return self.console.main.query_one(SourcesView)
+
+    def go_to(self, alert_id: str) -> None:
+        """Puts the cursor on an alert, once they are read."""
+        self._wanted = alert_id
 
     async def do_alert_acknowledge(self) -> None:
         """Asks what to note."""

@@ -13,6 +13,7 @@ from engine.model.definitions import LOCAL_HOST, Host, Source, retired_reason
 from engine.model.results import HostReport
 from engine.model.spans import span
 from engine.model.text import counted
+from tui import backup_work
 from tui.actions import Action
 from tui.dialogs import wizards
 from tui.dialogs.busy import Busy
@@ -147,6 +148,11 @@ class HostsView(View):
         if host.name == LOCAL_HOST:
             return [("name", host.name), ("command", f"holdfast host test {LOCAL_HOST}")]
         return [("name", host.name), ("address", host.address), ("command", line(adding(host)))]
+
+    async def do_host_log(self) -> None:
+        """Of the last job of any of its sources."""
+        names = [each.name for each in self._sources if each.host == self.chosen]
+        await backup_work.show_last_log(self.console, sources=names)
 
     async def do_host_new(self) -> None:
         """The wizard."""

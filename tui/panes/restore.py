@@ -179,6 +179,14 @@ class RestoreView(View):
             each = found[chosen]
             await self.console.main.pane.push(RunningView(each.job, backup_work.named(each.sources)))
 
+    async def do_restore_log(self) -> None:
+        """Of the one that ended last."""
+        last = self._standings[self.source].last
+        if last is None:
+            self.console.tell(f"{printable(self.source)} was never drilled: D drills it")
+        else:
+            await backup_work.show_log(self.console, last.job_id)
+
     async def do_restore_plans(self) -> None:
         """Another view."""
         await self.console.main.pane.push(PlansView())

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from engine.model.results import EvidenceCheck, EvidenceItem
 from engine.model.text import counted
-from tui import paths
+from tui import backup_work, paths
 from tui.actions import ACTIONS, Action
 from tui.dialogs.menu import Menu
 from tui.dialogs.reader import Reader
@@ -148,6 +148,10 @@ class EvidenceView(View):
         line, fingerprint = await self.console.engine.evidence_public_key()
         said = [line, "", f"fingerprint {fingerprint}", "", "holdfast evidence verify FILE --public-key KEYFILE checks with it, on any machine"]  # fmt: skip
         await self.console.ask(Reader("Public key of this home's evidence: it is no secret", said))
+
+    async def do_evidence_log(self) -> None:
+        """Of another home's drill there is none."""
+        await backup_work.show_log(self.console, self.item.job_id)
 
     async def do_evidence_out(self) -> None:
         """JSON, page and signatures into a folder."""

@@ -147,7 +147,7 @@ class SourcesView(View):
         """Most need a source, many a backup of it."""
         if action.action_id in ("source.all", "source.new", "source.shares"):
             return ""
-        if action.action_id == "source.mend":
+        if action.action_id in ("source.mend", "source.alert"):
             return "" if self.concern is not None else "nothing is wrong here"
         if not self.chosen():
             return "there is no source yet" if not len(self.table.list.source) else "this is about no source"
@@ -227,6 +227,23 @@ class SourcesView(View):
         if self.concern is not None:
             await remedies.mend(self, self.concern)
 
+    async def do_source_alert(self) -> None:
+        """Among the alerts, where it is one; else its page."""
+        from tui.panes.alert_page import show_alert
+        from tui.panes.alerts import AlertsView
+
+        concern, alerts = self.concern, self.status.alerts if self.status is not None else ()
+        if concern is None:
+            return
+        wanted = (concern.condition, concern.subject)
+        alert = next((each for each in alerts if (each.condition, each.subject) == wanted), None)
+        if alert is not None:
+            view = AlertsView()
+            view.go_to(alert.alert_id)
+            await self.console.main.pane.push(view)
+        else:
+            await show_alert(self.console, None, concern)
+
     async def do_source_backup(self) -> None:
         """Hands a backup of the chosen sources to a worker."""
         await backup_work.back_up(self.console, self.chosen())
@@ -292,16 +309,12 @@ class SourcesView(View):
         await self.show_details(self.source)
 
     async def do_source_log(self) -> None:
-        """Of the concern's job, or of the newest backup's."""
-        concern = self.concern
-        job_id = concern.job_id if concern is not None else ""
-        if not job_id:
-            newest = self._newest_of(self.source)
-            job_id = (await self.console.engine.show_backup(newest)).job_id if newest else ""
-        if job_id:
-            await self.show_log(job_id)
+        """Of the concern's job on an attention row; else of its last job, whatever that was."""
+        concern = self.concern if self.is_at_attention else None
+        if concern is not None and concern.job_id:
+            await self.show_log(concern.job_id)
         else:
-            self.console.tell("no job of it is known")
+            await backup_work.show_last_log(self.console, sources=[self.source])
 
     async def do_source_shares(self) -> None:
         """All storages that hand out links."""

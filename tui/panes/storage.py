@@ -12,6 +12,7 @@ from textual.widget import Widget
 from engine.model.requests import CopyCatalogRequest, CopyRequest, PruneRequest, VerifyRequest
 from engine.model.results import PruneResult, VerifyResult
 from engine.model.standings import Loss, StorageStanding
+from tui import backup_work
 from tui.actions import Action
 from tui.dialogs import wizards
 from tui.dialogs.confirm import Confirm, TypeName
@@ -226,6 +227,10 @@ class StorageView(View):
             f"{found.storage}: {size(found.used_bytes)} used, {size(found.raw_bytes)} held ({found.ratio:.1f} times)"
         )
         self.reload()
+
+    async def do_storage_log(self) -> None:
+        """Whatever it did there."""
+        await backup_work.show_last_log(self.console, storage=self.chosen)
 
     async def do_storage_locks(self) -> None:
         """Asks the storage who holds it."""
