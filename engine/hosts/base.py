@@ -254,6 +254,18 @@ class WritableFiles(FileAccess, Protocol):
         ...
 
 
+class ByteStream(Protocol):
+    """A connection to something that listens, as the host sees it."""
+
+    async def read(self) -> bytes:
+        """What has come, at most 1 MiB; empty once the other end has said all. Cancelled it loses nothing. Raises: ConnectionLostError."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Sends; waits while the other end does not read. Raises: ConnectionLostError."""
+        ...
+
+
 class OpenHost(Protocol):
     """A host that is connected. Opened and closed by `registry.open_host`; methods may be called concurrently, up to the host's
     limit of channels (more wait)."""
@@ -292,4 +304,13 @@ class OpenHost(Protocol):
 
     def files(self) -> AbstractAsyncContextManager[FileAccess]:
         """Plain file access, for hosts without GNU find and tar; `WritableFiles` on hosts over SSH."""
+        ...
+
+    def connect(self, address: str, port: int = 0) -> AbstractAsyncContextManager[ByteStream]:
+        """A connection from the host to a port of that address, or to the Unix socket whose absolute path the address is; closed on leaving.
+
+        It is made by the account that is logged in, whatever user commands run as, and takes none of the host's channels.
+
+        Raises on entering: HostUnreachableError where nothing answers there; HostError where the host lets nobody through; ConnectionLostError.
+        """
         ...

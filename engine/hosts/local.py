@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from engine.hosts import facts, local_facts, local_files, local_process, options, script
-from engine.hosts.base import Command, Facts, FileAccess, Process, ResolveSecret
+from engine.hosts import connecting, facts, local_facts, local_files, local_process, options, script
+from engine.hosts.base import ByteStream, Command, Facts, FileAccess, Process, ResolveSecret
 from engine.hosts.running import CommandHost
 from engine.model.definitions import Host
 
@@ -74,3 +74,7 @@ class LocalHost(CommandHost):
     def files(self) -> AbstractAsyncContextManager[FileAccess]:
         """See `base.OpenHost.files`."""
         return local_files.opened()
+
+    def connect(self, address: str, port: int = 0) -> AbstractAsyncContextManager[ByteStream]:
+        """See `base.OpenHost.connect`."""
+        return connecting.local(self.name, address, port)

@@ -17,7 +17,7 @@ from typing import Literal, cast, get_args
 
 from engine.errors import ConfigurationError
 from engine.hosts import running, script
-from engine.hosts.base import Command, Completed, Facts, FileAccess, OpenHost, Process
+from engine.hosts.base import ByteStream, Command, Completed, Facts, FileAccess, OpenHost, Process
 
 Runtime = Literal["docker", "podman", "kubectl"]
 
@@ -138,6 +138,13 @@ class ContainerHost:
     def files(self) -> AbstractAsyncContextManager[FileAccess]:
         """See `hosts.base.OpenHost.files`: not in a container. Raises: ConfigurationError."""
         raise ConfigurationError(f"files of {self.name} cannot be read one by one")
+
+    def connect(self, address: str, port: int = 0) -> AbstractAsyncContextManager[ByteStream]:
+        """See `hosts.base.OpenHost.connect`: no network of a container is ours. Raises: ConfigurationError."""
+        raise ConfigurationError(
+            f"nothing can be reached inside {self.name}",
+            hint="publish its port to the host, and define the source by --db-host and --port without --in-container",
+        )
 
 
 def inside(host: OpenHost, container: str) -> OpenHost:

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from engine.errors import HoldfastError
-from engine.hosts.base import Command, Completed, Facts, FileAccess, OpenHost, Process
+from engine.hosts.base import ByteStream, Command, Completed, Facts, FileAccess, OpenHost, Process
 from engine.model.definitions import OptionValue, Source
 from engine.model.entry import Entry, Failure
 from engine.sources.base import ItemStream, OpenSource, TreeFeed
@@ -147,3 +147,7 @@ class Equipped(OpenHost):
     def files(self) -> AbstractAsyncContextManager[FileAccess]:
         """See `base.OpenHost.files`."""
         return self._host.files()
+
+    def connect(self, address: str, port: int = 0) -> AbstractAsyncContextManager[ByteStream]:
+        """See `base.OpenHost.connect`."""
+        return self._host.connect(address, port)

@@ -11,10 +11,10 @@ import asyncssh
 
 from engine.errors import HostError
 from engine.hosts import options, script
-from engine.hosts.base import Command, FileAccess, HostKey, Process, ResolveSecret
+from engine.hosts.base import ByteStream, Command, FileAccess, HostKey, Process, ResolveSecret
 from engine.hosts.decompress import DecompressedProcess
 from engine.hosts.running import CommandHost
-from engine.hosts.ssh import writing
+from engine.hosts.ssh import forwarding, writing
 from engine.hosts.ssh.connect import Connector
 from engine.hosts.ssh.failures import translate
 from engine.hosts.ssh.process import Session, SshProcess
@@ -67,6 +67,16 @@ class SshHost(CommandHost):
     def files(self) -> AbstractAsyncContextManager[FileAccess]:
         """See `base.OpenHost.files`: SFTP."""
         return self._files()
+
+    def connect(self, address: str, port: int = 0) -> AbstractAsyncContextManager[ByteStream]:
+        """See `base.OpenHost.connect`: a channel of SSH's own kind for it, which counts as no session."""
+        return self._connect_to(address, port)
+
+    @asynccontextmanager
+    async def _connect_to(self, address: str, port: int) -> AsyncIterator[ByteStream]:
+        connection = await self._live_connection()
+        async with forwarding.opened(self.name, connection, address, port) as stream:
+            yield stream
 
     @asynccontextmanager
     async def _start(self, command: Command) -> AsyncIterator[Process]:
