@@ -96,6 +96,8 @@ class ConsoleApp(App[int]):
         """Of jobs that run one after the other, those that are not over as far as is known."""
         self.overrule: tuple[str, bool] = ("", False)
         """Theme, and whether ASCII alone, as the command line says it in place of the file."""
+        self.mistakes: Sequence[str] = ()
+        """In console.toml and in themes, one sentence each."""
         self._trouble = ""
         self._is_stale = False
         """Whether something changed under a dialog."""
@@ -146,9 +148,9 @@ class ConsoleApp(App[int]):
             mistakes.append(f"there is no theme {wanted}; there are {', '.join(sorted(loaded.themes))}")
             wanted = ""
         self.theme = wanted or self._usual_theme()
+        self.mistakes = mistakes
         if mistakes:
-            more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
-            self.call_after_refresh(self.tell, mistakes[0] + more, "warning")
+            self.call_after_refresh(self.tell, mistakes[0], "warning")
 
     def _usual_theme(self) -> str:
         """The terminal's own colours, where it is not known to show more, or is not to show any."""
@@ -166,6 +168,7 @@ class ConsoleApp(App[int]):
             self.preferences = read_preferences(home).overruled(*self.overrule)
             self._apply_preferences()
             self.redraw()
+            self.main.show_hints()
 
     def _minute(self) -> None:
         if self.is_frozen:

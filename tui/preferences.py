@@ -12,22 +12,26 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from textual.keys import Keys, _character_to_key
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+from textual.keys import _character_to_key
 
 from engine.model.names import nearest
 from engine.model.toml_lines import line_of
-from tui.actions import ACTIONS
+from tui.actions import ACTIONS, key_names
 
 FILE: Final = "console.toml"
 _INNER: Final = frozenset({"list", "text"})
 """Places that stand within others: their keys come before those of the place round them."""
 _OUTER: Final = "everywhere"
+_OWN: Final = frozenset({"ctrl+c", "ctrl+q"})
+"""Of the console itself: they end it, whatever else is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Preferences:
     keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Action -> its keys as Textual calls them, in place of the table's."""
     mistakes: Sequence[str] = ()
-    """One sentence each, with the line."""
+    """One sentence each, with the file's name and the line."""
 
     def overruled(self, theme: str, is_ascii: bool) -> Preferences:
         """With what the command line says in place of the file."""
@@ -62,7 +66,7 @@ def read_preferences(home: Path) -> Preferences:
     except FileNotFoundError:
         return Preferences(home.name)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        return Preferences(home.name, mistakes=(f"{path} is not used: {error}",))
+        return Preferences(home.name, mistakes=(f"{FILE} is not used: {error}",))
     found = parse(text, document, home.name)
     return Preferences(
         found.name,
@@ -70,7 +74,7 @@ def read_preferences(home: Path) -> Preferences:
         found.is_ascii,
         found.is_mouse_used,
         found.keys,
-        [f"{path}, {each}" for each in found.mistakes],
+        [f"{FILE}, {each}" for each in found.mistakes],
     )
 
 
@@ -116,6 +120,8 @@ def _keys(text: str, given: Mapping[str, Any], mistakes: list[str]) -> Mapping[s
             )
         elif not isinstance(listed, list) or not listed or not all(isinstance(each, str) for each in listed):
             mistakes.append(f"{line}: {action_id} needs a key, or a list of keys")
+        elif own := [each for each in listed if key_named(each) in _OWN]:
+            mistakes.append(f"{line}: {own[0]} is the console's own, and ends it")
         elif strange := [each for each in listed if key_named(each) is None]:
             mistakes.append(f"{line}: there is no key {strange[0]}; a letter, or a name as ctrl+b, enter, f5")
         else:
@@ -151,11 +157,20 @@ def _meet(one: str, other: str) -> bool:
 
 
 def key_named(text: str) -> str | None:
-    """Textual's name of a key that a person wrote: `?`, `b`, `ctrl+b`, `f5`; None where there is none. With Alt there is none: see keyboard.py."""
+    """Textual's name of a key that a person wrote: `?`, `b`, `ctrl+b`, `F5`, `esc`; None for one that no terminal sends: `shift+b` arrives as
+    `B`, `ctrl+m` as enter, and what has Alt is none (see keyboard.py).
+    """
     if len(text) == 1:
         return _character_to_key(text) if text.isprintable() else None
-    known = {each.value for each in Keys}
-    if text in known or text in {_character_to_key(chr(code)) for code in range(0x21, 0x7F)}:
-        return text
-    prefix, _, rest = text.rpartition("+")
-    return text if prefix in ("ctrl", "shift", "ctrl+shift") and (len(rest) == 1 or rest in known) else None
+    name = key_names.named(text.lower())
+    return name if name in _SIGNS or name in _sent() else None
+
+
+_SIGNS: Final = frozenset(_character_to_key(chr(code)) for code in range(0x21, 0x7F))
+
+
+@functools.cache
+def _sent() -> frozenset[str]:
+    """The keys besides letters and signs that Textual knows a terminal to send."""
+    found = (each for keys in ANSI_SEQUENCES_KEYS.values() if isinstance(keys, tuple) for each in keys)
+    return frozenset(each.value for each in found if not each.value.startswith("<"))

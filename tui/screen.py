@@ -21,6 +21,7 @@ from tui.office import Office
 from tui.panes.backups import BackupsPane
 from tui.panes.base import Pane
 from tui.place import Place, bindings
+from tui.preferences import FILE
 from tui.text import bar, short_size, span
 from tui.widgets.line import Line
 
@@ -319,6 +320,19 @@ class MainScreen(Screen[None], Office):
         chosen = await self.console.ask(Menu("Copy", entries))
         if chosen is not None:
             self.console.copy(offers[int(chosen)][1])
+
+    async def do_preferences_open(self) -> None:
+        """Mistakes first."""
+        from tui.dialogs.reader import Reader
+
+        console = self.console
+        wrong = [f"! {each}" for each in console.mistakes] or ["nothing is wrong in it"]
+        keys = [
+            f"{action_id:<24} {' '.join(map(console.get_key_display_of, keys))}"
+            for action_id, keys in console.preferences.keys.items()
+        ]
+        lines = [str(console.engine.home.directory / FILE), "", *wrong, "", f"theme {console.theme}"]
+        await console.ask(Reader("What console.toml says", [*lines, *(["", "keys:", *keys] if keys else [])]))
 
     async def do_view_freeze(self) -> None:
         """Live updates off, or on."""

@@ -80,11 +80,11 @@ def load(home: Path) -> Loaded:
                 text = path.read_bytes().decode("utf-8")
                 document = tomllib.loads(text)
             except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-                mistakes.append(f"theme {path} is not used: {error}")
+                mistakes.append(f"theme {path.name} is not used: {error}")
                 continue
             theme, found = read(path.stem, text, document)
             themes[path.stem] = theme
-            mistakes += [f"theme {path}, {each}" for each in found]
+            mistakes += [f"theme {path.name}, {each}" for each in found]
     return Loaded(themes, mistakes)
 
 

@@ -25,6 +25,7 @@ from tui.panes.found import FoundView
 from tui.panes.restore_point import PointView
 from tui.panes.restore_text import Target
 from tui.place import Place
+from tui.preferences import read_preferences
 
 pytestmark = pytest.mark.slow
 
@@ -112,6 +113,28 @@ async def test_what_is_off_says_why_and_tab_completes(seat: Seat) -> None:
     await seat.press("escape")
     await _say(seat, "contents.share latest:tree")
     await seat.sees("choose one, then s: share it by a link")
+
+
+async def test_keys_of_ones_own_work_and_are_shown_wherever_keys_are(world: World, tmp_path: Path) -> None:
+    """Hints, help and palette that name the usual key would lie; a mistake is told by its line, and the usual key stands."""
+    home = world.engine.home.directory
+    (home / "console.toml").write_text(
+        '[keys]\n"storage.new" = ["F7", "ctrl+t"]\n"source.backup" = "q"\n', encoding="ascii"
+    )
+    async with open_console(world.engine, preferences=read_preferences(home)) as seat:
+        await seat.sees("console.toml, line 3: source.backup keeps its own keys")
+        await seat.press("4")
+        await seat.sees("f7 new")
+        await _say(seat, "console.toml")
+        await seat.sees("! console.toml, line 3: ", "for q is", "storage.new              f7 ctrl+t")
+        await seat.press("escape", "colon")
+        await seat.type("define a storage")
+        await seat.sees("f7        define a storage")
+        await seat.press("escape", "question_mark")
+        await seat.sees("f7 ctrl+t          define a storage")
+        await seat.press("escape", "ctrl+t")
+        await seat.sees("kind")
+        await seat.press("escape")
 
 
 async def test_each_place_is_reached_and_what_it_copies_is_understood_by_the_command_line(

@@ -43,6 +43,9 @@ EVERYWHERE: Final = (
     Action("palette.open", "everywhere", ("colon", "ctrl+p"), "find any action by its name", hint="command"),
     Action("help.open", "everywhere", ("question_mark",), "show the keys of this place", hint="keys"),
     Action("copy.menu", "everywhere", ("y",), "copy an id, a path or the command line of this"),
+    Action(
+        "preferences.open", "everywhere", (), "what console.toml and the themes say, and what is wrong there"
+    ),
     Action("view.freeze", "everywhere", ("z",), "stop live updates, or let them go on"),
     Action("view.refresh", "everywhere", ("ctrl+r",), "read everything again"),
     Action("view.redraw", "everywhere", ("ctrl+l",), "draw the whole screen again"),

@@ -18,3 +18,8 @@ _NAMES: Final[Mapping[str, str]] = {
 def shown(key: str) -> str:
     """`question_mark` is `?`."""
     return _NAMES.get(key, key)
+
+
+def named(said: str) -> str:
+    """The other way round: `ctrl+\\` is `ctrl+backslash`; what is no such name stays."""
+    return next((key for key, name in _NAMES.items() if name == said), said)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.actions import ACTIONS
+from tui.actions.key_names import shown
 from tui.preferences import Preferences, key_named, parse, read_preferences
 
 
@@ -35,6 +36,7 @@ def test_a_key_may_be_given_to_an_action() -> None:
             '[keys]\n"source.drill" = "hyper+x"\n',
             "line 2: there is no key hyper+x; a letter, or a name as ctrl+b, enter, f5",
         ),
+        ('[keys]\n"source.drill" = "ctrl+c"\n', "line 2: ctrl+c is the console's own, and ends it"),
         ('[keys]\n"source.drill" = []\n', "line 2: source.drill needs a key, or a list of keys"),
         ('[keys]\n"source.drill" = 5\n', "line 2: source.drill needs a key, or a list of keys"),
         ("keys = 5\n", "line 1: keys is a table of actions and their keys"),
@@ -95,8 +97,20 @@ def test_whatever_holds_leaves_no_key_with_two_meanings(keys: dict[str, list[str
         assert others.isdisjoint(given_keys)
 
 
-def test_keys_are_called_as_they_stand_on_a_keyboard() -> None:
-    """`?`, and not question_mark, though that does as well."""
-    assert [key_named(each) for each in ("?", "b", "B", "ctrl+b", "f5", "question_mark", "enter", "nokey", "alt+b")] == [
-        "question_mark", "b", "B", "ctrl+b", "f5", "question_mark", "enter", None, None,
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ("?", "question_mark"), ("b", "b"), ("B", "B"), ("é", "é"), ("ctrl+b", "ctrl+b"), ("Ctrl+B", "ctrl+b"), ("f5", "f5"), ("F5", "f5"),
+        ("question_mark", "question_mark"), ("enter", "enter"), ("esc", "escape"), ("ctrl+\\", "ctrl+backslash"), ("shift+tab", "shift+tab"),
+        ("nokey", None), ("alt+b", None), ("shift+b", None), ("ctrl+m", None), ("ctrl+shift+b", None), ("<any>", None), ("", None),
+    ],
+)  # fmt: skip
+def test_keys_are_called_as_they_stand_on_a_keyboard(written: str, key: str | None) -> None:
+    """`?`, and not question_mark, though that does as well; one that no terminal sends is none."""
+    assert key_named(written) == key
+
+
+def test_each_key_of_the_table_can_be_written_as_the_help_shows_it() -> None:
+    """Who reads it there writes it so."""
+    keys = {key for each in ACTIONS.values() for key in each.keys}
+    assert [key for key in keys if key_named(shown(key)) != key] == []
