@@ -154,7 +154,7 @@ async def test_each_place_is_reached_and_what_it_copies_is_understood_by_the_com
     console = seat.app
     names = {noun: [each.name for each in found] for noun, found in (await going.names(console)).items()}
     assert set(names) == set(NOUNS)
-    reached = {}
+    reached: dict[str, Place] = {}
     for place, about in PLACES.items():
         if "" in about.here_alone or place in ("running", "log"):
             continue
@@ -166,10 +166,14 @@ async def test_each_place_is_reached_and_what_it_copies_is_understood_by_the_com
         await seat.pilot.pause()
         assert found.is_attached, place
     assert len(reached) >= 17
-    point = cast("PointView", reached["point"])
+    point = cast("PointView", await going.reach(console, "point", ["tree"]))
     for target in Target:
         point.target = target
         _require_understood(point)
+    await point.do_point_files()
+    await point.do_point_pick()
+    await seat.sees("no mark: t takes all of it", "> tmp/")
+    _require_understood(console.main.pane.view)
     pane = await console.main.go("backups")
     await pane.push(FoundView("it's *.conf", "tree"))
     _require_understood(pane.view)

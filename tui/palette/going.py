@@ -119,8 +119,7 @@ async def _find(console: ConsoleApp, wanted: Wanted) -> None:
     if not wanted.names:
         raise UsageError("nothing to look for was named", hint="find nginx.conf --source NAME")
     _close_drawer(console)
-    pane = await console.main.go("backups")
-    await pane.push(FoundView(wanted.names[0], wanted.options.get("--source", "")))
+    await _over(console, "backups", FoundView(wanted.names[0], wanted.options.get("--source", "")))
 
 
 _WITH_MORE: Final[Mapping[str, Callable[[ConsoleApp, Wanted], Awaitable[None]]]] = {
@@ -180,10 +179,10 @@ async def _tab(console: ConsoleApp, tab: str) -> View:
 
 
 async def _over(console: ConsoleApp, tab: str, view: View) -> View:
-    """One of that place that is on top already makes room."""
+    """Over the outermost one: escape leads there, however often one went somewhere."""
     pane = await console.main.go(tab)
-    if pane.view.PLACE == view.PLACE:
-        await pane.pop()
+    while await pane.pop():
+        pass
     await pane.push(view)
     await console.loaded(view)
     return view

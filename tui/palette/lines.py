@@ -6,7 +6,7 @@ import contextlib
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from engine.model.names import is_id_prefix
@@ -49,6 +49,8 @@ class Entry:
     """What the place is called."""
     commands: tuple[str, ...] = ()
     """What does it when it is typed: the verbs of the command line, its own id."""
+    lead: str = ""
+    """Of the commands the one that means this and nothing else first."""
     noun: str = ""
     needs_name: bool = False
     takes_several: bool = False
@@ -76,7 +78,7 @@ class Wanted:
     @property
     def line(self) -> str:
         """What could be typed in its place."""
-        words = [self.entry.commands[0], *map(shlex.quote, self.names)]
+        words = [self.entry.lead or self.entry.commands[0], *map(shlex.quote, self.names)]
         for flag, value in self.options.items():
             words += [flag, value]
         return " ".join(words)
@@ -151,18 +153,25 @@ class Finder:
     def __init__(
         self, entries: Sequence[Entry], names: Mapping[str, Sequence[Name]], used: Sequence[str] = ()
     ) -> None:
-        self.entries = entries
-        self.names = {
-            noun: [(each.name, each.texts) for each in names.get(noun, ())] for noun in (*NOUNS, *names)
-        }
-        self._known = {noun: {name for name, _ in found} for noun, found in self.names.items()}
-        self._places = {each.key: number for number, each in enumerate(entries)}
-        self._used = {key: number for number, key in enumerate(used)}
-        self._openers = {each.noun: each for each in entries if each.key == f"open {each.noun}"}
         self._commands: dict[str, list[Entry]] = {}
         for each in sorted(entries, key=lambda one: (not one.noun, not one.is_here)):
             for command in each.commands:
                 self._commands.setdefault(command, []).append(each)
+        self.entries = [replace(each, lead=self._lead_of(each)) for each in entries]
+        known = {each.key: each for each in self.entries}
+        self._commands = {
+            command: [known[each.key] for each in found] for command, found in self._commands.items()
+        }
+        self.names = {
+            noun: [(each.name, each.texts) for each in names.get(noun, ())] for noun in (*NOUNS, *names)
+        }
+        self._known = {noun: {name for name, _ in found} for noun, found in self.names.items()}
+        self._places = {each.key: number for number, each in enumerate(self.entries)}
+        self._used = {key: number for number, key in enumerate(used)}
+        self._openers = {each.noun: each for each in self.entries if each.key == f"open {each.noun}"}
+
+    def _lead_of(self, entry: Entry) -> str:
+        return next((each for each in entry.commands if self._commands[each][0] is entry), entry.commands[-1])
 
     def find(self, line: str) -> Sequence[Wanted]:
         """The rows, the likeliest first."""

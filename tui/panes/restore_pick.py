@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Final
@@ -133,6 +134,15 @@ class PickView(View):
         self._elsewhere = {each: None for each in self._elsewhere if each not in here}
         self.table.list.refresh()
         self._tell()
+
+    def copyables(self) -> Sequence[tuple[str, str]]:
+        """What is under the cursor, the backup, and the command line that lists this folder of it."""
+        row, backup = self.table.current, self.backup.backup_id
+        named = (
+            [] if row is None else [("table" if self.is_of_databases else "path", row.key.split("\n")[-1])]
+        )
+        command = f"show {backup}" if self.is_of_databases else f"ls {backup} {shlex.quote(self.folder)}"
+        return [*named, ("backup", backup), ("command", f"holdfast {command}")]
 
     def _tell(self) -> None:
         count = len(self.marked)

@@ -111,12 +111,14 @@ class StorageView(View):
         return "" if self.current is not None else "there is no storage yet: n defines one"
 
     def copyables(self) -> Sequence[tuple[str, str]]:
-        """Name, repository, and the command that reads it without holdfast."""
+        """Name, where it lies, its repository, and the command line that measures it."""
         if self.current is None:
             return ()
         storage = self.current.storage
+        place = _place(storage.options)
         return [
             ("name", storage.name),
+            *([("place", place)] if place else []),
             ("repository", storage.repository_id),
             ("command", f"holdfast storage usage {storage.name}"),
         ]

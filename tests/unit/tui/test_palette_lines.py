@@ -145,6 +145,15 @@ def test_what_cannot_be_done_says_why(line: str, said: str) -> None:
     assert all(each.reason or each.entry.key != "source.backup" or not each.names for each in found)
 
 
+def test_what_tab_writes_means_that_row_and_no_other() -> None:
+    """`restore` is done in many places: the first has the verb, the others their ids."""
+    finder = _finder()
+    for row in finder.find("restore "):
+        if row.names:
+            again = finder.find(row.line)[0]
+            assert (again.entry.key, again.names) == (row.entry.key, row.names)
+
+
 def test_names_are_offered_behind_a_verb() -> None:
     """Whoever does not know them chooses from them."""
     found = _finder("storage").find("drill ")
