@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
@@ -12,9 +12,11 @@ from engine.catalog.database import Database, Row, Transaction, Value, to_json, 
 from engine.errors import CatalogDamagedError, UnknownNameError, UsageError
 from engine.model.definitions import LOCAL_HOST, Host, Source, Storage
 from engine.model.names import check_name, nearest
-from engine.model.plans import Plan, PlanStep
 
-_T = TypeVar("_T", bound=Host | Source | Storage | Plan)
+if TYPE_CHECKING:
+    from engine.model.plans import Plan  # with all that its steps ask for: loaded when a plan is read
+
+_T = TypeVar("_T", bound="Host | Source | Storage | Plan")
 
 
 class _Definitions(Generic[_T]):
@@ -225,7 +227,7 @@ class Storages(_Definitions[Storage]):
             await transaction.execute("clear_other_defaults", name=storage.name)
 
 
-class Plans(_Definitions[Plan]):
+class Plans(_Definitions["Plan"]):
     """The recovery plans. What they name is looked up when they are run."""
 
     _change = "remove"
@@ -261,6 +263,8 @@ def _plan_row(plan: Plan) -> Mapping[str, Value]:
 
 def _to_plan(row: Row) -> Plan:
     """Raises: CatalogDamagedError."""
+    from engine.model.plans import Plan, PlanStep
+
     name, steps, budget_s, note = row
     try:
         return Plan(name, msgspec.json.decode(steps, type=tuple[PlanStep, ...]), budget_s, note)

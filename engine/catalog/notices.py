@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,8 +18,10 @@ from engine.catalog.database import Database, Row, Transaction, Value, to_instan
 from engine.errors import CatalogDamagedError, UnknownNameError, UsageError
 from engine.model.alerts import Delivery, Destination, Message, Occasion
 from engine.model.names import check_name, nearest
-from engine.model.reports import ToldLine
 from engine.process import ProcessIdentity
+
+if TYPE_CHECKING:
+    from engine.model.reports import ToldLine
 
 
 class Destinations:
@@ -264,6 +267,8 @@ class Notices:
 
     async def told(self, since: datetime.datetime, until: datetime.datetime) -> list[ToldLine]:
         """Who was told of what came up in that time, and whether it arrived; oldest first. Messages of long ago are forgotten."""
+        from engine.model.reports import ToldLine  # with all else that reports tell
+
         rows = await self._database.fetch_all(
             "list_told", since=to_microseconds(since), until=to_microseconds(until)
         )

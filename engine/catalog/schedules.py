@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -36,8 +36,9 @@ from engine.model.schedules import (
     ScheduleState,
     ScheduleStatus,
 )
-from engine.model.timetables import RunRecord
-from engine.schedule import due
+
+if TYPE_CHECKING:
+    from engine.model.timetables import RunRecord
 
 KEPT = datetime.timedelta(days=400)
 """What became of instants is known for a year and a month …"""
@@ -127,6 +128,8 @@ class Schedules:
 
     async def put_in(self, transaction: Transaction, judged: Judged) -> None:
         """Adds it, or puts it in place of the one of its name; with other times it counts from now on. Raises: UsageError for a wrong name."""
+        from engine.schedule import due  # croniter and time zones
+
         definition, samples = judged.definition, judged.samples
         row = await transaction.fetch_one("get_schedule", name=definition.name)
         now = self._database.clock.now()
@@ -278,6 +281,8 @@ class Timetable:
 
     async def records(self, name: str, instants: int) -> list[RunRecord]:
         """Its newest instants, part by part, newest first, with the times of their jobs."""
+        from engine.model.timetables import RunRecord
+
         rows = await self._database.fetch_all("list_run_records", schedule=name, instants=instants)
         return [
             RunRecord(_to_run(row[:8]), to_optional_instant(row[8]), to_optional_instant(row[9]))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.catalog.database import Database, Row, to_instant, to_json, to_microseconds
 from engine.model.backup import Proof, ProofRecord
-from engine.model.drills import PastDrill
 from engine.model.health import ProofAttempt
+
+if TYPE_CHECKING:
+    from engine.model.drills import PastDrill
 
 
 class ProofCount(NamedTuple):
@@ -85,6 +87,8 @@ class Standing:
 
 
 def _past_drill(row: Row) -> PastDrill:
+    from engine.model.drills import PastDrill  # with the results of all jobs
+
     job_id, source, at, status, level, backup_id, rto_s, budget_s, checks, failed, size_bytes = row
     return PastDrill(
         job_id,

@@ -7,10 +7,12 @@ interface can be spoken over a socket later. Methods are grouped by noun, one fi
 from __future__ import annotations
 
 import datetime
+import functools
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
 
 from engine import events
 from engine.audit import Actor, AuditLog
@@ -23,23 +25,19 @@ from engine.jobs.runner import Runner
 from engine.model import when
 from engine.model.secret import Secret
 from engine.model.spans import days
-from engine.service.alerts import AlertMethods
-from engine.service.backups import BackupMethods
-from engine.service.configuration import ConfigurationMethods
-from engine.service.evidence import EvidenceMethods
-from engine.service.guard import GuardMethods
 from engine.service.jobs import JobMethods
-from engine.service.logs import LogMethods
 from engine.service.parts import Parts
-from engine.service.reporting import ReportMethods
-from engine.service.restores import RestoreMethods
+from engine.service.schedules import ScheduleMethods
 from engine.service.status import StatusMethods
-from engine.service.storages import StorageMethods
-from engine.service.timetables import TimetableMethods
-from engine.service.trying import TryingMethods
-from engine.service.units import UnitMethods
-from engine.service.work import WorkMethods
 from engine.vault import SecretResolver, open_vault
+
+if TYPE_CHECKING:
+    from engine.service.groups import AllMethods as _Methods
+else:
+
+    class _Methods(ScheduleMethods, JobMethods, StatusMethods):
+        """Those that a first look needs."""
+
 
 _OLD_COPY_S = 3600.0
 """A copy for readers that is older is told of: its worker is gone."""
@@ -56,24 +54,23 @@ class Use(Enum):
     """A short look at the catalog alone: where the home is another user's, the copy for readers will do too."""
 
 
-class Engine(
-    ConfigurationMethods,
-    StorageMethods,
-    BackupMethods,
-    WorkMethods,
-    LogMethods,
-    TryingMethods,
-    RestoreMethods,
-    TimetableMethods,
-    EvidenceMethods,
-    GuardMethods,
-    JobMethods,
-    StatusMethods,
-    UnitMethods,
-    AlertMethods,
-    ReportMethods,
-):
-    """All verbs. Made by `open_engine`; methods may be called concurrently."""
+class Engine(_Methods):
+    """All verbs. Made by `open_engine`; methods may be called concurrently.
+
+    Only those of a first look are there at once. The others are loaded when one is asked for: the console's first screen waits for none of them.
+    """
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_") or type(self) is not Engine:
+                raise AttributeError(f"the engine has no {name}")
+            self.complete()
+            return getattr(self, name)
+
+    def complete(self) -> None:
+        """Loads all verbs now; blocks for a fifth of a second the first time."""
+        self.__class__ = _whole()
 
     @property
     def home(self) -> Home:
@@ -88,6 +85,13 @@ class Engine(
         """The instant that a person means by a text, by this machine's clock; `is_ahead`: one to come, `2d` counts from now. Raises: UsageError."""
         parse = when.parse_ahead if is_ahead else when.parse
         return parse(text, self._parts.clock.now(), self._parts.clock.local_offset)
+
+
+@functools.cache
+def _whole() -> type[Engine]:
+    from engine.service.groups import AllMethods
+
+    return type("WholeEngine", (Engine, AllMethods), {})
 
 
 @asynccontextmanager

@@ -16,7 +16,6 @@ from engine.events import JobProgress
 from engine.jobs.left_behind import death_of, end_dead_jobs
 from engine.model.batches import Batch
 from engine.model.job import Change, Job, JobStatus
-from engine.service import job_kinds
 from engine.service.parts import Methods
 
 FOLLOW_INTERVAL_S = 0.3
@@ -98,16 +97,22 @@ class JobMethods(Methods):
     @staticmethod
     def result_of(job: Job) -> object | None:
         """What the job gave, as the value that the verb gives: a BackupResult, a DrillResult, …; None where it gave nothing."""
+        from engine.service import job_kinds  # with what all jobs ask for and give
+
         return job_kinds.result_of(job)
 
     @staticmethod
     def progress_of(job: Job) -> JobProgress:
         """How far a job is that runs: its steps, the one that runs, its budget; empty where it told nothing."""
+        from engine.service import job_kinds  # with what all jobs ask for and give
+
         return job_kinds.progress_of(job)
 
     @staticmethod
     def request_again(job: Job) -> object:
         """What a job that is over was asked for, to `submit` it again. Raises: RefusedError where it may not be repeated; UsageError."""
+        from engine.service import job_kinds  # with what all jobs ask for and give
+
         return job_kinds.request_again(job)
 
     async def job_log(self, job: str, *, after: int = 0) -> Sequence[LogLine]:

@@ -19,7 +19,6 @@ from engine.jobs.context import JobContext
 from engine.jobs.runner import Runner
 from engine.model.secret import Secret
 from engine.vault import SecretResolver, Vault
-from engine.worker import ensure_worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +114,8 @@ class Methods:
 
     async def require_worker(self) -> None:
         """Starts a worker where none lives."""
+        from engine.worker import ensure_worker
+
         await ensure_worker(self._parts.home, self._parts.catalog, executable=sys.executable)
 
     async def warn_of_schedules(self, name: str, noun: Literal["source", "storage"]) -> None:
