@@ -99,6 +99,7 @@ class ConsoleApp(App[int]):
         self.mistakes: Sequence[str] = ()
         """In console.toml and in themes, one sentence each."""
         self._trouble = ""
+        self._is_settled = False
         self._is_stale = False
         """Whether something changed under a dialog."""
         self._pace_s = REMOTE_PACE_S if is_remote(self.environment) else LOCAL_PACE_S
@@ -117,11 +118,16 @@ class ConsoleApp(App[int]):
         self.run_worker(bridge.follow(self, self._pace_s), name="follow", exit_on_error=False)
         self.set_timer(60 - self.now().second, self._minute)
         self.set_interval(_LOOK_AT_FILES_S, self._look_at_themes)
+
+    async def _settle(self) -> None:
+        """The first rows are seen: now what else the engine can do is loaded, before a key asks for it. A home where nothing is defined
+        yet opens with the way to its first backup."""
+        haste.end()
+        await asyncio.to_thread(self.engine.complete)
         if self.is_guiding and not self.is_read_only:
             self.run_guarded(self._guide(), name="guide")
 
     async def _guide(self) -> None:
-        """Where nothing is defined yet."""
         if not (await self.engine.sources() or await self.engine.storages()):
             await self.main.do_guide_open()
 
@@ -184,7 +190,6 @@ class ConsoleApp(App[int]):
         self.call_after_refresh(self._frame)
 
     def _frame(self) -> None:
-        haste.end()
         self.main.show_tabs()
         self.main.show_hints()
         self._title()
@@ -226,6 +231,9 @@ class ConsoleApp(App[int]):
         await bridge.guarded(self, view.load())
         if view is self.main.pane.view:
             self.main.show_hints()
+        if not self._is_settled:
+            self._is_settled = True
+            self.call_after_refresh(self.run_worker, self._settle(), name="settle", exit_on_error=False)
 
     async def loaded(self, view: View) -> None:
         """Returns when a view that came into sight was read, or could not be."""

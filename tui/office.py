@@ -8,7 +8,6 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import UsageError
-from engine.model.fleet import Change, ConfigPlan
 from engine.model.secret import Secret
 from tui import files
 from tui.dialogs.confirm import AskSecret, Confirm
@@ -17,6 +16,7 @@ from tui.place import Place
 from tui.text import age, moment, printable
 
 if TYPE_CHECKING:
+    from engine.model.fleet import Change, ConfigPlan
     from tui.panes.base import Pane
 
 _FORMATS = ("pdf", "csv", "json")

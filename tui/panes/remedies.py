@@ -6,11 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from engine.model.alerts import Condition
-from engine.model.requests import BackupRequest, CopyCatalogRequest, CopyRequest, DrillRequest
 from engine.model.status import Concern
-from tui.dialogs import wizards
-from tui.dialogs.menu import Menu
-from tui.dialogs.reader import Reader
 
 if TYPE_CHECKING:
     from tui.panes.sources import SourcesView
@@ -46,6 +42,8 @@ def _is_of_source(concern: Concern) -> bool:
 
 
 async def _back_up(view: SourcesView, concern: Concern) -> None:
+    from engine.model.requests import BackupRequest
+
     name = source_of(concern)
     await view.console.submit("backup", BackupRequest((name,)), f"backing up {name}")
 
@@ -55,6 +53,8 @@ async def _drill(view: SourcesView, concern: Concern) -> None:
 
 
 async def _copy(view: SourcesView, concern: Concern) -> None:
+    from engine.model.requests import CopyRequest
+
     storage = concern.remedy.split()[-1]
     await view.console.submit(
         "copy", CopyRequest("", storage, is_missing=True), f"copying what {storage} misses"
@@ -71,6 +71,8 @@ async def _details(view: SourcesView, concern: Concern) -> None:
 
 
 async def _show_log(view: SourcesView, concern: Concern) -> None:
+    from tui.dialogs.reader import Reader
+
     if concern.job_id:
         await view.show_log(concern.job_id)
     else:
@@ -78,6 +80,8 @@ async def _show_log(view: SourcesView, concern: Concern) -> None:
 
 
 async def _test_host(view: SourcesView, concern: Concern) -> None:
+    from tui.dialogs.reader import Reader
+
     name = concern.subject.partition(" ")[2]
     view.console.tell(f"host {name}: connecting…")
     report = await view.console.engine.test_host(name)
@@ -93,6 +97,8 @@ async def _test_host(view: SourcesView, concern: Concern) -> None:
 
 async def _cover(view: SourcesView, concern: Concern) -> None:
     """Looks at what the host has, and makes sources of what is chosen."""
+    from tui.dialogs import wizards
+
     await wizards.find_sources(view.console, concern.subject.partition(" ")[2])
     view.reload()
 
@@ -113,10 +119,15 @@ async def _test(view: SourcesView, concern: Concern) -> None:
 
 
 async def _copy_catalog(view: SourcesView, _concern: Concern) -> None:
+    from engine.model.requests import CopyCatalogRequest
+
     await view.console.submit("copy_catalog", CopyCatalogRequest(), "copying the catalog into every storage")
 
 
 async def _rehearse_kit(view: SourcesView, _concern: Concern) -> None:
+    from engine.model.requests import DrillRequest
+    from tui.dialogs.menu import Menu
+
     names = [each.name for each in await view.console.engine.sources()]
     chosen = await view.console.ask(
         Menu("Restore which source by a recovery kit alone?", [(each, each) for each in names])

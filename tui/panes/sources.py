@@ -14,13 +14,9 @@ from textual.widget import Widget
 from engine.model.alerts import Condition
 from engine.model.backup import BackupStatus, Proof
 from engine.model.status import Concern, SourceStatus, Status
-from tui import backup_work
 from tui.actions import Action
-from tui.dialogs.confirm import TypeName
-from tui.dialogs.reader import Reader
 from tui.panes import remedies
 from tui.panes.base import View
-from tui.panes.source_facts import source_lines
 from tui.place import bindings
 from tui.text import age, fit, ladder, levels, moment, printable, short_size
 from tui.widgets.detail import Detail
@@ -199,6 +195,8 @@ class SourcesView(View):
             )
 
     async def _lines(self, source: str) -> Sequence[str]:
+        from tui.panes.source_facts import source_lines
+
         return await source_lines(self.console.engine, source, self._told_of(source))
 
     def _told_of(self, source: str) -> Sequence[Concern]:
@@ -206,14 +204,20 @@ class SourcesView(View):
 
     async def show_details(self, source: str) -> None:
         """A page of all that is known of it."""
+        from tui.dialogs.reader import Reader
+
         await self.console.ask(Reader(f"source {source}", await self._lines(source)))
 
     async def show_log(self, job_id: str) -> None:
         """A job's log on a page."""
+        from tui import backup_work
+
         await backup_work.show_log(self.console, job_id)
 
     async def lead_to_restore(self, source: str) -> None:
         """To the pane that restores and drills, with this source chosen."""
+        from tui import backup_work
+
         await backup_work.lead_to_restore(self.console, source)
 
     async def compare(self, before: str, after: str) -> None:
@@ -246,14 +250,20 @@ class SourcesView(View):
 
     async def do_source_backup(self) -> None:
         """Hands a backup of the chosen sources to a worker."""
+        from tui import backup_work
+
         await backup_work.back_up(self.console, self.chosen())
 
     async def do_source_backup_as(self) -> None:
         """Asks how, then the same."""
+        from tui import backup_work
+
         await backup_work.back_up_as(self.console, self.chosen())
 
     async def do_source_drill(self) -> None:
         """One: its plan in the pane that restores. Several: asks once, then one drill after the other."""
+        from tui import backup_work
+
         names = self.chosen()
         if len(names) > 1:
             await backup_work.drill_all(self.console, names)
@@ -272,11 +282,15 @@ class SourcesView(View):
 
     async def do_source_verify(self) -> None:
         """The newest backup of each chosen source."""
+        from tui import backup_work
+
         ids = [self._newest_of(name) for name in self.chosen()]
         await backup_work.verify(self.console, [each for each in ids if each])
 
     async def do_source_download(self) -> None:
         """The newest, under a name that tells what it is."""
+        from tui import backup_work
+
         backup = await self.console.engine.show_backup(self._newest_of(self.source))
         await backup_work.download_newest(self.console, backup)
 
@@ -324,6 +338,8 @@ class SourcesView(View):
 
     async def do_source_test(self) -> None:
         """Connects and reads."""
+        from tui.dialogs.reader import Reader
+
         self.console.tell(f"{printable(self.source)}: connecting…")
         name = self.source
         found = await self.console.engine.test_source(name)
@@ -333,16 +349,22 @@ class SourcesView(View):
 
     async def do_source_new(self) -> None:
         """The wizard."""
+        from tui import backup_work
+
         await backup_work.define_source(self.console)
         self.reload()
 
     async def do_source_edit(self) -> None:
         """The wizard, with what it is now."""
+        from tui import backup_work
+
         await backup_work.define_source(self.console, self.source)
         self.reload()
 
     async def do_source_remove(self) -> None:
         """Asks for its name, and the guard."""
+        from tui.dialogs.confirm import TypeName
+
         name = self.source
         count = await self.console.engine.count_backups_of(name)
         lines = [
