@@ -65,17 +65,22 @@ class MainScreen(Screen[None], Office):
     def __init__(self) -> None:
         super().__init__()
         self._tab = TABS[0]
+        self._panes: dict[str, Pane] = {TABS[0]: BackupsPane(id=TABS[0])}
+        # Held and not looked for: what is told while the console ends finds them still.
+        self._title, self._tabs, self._message, self._hints = (
+            Line(id=each) for each in ("title", "tabs", "message", "hints")
+        )
         self._going = asyncio.Lock()
         self._has_job_line = False
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
-        yield Line(id="title")
-        yield Line(id="tabs")
-        with Container(id="body"), ContentSwitcher(initial="backups"):
-            yield BackupsPane(id="backups")
-        yield Line(id="message")
-        yield Line(id="hints")
+        yield self._title
+        yield self._tabs
+        with Container(id="body"), ContentSwitcher(initial=self._tab):
+            yield self._panes[self._tab]
+        yield self._message
+        yield self._hints
 
     def on_mount(self) -> None:
         """The first pane is read, and has the keys."""
@@ -123,7 +128,7 @@ class MainScreen(Screen[None], Office):
     @property
     def pane(self) -> Pane:
         """The pane that is seen."""
-        return self.query_one(f"#{self._tab}", Pane)
+        return self._panes[self._tab]
 
     @property
     def drawer(self) -> Drawer | None:
@@ -135,8 +140,10 @@ class MainScreen(Screen[None], Office):
         async with self._going:
             if tab != self._tab:
                 switcher = self.query_one(ContentSwitcher)
-                if not self.query(f"#{tab}"):
-                    await switcher.add_content(_make_pane(tab))
+                if tab not in self._panes:
+                    made = _make_pane(tab)
+                    await switcher.add_content(made)
+                    self._panes[tab] = made
                 self._tab = tab
                 switcher.current = tab
                 self.console.shown(self.pane.view)
@@ -150,23 +157,23 @@ class MainScreen(Screen[None], Office):
             parts.append(
                 (f"[{label}]" if each == self._tab else f" {label} ", "strong" if each == self._tab else "")
             )
-        self.query_one("#tabs", Line).show(parts, "? help")
+        self._tabs.show(parts, "? help")
 
     def show_title(self, home: str, right: str) -> None:
         """Row 1: where am I; who works; what time it is. On a narrow terminal the home's name gives way."""
         whole = [(f"{home} > ", ""), (printable(self.pane.path), "strong")]
         is_narrow = self.app.size.width < _NARROW
-        self.query_one("#title", Line).show(whole[1:] if is_narrow else whole, right)
+        self._title.show(whole[1:] if is_narrow else whole, right)
 
     def show_message(self, text: str, tone: str = "") -> None:
         """Row 23."""
         self._has_job_line = False
-        self.query_one("#message", Line).show(printable(text), "9 jobs", tone=tone)
+        self._message.show(printable(text), "9 jobs", tone=tone)
 
     def show_jobs(self, jobs: Sequence[Job], now: datetime.datetime) -> None:
         """The newest running job, in row 23; one that ended does not stay there."""
         if jobs or self._has_job_line:
-            self.query_one("#message", Line).show(job_line(jobs[0], now) if jobs else "", "9 jobs")
+            self._message.show(job_line(jobs[0], now) if jobs else "", "9 jobs")
         self._has_job_line = bool(jobs)
 
     def show_hints(self) -> None:
@@ -183,7 +190,7 @@ class MainScreen(Screen[None], Office):
             if len(shown) + len(hint) + 2 > room:
                 break
             shown += f"{hint}  "
-        self.query_one("#hints", Line).show([(f" {shown}".rstrip(), "dim")], general)
+        self._hints.show([(f" {shown}".rstrip(), "dim")], general)
 
     def places(self) -> Sequence[Place]:
         """The places that take keys now, the innermost first."""
