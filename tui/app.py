@@ -255,6 +255,16 @@ class ConsoleApp(App[int]):
         if view.wants(change):
             await self._read_again(view)
 
+    async def read_again(self) -> None:
+        """Everything that is seen, because a person asked for it."""
+        await bridge.background(self, self._look_at_jobs())
+        self.main.pane.view.renew()
+
+    def freeze(self, *, is_frozen: bool) -> None:
+        """Stops live updates, or lets them go on; the title says which."""
+        self.is_frozen = is_frozen
+        self._title()
+
     def uncovered(self) -> None:
         """The dialog over the main screen is gone: what changed meanwhile is read."""
         if self._is_stale:

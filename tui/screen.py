@@ -343,16 +343,16 @@ class MainScreen(Screen[None], Office):
 
     async def do_view_freeze(self) -> None:
         """Live updates off, or on."""
-        self.console.is_frozen = not self.console.is_frozen
+        self.console.freeze(is_frozen=not self.console.is_frozen)
         if not self.console.is_frozen:
-            self.console.load(self.pane.view)
+            await self.console.read_again()
         self.console.tell(
             "nothing is read anew until z is pressed again" if self.console.is_frozen else "live again"
         )
 
     async def do_view_refresh(self) -> None:
         """Reads everything again."""
-        self.console.load(self.pane.view)
+        await self.console.read_again()
         self.console.tell("read again")
 
     async def do_view_redraw(self) -> None:

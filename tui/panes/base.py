@@ -42,6 +42,10 @@ class View(Vertical, Place):
         """Reads again, after what this console itself changed."""
         self.console.load(self)
 
+    def renew(self) -> None:
+        """Reads everything again, also what else is taken for known."""
+        self.reload()
+
 
 class Pane(Vertical):
     """A tab's content."""
