@@ -328,6 +328,8 @@ class SourcesView(View):
         if concern is not None and concern.job_id:
             await self.show_log(concern.job_id)
         else:
+            from tui import backup_work
+
             await backup_work.show_last_log(self.console, sources=[self.source])
 
     async def do_source_shares(self) -> None:
