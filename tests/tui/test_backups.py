@@ -332,7 +332,7 @@ async def test_what_is_said_of_one_backup_is_done_with_one(
         await seat.sees("verifying")
         await _end(world, "verify")
         await seat.press("L")
-        await seat.sees("verify: completed")
+        await seat.sees("backup: completed")
         await seat.press("escape", "o")
         await seat.sees("holdfast download", "--format")
         await seat.press("tab", "right", "ctrl+s")
