@@ -46,6 +46,7 @@ The tree (exit codes are those of the command line's contract; a class without o
         CatalogBusyError               1  retryable
         CatalogDamagedError            1
         CatalogVersionError            1
+        CatalogReplacedError           1
       VaultError                       1
       RestoreError                     1
       NotificationError                1  retryable
@@ -296,6 +297,10 @@ class CatalogDamagedError(CatalogError):
 
 class CatalogVersionError(CatalogError):
     """the catalog is of another version of holdfast"""
+
+
+class CatalogReplacedError(CatalogError):
+    """the catalog is not the file any more that was opened"""
 
 
 class VaultError(HoldfastError):

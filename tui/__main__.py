@@ -81,6 +81,8 @@ async def _run(options: Options) -> int:
         )
         app.overrule = (options.theme, options.is_ascii)
         await app.run_async(mouse=preferences.is_mouse_used)
+        if app.ended_by is not None:
+            raise app.ended_by
         return app.return_code or 0
 
 

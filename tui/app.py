@@ -16,6 +16,7 @@ from textual.driver import Driver
 from textual.screen import Screen
 from textual.worker import Worker, WorkerCancelled, WorkerFailed, get_current_worker
 
+from engine.errors import HoldfastError
 from engine.model.batches import batch_of
 from engine.model.job import Change, Job, JobStatus
 from engine.model.secret import Secret
@@ -98,6 +99,8 @@ class ConsoleApp(App[int]):
         """Theme, and whether ASCII alone, as the command line says it in place of the file."""
         self.mistakes: Sequence[str] = ()
         """In console.toml and in themes, one sentence each."""
+        self.ended_by: HoldfastError | None = None
+        """What left no way on."""
         self._trouble = ""
         self._is_settled = False
         self._is_stale = False
@@ -285,6 +288,11 @@ class ConsoleApp(App[int]):
         """What cannot be read, in the row of messages, as long as it is so."""
         self._trouble = message
         self.tell(message, "risk")
+
+    def end_by(self, error: HoldfastError) -> None:
+        """Ends, for nothing that would be done from here on could be relied on. Whoever runs the app tells the error. Jobs go on."""
+        self.ended_by = error
+        self.exit(return_code=error.exit_code)
 
     def well(self) -> None:
         """What could not be read is read again."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import HoldfastError
+from engine.errors import CatalogReplacedError, CatalogVersionError, HoldfastError
 from engine.model.job import Change
 
 if TYPE_CHECKING:
@@ -50,12 +50,16 @@ async def background(console: ConsoleApp, work: Coroutine[Any, Any, None]) -> No
 
 async def follow(console: ConsoleApp, pace_s: float) -> None:
     """Tells the screen of each change in the catalog, until it is cancelled, at most once in `pace_s`: however much happens, a slow line
-    bears it, and what was read is drawn before more is. A catalog that fails for a while is asked again.
+    bears it, and what was read is drawn before more is. A catalog that fails for a while is asked again; one that is another than was opened
+    ends the console.
     """
     while True:
         try:
             async for change in console.engine.watch(pace_s):
                 await console.changed(change)
+        except (CatalogReplacedError, CatalogVersionError) as error:
+            console.end_by(error)
+            return
         except HoldfastError as error:
             console.troubled(error.message)
         await asyncio.sleep(pace_s)

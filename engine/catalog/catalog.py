@@ -18,7 +18,7 @@ from engine.catalog.history import History
 from engine.catalog.jobs import Jobs
 from engine.catalog.logs import Logs
 from engine.catalog.notices import Destinations, Notices
-from engine.catalog.opening import Schema
+from engine.catalog.opening import Schema, newer
 from engine.catalog.proofs import Proofs
 from engine.catalog.schedules import Schedules, Timetable
 from engine.catalog.settings import HostKeys, PackProofs, SealedSecrets, Settings
@@ -26,15 +26,27 @@ from engine.catalog.standing import Standing
 from engine.catalog.takeover import Join
 from engine.catalog.workers import Workers
 from engine.clock import Clock
+from engine.errors import CatalogReplacedError
 
 TIMEOUT_S = 10.0
 """How long a write waits for another process's."""
 
 
+def _identity(path: Path) -> tuple[int, int]:
+    """Of the file that lies there; the same for none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
 class Catalog:
     """All that holdfast knows. Every method may raise CatalogBusyError, CatalogDamagedError and CatalogError."""
 
-    def __init__(self, database: Database, *, is_copy: bool = False) -> None:
+    def __init__(self, database: Database, *, is_copy: bool = False, schema: Schema | None = None) -> None:
+        self._schema = schema
+        self._identity = _identity(database.path)
         self.is_copy = is_copy
         """Whether it is a copy for readers, that nobody writes."""
         self._database = database
@@ -82,10 +94,11 @@ class Catalog:
         Raises: CatalogVersionError (newer than this program, or older and still in use by a process, which it names),
         CatalogBusyError, CatalogDamagedError, CatalogError.
         """
+        known = schema or Schema.current()
         async with Database.open(
-            path, clock, timeout_s=timeout_s, schema=schema or Schema.current(), is_reading=is_reading
+            path, clock, timeout_s=timeout_s, schema=known, is_reading=is_reading
         ) as database:
-            yield cls(database)
+            yield cls(database, schema=known)
 
     @property
     def path(self) -> Path:
@@ -117,6 +130,20 @@ class Catalog:
         """The version of the catalog's shape."""
         row = await self._database.fetch_one("catalog_version")
         return row[0] if row else 0
+
+    def require_same_file(self) -> None:
+        """Cheap. A copy for readers may be renewed at any time. Raises: CatalogReplacedError where what was opened lies there no more."""
+        if not self.is_copy and _identity(self.path) != self._identity:
+            raise CatalogReplacedError(
+                f"the catalog {self.path} was removed or replaced while it was open",
+                hint="what is done from here on would be lost: start again, with the catalog that is there now",
+            )
+
+    async def require_known_version(self) -> None:
+        """Raises: CatalogVersionError where a newer holdfast changed the catalog's shape while it was open."""
+        version = await self.version()
+        if self._schema is not None and version > self._schema.version:
+            raise newer(self.path, version, self._schema)
 
     async def reading_state(self) -> str:
         """Changes with all that people do and with each job that comes, begins or ends; cheap."""

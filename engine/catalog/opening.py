@@ -161,10 +161,7 @@ def _bring_to_version(
 ) -> None:
     version = _version(connection)
     if version > schema.version:
-        raise CatalogVersionError(
-            f"the catalog {path} is of version {version}, and this holdfast knows versions up to {schema.version}",
-            hint="a newer holdfast has been here: use that one",
-        )
+        raise newer(path, version, schema)
     in_the_way: list[str] = []
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -185,6 +182,14 @@ def _bring_to_version(
         connection.rollback()
         _tell_to_stop(connection, in_the_way)
         raise
+
+
+def newer(path: Path, version: int, schema: Schema) -> CatalogVersionError:
+    """The error for a catalog that a later version of the program has changed."""
+    return CatalogVersionError(
+        f"the catalog {path} is of version {version}, and this holdfast knows versions up to {schema.version}",
+        hint="a newer holdfast has been here: use that one",
+    )
 
 
 def _tell_to_stop(connection: sqlite3.Connection, owners: Sequence[str]) -> None:

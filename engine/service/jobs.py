@@ -169,15 +169,18 @@ class JobMethods(Methods):
     async def watch(self, interval_s: float = WATCH_INTERVAL_S) -> AsyncIterator[Change]:
         """Each time another process changed something in the catalog, looked at so often: endless. The first comes with the first change.
 
-        What this engine itself changes is not told. Raises: CatalogError, on the way.
+        What this engine itself changes is not told. Raises: CatalogError, on the way; CatalogReplacedError and CatalogVersionError where
+        the catalog is not any more what was opened, and nothing may be done with it.
         """
         catalog = self._parts.catalog
         version, state = await catalog.data_version(), await catalog.reading_state()
         while True:
             await asyncio.sleep(interval_s)
+            catalog.require_same_file()
             now = await catalog.data_version()
             if now == version:
                 continue
+            await catalog.require_known_version()
             last, version, state = state, now, await catalog.reading_state()
             yield Change.PROGRESS if state == last else Change.STATE
 

@@ -72,6 +72,11 @@ class PathSuggester(Suggester):
         return None if found is None else begun + space + found
 
 
+_CUT = (
+    f"only the first {paths.MOST_LINES} lines were taken, and no more than {paths.MOST_LETTERS // 1024} KiB"
+)
+
+
 class FieldInput(Input):
     """A text. What is pasted is understood as paths where it holds paths, and is bounded; tab takes what is suggested."""
 
@@ -106,7 +111,7 @@ class FieldInput(Input):
         text, is_more = self._taken(event.text)
         self.replace(text, *self.selection)
         if is_more:
-            self.post_message(FieldRow.Said(self, f"only the first {paths.MOST_LINES} lines were taken"))
+            self.post_message(FieldRow.Said(self, _CUT))
 
     def _taken(self, text: str) -> tuple[str, bool]:
         if self._field.is_secret:
@@ -116,7 +121,9 @@ class FieldInput(Input):
             gap = " " if self.value and not self.value.endswith(" ") and self.cursor_position else ""
             return gap + shlex.join(found), is_more
         lines = text[: paths.MOST_LETTERS].splitlines() or [""]
-        return (paths.plain(lines[0]) if self._is_path() else lines[0].strip()), False
+        return (paths.plain(lines[0]) if self._is_path() else lines[0].strip()), len(
+            text
+        ) > paths.MOST_LETTERS
 
 
 class Choice(Input):
