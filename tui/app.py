@@ -27,7 +27,7 @@ from tui.dialogs.base import Dialog
 from tui.dialogs.confirm import Sentence
 from tui.panes.base import View
 from tui.preferences import Preferences, read_preferences
-from tui.screen import MainScreen
+from tui.screen import LOW, MainScreen
 from tui.start import is_remote
 from tui.terminal import ConsoleDriver
 from tui.typed import Handled, Typed
@@ -58,15 +58,12 @@ class ConsoleApp(App[int]):
     ENABLE_COMMAND_PALETTE = False
     BINDINGS = []  # noqa: RUF012 -- Textual's own keys are not ours
     VERTICAL_BREAKPOINTS = [(0, "-low"), (12, "-high")]  # noqa: RUF012 -- Textual's own way; a low terminal has room for the list alone
-    CSS = """
+    CSS = (
+        """
     Input { background: $background; border: none; padding: 0; height: 1; }
-    .-low #tabs, .-low .aside, .-low RowTable > Line, .-low Drawer > Page { display: none; }
-    .-low RowTable, .-low RowList { height: 1fr; max-height: 100%; }
-    .-low .brief { max-height: 1; }
-    .-low Drawer { height: 1fr; border-top: none; }
-    .-low.has-drawer ContentSwitcher { display: none; }
-    Dialog.-low > Vertical { border: none; height: 100%; padding: 0; }
     """
+        + LOW
+    )
 
     def __init__(
         self,

@@ -35,6 +35,15 @@ _LOG_FROM: Final = (160, 40)
 _COLUMNS_FROM: Final = 200
 """Columns with room for it beside the rest."""
 TABS: Final = ("backups", "schedules", "restore", "storage")
+LOW: Final = """
+    .-low #tabs, .-low .aside, .-low RowTable > Line, .-low Drawer > Page { display: none; }
+    .-low RowTable, .-low RowList { height: 1fr; max-height: 100%; }
+    .-low .brief { max-height: 1; }
+    .-low Drawer { height: 1fr; border-top: none; }
+    .-low.has-drawer ContentSwitcher { display: none; }
+    Dialog.-low > Vertical { border: none; height: 100%; padding: 0; }
+"""
+"""Style of a terminal of few rows, in every screen: what has most to say has them."""
 _NARROW: Final = 40
 """Columns."""
 
