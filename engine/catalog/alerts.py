@@ -56,7 +56,8 @@ class Alerts:
 
         Of two processes that find the same at once, one alert and one notice stay.
         """
-        async with self._database.transaction() as transaction:
+        is_news = bool(raised or changed or notices)
+        async with self._database.transaction(is_lasting=is_news) as transaction:
             await transaction.execute_many("add_alert", [_row(each) for each in raised])
             await transaction.execute_many("update_alert", [_row(each) for each in changed])
             await transaction.execute_many(

@@ -134,6 +134,8 @@ class Database:
     ) -> None:
         self._connection = connection
         self._turn = asyncio.Lock()
+        self._is_synced: bool | None = True
+        """Whether commits wait for the disk, as `opening.connect` left it; None while that is being changed."""
         self._queries = opening.load_queries()
         self.path = path
         self.clock = clock
@@ -168,9 +170,11 @@ class Database:
         return to_microseconds(self.clock.now())
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, *, is_lasting: bool = True) -> AsyncIterator[Transaction]:
         """Takes the write lock of the file, waits for it up to the time-out, and commits at the end.
 
+        What is not lasting is a note that a power cut may take away, with all other notes since the last commit that was lasting: its commit
+        does not wait for the disk, which may take longer than all else that is done here.
         An error or a cancellation inside rolls back. Statements reach the connection's thread in order, so that a rollback is in
         effect before whatever comes next, even if nobody waits for its end. A cancellation while the commit itself runs leaves open
         which of the two happened: what is asked again must be idempotent.
@@ -180,12 +184,20 @@ class Database:
         async with self._turn:
             with opening.translated(self.path):
                 try:
+                    await self._sync(is_lasting=is_lasting)
                     await self._connection.execute("BEGIN IMMEDIATE")
                     yield Transaction(self._connection, self._queries)
                     await self._connection.commit()
                 except BaseException:
                     await self._connection.rollback()
                     raise
+
+    async def _sync(self, *, is_lasting: bool) -> None:
+        if self._is_synced is not is_lasting:
+            self._is_synced = None
+            # In a write-ahead log a commit waits for the disk with FULL alone; NORMAL may lose it, and never harms the file.
+            await self._connection.execute(f"PRAGMA synchronous = {'FULL' if is_lasting else 'NORMAL'}")
+            self._is_synced = is_lasting
 
     async def fetch_all(self, query: str, **parameters: Value) -> list[Row]:
         """All rows of a query of queries.sql, read by itself: never inside a transaction of the same task. Raises: CatalogError."""

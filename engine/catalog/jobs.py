@@ -197,7 +197,7 @@ class Jobs:
     ) -> Literal["held", "cancelled", "lost"]:
         """Renews the lease. `cancelled`: a person asked for its end. `lost`: the job is not ours any more, stop at once."""
         lease_until = self._database.now + int(lease_s * 1_000_000)
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(is_lasting=False) as transaction:
             row = await transaction.fetch_one(
                 "renew_job", job_id=job_id, owner=str(owner), lease_until=lease_until
             )
@@ -208,7 +208,7 @@ class Jobs:
 
     async def set_progress(self, job_id: str, owner: ProcessIdentity, progress: Mapping[str, Any]) -> bool:
         """Writes how far a running job is; the caller sees to it that this is at most a few times a second. Whether it was asked to end."""
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(is_lasting=False) as transaction:
             row = await transaction.fetch_one(
                 "set_progress", job_id=job_id, owner=str(owner), progress=to_json(dict(progress))
             )
@@ -457,7 +457,7 @@ class Jobs:
         """Adds lines to a job's log, the newest LOG_LINES of them, in one transaction; drops the oldest beyond LOG_LINES."""
         if not lines:
             return
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(is_lasting=False) as transaction:
             at, row = self._database.now, None
             for level, message in lines[-LOG_LINES:]:
                 row = await transaction.fetch_one(
@@ -473,7 +473,7 @@ class Jobs:
         since = int(row[0]) if row else 0
         if before - since < _FORGET_EACH:
             return
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(is_lasting=False) as transaction:
             last = await transaction.fetch_one(
                 "last_to_forget", since=since, before=before, limit=_FORGET_MOST
             )

@@ -28,7 +28,7 @@ EMPTIED: Final = frozenset({"secrets", "host_keys", "pack_proofs", "destinations
 """Tables that they do not see."""
 _STATE: Final = "copied-state"
 _SHOWN_SETTINGS: Final = ("uncovered", "known-since", "pause", "alerts-evaluated")
-_SHOWN_BEGINNINGS: Final = ("storage-seen.", "host-seen.", "host-back.", "storage-back.")
+_SHOWN_BEGINNINGS: Final = ("storage-seen.", "host-seen.", "back.")
 """Settings that a status is made of."""
 
 

@@ -346,7 +346,7 @@ class Timetable:
 
     async def add_load(self, host: str, at: datetime.datetime, load: float) -> None:
         """Writes down how busy a host is, unless that is known of LOADS_APART, and drops what is older than LOADS_KEPT."""
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(is_lasting=False) as transaction:
             await transaction.execute(
                 "add_host_load",
                 host=host,

@@ -29,9 +29,9 @@ class Settings:
         row = await self._database.fetch_one("get_setting", name=name)
         return None if row is None else json.loads(row[0])
 
-    async def put(self, name: str, value: object) -> None:
-        """Sets the value; None removes it."""
-        async with self._database.transaction() as transaction:
+    async def put(self, name: str, value: object, *, is_lasting: bool = True) -> None:
+        """Sets the value; None removes it. What is not lasting may be lost by a power cut."""
+        async with self._database.transaction(is_lasting=is_lasting) as transaction:
             if value is None:
                 await transaction.execute("remove_setting", name=name)
             else:

@@ -33,7 +33,7 @@ class Workers:
     async def renew(self, owner: ProcessIdentity, version: str, *, lease_s: float = LEASE_S) -> bool:
         """Says that this worker lives, for `lease_s` seconds from now. Whether it was told to stop."""
         now = self._database.now
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(is_lasting=False) as transaction:
             row = await transaction.fetch_one(
                 "renew_worker",
                 owner=str(owner),
@@ -55,12 +55,12 @@ class Workers:
 
     async def remove_idle(self, owner: ProcessIdentity) -> bool:
         """Forgets a worker unless a job waits for one: whoever queues a job and then finds this worker may rely on it. Whether it is gone."""
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(is_lasting=False) as transaction:
             return bool(await transaction.execute("remove_idle_worker", owner=str(owner)))
 
     async def remove(self, owner: str) -> None:
         """Forgets a worker: it ended, or was found dead. Idempotent."""
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(is_lasting=False) as transaction:
             await transaction.execute("remove_worker", owner=owner)
 
     async def all(self) -> list[Worker]:

@@ -52,17 +52,19 @@ async def make_up(
     known: Callable[[], Awaitable[Known]],
     begin: Begin,
 ) -> list[str]:
-    """Queues what is to be made up for; ids of the jobs that are new. Costs two questions where nothing came back. Raises: CatalogError."""
+    """Queues what is to be made up for; ids of the jobs that are new. Costs one question where nothing came back. Raises: CatalogError."""
+    found = {
+        setting: each for setting, each in (await presence.returned(catalog)).items() if not each.is_made_up
+    }
+    if not found:
+        return []
     queued: list[str] = []
+    pause = await general()
+    statuses = [each for each in await catalog.timetable.all() if _catches_up(each, now, pause)]
     for kind in _KINDS:
-        for name, back in (await presence.returned(catalog, kind.beginning)).items():
-            if back.is_made_up:
-                continue
-            pause = await general()
-            statuses = [each for each in await catalog.timetable.all() if _catches_up(each, now, pause)]
-            missed = await _missed(
-                catalog, _concerned(kind, name, statuses, await known()), kind, back, await known()
-            )
+        for name, back in presence.named(found, kind.beginning).items():
+            parts = _concerned(kind, name, statuses, await known())
+            missed = await _missed(catalog, parts, kind, back, await known())
             ready = {part: status for part, status in missed.items() if _is_open(status, now)}
             said = f"made up for: {kind.noun} {name} could not be reached since {back.span.since:%Y-%m-%d %H:%M} UTC"
             outcomes = [

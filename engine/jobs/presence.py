@@ -24,8 +24,9 @@ from engine.model.status import Absence
 HOST_SEEN = "host-seen."
 STORAGE_SEEN = "storage-seen."
 """Settings that begin so, with the name behind, hold what was found last."""
-HOST_BACK = "host-back."
-STORAGE_BACK = "storage-back."
+_BACK = "back."
+HOST_BACK = f"{_BACK}host."
+STORAGE_BACK = f"{_BACK}storage."
 """Settings that begin so hold when something was silent last that answers now: what was missed meanwhile is made up for, or said to be."""
 
 
@@ -104,9 +105,18 @@ async def forget_host(catalog: Catalog, name: str) -> None:
         await _forget(catalog, beginning + name)
 
 
-async def returned(catalog: Catalog, beginning: str) -> dict[str, Return]:
-    """By HOST_BACK or STORAGE_BACK: those that were silent once, and answered since, by name; some may not be defined any more."""
-    return {name: _return(kept) for name, kept in (await catalog.settings.beginning(beginning)).items()}
+async def returned(catalog: Catalog) -> dict[str, Return]:
+    """Those that were silent once, and answered since, by their setting; some may not be defined any more."""
+    return {_BACK + rest: _return(kept) for rest, kept in (await catalog.settings.beginning(_BACK)).items()}
+
+
+def named(found: Mapping[str, Return], beginning: str) -> dict[str, Return]:
+    """Of those, by name: the hosts or the storages, by HOST_BACK or STORAGE_BACK."""
+    return {
+        setting.removeprefix(beginning): each
+        for setting, each in found.items()
+        if setting.startswith(beginning)
+    }
 
 
 async def made_up(catalog: Catalog, beginning: str, name: str) -> None:

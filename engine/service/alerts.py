@@ -194,7 +194,7 @@ class AlertMethods(Methods):
         notices += await self._heartbeat(found.standing, now)
         await parts.catalog.alerts.apply(found.raised, found.changed, notices, now - _KEPT)
         await parts.catalog.jobs.forget_logs(now)
-        await parts.catalog.settings.put(_EVALUATED, now.isoformat())
+        await parts.catalog.settings.put(_EVALUATED, now.isoformat(), is_lasting=False)
         return AlertRound(now, found.raised, found.recovered, found.standing)
 
     async def _heartbeat(self, alerts: Sequence[Alert], now: datetime.datetime) -> list[NewNotice]:
@@ -337,7 +337,7 @@ class AlertMethods(Methods):
         """
         now = self._parts.clock.now()
         if await self._is_past(_LOOKED, now, _LOOK_EVERY):
-            await self._parts.catalog.settings.put(_LOOKED, now.isoformat())
+            await self._parts.catalog.settings.put(_LOOKED, now.isoformat(), is_lasting=False)
             await self.look_at_storages()
             await self.look_at_hosts()
         is_news = bool(await self._parts.catalog.notices.unrouted(1))

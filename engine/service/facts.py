@@ -94,9 +94,11 @@ async def gather(
         and not retired.get(name, "unknown")
         and (not each.job_id or each.job_id not in retried)
     }
-    hosts_back = await presence.returned(parts.catalog, presence.HOST_BACK)
-    storages_back = await presence.returned(parts.catalog, presence.STORAGE_BACK)
-    storages_were = {name: each.span for name, each in storages_back.items()}
+    returned = await presence.returned(parts.catalog)
+    hosts_back = presence.named(returned, presence.HOST_BACK)
+    storages_were = {
+        name: each.span for name, each in presence.named(returned, presence.STORAGE_BACK).items()
+    }
     sources = []
     for source in defined:
         attempts = proofs.get(source.name, ())

@@ -101,3 +101,21 @@ async def test_proofs_of_packs_are_found_by_age(catalog: Catalog, clock: FakeClo
     assert (await catalog.pack_proofs.all("repo")).keys() == {first}
     await catalog.pack_proofs.keep_only("repo", {second})
     assert await catalog.pack_proofs.all("repo") == {}
+
+
+async def test_what_is_lasting_waits_for_the_disk_whatever_came_before_it(catalog: Catalog) -> None:
+    """A note may be lost by a power cut, and may be cancelled anywhere; it must not take the next backup's row with it."""
+    database = catalog._database
+
+    async def synchronous(*, is_lasting: bool) -> int:
+        async with database.transaction(is_lasting=is_lasting) as transaction:
+            ((found,),) = await transaction._connection.execute_fetchall("PRAGMA synchronous")
+        return int(found)
+
+    for turns in range(12):
+        async with asyncio.TaskGroup() as group:
+            note = group.create_task(catalog.settings.put("note", turns, is_lasting=False))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            note.cancel()
+        assert [await synchronous(is_lasting=each) for each in (True, False, True)] == [2, 1, 2]
