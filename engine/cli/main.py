@@ -1,4 +1,4 @@
-"""The program `holdfast`. Asked for its version it answers before anything else is loaded: scripts ask that often."""
+"""The program `holdfast`. Asked for its version it answers before anything else is loaded: scripts ask that often. So it does for the console."""
 
 from __future__ import annotations
 
@@ -13,12 +13,22 @@ def main() -> int:
 
         sys.stdout.write(f"holdfast {__version__}\n")
         return 0
-    from engine.cli import dispatch
-
-    code = dispatch.dispatch(words)
+    code = _run(words)
     if "opendal" in sys.modules:
         leave(code)
     return code
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0].startswith("-"):
+        from engine.cli import at_once
+
+        code = at_once.become() if at_once.is_meant(words) else None
+        if code is not None:
+            return code
+    from engine.cli import dispatch
+
+    return dispatch.dispatch(words)
 
 
 def leave(code: int) -> None:
