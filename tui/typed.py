@@ -35,6 +35,9 @@ class Handled(Message, bubble=True):
 class Typed:
     """What was typed, and not given to anybody yet."""
 
+    longest_s = LONGEST_S
+    """So long a key waits here."""
+
     def __init__(self, app: ConsoleApp) -> None:
         self._app = app
         self._waiting: deque[events.Event] = deque()
@@ -78,14 +81,16 @@ class Typed:
     def _watch(self) -> None:
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self._app.set_timer(LONGEST_S, partial(self.next, self._turn))
+        self._timer = self._app.set_timer(self.longest_s, partial(self.next, self._turn))
 
     def look(self) -> None:
         """Sends something through the widgets behind all that was sent before."""
         if self._given is None or not self._app.is_running:
             return
         self._look += 1
-        if not (self._app.focused or self._app.screen).post_message(Handled(self._look)):
+        handled = Handled(self._look)
+        handled.set_sender(self._app)  # what a dialog sends stops at that dialog
+        if not (self._app.focused or self._app.screen).post_message(handled):
             self.next(self._turn)
 
     def handled(self, look: int) -> None:
