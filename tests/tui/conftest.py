@@ -12,7 +12,8 @@ from tests.jobs.conftest import quick_repositories as quick_repositories
 from tests.jobs.world import World, open_world
 from tests.tui import pressed
 from tests.tui.homes import make_home
-from tests.tui.seat import DONE, Seat, open_console
+from tests.tui.pressed import DONE
+from tests.tui.seat import Seat, open_console
 from tui.actions import ACTIONS
 
 _done: dict[str, list[str]] = {}

@@ -9,6 +9,8 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+DONE: set[str] = set()
+"""The actions that were done in the test that runs."""
 TABLE = Path(__file__).with_name("pressed.toml")
 _HEAD = "# Action to the test that proves it: that test fails where it does not have the action done. See pressed.py.\n"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,20 +15,24 @@ from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from engine.service import Engine
+from tests.tui.pressed import DONE
 from tui.actions import ACTIONS
 from tui.app import ConsoleApp
 from tui.dialogs.base import Dialog
 from tui.preferences import Preferences
-from tui.typed import LONGEST_S, Typed
+from tui.typed import Typed
 
 PATIENCE_S = 60.0
 """More than anything that a test waits for takes on a busy machine."""
-DONE: set[str] = set()
-"""The actions that were done in this test; see pressed.py."""
 
 
 class WatchedTyped(Typed):
-    """Tells when all that was typed was given, and what it began is over or asks something."""
+    """Tells when all that was typed was given, and what it began is over or asks something.
+
+    A key waits longer than a person would: on a busy machine a list is read in no second. Tests of what takes long set `longest_s`.
+    """
+
+    longest_s = 20.0
 
     def __init__(self, app: ConsoleApp) -> None:
         super().__init__(app)
@@ -109,7 +113,7 @@ class Seat:
         typed = self.app.typed
         await self.pilot._wait_for_screen()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2 * LONGEST_S):
+            async with asyncio.timeout(typed.longest_s + 1):
                 while not typed.is_at_rest and self.app.is_running:
                     typed.rested.clear()
                     await typed.rested.wait()
@@ -171,6 +175,13 @@ class Seat:
             raise AssertionError(f"never gone: {text}\n{self.text}") from error
 
 
+async def do(seat: Seat, title: str) -> None:
+    """An action without a key, by the palette."""
+    await seat.press("colon")
+    await seat.type(title)
+    await seat.press("enter")
+
+
 _LETTERS: Mapping[str, str] = {
     "slash": "/", "space": " ", "question_mark": "?", "colon": ":", "asterisk": "*", "minus": "-", "less_than_sign": "<", "greater_than_sign": ">",
     "left_square_bracket": "[", "right_square_bracket": "]", "enter": "\r", "tab": "\t",
@@ -186,11 +197,10 @@ async def open_console(
     preferences: Preferences | None = None,
     is_read_only: bool = False,
     is_guiding: bool = False,
+    kind: Callable[..., WatchedApp] = WatchedApp,
 ) -> AsyncIterator[Seat]:
     """A console on that engine, with its first screen drawn."""
-    app = WatchedApp(
-        engine, preferences or Preferences("home"), is_read_only=is_read_only, is_guiding=is_guiding
-    )
+    app = kind(engine, preferences or Preferences("home"), is_read_only=is_read_only, is_guiding=is_guiding)
     app.drawn = asyncio.Event()
     async with app.run_test(size=size) as pilot:
         seat = Seat(app, pilot, app.drawn)

@@ -18,6 +18,9 @@ from pathlib import Path
 
 import pyte
 
+from tests.tui.pressed import DONE
+from tui.actions import ACTIONS
+
 PATIENCE_S = 60.0
 """More than anything that a test waits for takes on a busy machine."""
 SETTLED_S = 0.35
@@ -54,6 +57,12 @@ class Terminal:
     def press(self, keys: str | bytes) -> None:
         """Types, as a terminal sends it."""
         os.write(self.master, keys.encode() if isinstance(keys, str) else keys)
+
+    def do(self, action_id: str) -> None:
+        """Presses the first key of an action; see pressed.py."""
+        key = ACTIONS[action_id].keys[0]
+        self.press(chr(ord(key[-1]) & 0x1F) if key.startswith("ctrl+") else key)
+        DONE.add(action_id)
 
     def resize(self, columns: int, rows: int) -> None:
         """Makes the window larger or smaller."""

@@ -125,7 +125,7 @@ def test_a_small_window_and_a_storm_of_sizes_leave_it_readable(made_home: Path) 
 
 
 def _leave(terminal: Terminal) -> None:
-    terminal.press("q")
+    terminal.do("app.quit")
 
 
 def _interrupt(terminal: Terminal) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.jobs.world import World
 from tests.tui.seat import Seat, open_console
 
@@ -13,15 +11,6 @@ from tests.tui.seat import Seat, open_console
 async def test_an_empty_home_says_the_way_to_the_first_source(seat: Seat) -> None:
     """Who starts it for the first time must know the next key."""
     assert "there is no source yet" in await seat.sees("no source")
-
-
-@pytest.mark.parametrize(
-    ("key", "title"), [("1", "backups"), ("2", "schedules"), ("3", "restore"), ("4", "storage")]
-)
-async def test_a_digit_goes_to_its_tab(seat: Seat, key: str, title: str) -> None:
-    """From anywhere, with one key."""
-    await seat.press("2", key)
-    assert f"> {title}" in await seat.sees(f"> {title}", f"[{key} {title.capitalize()}]")
 
 
 async def test_help_lists_the_keys_of_this_place_and_does_what_is_chosen(seat: Seat) -> None:

@@ -9,7 +9,7 @@ import pytest
 from engine.jobs import host_report
 from tests.jobs.world import World
 from tests.servers.sshd import Sshd
-from tests.tui.seat import Seat, open_console
+from tests.tui.seat import Seat, do, open_console
 from tui.dialogs import base
 from tui.dialogs.wizards import guide
 
@@ -94,6 +94,31 @@ async def test_who_looks_around_first_finds_the_guide_again(world: World) -> Non
         await seat.sees("[2 Schedules]")
         await seat.press("1", "n")
         await seat.sees("Welcome to holdfast")
+        await seat.press("escape")
+        await seat.misses("Welcome to holdfast")
+
+
+async def test_the_guide_leads_this_machine_to_a_backup_whenever_it_is_asked_for(
+    world: World, found: Path
+) -> None:
+    """Enter for this machine; a storage that there is already is taken as it is."""
+    await world.add_storages("main")
+    async with open_console(world.engine) as seat:
+        await do(seat, "step by step")
+        await seat.sees("Welcome to holdfast")
+        await seat.press("enter")
+        await seat.sees("What of localhost is backed up?")
+        await seat.press("G", "up")
+        await seat.sees("> files")
+        await seat.press("enter")
+        await seat.sees("the first backup of")
+        (job,) = await world.engine.jobs(verb="backup")
+        async for _ in world.engine.follow_job(job.job_id):
+            pass
+        await seat.sees("today")
+    (source,) = await world.engine.sources()
+    assert source.options["path"] == [str(found)]
+    assert (await world.engine.latest_backup(source.name)).status == "completed"
 
 
 async def test_a_host_that_cannot_be_reached_opens_the_form_with_the_reason(world: World) -> None:
@@ -107,18 +132,22 @@ async def test_a_host_that_cannot_be_reached_opens_the_form_with_the_reason(worl
     assert [each.name for each in await world.engine.hosts()] == ["localhost"]
 
 
-async def test_what_no_source_takes_is_covered_with_one_key(world: World, found: Path) -> None:
+@pytest.mark.parametrize("way", [("0", "m"), ("H", "c")], ids=["at what is at risk", "among the hosts"])
+async def test_what_no_source_takes_is_covered_with_one_key(
+    world: World, found: Path, way: tuple[str, str]
+) -> None:
     """A folder that nobody thought of is at risk until somebody does."""
     await world.add_storages("main")
     await world.engine.test_host("localhost")
     async with open_console(world.engine) as seat:
         await seat.sees("no source takes", "m cover it")
-        await seat.press("0", "m")
+        await seat.press(*way)
         await seat.sees("What of localhost is backed up?", "something else")
         await seat.press("G", "up")
         await seat.sees("> files")
         await seat.press("enter")
         await seat.misses("What of localhost")
+        await seat.press("1", "minus")
         await seat.sees("never backed up")
     (source,) = await world.engine.sources()
     assert source.options["path"] == [str(found)]

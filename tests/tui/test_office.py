@@ -14,7 +14,7 @@ import pytest
 from engine.model.alerts import Destination
 from engine.model.secret import Secret
 from tests.jobs.world import World
-from tests.tui.seat import Seat, open_console
+from tests.tui.seat import Seat, do, open_console
 
 
 @pytest.fixture
@@ -26,13 +26,6 @@ async def seat(world: World, tmp_path: Path) -> AsyncIterator[Seat]:
     async with open_console(world.engine) as opened:
         await opened.sees("tree")
         yield opened
-
-
-async def _do(seat: Seat, title: str) -> None:
-    """An action without a key, by the palette."""
-    await seat.press("colon")
-    await seat.type(title)
-    await seat.press("enter")
 
 
 async def _answer(seat: Seat, question: str, text: str) -> None:
@@ -93,7 +86,7 @@ async def test_who_is_told_is_tried_and_forgotten(world: World, hook: tuple[str,
         Destination("ops", "apprise", "vault:notify.ops"), address=Secret(address)
     )
     async with open_console(world.engine) as seat:
-        await _do(seat, "who is told")
+        await do(seat, "who is told")
         await seat.sees("ops", "json://127.0.0.1")
         await seat.press("T")
         await seat.sees("ops took the message")
@@ -113,7 +106,7 @@ async def test_a_report_is_written_as_its_file_is_called(
     """And a name that says nothing is refused before anything is read."""
     monkeypatch.chdir(tmp_path)
     for name, wanted in (("r.pdf", "tree"), ("r.json", "tree")):
-        await _do(seat, "report on compliance")
+        await do(seat, "report on compliance")
         await _answer(seat, "report from", "30d ago")
         await _answer(seat, "up to", "now")
         await _answer(seat, "into the file", name)
@@ -124,7 +117,7 @@ async def test_a_report_is_written_as_its_file_is_called(
             else json.dumps(json.loads((tmp_path / name).read_bytes()))
         )
         assert wanted in text
-    await _do(seat, "report on compliance")
+    await do(seat, "report on compliance")
     await _answer(seat, "report from", "30d ago")
     await _answer(seat, "up to", "now")
     await _answer(seat, "into the file", "report")
@@ -138,7 +131,7 @@ async def test_pages_that_look_back_and_within(seat: Seat) -> None:
         ("what a bug report", "asyncssh:"),
         ("the workers that", "no worker lives"),
     ):
-        await _do(seat, title)
+        await do(seat, title)
         await seat.sees(seen)
         await seat.press("escape")
         await seat.misses(seen)
@@ -146,21 +139,21 @@ async def test_pages_that_look_back_and_within(seat: Seat) -> None:
 
 async def test_a_guard_is_set_passed_by_a_code_and_taken_away(seat: Seat, world: World) -> None:
     """Two that differ set nothing; the code is shown this once."""
-    await _do(seat, "the guard: whether")
+    await do(seat, "the guard: whether")
     await seat.sees("there is no guard")
-    await _do(seat, "set the passphrase")
+    await do(seat, "set the passphrase")
     for each in ("long enough", "not the same"):
         await seat.type(each)
         await seat.press("enter")
     await seat.sees("the two are not the same")
     await seat.press("escape")
-    await _do(seat, "set the passphrase")
+    await do(seat, "set the passphrase")
     for _ in range(2):
         await seat.type("long enough")
         await seat.press("enter")
     await seat.sees("is asked for before")
     assert (await world.engine.guard()).is_set
-    await _do(seat, "make a code")
+    await do(seat, "make a code")
     await _answer(seat, "it holds until", "2h")
     await seat.sees("The present guard")
     await seat.type("long enough")
@@ -168,7 +161,7 @@ async def test_a_guard_is_set_passed_by_a_code_and_taken_away(seat: Seat, world:
     await seat.sees("shown this once")
     await seat.press("escape")
     assert (await world.engine.guard()).codes == 1
-    await _do(seat, "take the guard away")
+    await do(seat, "take the guard away")
     await seat.sees("Take the guard away?")
     await seat.answer("y")
     await seat.sees("The present guard")
@@ -184,20 +177,20 @@ async def test_the_fleet_goes_into_a_file_and_comes_back_after_its_difference_wa
     """Nothing is applied unseen, and what the file leaves out stays."""
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "fleet.toml"
-    await _do(seat, "write all that is defined")
+    await do(seat, "write all that is defined")
     await _answer(seat, "export into", "fleet.toml")
     await seat.sees("all that is defined is in")
-    await _do(seat, "define what a file says")
+    await do(seat, "define what a file says")
     await _answer(seat, "apply the file", "fleet.toml")
     await seat.sees("nothing new in")
     file.write_text(file.read_text().replace("[sources.tree]", "[sources.tree]\ncompression = 'no such'"))
-    await _do(seat, "define what a file says")
+    await do(seat, "define what a file says")
     await _answer(seat, "apply the file", "fleet.toml")
     await seat.sees("That did not work", "line")
     await seat.press("escape")
     added = '\n[hosts.web]\naddress = "backup@web.example.org"\n'
     file.write_text(file.read_text().replace("compression = 'no such'\n", "") + added)
-    await _do(seat, "define what a file says")
+    await do(seat, "define what a file says")
     await _answer(seat, "apply the file", "fleet.toml")
     await seat.sees("+ host web")
     await seat.answer("y")

@@ -11,7 +11,7 @@ import pytest
 from engine.model.requests import CopyCatalogRequest
 from tests.jobs.world import World, open_world
 from tests.servers.restic import PASSWORD
-from tests.tui.seat import open_console
+from tests.tui.seat import do, open_console
 from tests.tui.test_wizards import put
 from tui.dialogs import base, form
 
@@ -60,6 +60,10 @@ async def test_a_lost_home_comes_back_by_what_its_kit_says(world: World, place: 
     async with open_world(place / "new") as new, open_console(new.engine, is_guiding=True) as seat:
         await seat.sees("Welcome to holdfast")
         await seat.press("ctrl+r")
+        await seat.sees("Bring a lost home back")
+        await seat.press("escape")
+        await seat.misses("Bring a lost home back")
+        await do(seat, "bring a lost home back")
         await seat.sees("Bring a lost home back")
         await put(seat, "path", str(place))
         await put(seat, "password", PASSWORD)

@@ -11,7 +11,7 @@ import pytest
 from engine.model.alerts import Occasion
 from engine.model.schedules import Action, Schedule, Timing
 from tests.jobs.world import World
-from tests.tui.seat import open_console
+from tests.tui.seat import do, open_console
 from tests.tui.test_wizards import put
 from tui.dialogs import base, form, wizards
 
@@ -115,7 +115,9 @@ async def test_a_schedule_of_another_action_has_the_fields_of_that_action(
 async def test_a_destination_keeps_its_address_to_itself(world: World) -> None:
     """It holds a password."""
     async with open_console(world.engine) as seat:
-        seat.app.run_guarded(_with(seat.app, wizards.add_destination), name="test")
+        await do(seat, "who is told of")
+        await seat.sees("nobody is told of anything yet")
+        await seat.press("n")
         await seat.sees("New destination")
         await put(seat, "name", "ops")
         await put(seat, "url", "nonsense")
@@ -131,7 +133,7 @@ async def test_a_destination_keeps_its_address_to_itself(world: World) -> None:
         made = await world.engine.show_destination("ops")
         assert (made.url, made.occasions) == ("vault:notify.ops", (Occasion.FAILURE, Occasion.ALERT))
         assert (await world.engine._parts.vault.get("notify.ops")).reveal() == ADDRESS.encode()
-        seat.app.run_guarded(_with(seat.app, wizards.edit_destination, "ops"), name="test")
+        await seat.press("e")
         await seat.sees("Edit destination ops", "vault:notify.ops")
         await put(seat, "digest", "25:00")
         await seat.press("ctrl+s")

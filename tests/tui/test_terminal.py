@@ -55,7 +55,7 @@ def test_bytes_that_are_no_text_and_megabytes_do_no_harm_and_modes_come_again(te
     was = terminal.text
     terminal.screen.reset()
     terminal.raw.clear()
-    terminal.press("\x0c")
+    terminal.do("view.redraw")
     terminal.sees("> source-02", "keys")
     terminal.settle()
     assert terminal.text.splitlines()[:-2] == was.splitlines()[:-2]
@@ -80,7 +80,7 @@ def _feed(terminal: Terminal, data: bytes) -> Callable[[], None]:
 def test_the_mouse_is_the_terminals_until_it_is_asked_for(terminal: Terminal) -> None:
     """Else nothing on the screen can be selected and copied."""
     assert b"\x1b[?100" not in terminal.raw.replace(b"\x1b[?1004", b"").replace(b"\x1b[?1049", b"")
-    terminal.press("M")
+    terminal.do("view.mouse")
     terminal.sees("the mouse works here")
     assert b"\x1b[?1000h\x1b[?1006h" in terminal.raw
     row = next(number for number, line in enumerate(terminal.screen.display) if "  source-03" in line)
@@ -135,7 +135,7 @@ def test_a_line_that_breaks_ends_it(terminal: Terminal) -> None:
 
 def test_ctrl_z_gives_the_shell_back_and_fg_the_console(terminal: Terminal) -> None:
     """Also where it was stopped and woken from outside: no key is read twice."""
-    terminal.press("\x1a")
+    terminal.do("app.suspend")
     _wait_for(lambda: _state(terminal) == "T")
     terminal.settle()
     assert terminal.is_restored

@@ -10,6 +10,7 @@ from textual import events
 
 from tests.jobs.world import World
 from tests.tui.seat import Seat, open_console
+from tui.typed import LONGEST_S
 
 
 @pytest.fixture
@@ -37,6 +38,7 @@ async def test_a_key_is_done_on_the_tab_that_the_one_before_went_to(seat: Seat) 
 async def test_a_key_waits_for_the_rows_that_the_one_before_opened(seat: Seat, world: World) -> None:
     """Enter, and at once what is done with the newest backup: "there is no backup here" would be a lie."""
     newest = await world.one_backup("tree")
+    await seat.press("ctrl+r")
     await seat.sees("taken")
     _at_once(seat, "enter", "p")
     await seat.sees(f"backup {newest.backup_id} is protected")
@@ -76,6 +78,7 @@ async def test_a_key_behind_the_enter_that_ends_a_question_is_no_letter_of_it(se
 
 async def test_a_key_after_one_that_takes_long_is_not_held_for_long(seat: Seat) -> None:
     """A storage that does not answer must not make the keyboard dead."""
+    seat.app.typed.longest_s = LONGEST_S
     _at_once(seat, "4", "T", "n")
     await seat.sees("New storage")
 

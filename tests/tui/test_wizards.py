@@ -273,6 +273,13 @@ async def test_the_vault_shows_names_and_what_needs_them(world: World) -> None:
         assert "s3cret" not in seat.text
         await seat.press("enter")
         await seat.sees("secret fresh is sealed")
+        await seat.press("home")
+        await seat.sees("> fresh")
+        await seat.press("e")
+        await seat.sees("Another secret in place of fresh")
+        await seat.type("b3tter")
+        await seat.press("enter")
+        await seat.misses("Another secret")
         await seat.press("R")
         await seat.sees("under a fresh key?")
         await seat.press("y")
@@ -283,7 +290,7 @@ async def test_the_vault_shows_names_and_what_needs_them(world: World) -> None:
         await seat.press("enter")
         await seat.sees("secret old is forgotten")
     assert [name for name, _ in await world.engine.secrets()] == ["fresh"]
-    assert (await world.engine._parts.vault.get("fresh")).reveal() == b"s3cret"
+    assert (await world.engine._parts.vault.get("fresh")).reveal() == b"b3tter"
 
 
 async def test_hosts_are_tested_retired_and_forgotten(world: World, sshd: Sshd, tmp_path: Path) -> None:
