@@ -324,6 +324,8 @@ class SourcesView(View):
 
     async def do_source_log(self) -> None:
         """Of the concern's job on an attention row; else of its last job, whatever that was."""
+        from tui import backup_work
+
         concern = self.concern if self.is_at_attention else None
         if concern is not None and concern.job_id:
             await self.show_log(concern.job_id)
