@@ -31,15 +31,20 @@ _SQLITE_FILES = (
 _MOST_PROPOSALS = 40
 
 
-async def report(host: OpenHost, sources: Sequence[Source], elapsed: Callable[[], float]) -> HostReport:
-    """Asks the host. Raises: HostError."""
+async def report(
+    host: OpenHost, sources: Sequence[Source], elapsed: Callable[[], float], own: Sequence[str] = ()
+) -> HostReport:
+    """Asks the host. `own`: folders of holdfast's own, of which nothing is a source: its catalog has copies in the storages. Raises: HostError."""
     facts = await host.facts()
     duration_s = elapsed()
     versions = host_facts.parse(host.name, (await host.run(host_facts.VERSIONS)).stdout).tools
     folders = await _folders(host, _DATA_FOLDERS)
     databases = await sqlite_files(host, (*_DATA_FOLDERS, "/var/lib"))
     uncovered = [
-        path for path in (*folders, *databases) if not any(_covers(source, path) for source in sources)
+        path
+        for path in (*folders, *databases)
+        if not any(_covers(source, path) for source in sources)
+        and not any(_is_below(path, each) for each in own)
     ]
     found = await found_databases.look(host)
     proposals = found_databases.proposals(host.name, facts.user, found, sources)
@@ -117,7 +122,11 @@ def _covers(source: Source, path: str) -> bool:
     if source.kind == "sqlite":
         return path in roots
     is_database = path.endswith((".db", ".sqlite", ".sqlite3"))
-    return not is_database and any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)
+    return not is_database and any(_is_below(path, root) for root in roots)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _proposal(host: str, path: str, *, is_database: bool) -> Source:

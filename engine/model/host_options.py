@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Final
 
@@ -56,6 +57,17 @@ def unstaged(options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
     stage = options.get("stage")
     names = (stage,) if isinstance(stage, str) and stage else ()
     return kept | ({"environment": (*names, *variables)} if names or variables else {})
+
+
+def is_number(address: str) -> bool:
+    """Whether an address says no name, but a number: `backup@192.0.2.7:22`."""
+    machine = address.rpartition("@")[2]
+    machine = machine.strip("[]") if machine.count(":") > 1 else machine.partition(":")[0]
+    try:
+        ipaddress.ip_address(machine)
+    except ValueError:
+        return False
+    return True
 
 
 def name_of(address: str) -> str:

@@ -119,9 +119,16 @@ class DefinitionMethods(Methods):
 
         began = self._parts.clock.monotonic()
         async with self._reaching(host) as opened:
-            report = await host_report.report(opened, known, lambda: self._parts.clock.monotonic() - began)
+            report = await host_report.report(
+                opened, known, lambda: self._parts.clock.monotonic() - began, self._own_folders()
+            )
         await uncovered.remember(self._parts.catalog, name, report.uncovered, self._parts.clock.now())
         return report
+
+    def _own_folders(self) -> Sequence[str]:
+        """The home, as it was named and as it is: a host that is reached by SSH may be this machine."""
+        home = self._parts.home.directory
+        return tuple({str(home), str(home.absolute()), str(home.resolve())})
 
     async def uncovered(self) -> Sequence[Uncovered]:
         """What the last test of each host found that no source takes; connects to nothing."""

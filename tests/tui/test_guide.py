@@ -152,3 +152,14 @@ async def test_what_no_source_takes_is_covered_with_one_key(
     (source,) = await world.engine.sources()
     assert source.options["path"] == [str(found)]
     assert not source.name.startswith("localhost")
+
+
+async def test_the_home_itself_is_no_source(
+    world: World, monkeypatch: pytest.MonkeyPatch, found: Path
+) -> None:
+    """Its catalog is a database that no source takes, and copies of it lie in every storage."""
+    home = world.engine.home.directory
+    monkeypatch.setattr(host_report, "_DATA_FOLDERS", (str(home.parent), str(home), str(found)))
+    report = await world.engine.test_host("localhost")
+    assert str(found) in report.uncovered
+    assert not [each for each in (*report.uncovered, *report.proposals) if str(home) in each]

@@ -62,6 +62,8 @@ class Form(Dialog[bool]):
         self._standing = Line(id="standing")
         self._is_saving = False
         self._is_leaving = False
+        self._refused: Sequence[str] = ()
+        """Why it was not saved, and what to do: it stands until something is changed, whatever checks find meanwhile."""
 
     def body(self) -> list[Widget]:
         """The fields, where one is among them and what is wrong, and what they amount to."""
@@ -121,6 +123,9 @@ class Form(Dialog[bool]):
 
     def _show_page(self) -> None:
         """What is wrong with the field that has the keys, in whole; then what everything amounts to."""
+        if self._refused:
+            self._page.show([self._refused[0], *(f"-> {each}" for each in self._refused[1:])])
+            return
         row = next((row for row in self._shown if row.input.has_focus), None)
         wrong = [row.said.shown, ""] if row is not None and row.tone == "risk" else []
         try:
@@ -131,6 +136,9 @@ class Form(Dialog[bool]):
 
     def _stand(self) -> None:
         """Where one is, and the whole of what is said beside the field, whose column is narrow; else what may stand there."""
+        if self._refused:
+            self._standing.show(f"-- not saved: {printable('; '.join(self._refused))}", tone="risk")
+            return
         shown = self._shown
         row = next((row for row in shown if row.input.has_focus), None)
         place = f"{shown.index(row) + 1}/{len(shown)}" if row is not None else ""
@@ -142,6 +150,7 @@ class Form(Dialog[bool]):
         """A letter: what it amounts to changes at once, the check waits for the end of the word."""
         event.stop()
         self._is_leaving = False
+        self._refused = ()
         self._changed()
         row = self._row_of(event.input)
         if row.tone:
@@ -172,9 +181,12 @@ class Form(Dialog[bool]):
         """What may stand there, and how it is chosen."""
         row = next((row for row in self._rows.values() if row.input.has_focus), None)
         if row is not None:
-            can_choose = row.field.choices or row.field.offers or row.holds_paths
-            self.say(("ctrl+o choose   " if can_choose else "") + _KEYS)
+            self._say_keys(row)
             self._stand()
+
+    def _say_keys(self, row: FieldRow) -> None:
+        can_choose = row.field.choices or row.field.offers or row.holds_paths
+        self.say(("ctrl+o choose   " if can_choose else "") + _KEYS)
 
     # Leaving and saving.
 
@@ -203,13 +215,14 @@ class Form(Dialog[bool]):
             cast("ConsoleApp", self.app).begins(worker)
 
     async def _try_to_save(self) -> None:
+        self._refused = ()
         self._standing.show("-- saving…")
         try:
             await self._save(self.values)
         except HoldfastError as error:
-            text = f"{error.message}{f'; {error.hint}' if error.hint else ''}"
-            self._standing.show(f"-- {printable(text)}", tone="risk")
-            self._page.show([error.message, *([f"-> {error.hint}"] if error.hint else [])])
+            self._refused = (error.message, *([error.hint] if error.hint else []))
+            self._stand()
+            self._show_page()
         except Left:
             self._stand()
         else:
@@ -289,6 +302,8 @@ class Form(Dialog[bool]):
                 row.say(printable(error.message), "risk")
                 self._stand()
                 return
+            finally:
+                self._say_keys(row)
             several = await console.ask(Several(field.label, offered, is_one=not field.is_list))
             chosen = list(several) if several is not None else []
         if chosen:

@@ -13,10 +13,10 @@ from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import Input
 
-from engine.errors import HostKeyUnknownError
+from engine.errors import HoldfastError, HostKeyUnknownError
 from engine.model.command_lines import adding, line
 from engine.model.definitions import LOCAL_HOST, Host, Source, Storage
-from engine.model.host_options import name_of
+from engine.model.host_options import is_number, name_of
 from engine.model.requests import BackupRequest
 from engine.model.results import HostReport
 from tui.dialogs.base import Dialog
@@ -163,7 +163,19 @@ async def _new_host(console: ConsoleApp, begun: Host) -> str | None:
         accepted = await with_accepted_key(console, begun, {})
     except Left:
         return None
+    if is_number(begun.address):
+        accepted = await _as_it_calls_itself(console, accepted)
     return (await console.engine.add_host(accepted)).name
+
+
+async def _as_it_calls_itself(console: ConsoleApp, host: Host) -> Host:
+    """One that was given by its number: its own name is shorter, and stands before those of all its sources. Where that is taken, it is left."""
+    try:
+        name = name_of((await console.engine.try_host(host)).hostname)
+    except HoldfastError:  # a person wants it though it cannot be reached now
+        return host
+    names = {each.name for each in await console.engine.hosts()}
+    return dataclasses.replace(host, name=name) if name and name not in names else host
 
 
 async def find_sources(console: ConsoleApp, host: str) -> Sequence[Source]:
@@ -174,9 +186,7 @@ async def find_sources(console: ConsoleApp, host: str) -> Sequence[Source]:
         console.show_error(looking.error.message, looking.error.hint or "")
     if report is None:
         return ()
-    own = str(console.engine.home.directory)
-    proposed = [each for each in report.proposed if not str(each.options.get("path")).startswith(own)]
-    proposed = sorted(proposed, key=lambda each: (each.kind == "files", each.kind == "sqlite"))
+    proposed = sorted(report.proposed, key=lambda each: (each.kind == "files", each.kind == "sqlite"))
     entries = [(str(number), described(each)) for number, each in enumerate(proposed)]
     entries.append((_OTHER, "something else: a form"))
     chosen = await console.ask(Several(f"What of {host} is backed up?", entries))
