@@ -28,6 +28,9 @@ _TONES = {
     JobStatus.FAILED: "risk", JobStatus.INTERRUPTED: "risk", JobStatus.INCOMPLETE: "warning", JobStatus.CANCELLED: "dim",
 }  # fmt: skip
 
+_VERDICTS = {"failed": "risk", "damaged": "risk", "inconclusive": "warning"}
+"""Of drills and verifications that came to their end: they completed, and it is not well."""
+
 
 class Drawer(Vertical, Place):
     """Closed it costs nothing."""
@@ -45,7 +48,7 @@ class Drawer(Vertical, Place):
         super().__init__(id=id)
         self.table = RowTable(
             [
-                Column("JOB", 16), Column("VERB", 8), Column("WHAT", 12, is_flexible=True), Column("STATUS", 11), Column("AGE", 4, is_right=True),
+                Column("JOB", 16), Column("VERB", 8), Column("WHAT", 12, is_flexible=True), Column("STATUS", 12), Column("AGE", 4, is_right=True),
             ],
             empty="no job ran yet",
         )  # fmt: skip
@@ -219,9 +222,17 @@ class Drawer(Vertical, Place):
 def _row(job: Job, old: str) -> Row:
     from tui.screen import target_of
 
+    status = _status(job)
+    tone = _TONES.get(job.status, "") or _VERDICTS.get(status, "")
     return Row(
         job.job_id,
-        (job.job_id, job.verb, printable(target_of(job)), job.status.value, old),
-        _TONES.get(job.status, ""),
-        (job.job_id, job.verb, target_of(job), job.status.value, job.created_at),
+        (job.job_id, job.verb, printable(target_of(job)), status, old),
+        tone,
+        (job.job_id, job.verb, target_of(job), status, job.created_at),
     )
+
+
+def _status(job: Job) -> str:
+    """How it ended; of one that did all it was to do, and found something wrong, what it found."""
+    verdict = str(job.result.get("status", ""))
+    return verdict if job.status is JobStatus.COMPLETED and verdict in _VERDICTS else job.status.value

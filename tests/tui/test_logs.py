@@ -52,9 +52,7 @@ async def test_an_alert_says_on_what_evidence_and_is_mended_where_it_stands(
     await seat.press("ctrl+r")
     await seat.sees("! tree")
     await seat.press("0", "A")
-    await seat.sees(
-        "no evaluation made an alert of it yet", f"job {job.job_id}, backup: failed", "m: back up"
-    )
+    await seat.sees("no alert stands for it", f"job {job.job_id}, backup: failed", "m: back up")
     await seat.press("escape", "ctrl+e", "E")
     await seat.sees("source tree", "failed")
     await seat.press("escape", "0", "A")

@@ -52,12 +52,14 @@ def page_lines(
         lines += [f"what        {concern.condition.value} of {concern.subject}: {risk}"]
     elif alert is not None:
         lines += [f"what        {alert.condition.value} of {alert.subject}"]
-    lines += _times(alert, now)
+    lines += _times(alert, job, now)
     reason = concern.reason if concern is not None else alert.reason if alert is not None else ""
     lines += [f"why         {reason}"]
     if job is not None:
         ended = f", {age(job.completed_at, now)} ago" if job.completed_at is not None else ""
-        lines += [f"evidence    job {job.job_id}, {job.verb}: {job.status.value}{ended}  (L shows its log)"]
+        lines += [
+            f"evidence    job {job.job_id}, {job.verb}: {job.status.value}{ended}  (esc, then L: its log)"
+        ]
         lines += [f"            {job.error}"] if job.error else []
     if concern is not None and concern.covered_by:
         lines += [f"            {concern.covered_by} says it already: mend that first"]
@@ -65,11 +67,12 @@ def page_lines(
     return [*lines, *_people(alert, now)]
 
 
-def _times(alert: Alert | None, now: datetime.datetime) -> list[str]:
+def _times(alert: Alert | None, job: Job | None, now: datetime.datetime) -> list[str]:
+    if alert is None and job is not None and job.completed_at is not None:
+        since = f"{instant(job.completed_at)}, {age(job.completed_at, now)} ago"
+        return [f"since       {since}; no alert stands for it"]
     if alert is None:
-        return [
-            "since       it was found just now, and no evaluation made an alert of it yet (E among the alerts)"
-        ]
+        return ["since       it was found just now; no alert stands for it yet (E among the alerts)"]
     lines = [f"since       {instant(alert.raised_at)}, {age(alert.raised_at, now)} ago"]
     if alert.recovered_at is not None:
         lines += [f"over since  {instant(alert.recovered_at)}, {age(alert.recovered_at, now)} ago"]

@@ -175,8 +175,10 @@ class RulesView(KeepView):
             )
             said = f"{error.message}: {error.hint}" if error.hint else error.message
             self.said.show(printable(said if self._typed else f"e types them: {EXAMPLES}"), tone="warning")
+            self.table.empty = ""
             self.table.show_rows([])
             return
+        self.table.empty = "there is no backup that these rules judge"
         self._schedule = Schedule(self.subject, ScheduleAction.FORGET, options=options)
         self.show_fates(keep, "as things are now")
 
