@@ -162,6 +162,8 @@ class WorkerSettings:
     """How often a job that may be repeated is tried, where nothing else was said."""
     retry_s: int = 60
     """Before the second attempt; four times as long before each further one, an hour at most."""
+    schedules: bool = True
+    """Whether it starts what is due, and looks at hosts and storages. Where not, it runs what people ask for alone."""
 
 
 @dataclass(frozen=True, slots=True)

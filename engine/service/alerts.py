@@ -328,15 +328,16 @@ class AlertMethods(Methods):
 
         return await looking.look_at_hosts(self._parts, is_all=is_all)
 
-    async def tend_alerts(self) -> Delivered:
+    async def tend_alerts(self, *, is_looking: bool = True) -> Delivered:
         """What a worker and `tick` call again and again, in a task of its own: looks at the storages, and at hosts that were silent, each hour, evaluates every five minutes, and
         soon after a job ended where somebody wants to hear of it, and delivers what is due.
 
         Cheap while nothing is to be done; when it was done last is in the catalog, so that whoever calls it need not know. It may take as
-        long as a storage or a mail server does, and may be cancelled at any point: nothing is lost. Raises: CatalogError.
+        long as a storage or a mail server does, and may be cancelled at any point: nothing is lost. Without `is_looking` it connects to no host
+        and no storage. Raises: CatalogError.
         """
         now = self._parts.clock.now()
-        if await self._is_past(_LOOKED, now, _LOOK_EVERY):
+        if is_looking and await self._is_past(_LOOKED, now, _LOOK_EVERY):
             await self._parts.catalog.settings.put(_LOOKED, now.isoformat(), is_lasting=False)
             await self.look_at_storages()
             await self.look_at_hosts()
@@ -353,7 +354,7 @@ class AlertMethods(Methods):
         for a while ends it as little as a server that hangs."""
         while True:
             try:
-                await self.tend_alerts()
+                await self.tend_alerts(is_looking=self._parts.settings.worker.schedules)
             except HoldfastError as error:
                 _log.warning("alerts could not be tended: %s", error.message)
             except Exception:  # noqa: BLE001 -- what nobody thought of ends no jobs

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.alerting import conditions
+from engine.catalog.catalog import Catalog
 from engine.errors import HoldfastError, NoRepositoryError, StorageError, StorageUnreachableError
 from engine.jobs import presence
 from engine.model.storage_results import StorageUsage
@@ -66,16 +67,23 @@ async def ask_all(parts: Parts) -> None:
 
 async def remember(parts: Parts, usage: StorageUsage) -> None:
     """Keeps what was measured."""
-    now = parts.clock.now().isoformat()
+    now, free = parts.clock.now(), usage.free_bytes
+    await keep(
+        parts.catalog, Measured(usage.storage, now, True, now, usage.used_bytes, free, usage.days_until_full)
+    )
+
+
+async def keep(catalog: Catalog, found: Measured) -> None:
+    """Keeps figures as they are."""
     figures = {
-        "asked_at": now,
-        "is_reachable": True,
-        "measured_at": now,
-        "used_bytes": usage.used_bytes,
-        "free_bytes": usage.free_bytes,
-        "days_until_full": usage.days_until_full,
+        "asked_at": found.asked_at.isoformat(),
+        "is_reachable": found.is_reachable,
+        "measured_at": found.measured_at.isoformat() if found.measured_at else None,
+        "used_bytes": found.used_bytes,
+        "free_bytes": found.free_bytes,
+        "days_until_full": found.days_until_full,
     }
-    await parts.catalog.settings.put(_SETTING + usage.storage, figures)
+    await catalog.settings.put(_SETTING + found.storage, figures)
 
 
 async def remember_failure(parts: Parts, storage: str, error: HoldfastError) -> None:

@@ -292,7 +292,7 @@ class WorkMethods(Methods):
             self._parts.clock,
             self._parts.slot_limits,
             self._run_queued,
-            tick=tick,
+            tick=tick if settings.worker.schedules else None,
             options=options,
         )
 
