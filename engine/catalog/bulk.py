@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from engine.catalog import backups as backup_rows
 from engine.catalog import history as job_rows
@@ -29,17 +29,23 @@ _COUNTS: Final = "INSERT OR REPLACE INTO job_counts SELECT verb, status, count(*
 _CHUNK: Final = 5_000
 
 
+class Proved(NamedTuple):
+    """One attempt to prove a backup."""
+
+    source: str
+    record: ProofRecord
+    is_forgotten: bool = False
+    """Whether the backup is gone since: only what stands of its source tells of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """A job that is over, and what came of it."""
 
     job: Job
-    backup: Backup | None = None
-    proof: ProofRecord | None = None
-    source: str = ""
-    """Whose backup was proved."""
-    is_forgotten: bool = False
-    """Whether the backup that was proved is gone since: only what stands of its source tells of it."""
+    backups: Sequence[Backup] = ()
+    """Those that are still there."""
+    proofs: Sequence[Proved] = ()
     run: ScheduledRun | None = None
     """The instant of a schedule that it was for."""
     log: Sequence[tuple[str, str]] = ()
@@ -61,21 +67,20 @@ class BulkWriter:
 
     def take(self, done: Done) -> None:
         """Adds all rows that the job left."""
-        if done.backup is not None:
-            self.add_backup(done.backup)
+        for backup in done.backups:
+            self._add_backup(backup)
         if done.run is not None:
-            self.add("add_schedule_run", [_run_row(done.run)])
-        if done.proof is not None:
-            row = _proof_row(done.proof)
-            self.add("add_proof", [] if done.is_forgotten else [row])
-            self.add("keep_proof_standing", [{**row, "source": done.source}])
+            self.add("add_schedule_run", [run_row(done.run)])
+        for source, record, is_forgotten in done.proofs:
+            row = _proof_row(record)
+            self.add("add_proof", [] if is_forgotten else [row])
+            self.add("keep_proof_standing", [{**row, "source": source}])
         self._add_job(done)
         self._count += 1
         if self._count % _CHUNK == 0:
             self.flush()
 
-    def add_backup(self, backup: Backup) -> None:
-        """Adds a backup with its copies and tags."""
+    def _add_backup(self, backup: Backup) -> None:
         self.add("add_backup", [backup_rows._backup_row(backup)])
         self.add("add_copy", (backup_rows._copy_row(backup.backup_id, each) for each in backup.copies))
         at = to_microseconds(backup.created_at)
@@ -130,7 +135,8 @@ def _insert_of(head: str, columns: tuple[str, ...]) -> str:
     return f"{head} ({', '.join(columns)}) VALUES ({', '.join(f':{each}' for each in columns)})"
 
 
-def _run_row(run: ScheduledRun) -> dict[str, Any]:
+def run_row(run: ScheduledRun) -> dict[str, Any]:
+    """For `add_schedule_run`: of a run that was skipped, too."""
     return {
         "schedule": run.schedule,
         "planned_at": to_microseconds(run.planned_at),

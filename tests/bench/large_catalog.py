@@ -21,7 +21,7 @@ from typing import Final
 from engine.audit import Actor, Entry, encode_entry
 from engine.catalog import bulk, shortening
 from engine.catalog.audit_rows import BLOCK_ROWS, ChainRow, pack
-from engine.catalog.bulk import BulkWriter, Done
+from engine.catalog.bulk import BulkWriter, Done, Proved
 from engine.catalog.catalog import Catalog
 from engine.catalog.schedules import LEAST_RUNS, RECENT, Judged
 from engine.clock import SystemClock
@@ -108,7 +108,7 @@ def _history(fleet: Fleet, until: datetime.datetime) -> Iterator[Done]:
             recent = max(RECENT, LEAST_RUNS * GAP)
             yield Done(
                 _backup_job(draw, backup),
-                backup,
+                (backup,),
                 run=_scheduled(backup) if until - backup.created_at < recent else None,
                 log=(("person", "backup"),),
             )
@@ -193,7 +193,7 @@ def _proof(draw: random.Random, backup: Backup, turn: int, number: int) -> Itera
         job = dataclasses.replace(job, result=values.to_object(drill))
     rung = Proof.DRILLED if is_drill else Proof.VERIFIED
     record = ProofRecord(backup.backup_id, "near", rung, at, True, job.job_id, "level files", job.verb)
-    yield Done(job, None, record, backup.source, log=(("person", job.verb),))
+    yield Done(job, (), (Proved(backup.source, record),), log=(("person", job.verb),))
 
 
 def _job(

@@ -33,10 +33,21 @@ def _declare(parser: Parser) -> None:
     parser.add_argument(
         "--keep", metavar="DIR", help="make everything in this new folder, and leave it there"
     )
+    parser.add_argument(
+        "--fleet",
+        action="store_true",
+        help="in place of all that: fill a home, --home DIR or a new folder, with a year of history of twenty hosts, to try everything on",
+    )
 
 
 def _run(arguments: Namespace, output: Output) -> int:
-    return run(arguments.keep, output)
+    if not arguments.fleet:
+        return run(arguments.keep, output)
+    if arguments.keep is not None:
+        raise UsageError("--keep is not for --fleet, which is kept in any case", hint="--home DIR says where")
+    from engine.cli.demo.fleet import command
+
+    return command.run(arguments.home, output, _until_told_to_end)
 
 
 DEMO: Final = Command(_declare, None, run_alone=_run)
