@@ -46,6 +46,8 @@ _TWICE_S = 2.0
 _log = logging.getLogger("holdfast.console")
 _MESSAGE_S = 8.0
 """So long a message stands before the newest job may take its row."""
+_OPENING_S = 0.3
+"""So long the first picture waits for its rows."""
 _SUBMITTED_S = 2.0
 """So long the message that a job was begun."""
 _LOOK_AT_FILES_S = 2.0
@@ -84,11 +86,16 @@ class ConsoleApp(App[int]):
         self.is_frozen = False
         self.is_guiding = is_guiding
         """Whether an empty home opens with the way to its first backup."""
+        self.mistakes: Sequence[str] = ()
+        """In console.toml and in themes, one sentence each."""
+        # Before the style sheet is read for the first time: it would be read again for another theme.
+        self.set_reactive(ConsoleApp.theme, self._wanted_theme())
+        self.stylesheet.set_variables(self.get_css_variables())
         self.main = MainScreen()
+        self._opening = contextlib.ExitStack()
         self._typed = Typed(self)
         self._told_at = -_MESSAGE_S
         self._interrupted_at = -_TWICE_S
-        self._themes_stamp: Sequence[tuple[str, int]] = ()
         self._jobs: list[Job] = []
         self._batches: set[str] = set()
         """Of jobs that run one after the other, those that are not over as far as is known."""
@@ -112,7 +119,10 @@ class ConsoleApp(App[int]):
 
     def on_mount(self) -> None:
         """Sets keys and theme, and begins to follow the catalog."""
-        self._apply_preferences()
+        self._give_keys()
+        self._tell_mistakes()
+        self._opening.enter_context(self.batch_update())  # one picture, with the rows, in place of three
+        self.set_timer(_OPENING_S, self._opening.close)
         self.push_screen(self.main)
         self.run_worker(bridge.background(self, self._look_at_jobs()), name="jobs", exit_on_error=False)
         self.run_worker(bridge.follow(self, self._pace_s), name="follow", exit_on_error=False)
@@ -142,7 +152,15 @@ class ConsoleApp(App[int]):
 
     def _apply_preferences(self) -> None:
         """Keys, themes; what is wrong with either is told, and the default stands."""
+        self._give_keys()
+        self.theme = self._wanted_theme()
+        self._tell_mistakes()
+
+    def _give_keys(self) -> None:
         self.set_keymap({action: ",".join(keys) for action, keys in self.preferences.keys.items()})
+
+    def _wanted_theme(self) -> str:
+        """Reads all themes; the name of the one that is wanted, or of the usual one."""
         home = self.engine.home.directory
         self._themes_stamp = theme_loader.stamp(home)
         loaded = theme_loader.load(home)
@@ -153,10 +171,12 @@ class ConsoleApp(App[int]):
         if wanted and wanted not in loaded.themes:
             mistakes.append(f"there is no theme {wanted}; there are {', '.join(sorted(loaded.themes))}")
             wanted = ""
-        self.theme = wanted or self._usual_theme()
         self.mistakes = mistakes
-        if mistakes:
-            self.call_after_refresh(self.tell, mistakes[0], "warning")
+        return wanted or self._usual_theme()
+
+    def _tell_mistakes(self) -> None:
+        if self.mistakes:
+            self.call_after_refresh(self.tell, self.mistakes[0], "warning")
 
     def _usual_theme(self) -> str:
         """The terminal's own colours, where it is not known to show more, or is not to show any."""
@@ -233,6 +253,7 @@ class ConsoleApp(App[int]):
             self.main.show_hints()
         if not self._is_settled:
             self._is_settled = True
+            self._opening.close()
             self.call_after_refresh(self.run_worker, self._settle(), name="settle", exit_on_error=False)
 
     async def loaded(self, view: View) -> None:

@@ -127,13 +127,15 @@ def _colours(
         return {}
     found: dict[str, Any] = {}
     for key, value in given.items():
-        line = line_of(text, table, key)
-        if key not in known:
-            mistakes.append(f"line {line}: there is no colour {table}.{key}{_meant(key, known)}")
-        elif not isinstance(value, str) or not _is_colour(value):
-            mistakes.append(f"line {line}: {table}.{key} is no colour: #rrggbb, or a name as ansi_red")
-        else:
+        if key in known and isinstance(value, str) and _is_colour(value):
             found[key] = value
+            continue
+        said = (
+            f"{table}.{key} is no colour: #rrggbb, or a name as ansi_red"
+            if key in known
+            else f"there is no colour {table}.{key}{_meant(key, known)}"
+        )
+        mistakes.append(f"line {line_of(text, table, key)}: {said}")
     return found
 
 
