@@ -18,6 +18,7 @@ __all__ = [
     "bar",
     "clock",
     "columns",
+    "differing",
     "fit",
     "fit_end",
     "in_ascii",
@@ -56,6 +57,15 @@ def padded_ends(left: str, right: str, width: int) -> str:
     """One text on the left and one on the right of so many columns; the right one alone where both do not fit."""
     gap = width - columns(left) - columns(right)
     return left + " " * gap + right if gap > 0 else padded(right, width, is_right=True)
+
+
+def differing(was: str, now: str, width: int) -> tuple[int, int]:
+    """From which column to which, of a line of so many, another text must be drawn over one. Of letters that are not one column wide: all."""
+    if not (was.isascii() and now.isascii()):
+        return 0, width
+    was, now = was.ljust(width), now.ljust(width)
+    places = [place for place, (old, new) in enumerate(zip(was, now, strict=False)) if old != new]
+    return (places[0], min(places[-1] + 1, width)) if places and places[0] < width else (0, 0)
 
 
 def short_size(count: float | None) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from engine.model.definitions import Storage
+from engine.model.schedules import Schedule
 from tests.bench.measure import pss_bytes
+from tests.jobs.world import open_world
 from tests.tui.homes import copy_home
 from tests.tui.terminal import PATIENCE_S, Terminal, open_terminal
 
@@ -60,6 +64,57 @@ def test_keys_cost_what_a_slow_line_bears(terminal: Terminal) -> None:
         assert terminal.cost(key, f"[{key} {name}]", shown) <= TAB_LIMIT, name
     assert _rows(terminal)[-1] == f"> source-{last + 1:02}"
     assert pss_bytes(terminal.process.pid) <= MEMORY_LIMIT
+
+
+async def _add_more(directory: Path) -> None:
+    """Schedules, storages, jobs and alerts, on a home below that folder."""
+    async with open_world(directory) as world:
+        password = world.engine.home.directory / "password"
+        password.write_text("secret")
+        for name in ("near", "far"):
+            place = {"path": str(directory / name)}
+            await world.engine.add_storage(Storage(name, "local", place, f"file:{password}"))
+        for name, rhythm in (("nightly", "30 20 * * *"), ("hourly", "5 * * * *"), ("weekly", "0 5 * * sun")):
+            await world.engine.add_schedule(
+                Schedule(name, rhythm=rhythm, sources=("source-01",), options={"keep_daily": 7})
+            )
+        for name in ("source-01", "source-02"):
+            await world.backup(name)
+        await world.engine.evaluate_alerts()
+
+
+async def test_the_cursor_of_every_list_costs_what_a_slow_line_bears(
+    made_home: Path, tmp_path: Path, quick_repositories: None
+) -> None:
+    """With what is shown below or beside the row that it comes to; and the screen is as if it were drawn whole."""
+    home = copy_home(made_home, tmp_path / "home")
+    await _add_more(tmp_path)
+    with open_terminal(home) as terminal:
+        terminal.sees("> source-", "filter")
+        for keys, shown in (
+            ("a", "CREATED"), ("\x1b\x05", "CONDITION"), ("2", "GOES"), ("3", "LAST DRILL"), ("4", "LACKS"), ("9", "VERB"),
+        ):  # fmt: skip
+            terminal.press(keys)
+            terminal.sees(shown)
+            terminal.settle()
+            cost, key = sys.maxsize, "k"
+            while cost > MOVE_LIMIT:  # a minute that ends in its midst costs its own
+                minute, first, key = _minute(terminal), _under_cursor(terminal), "k" if key == "j" else "j"
+                cost = terminal.cost(key)
+                assert cost <= MOVE_LIMIT or _minute(terminal) != minute, (shown, cost)
+            assert _under_cursor(terminal) != first, terminal.text
+            was = terminal.text
+            terminal.press("\x0c")
+            terminal.settle()
+            assert terminal.text == was
+
+
+def _minute(terminal: Terminal) -> str:
+    return terminal.screen.display[0].rstrip()[-5:]
+
+
+def _under_cursor(terminal: Terminal) -> str:
+    return [line for line in terminal.screen.display if line.startswith("> ")][-1]
 
 
 def _waits_for_silence(terminal: Terminal) -> None:

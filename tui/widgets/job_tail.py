@@ -31,16 +31,19 @@ class JobTail(Page):
     async def tail(self, job_id: str) -> None:
         """Adds what is new. A job that is gone adds nothing."""
         async with self._reading:  # two at once would show the same lines twice
-            if job_id != self._job_id:
-                self._job_id, self._number = job_id, 0
-                self.show([])
+            is_other = job_id != self._job_id
             try:
-                lines = await self.console.engine.job_log(job_id, after=self._number)
+                lines = await self.console.engine.job_log(job_id, after=0 if is_other else self._number)
             except UnknownNameError:  # it went meanwhile
-                return
+                lines = []
+            told = [f"{line.at.astimezone():%H:%M:%S} {line.message}" for line in lines]
+            if is_other:
+                self._job_id, self._number = job_id, 0
+                self.show(told)
+            elif told:
+                self.add(told)
             if lines:
                 self._number = lines[-1].number
-                self.add([f"{line.at.astimezone():%H:%M:%S} {line.message}" for line in lines])
 
 
 class LogColumn(Vertical):

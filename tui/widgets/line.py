@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.segment import Segment
+from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -32,26 +33,45 @@ class Line(Widget):
     def show(self, left: str | Sequence[tuple[str, str]], right: str = "", *, tone: str = "") -> None:
         """Shows other text: a whole line in one tone, or parts with a tone each (strong, good, warning, risk, dim, or none)."""
         parts = [(left, tone)] if isinstance(left, str) else list(left)
-        if (parts, right) != (list(self._left), self._right):
-            self._left, self._right = parts, right
-            self.refresh()
+        if (parts, right) == (list(self._left), self._right):
+            return
+        before = _cells(self._parts(self.size.width))
+        self._left, self._right = parts, right
+        now = _cells(self._parts(self.size.width))
+        places = [place for place, (one, other) in enumerate(zip(before, now, strict=False)) if one != other]
+        if len(before) != len(now) or not all(letter.isascii() for letter, _ in (*before, *now)):
+            self.refresh()  # letters that are more than one column wide
+        elif places:
+            self.refresh(Region(places[0], 0, places[-1] + 1 - places[0], 1))
 
     @property
     def shown(self) -> str:
         """What stands there, unshortened."""
         return "".join(text for text, _ in self._left) + (f"  {self._right}" if self._right else "")
 
-    def render_line(self, y: int) -> Strip:
-        """Textual asks for it."""
-        width = self.size.width
-        plain = self.rich_style
+    def _parts(self, width: int) -> list[tuple[str, str]]:
+        """Texts with their tones, in exactly so many columns."""
         room = max(0, width - columns(self._right) - (1 if self._right else 0))
-        segments: list[Segment] = []
+        parts: list[tuple[str, str]] = []
         for text, tone in self._left:
             part = shortened(text, room) if room else ""
             room -= columns(part)
-            style = plain + self.get_component_rich_style(f"line--{tone}", partial=True) if tone else plain
-            segments.append(Segment(part, style))
-        gap = padded("", max(0, width - sum(columns(each.text) for each in segments) - columns(self._right)))
-        segments.append(Segment(gap + shortened(self._right, width), plain))
+            parts.append((part, tone))
+        gap = max(0, width - sum(columns(text) for text, _ in parts) - columns(self._right))
+        return [*parts, (padded("", gap) + shortened(self._right, width), "")]
+
+    def render_line(self, y: int) -> Strip:
+        """Textual asks for it."""
+        width, plain = self.size.width, self.rich_style
+        segments = [
+            Segment(
+                text,
+                plain + self.get_component_rich_style(f"line--{tone}", partial=True) if tone else plain,
+            )
+            for text, tone in self._parts(width)
+        ]
         return Strip(segments).adjust_cell_length(width, plain)
+
+
+def _cells(parts: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(letter, tone) for text, tone in parts for letter in text]

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from textual import events
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -17,7 +17,7 @@ from engine.model.text import printable
 from tui.actions import Action
 from tui.files import write_new
 from tui.place import Place, bindings
-from tui.text import fit
+from tui.text import differing, fit
 
 MOST_LINES = 100_000
 """Of a page: older ones are dropped from its top."""
@@ -66,8 +66,12 @@ class Page(ScrollView, Place, can_focus=True, inherit_bindings=False):
             return
         for row in range(self.size.height):
             index = round(self.scroll_y) + row
-            if before[index : index + 1] != self._laid[index : index + 1]:
-                self.refresh_line(index)
+            was, now = (each[index] if index < len(each) else "" for each in (before, self._laid))
+            if was == now:
+                continue
+            first, last = (0, self.size.width) if self._sought else differing(was, now, self.size.width)
+            if last > first:
+                self.refresh(Region(first, row, last - first, 1))
 
     def add(self, lines: Sequence[str]) -> None:
         """Adds lines at the end; only they are laid out."""
@@ -82,7 +86,8 @@ class Page(ScrollView, Place, can_focus=True, inherit_bindings=False):
     def _lay_out(self) -> None:
         self._width = max(10, self.size.width or self._width)
         self._laid, self._starts = [], []
-        self._place(self._lines)
+        self._place(self._lines, is_drawn=False)
+        self.refresh()
 
     def _place(self, lines: Sequence[str], *, is_drawn: bool = True) -> None:
         """Puts lines below those that are laid out; nothing is drawn that is not seen."""
@@ -90,13 +95,19 @@ class Page(ScrollView, Place, can_focus=True, inherit_bindings=False):
         for line in lines:
             self._starts.append(len(self._laid))
             self._laid += _wrapped(line, self._width) if self.is_wrapped else [line]
-        self.virtual_size = Size(self._width, len(self._laid))
+        self._measure()
         if self.has_class("growing"):
             self.styles.height = max(1, len(self._laid))
         if self.is_following:
             self.scroll_to(y=max(0, len(self._laid) - self.size.height), animate=False)
-        if is_drawn and (before < round(self.scroll_y) + self.size.height or not before):
-            self.refresh()
+        if is_drawn:
+            first = round(self.scroll_y)
+            for index in range(max(first, before), min(first + self.size.height, len(self._laid))):
+                self.refresh_line(index)
+
+    def _measure(self) -> None:
+        # Never less high than what is seen of it: of another height all of it is drawn anew.
+        self.virtual_size = Size(self._width, max(len(self._laid), self.size.height))
 
     def on_mount(self) -> None:
         """Lays its text out."""
@@ -104,6 +115,7 @@ class Page(ScrollView, Place, can_focus=True, inherit_bindings=False):
 
     def on_resize(self, _event: events.Resize) -> None:
         """Lays its text out anew."""
+        self._measure()
         if self.size.width != self._width:
             self._lay_out()
 
