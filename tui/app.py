@@ -138,7 +138,8 @@ class ConsoleApp(App[int]):
             self.run_guarded(self._guide(), name="guide")
 
     async def _guide(self) -> None:
-        if not (await self.engine.sources() or await self.engine.storages()):
+        is_looking = len(self.main.pane.views) > 1 or self.screen is not self.main
+        if not is_looking and not (await self.engine.sources() or await self.engine.storages()):
             await self.main.do_guide_open()
 
     @property

@@ -9,7 +9,7 @@ from typing import Final
 from engine.errors import UsageError
 
 OVER_SSH_FPS: Final = "5"
-LOCAL_FPS: Final = "15"
+LOCAL_FPS: Final = "30"
 _READ_ONLY: Final = "HOLDFAST_READ_ONLY"
 PORT: Final = 8722
 """Of the console in a browser, where no other is named: the same one each time, for ssh to lead to."""
@@ -96,7 +96,8 @@ def is_remote(environment: Mapping[str, str]) -> bool:
 def prepare(environment: MutableMapping[str, str]) -> None:
     """Sets what Textual reads when it is imported; what a person set stands.
 
-    No animation, few frames: measured bytes a key, see tests/tui/test_bytes.py. Over SSH an escape sequence may come in two parts.
+    No animation, few frames: measured bytes a key, see tests/tui/test_bytes.py. A key that comes before the last one was drawn waits for a frame:
+    33 ms here. Over SSH an escape sequence may come in two parts.
     """
     environment.setdefault("TEXTUAL_ANIMATIONS", "none")
     environment.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")

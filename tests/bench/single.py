@@ -1,4 +1,4 @@
-"""Rows that are held against a limit: an index of ten million blobs, start-up, long lists, the console's first screen, a large catalog, a tick of many schedules, ten thousand of them due at once, two storages at once, a stream of 50 GiB."""
+"""Rows that are held against a limit: an index of ten million blobs, start-up, long lists, the console's first screen and its keys, a large catalog, a tick of many schedules, ten thousand of them due at once, two storages at once, a stream of 50 GiB."""
 
 from __future__ import annotations
 
@@ -90,6 +90,7 @@ SINGLES: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "index": index_of_millions,
     "backups-list": long_list,
     "console": console.first_screen,
+    "console-keys": console.scrolling,
     "tick": schedule_scale.figures,
     "due-at-once": due_at_once.figures,
     "catalog": large_catalog.figures,
