@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.catalog import reading
 from engine.catalog.alerts import Alerts, Silences, Windows
@@ -14,9 +15,7 @@ from engine.catalog.backups import Backups
 from engine.catalog.batches import Batches
 from engine.catalog.database import Database, to_json
 from engine.catalog.definitions import Hosts, Plans, Sources, Storages
-from engine.catalog.history import History
 from engine.catalog.jobs import Jobs
-from engine.catalog.logs import Logs
 from engine.catalog.notices import Destinations, Notices
 from engine.catalog.opening import Schema, newer
 from engine.catalog.proofs import Proofs
@@ -27,6 +26,10 @@ from engine.catalog.takeover import Join
 from engine.catalog.workers import Workers
 from engine.clock import Clock
 from engine.errors import CatalogReplacedError
+
+if TYPE_CHECKING:
+    from engine.catalog.history import History
+    from engine.catalog.logs import Logs
 
 TIMEOUT_S = 10.0
 """How long a write waits for another process's."""
@@ -59,8 +62,6 @@ class Catalog:
         self.standing = Standing(database)
         self.jobs = Jobs(database)
         self.batches = Batches(database)
-        self.history = History(database)
-        self.logs = Logs(database)
         self.schedules = Schedules(database)
         self.timetable = Timetable(database)
         self.workers = Workers(database)
@@ -74,6 +75,20 @@ class Catalog:
         self.pack_proofs = PackProofs(database)
         self.secrets = SealedSecrets(database)
         self.audit_rows = AuditRows(database)
+
+    @functools.cached_property
+    def history(self) -> History:
+        """All jobs of a time."""
+        from engine.catalog.history import History  # reports and trends alone read it
+
+        return History(self._database)
+
+    @functools.cached_property
+    def logs(self) -> Logs:
+        """Logs between backups."""
+        from engine.catalog.logs import Logs
+
+        return Logs(self._database)
 
     @classmethod
     @asynccontextmanager

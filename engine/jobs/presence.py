@@ -11,15 +11,17 @@ import datetime
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.alerting import conditions
 from engine.catalog.catalog import Catalog
 from engine.clock import Clock
 from engine.errors import CatalogError, HoldfastError, HostError, NoRepositoryError, StorageError
-from engine.hosts.base import OpenHost
 from engine.model.definitions import Host
 from engine.model.status import Absence
+
+if TYPE_CHECKING:
+    from engine.hosts.base import OpenHost
 
 HOST_SEEN = "host-seen."
 STORAGE_SEEN = "storage-seen."

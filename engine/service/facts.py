@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
-from engine.alerting import conditions, sizes, standing
+from engine.alerting import conditions, sizes
 from engine.errors import VaultError
 from engine.jobs import presence
 from engine.jobs.known import general_pause
@@ -23,7 +23,6 @@ from engine.model.definitions import LOCAL_HOST, Source, retired_reason
 from engine.model.health import HealthFacts, ProofAttempt, health
 from engine.model.job import JobStatus
 from engine.model.objectives import objectives_of
-from engine.schedule import maintenance
 from engine.service.parts import Parts
 
 _LOOKED_AT: Final = 100
@@ -166,16 +165,23 @@ async def _newest(
 
 async def standing_alerts(parts: Parts, now: datetime.datetime) -> list[Alert]:
     """Those that stand, with the silence that holds for each."""
+    found = await parts.catalog.alerts.standing()
+    if not found:
+        return []
+    from engine.alerting import standing  # with all that is told of alerts
+
     silences = await silences_at(parts, now)
-    return [
-        standing.silenced(each, standing.silence_of(each, silences, now))
-        for each in await parts.catalog.alerts.standing()
-    ]
+    return [standing.silenced(each, standing.silence_of(each, silences, now)) for each in found]
 
 
 async def silences_at(parts: Parts, now: datetime.datetime) -> list[Silence]:
     """All silences, announced ones too, with those that maintenance windows make now."""
-    return maintenance.holding(await parts.catalog.silences.all(), await parts.catalog.windows.all(), now)
+    silences, windows = await parts.catalog.silences.all(), await parts.catalog.windows.all()
+    if not windows:
+        return silences
+    from engine.schedule import maintenance  # time zones, lines of cron
+
+    return maintenance.holding(silences, windows, now)
 
 
 async def of_source(parts: Parts, source: Source) -> judging.SourceFacts:
