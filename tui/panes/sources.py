@@ -12,13 +12,13 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 
 from engine.model.alerts import Condition
-from engine.model.backup import BackupStatus, Proof
+from engine.model.backup import Proof
 from engine.model.status import Concern, SourceStatus, Status
 from tui.actions import Action
-from tui.panes import remedies
+from tui.panes import remedies, source_rows
 from tui.panes.base import View
 from tui.place import bindings
-from tui.text import age, fit, ladder, levels, moment, printable, short_size
+from tui.text import printable
 from tui.widgets.detail import Detail
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
@@ -27,7 +27,6 @@ ATTENTION_ROWS: Final = 4
 """So many are seen at once; the list goes on below."""
 _AT_ONCE: Final = 250
 """Rows that are made before others of the loop have their turn."""
-_SHORT: Final = {"incremental": "incr", "differential": "diff"}
 _LADDER: Final = list(Proof)
 
 
@@ -78,15 +77,17 @@ class SourcesView(View):
         engine = self.console.engine
         status = await engine.status((await engine.expectations()).sources)
         sizes = await engine.recent_sizes()
-        paused = _paused(status)
+        paused = source_rows.paused_of(status)
         running = {name for job in self.console.running_jobs for name in job.request.get("sources", ())}
         self.status = status
         self._concerns = {str(index): each for index, each in enumerate(_sorted(status))}
         worst = _worst(status)
         rows = []
         for number, each in enumerate(status.sources, 1):
-            state = _state(each, worst.get(each.source), paused, running)
-            rows.append(_row(each, status, sizes.get(each.source, ()), state, worst.get(each.source)))
+            state = source_rows.state_of(each, worst.get(each.source), paused, running)
+            rows.append(
+                source_rows.row_of(each, status, sizes.get(each.source, ()), state, worst.get(each.source))
+            )
             if not number % _AT_ONCE:
                 await asyncio.sleep(0)
         self._show_attention()
@@ -447,58 +448,3 @@ def _worst(status: Status) -> Mapping[str, Concern]:
         if name and (name not in found or (each.is_risk and not found[name].is_risk)):
             found[name] = each
     return found
-
-
-def _paused(status: Status) -> Mapping[str, str]:
-    """By source why nothing of it starts by itself; under "" why nothing does at all."""
-    return {
-        name: each.reason for each in status.pauses for name in (each.sources if each.schedule else ("",))
-    }
-
-
-def _state(source: SourceStatus, worst: Concern | None, paused: Mapping[str, str], running: set[str]) -> str:
-    if source.source in running:
-        return "running"
-    if source.retired:
-        return "retired"
-    if source.last_status is BackupStatus.FAILED or (
-        worst is not None and worst.condition is Condition.FAILED
-    ):
-        return "failing"
-    return "paused" if source.source in paused or "" in paused else ""
-
-
-def _row(
-    source: SourceStatus, status: Status, sizes: Sequence[int], state: str, worst: Concern | None
-) -> Row:
-    is_overdue = (
-        worst is not None and worst.condition is Condition.OVERDUE and source.recoverable_to is not None
-    )
-    old = age(source.recoverable_to, status.at)
-    tone = "dim" if source.retired else "risk" if worst is not None and worst.is_risk else ""
-    return Row(
-        source.source,
-        (
-            printable(source.source),
-            moment(source.recoverable_to, status.at),
-            f"{old}!" if is_overdue else old,
-            _SHORT.get(source.backup_kind, source.backup_kind),
-            short_size(source.size_bytes) if source.size_bytes is not None else "-",
-            short_size(source.added_bytes) if source.added_bytes is not None else "-",
-            ladder(source.proof, source.proven_at, status.at),
-            fit(levels(sizes), 6),
-            state,
-        ),
-        tone,
-        (
-            source.source,
-            source.recoverable_to,
-            source.recoverable_to,
-            source.backup_kind,
-            source.size_bytes,
-            source.added_bytes,
-            None if source.proof is None else (_LADDER.index(source.proof), str(source.proven_at)),
-            source.size_bytes,
-            state,
-        ),
-    )
