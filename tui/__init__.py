@@ -10,6 +10,7 @@ Knows the Engine, events, model and errors, nothing deeper; no job runs in this 
     actions/       the table of actions, from which bindings, help, palette, hints and the page of keys (KEYS.md) are made
     place.py       a part of the screen with keys of its own: performs actions, says why one is off
     bridge.py      follows the catalog, and turns an error of the engine into a sentence on the screen
+    batches.py     jobs that run one after the other, and their one verdict
     panes/         one file a view
     palette/       what the palette finds for what is typed, and how it is done from anywhere
     dialogs/       what asks: confirmations, forms, menus, the palette, help, a page of text

@@ -17,11 +17,11 @@ from textual.screen import Screen
 from textual.worker import Worker, WorkerCancelled, WorkerFailed, get_current_worker
 
 from engine.errors import HoldfastError
-from engine.model.batches import batch_of
 from engine.model.job import Change, Job, JobStatus
 from engine.model.secret import Secret
 from tui import bridge, clipboard, haste, theme_loader
 from tui.actions import ACTIONS, Action, key_names
+from tui.batches import Batches
 from tui.colourless import without_greys
 from tui.dialogs.base import Dialog
 from tui.dialogs.confirm import Sentence
@@ -97,12 +97,9 @@ class ConsoleApp(App[int]):
         self._told_at = -_MESSAGE_S
         self._interrupted_at = -_TWICE_S
         self._jobs: list[Job] = []
-        self._batches: set[str] = set()
-        """Of jobs that run one after the other, those that are not over as far as is known."""
+        self.batches = Batches(self)
         self.overrule: tuple[str, bool] = ("", False)
         """Theme, and whether ASCII alone, as the command line says it in place of the file."""
-        self.mistakes: Sequence[str] = ()
-        """In console.toml and in themes, one sentence each."""
         self.ended_by: HoldfastError | None = None
         """What left no way on."""
         self._trouble = ""
@@ -322,7 +319,7 @@ class ConsoleApp(App[int]):
     async def _look_at_jobs(self) -> None:
         jobs = await self.engine.jobs(status=JobStatus.RUNNING)
         self._jobs = list(jobs)
-        await self._look_at_batches()
+        await self.batches.look(self._jobs)
         self._title()
         if self._monotonic() - self._told_at >= _MESSAGE_S:
             self.main.show_jobs(self._jobs, self.now())
@@ -410,9 +407,9 @@ class ConsoleApp(App[int]):
                     focused
                 )  # at once: another line may be asked for next, and goes back to the same place
 
-    def tell(self, text: str, tone: str = "") -> None:
-        """Says something in the row of messages."""
-        self._told_at = self._monotonic()
+    def tell(self, text: str, tone: str = "", *, is_brief: bool = False) -> None:
+        """Says something in the row of messages; what is brief soon makes room for the job that it is about."""
+        self._told_at = self._monotonic() - (_MESSAGE_S - _SUBMITTED_S if is_brief else 0.0)
         if self.main.is_mounted:
             self.main.show_message(text, tone)
 
@@ -469,28 +466,9 @@ class ConsoleApp(App[int]):
     async def submit(self, verb: str, request: object, said: str) -> Job:
         """Hands a job to a worker, and says so. Raises: what the engine raises."""
         job = await self.engine.submit(verb, request)
-        self.tell(f"{said}: job {job.job_id}")
-        self._told_at -= _MESSAGE_S - _SUBMITTED_S
+        self.tell(f"{said}: job {job.job_id}", is_brief=True)
         await self._look_at_jobs()
         return job
-
-    async def submit_in_turn(self, verb: str, requests: Sequence[object], said: str) -> None:
-        """Hands jobs to a worker of which one runs at a time, and says so. Raises: what the engine raises."""
-        batch = await self.engine.submit_in_turn(verb, requests)
-        self._batches.add(batch.batch_id)
-        self.tell(f"{said}, one after the other; 9 shows how far they are, X there ends all of them")
-        self._told_at -= _MESSAGE_S - _SUBMITTED_S
-        await self._look_at_jobs()
-
-    async def _look_at_batches(self) -> None:
-        """Of those that were seen running, says what came of them once they are over."""
-        running = {name for job in self._jobs if (name := batch_of(job))}
-        self._batches |= running
-        for name in self._batches - running:
-            batch = await self.engine.batch(name)
-            if batch.is_over:
-                self._batches.discard(name)
-                self.tell(batch.words(), "good" if batch.is_passed else "risk")
 
     async def finish(self, verb: str, request: object, title: str, kind: type[Result]) -> Result | None:
         """Hands a job to a worker, and waits for its end: its result, or None where nobody waited, or where it failed, which is shown."""

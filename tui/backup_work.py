@@ -140,7 +140,7 @@ async def drill_all(console: ConsoleApp, sources: Sequence[str]) -> None:
     ]
     if await console.ask(Confirm(f"Drill {counted(len(sources), 'source')}?", lines, yes="drill them")):
         requests = [DrillRequest(each) for each in sources]
-        await console.submit_in_turn("drill", requests, f"drills of {counted(len(sources), 'source')}")
+        await console.batches.submit("drill", requests, f"drills of {counted(len(sources), 'source')}")
 
 
 async def define_source(console: ConsoleApp, name: str = "") -> None:
@@ -170,7 +170,7 @@ async def verify(console: ConsoleApp, backups: Sequence[str]) -> None:
     if len(requests) == 1:
         await console.submit("verify", requests[0], f"verifying {backups[0]}")
     else:
-        await console.submit_in_turn("verify", requests, f"verifying {counted(len(backups), 'backup')}")
+        await console.batches.submit("verify", requests, f"verifying {counted(len(backups), 'backup')}")
 
 
 async def download_newest(console: ConsoleApp, backup: Backup, path: str = "/") -> None:
