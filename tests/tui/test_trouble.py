@@ -96,7 +96,7 @@ async def test_a_catalog_that_is_locked_for_long_is_said_and_asked_again(
 
 
 async def test_enter_held_down_answers_no_question(world: World, tmp_path: Path) -> None:
-    """Somebody put a book on the keyboard: what costs waits for y, what destroys for its name."""
+    """Somebody put a book on the keyboard: what costs waits for y, what destroys for its name, a form for one Enter that is meant."""
     await world.add_files("tree", tmp_path)
     job = await world.engine.enqueue("copy_catalog", CopyCatalogRequest())
     async with open_console(world.engine) as seat:
@@ -109,6 +109,10 @@ async def test_enter_held_down_answers_no_question(world: World, tmp_path: Path)
         await seat.press("x")
         await seat.sees("Cancel job")
         await _hold_enter(seat)
+        await seat.press("escape", "9", "e")
+        await seat.sees("ctrl+s")
+        await _hold_enter(seat)
+        await seat.sees("enter once more, or ctrl+s, saves")
         await seat.press("escape")
     assert [each.name for each in await world.engine.sources()] == ["tree"]
     assert (await world.engine.show_job(job.job_id)).status is JobStatus.QUEUED
@@ -118,7 +122,7 @@ async def _hold_enter(seat: Seat) -> None:
     seat.hear()
     dialog = seat.app.screen
     assert isinstance(dialog, Dialog)
-    for _ in range(30):
+    for _ in range(60):
         seat.app.simulate_key("enter")
     await seat.pilot.pause()
     assert seat.app.screen is dialog

@@ -16,6 +16,7 @@ from textual.widgets import Input
 
 from engine.errors import HoldfastError
 from engine.model.text import printable
+from tui.dialogs import base
 from tui.dialogs.base import Dialog
 from tui.dialogs.fields import Check, Field, FieldInput, FieldRow, Offers, Values
 from tui.widgets.line import Line
@@ -57,6 +58,8 @@ class Form(Dialog[bool]):
         super().__init__(title, hint=_KEYS)
         self._fields = fields
         self._save, self._preview = save, preview
+        self._entered_at = self._monotonic()
+        """When Enter came last, with no other key after it; one that opened the form counts."""
         self._rows = {each.name: FieldRow(each, lambda: self.everything) for each in fields}
         self._page = Page()
         self._standing = Line(id="standing")
@@ -187,6 +190,19 @@ class Form(Dialog[bool]):
     def _say_keys(self, row: FieldRow) -> None:
         can_choose = row.field.choices or row.field.offers or row.holds_paths
         self.say(("ctrl+o choose   " if can_choose else "") + _KEYS)
+
+    async def on_event(self, event: events.Event) -> None:
+        """An Enter that is held down goes to the last field, and saves nothing there."""
+        if isinstance(event, events.Key):
+            now = self._monotonic()
+            is_repeated = event.key == "enter" and now - self._entered_at < base.DEAF_S
+            self._entered_at = now if event.key == "enter" else -base.DEAF_S
+            if is_repeated and self._shown[-1:] and self._shown[-1].input.has_focus:
+                event.stop()
+                event.prevent_default()
+                self.say("enter once more, or ctrl+s, saves")
+                return
+        await super().on_event(event)
 
     # Leaving and saving.
 
