@@ -117,7 +117,6 @@ class ConsoleApp(App[int]):
     def on_mount(self) -> None:
         """Sets keys and theme, and begins to follow the catalog."""
         self._give_keys()
-        self._tell_mistakes()
         self._opening.enter_context(self.batch_update())  # one picture, with the rows, in place of three
         self.set_timer(_OPENING_S, self._opening.close)
         self.push_screen(self.main)
@@ -130,6 +129,7 @@ class ConsoleApp(App[int]):
         """The first rows are seen: now what else the engine can do is loaded, before a key asks for it. A home where nothing is defined
         yet opens with the way to its first backup."""
         haste.end()
+        self._tell_mistakes()
         await asyncio.to_thread(self.engine.complete)
         if self.is_guiding and not self.is_read_only:
             self.run_guarded(self._guide(), name="guide")
@@ -252,7 +252,7 @@ class ConsoleApp(App[int]):
         if not self._is_settled:
             self._is_settled = True
             self._opening.close()
-            self.call_after_refresh(self.run_worker, self._settle(), name="settle", exit_on_error=False)
+            self.call_after_refresh(self.run_worker, self._settle, name="settle", exit_on_error=False)
 
     async def loaded(self, view: View) -> None:
         """Returns when a view that came into sight was read, or could not be."""
