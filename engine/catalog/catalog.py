@@ -12,7 +12,6 @@ from engine.catalog import reading
 from engine.catalog.alerts import Alerts, Silences, Windows
 from engine.catalog.audit_rows import AuditRows
 from engine.catalog.backups import Backups
-from engine.catalog.batches import Batches
 from engine.catalog.database import Database, to_json
 from engine.catalog.definitions import Hosts, Plans, Sources, Storages
 from engine.catalog.jobs import Jobs
@@ -28,6 +27,7 @@ from engine.clock import Clock
 from engine.errors import CatalogReplacedError
 
 if TYPE_CHECKING:
+    from engine.catalog.batches import Batches
     from engine.catalog.history import History
     from engine.catalog.logs import Logs
 
@@ -61,7 +61,6 @@ class Catalog:
         self.proofs = Proofs(database)
         self.standing = Standing(database)
         self.jobs = Jobs(database)
-        self.batches = Batches(database)
         self.schedules = Schedules(database)
         self.timetable = Timetable(database)
         self.workers = Workers(database)
@@ -75,6 +74,13 @@ class Catalog:
         self.pack_proofs = PackProofs(database)
         self.secrets = SealedSecrets(database)
         self.audit_rows = AuditRows(database)
+
+    @functools.cached_property
+    def batches(self) -> Batches:
+        """Jobs that run one after the other."""
+        from engine.catalog.batches import Batches
+
+        return Batches(self._database)
 
     @functools.cached_property
     def history(self) -> History:
