@@ -16,6 +16,7 @@ from engine.catalog.schedules import LEAST_RUNS, RECENT, SourcePlace
 from engine.cli.demo.fleet import jobs, roster
 from engine.cli.demo.fleet.roster import CLOUD, VAULT, Kept
 from engine.jobs import scheduled
+from engine.jobs.known import Known, chosen
 from engine.model import names
 from engine.model.backup import Backup, BackupStatus, Copy, Proof, ProofRecord
 from engine.model.schedules import Action, RunOutcome, Schedule, ScheduledRun
@@ -91,7 +92,7 @@ class _Year:
         self._instants: dict[str, list[datetime.datetime]] = {}
         self._taken: dict[str, list[Backup]] = {}
         """By source, oldest first; failed ones too."""
-        self._known = scheduled.Known(
+        self._known = Known(
             [SourcePlace(each.name, each.kind, each.host) for each in self.kept],
             (CLOUD, VAULT),
             CLOUD,
@@ -145,7 +146,7 @@ class _Year:
 
     def _is_of(self, kept: Kept, schedule: Schedule) -> bool:
         return schedule.action is Action.BACKUP and any(
-            each.name == kept.name for each in scheduled.chosen(schedule.sources, self._known)
+            each.name == kept.name for each in chosen(schedule.sources, self._known)
         )
 
     def _is_recent(self, at: datetime.datetime, planned: Sequence[datetime.datetime]) -> bool:
