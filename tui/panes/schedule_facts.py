@@ -145,7 +145,7 @@ def going_words(keep: KeepAhead | None) -> str:
         return "…"
     if not keep.policy:
         return "-"
-    count = len(keep.going)
+    count = len({each.backup_id for each in keep.going})
     return f"{count} ~{short_size(keep.going_bytes)}" if count else "0"
 
 
@@ -310,7 +310,9 @@ def _history(past: Sequence[Instant], durations: Sequence[float]) -> str:
 
 
 def _keeping(keep: KeepAhead) -> str:
-    kept, going = len(keep.fates) - len(keep.going), keep.going
+    """Each backup once, in however many storages it is."""
+    going = list({each.backup_id: each for each in keep.going}.values())
+    kept = len({each.backup_id for each in keep.fates} - {each.backup_id for each in going})
     when = "after the next run" if keep.coming else "next"
     line = f"{when} keeps {kept}, lets {len(going)} go"
     named = [f"{each.backup_id[:6]} {each.created_at.astimezone():%d %b}" for each in going[:3]]
