@@ -22,6 +22,7 @@ _done: dict[str, list[str]] = {}
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Known where the tests of the console are run alone."""
     parser.addoption("--write-pressed", action="store_true", help="write tests/tui/pressed.toml anew")
+    parser.addoption("--write-golden", action="store_true", help="write tests/tui/golden anew")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

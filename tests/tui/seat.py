@@ -24,6 +24,9 @@ from tui.typed import Typed
 
 PATIENCE_S = 60.0
 """More than anything that a test waits for takes on a busy machine."""
+_LOOKS = 6
+DONE: set[str] = set()
+"""The actions that were done in this test; see pressed.py."""
 
 
 class WatchedTyped(Typed):
@@ -163,6 +166,14 @@ class Seat:
         except TimeoutError as error:
             raise AssertionError(f"never seen: {texts}\n{self.text}") from error
         return self.text
+
+    async def settles(self) -> None:
+        """Waits until several looks in a row find the same screen: what was still on its way has come."""
+        before, same = "", 0
+        while same < _LOOKS:
+            await self.pilot.pause()
+            same = same + 1 if self.text == before else 0
+            before = self.text
 
     async def misses(self, text: str) -> None:
         """Waits until a text is gone from the screen."""

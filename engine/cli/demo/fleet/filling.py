@@ -33,6 +33,8 @@ SETTINGS: Final = """\
 [worker]
 schedules = false
 """
+_LEAST: Final = 300 << 30
+"""Of a small storage: the disk holds other things too."""
 _DROPPED: Final = datetime.timedelta(days=400)
 _SHARES: Final[dict[str, tuple[float | None, float | None]]] = {
     roster.CLOUD: (None, None),
@@ -145,7 +147,7 @@ async def _observe(catalog: Catalog, made: Past, now: datetime.datetime) -> None
     for name in {copy.storage for each in backups for copy in each.copies}:
         used = past.used_bytes(name, backups)
         share, days = _SHARES[name]
-        total = None if share is None else int(used / (1 - share))
+        total = None if share is None else int(max(used, _LEAST) / (1 - share))
         free = None if total is None else total - used
         locks = (
             [("backup@vault02, process 4117", now - datetime.timedelta(hours=31))]
