@@ -1,5 +1,5 @@
 # make demo: the whole loop on this machine. make test: every check and test. Both set up what they need first.
-.PHONY: setup demo test check bench fmt lint keys lock clean
+.PHONY: setup demo test check bench screens fmt lint keys lock clean
 .DEFAULT_GOAL := check
 SHELL := /bin/sh
 
@@ -54,6 +54,10 @@ bench: setup
 # The page of the console's keys.
 keys: setup
 	$(BIN)/python -m tui.actions >tui/KEYS.md
+
+# The pictures of the README.
+screens: setup
+	$(BIN)/python -m tests.tui.screens tui/screens
 
 # The newest versions that pyproject.toml allows, written down exactly.
 lock:

@@ -44,7 +44,7 @@ SCENES: Final = {
     "history": Scene("all backups of a source", (_FIRST, _ORDERS, (("enter",), ("2026-09-10", "audit")))),
     "wizard": Scene("a schedule is made, with what it amounts to", (
         _FIRST, (("2",), ("in 6h24m",)), (("n",), ("five fields of cron",)),
-        ((*"daily", "space", "a", "t", "space", *"20", "colon", *"30", "enter"), ("20:30",)),
+        ((*"daily", "space", "a", "t", "space", *"20", "colon", *"30", "enter"), ("daily at 20:30", "say which sources", "backup, free")),
     )),
 }  # fmt: skip
 
