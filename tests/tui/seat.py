@@ -25,8 +25,6 @@ from tui.typed import Typed
 PATIENCE_S = 60.0
 """More than anything that a test waits for takes on a busy machine."""
 _LOOKS = 6
-DONE: set[str] = set()
-"""The actions that were done in this test; see pressed.py."""
 
 
 class WatchedTyped(Typed):
