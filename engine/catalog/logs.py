@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,8 +36,16 @@ class Logs:
         runs: dict[str, list[LogRun]] = {}
         for storage, *rest in await self._database.fetch_all("list_log_runs", source=source):
             runs.setdefault(storage, []).append(_to_run(rest))
-        forks = [LogFork(*row) for row in await self._database.fetch_all("list_log_forks", source=source)]
-        return [LogHoldings(storage, tuple(found), tuple(forks)) for storage, found in runs.items()]
+        tails: dict[str, list[LogRun]] = {}
+        for storage, *rest in await self._database.fetch_all("list_log_tails", source=source):
+            tails.setdefault(storage, []).append(dataclasses.replace(_to_run(rest), is_tail=True))
+        forks = tuple(
+            LogFork(*row) for row in await self._database.fetch_all("list_log_forks", source=source)
+        )
+        return [
+            LogHoldings(storage, tuple(runs.get(storage, ())), forks, tuple(tails.get(storage, ())))
+            for storage in sorted({*runs, *tails})
+        ]
 
     async def heads(self, source: str = "") -> list[LogHead]:
         """The newest log snapshot of the source in each storage; of all sources where none is named."""
@@ -47,27 +56,22 @@ class Logs:
             )
         ]
 
-    async def put(self, head: LogHead, runs: Sequence[LogRun], forks: Sequence[tuple[str, LogFork]]) -> None:
+    async def put(
+        self,
+        head: LogHead,
+        runs: Sequence[LogRun],
+        forks: Sequence[tuple[str, LogFork]],
+        tails: Sequence[LogRun] = (),
+    ) -> None:
         """What a storage holds from now on. `forks` with the server's identity; those that are known already stay."""
         key = {"source": head.source, "storage": head.storage}
         async with self._database.transaction() as transaction:
             await transaction.execute("remove_log_runs", **key)
             await transaction.execute_many(
-                "add_log_run",
-                [
-                    {
-                        **key,
-                        "identity": run.identity,
-                        "series": run.series,
-                        "first": run.first,
-                        "last": run.last,
-                        "begins_at": to_optional_microseconds(run.begins_at),
-                        "ends_at": to_optional_microseconds(run.ends_at),
-                        "size_bytes": run.size_bytes,
-                    }
-                    for run in runs
-                ],
+                "add_log_run", [{**key, **_to_row(run), "last": run.last} for run in runs]
             )
+            await transaction.execute("remove_log_tails", **key)
+            await transaction.execute_many("add_log_tail", [{**key, **_to_row(tail)} for tail in tails])
             for identity, fork in forks:
                 await transaction.execute(
                     "put_log_fork",
@@ -136,6 +140,17 @@ class Logs:
             return [_decoder.decode(row[0]) for row in rows]
         except msgspec.DecodeError as error:
             raise CatalogDamagedError(f"what was seen of a log cannot be understood: {error}") from error
+
+
+def _to_row(run: LogRun) -> dict[str, str | int | None]:
+    return {
+        "identity": run.identity,
+        "series": run.series,
+        "first": run.first,
+        "begins_at": to_optional_microseconds(run.begins_at),
+        "ends_at": to_optional_microseconds(run.ends_at),
+        "size_bytes": run.size_bytes,
+    }
 
 
 def _to_run(row: Sequence[Any]) -> LogRun:

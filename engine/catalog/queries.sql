@@ -968,6 +968,17 @@ DELETE FROM log_runs WHERE source = :source AND storage = :storage;
 INSERT INTO log_runs (source, storage, identity, series, first, last, begins_at, ends_at, size_bytes)
 VALUES (:source, :storage, :identity, :series, :first, :last, :begins_at, :ends_at, :size_bytes);
 
+-- name: list_log_tails
+SELECT storage, identity, series, number, number, begins_at, ends_at, size_bytes FROM log_tails
+WHERE source = :source ORDER BY storage, identity, series;
+
+-- name: remove_log_tails
+DELETE FROM log_tails WHERE source = :source AND storage = :storage;
+
+-- name: add_log_tail
+INSERT INTO log_tails (source, storage, identity, series, number, begins_at, ends_at, size_bytes)
+VALUES (:source, :storage, :identity, :series, :first, :begins_at, :ends_at, :size_bytes);
+
 -- name: list_log_forks
 SELECT series, parent, number FROM log_forks WHERE source = :source ORDER BY identity, series;
 

@@ -20,7 +20,7 @@ SHOWN: Final = frozenset(
     {
         "hosts", "sources", "storages", "plans", "backups", "copies", "tags", "proofs", "jobs", "slots", "job_log", "workers", "settings",
         "proof_standings", "job_counts", "audit", "audit_blocks", "alerts", "silences", "windows", "schedules", "schedule_runs",
-        "host_loads", "log_runs", "log_forks", "log_heads", "log_states", "bases",
+        "host_loads", "log_runs", "log_forks", "log_heads", "log_states", "log_tails", "bases",
     }
 )  # fmt: skip
 """Tables that readers see. A new one is empty in their copy until it is written here."""

@@ -13,7 +13,7 @@ from engine.events import Progress, Warned
 from engine.hosts.base import OpenHost
 from engine.jobs import log_store
 from engine.jobs.context import JobContext
-from engine.jobs.log_store import LogTree, StoredSegment
+from engine.jobs.log_store import Addition, LogTree, StoredSegment
 from engine.jobs.opening import Opened, open_repositories
 from engine.model import definitions, logs
 from engine.model.definitions import Source
@@ -43,6 +43,7 @@ class _Held:
     opened: Opened
     tree: LogTree
     runs: list[LogRun]
+    tails: list[LogRun]
 
     @property
     def name(self) -> str:
@@ -107,12 +108,12 @@ class Shipment:
         self.clock_ahead_s = (look.at - began).total_seconds() - (
             self.context.clock.now() - began
         ).total_seconds() / 2
-        self.left = {each.name: each for each in look.waiting}
+        self.left = {each.name: each for each in look.waiting if not each.is_tail}
         self.warnings += look.warnings
         for warning in look.warnings:
             self.context.emit(Warned(f"{self.source.name}: {warning}"))
         await self._require_same_server(look)
-        if not look.waiting:
+        if await self._is_settled(look):
             return
         before = await self.context.catalog.logs.state(self.source.name)
         if before is not None and before.identity == look.identity:
@@ -146,6 +147,22 @@ class Shipment:
                 hint=f"if it was made anew, take a base of it: holdfast backup {self.source.name}",
             )
 
+    async def _is_settled(self, look: LogLook) -> bool:
+        """Whether nothing waits but the beginning of a segment that each storage has so far, with what belongs to its series, which came before it."""
+        tails = [each for each in look.waiting if each.is_tail]
+        series = {each.series for each in tails}
+        if not all(each.is_tail or (each.is_extra and each.series in series) for each in look.waiting):
+            return False
+        known = {each.storage: each for each in await self.context.catalog.logs.holdings(self.source.name)}
+        is_settled = all(
+            storage.name in known and _has_tail(known[storage.name].tails, each, look)
+            for each in tails
+            for storage in self.storages
+        )
+        if is_settled:
+            self.left = {}
+        return is_settled
+
     async def _held(
         self, opened: Opened, heads: Mapping[str, str], known: Mapping[str, LogHoldings]
     ) -> _Held:
@@ -153,8 +170,9 @@ class Shipment:
         name = opened.definition.name
         snapshot_id, tree = await log_store.open_head(opened.repository, self.source, heads.get(name, ""))
         if snapshot_id == heads.get(name, ""):
-            return _Held(opened, tree, list(known[name].runs) if name in known else [])
-        return _Held(opened, tree, await log_store.runs(opened.repository, tree))
+            there = known.get(name) or LogHoldings(name)
+            return _Held(opened, tree, list(there.runs), list(there.tails))
+        return _Held(opened, tree, *await log_store.runs(opened.repository, tree))
 
     async def _ship(self, source: LogSource, host: OpenHost, look: LogLook, held: Sequence[_Held]) -> None:
         """To those that hold the same, side by side; what each lacks is on the host still."""
@@ -181,6 +199,8 @@ class Shipment:
         """Whether it is kept, and was compared since it came to wait on the host."""
         if waiting.changed_s > self.looked_until:
             return False
+        if waiting.is_tail:
+            return _has_tail(held.tails, waiting, look)
         if waiting.is_extra:
             return waiting.name in held.tree.identities.get(look.identity, {})
         return logs.holds(held.runs, look.identity, waiting.series, waiting.number)
@@ -231,6 +251,9 @@ class Shipment:
             self.damaged[waiting.name] = error.message
             self.context.emit(Warned(f"{self.source.name}: {error.message}"))
             return
+        if waiting.is_tail:
+            batch.add(StoredSegment(waiting.name, result.content, result.size_bytes, judged.segment), ())
+            return
         repository = first.opened.repository
         group = "" if waiting.is_extra else log_store.group_of(waiting.series, waiting.number)
         known = await log_store.find(repository, first.tree, reading.look.identity, group, waiting.name)
@@ -260,23 +283,27 @@ class Shipment:
         batch: _Batch,
     ) -> None:
         """Snapshot first, then the catalog: what the catalog does not know is found again in the storage."""
+        addition = Addition(look.identity, batch.stored, group[0].tails)
         tree = await log_store.append(
-            session, group[0].opened.repository, self.source, group[0].tree, look.identity, batch.stored
+            session, group[0].opened.repository, self.source, group[0].tree, addition
         )
         facts = await host.facts()
         committed = await session.commit(
             log_store.snapshot(self.context, self.source, facts.hostname, tree.tree_id)
         )
-        segments = [each.segment for each in batch.stored if each.segment is not None]
+        kept = [each.segment for each in batch.stored if each.segment is not None]
+        segments = [each for each in kept if not each.is_tail]
+        tails = [each for each in kept if each.is_tail]
         for each, done in zip(group, committed, strict=True):
             if done.snapshot_id is None:
                 self.missed[each.name] = done.error.message if done.error is not None else "it was dropped"
                 continue
             each.tree = tree
             each.runs = logs.add(each.runs, look.identity, segments)
+            each.tails = logs.add_tails(each.tails, look.identity, segments, tails)
             head = LogHead(self.source.name, each.name, done.snapshot_id, self.context.clock.now())
             await self.context.catalog.logs.put(
-                head, each.runs, [(look.identity, fork) for fork in batch.forks]
+                head, each.runs, [(look.identity, fork) for fork in batch.forks], each.tails
             )
         self.segments += len(segments)
         self.size_bytes += batch.size_bytes
@@ -305,7 +332,7 @@ class Shipment:
             last = before or LogState(self.source.name, now)
             await self.context.catalog.logs.put_state(dataclasses.replace(last, polled_at=now, error=error))
             return
-        covered, at = await self._covered(look, before)
+        covered, covered_bytes, at = await self._covered(look, before)
         waiting_bytes = sum(each.size_bytes for each in self.left.values())
         await self.context.catalog.logs.put_state(
             LogState(
@@ -316,6 +343,7 @@ class Shipment:
                 look.series,
                 look.number,
                 covered,
+                covered_bytes,
                 at,
                 self.clock_ahead_s,
                 len(self.left),
@@ -330,16 +358,18 @@ class Shipment:
 
     async def _covered(
         self, look: LogLook, before: LogState | None
-    ) -> tuple[LogPosition | None, datetime.datetime | None]:
-        """Up to which segment, and so to which instant, everything is in a storage."""
+    ) -> tuple[LogPosition | None, int, datetime.datetime | None]:
+        """Up to which segment, or how much of it, and so to which instant, everything is in a storage."""
         if look.sealed is not None:
             sealed = look.sealed
             for each in await self.context.catalog.logs.holdings(self.source.name):
                 if logs.holds(each.runs, sealed.identity, sealed.series, sealed.number):
-                    return sealed, look.at
+                    return sealed, 0, look.at
+                if look.sealed_bytes and logs.holds_tail(each.tails, sealed, look.sealed_bytes):
+                    return sealed, look.sealed_bytes, look.at
         if before is not None and before.identity == look.identity:
-            return before.covered, before.covered_until
-        return None, None
+            return before.covered, before.covered_bytes, before.covered_until
+        return None, 0, None
 
     async def result(self, error: HoldfastError | None) -> ShippedLog:
         """What came of it. Raises: CatalogError."""
@@ -371,6 +401,11 @@ class Shipment:
                 *(f"storage {each}: {why}" for each, why in self.missed.items()),
             ),
         )
+
+
+def _has_tail(tails: Sequence[LogRun], waiting: WaitingSegment, look: LogLook) -> bool:
+    place = LogPosition(look.identity, waiting.series, waiting.number)
+    return logs.holds_tail(tails, place, waiting.size_bytes)
 
 
 def _rate(before: LogState | None, look: LogLook, now: datetime.datetime) -> float:

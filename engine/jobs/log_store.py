@@ -2,7 +2,7 @@
 
 Its tree is `/KIND/SOURCE/logs/IDENTITY/SERIES-GROUP/SEGMENT`, with what belongs to a series itself beside its groups. A group holds at most
 256 segments, so that a shipment writes few small trees: all others are taken over. A segment's times are those of its first (`ctime`) and
-last (`mtime`) transaction, its `inode` is its number. The newest such snapshot of a source stands for all before it, which a forget removes.
+last (`mtime`) transaction, its `inode` is its number; what has come of one that is being written has `.partial` behind its name. The newest such snapshot of a source stands for all before it, which a forget removes.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from engine.model.logs import SEGMENTS_PER_FOLDER, LogRun, LogSegment
 from engine.repository.reader import Trees
 from engine.repository.repository import Repository
 from engine.repository.writer import WriteSession
+from engine.sources.logs import TAIL_SUFFIX
 
 LOGS_TAG: Final = "holdfast:logs-of="
 """Only log snapshots have it; `holdfast:source=` they lack, so that nobody takes one for a backup."""
@@ -43,6 +44,17 @@ class StoredSegment:
     size_bytes: int
     segment: LogSegment | None
     """None for an extra."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """What is added to a log."""
+
+    identity: str
+    """Of the server."""
+    stored: Sequence[StoredSegment]
+    tails: Sequence[LogRun] = ()
+    """Those that are kept before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +127,20 @@ async def find(repository: Repository, held: LogTree, identity: str, group: str,
 
 def segment_of(node: Node, series: str) -> LogSegment:
     """What a node of a group says. Raises: DamagedError for a time that is none."""
+    name = node.name.decode()
     begins_at, ends_at = (_instant(text) for text in (node.ctime, node.mtime))
-    return LogSegment(node.name.decode(), series, node.inode, node.size, begins_at, ends_at)
+    return LogSegment(name, series, node.inode, node.size, begins_at, ends_at, name.endswith(TAIL_SUFFIX))
 
 
-async def runs(repository: Repository, held: LogTree) -> list[LogRun]:
-    """What the snapshot holds, read from its trees. Raises: DamagedError, StorageError."""
+async def runs(repository: Repository, held: LogTree) -> tuple[list[LogRun], list[LogRun]]:
+    """What the snapshot holds, read from its trees, and the tails. Raises: DamagedError, StorageError."""
     found: list[LogRun] = []
+    tails: list[LogRun] = []
     for identity in held.identities:
         kept = [each async for _, each in segments(repository, held, identity) if each is not None]
-        found += logs.add([], identity, kept)
-    return found
+        found += logs.add([], identity, [each for each in kept if not each.is_tail])
+        tails = logs.add_tails(tails, identity, [], [each for each in kept if each.is_tail])
+    return found, tails
 
 
 async def append(
@@ -133,10 +148,13 @@ async def append(
     repository: Repository,
     source: Source,
     held: LogTree,
-    identity: str,
-    stored: Sequence[StoredSegment],
+    addition: Addition,
 ) -> LogTree:
-    """Stores the trees of the log with these added; every repository of the session holds all that `held` names. Raises: DamagedError, StorageError."""
+    """Stores the trees of the log with these added, but for tails that they stand for; every repository of the session holds all that `held` names.
+
+    Raises: DamagedError, StorageError.
+    """
+    identity, stored, tails = addition.identity, addition.stored, addition.tails
     groups = dict(held.identities.get(identity, {}))
     added: dict[str, dict[bytes, Node]] = {}
     for each in stored:
@@ -147,10 +165,22 @@ async def append(
                 _node(each)
             )
     trees = Trees(repository)
-    for name, nodes in added.items():
+    kept = [each.segment for each in stored if each.segment is not None]
+    whole, newer = [each for each in kept if not each.is_tail], [each for each in kept if each.is_tail]
+    left = logs.add_tails(tails, identity, whole, newer)
+    gone = {
+        group_of(tail.series, tail.first) for tail in tails if tail.identity == identity and tail not in left
+    }
+    for name in {**added, **dict.fromkeys(gone & groups.keys())}:
         before = groups.get(name)
-        kept = await trees.nodes(before.subtree) if before is not None and before.subtree is not None else []
-        groups[name] = await _save_folder(session, name, {node.name: node for node in kept} | nodes)
+        series = name.rpartition("-")[0]
+        there = await trees.nodes(before.subtree) if before is not None and before.subtree is not None else []
+        remaining = {node.name: node for node in there if not _is_gone(node, series, left)}
+        nodes = remaining | added.get(name, {})
+        if nodes:
+            groups[name] = await _save_folder(session, name, nodes)
+        else:
+            del groups[name]
     return await save(session, source, {**held.identities, identity: groups})
 
 
@@ -217,6 +247,13 @@ async def open_head(repository: Repository, source: Source, snapshot_id: str) ->
             pass
     found = newest(await repository.snapshots(on_damaged=lambda _name, _error: None), source.name)
     return ("", LogTree()) if found is None else (found[0], await load(repository, source, found[1]))
+
+
+def _is_gone(node: Node, series: str, tails: Sequence[LogRun]) -> bool:
+    """Whether it is a tail, and none of these."""
+    return node.name.endswith(TAIL_SUFFIX.encode()) and not any(
+        (tail.series, tail.first) == (series, node.inode) for tail in tails
+    )
 
 
 def _node(stored: StoredSegment) -> Node:

@@ -152,9 +152,10 @@ def replay_of(planned: ReplayPlan, segment_bytes: int) -> Replay:
 
 async def segment_bytes(context: JobContext, base: DatabaseBackup, planned: ReplayPlan) -> int:
     """How long each segment of that log is. Raises: DamagedError, StorageError; RestoreError where nothing of it is kept."""
-    async for visited in _kept(base.repository, await _tree(base), planned):
-        if visited.node.inode:
-            return visited.node.size
+    tree = await _tree(base)
+    async for _, segment in log_store.segments(base.repository, tree, planned.reach.base.position.identity):
+        if segment is not None and not segment.is_tail:
+            return segment.size_bytes
     del context
     return 16 << 20
 
@@ -182,7 +183,9 @@ async def _kept(
         by_series.setdefault(run.series, []).append(run)
     for series, wanted in by_series.items():
         async for node, segment in log_store.segments(repository, tree, identity, series):
-            if segment is None or not any(run.first <= segment.number <= run.last for run in wanted):
+            if segment is None or not any(
+                run.first <= segment.number <= run.last and run.is_tail == segment.is_tail for run in wanted
+            ):
                 continue
             yield _file(node.name, node)
             if (

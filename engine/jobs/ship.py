@@ -6,14 +6,17 @@ there already is compared, never taken for granted: two servers that fill one sp
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 
 from engine.clock import sleep_until_set
 from engine.errors import ConfigurationError, HoldfastError, RefusedError, UsageError
 from engine.events import StepBegan, Warned
 from engine.hosts import registry as hosts
+from engine.hosts.base import OpenHost
 from engine.hosts.registry import HostPool
 from engine.jobs import presence
 from engine.jobs.backup import chosen_storages
@@ -27,7 +30,7 @@ from engine.model.logs import (
 )
 from engine.model.requests import ShipRequest
 from engine.sources import registry as sources
-from engine.sources.logs import LogSource
+from engine.sources.logs import LiveLogSource, LogSource
 
 
 async def run(context: JobContext, request: ShipRequest) -> ShipResult:
@@ -37,7 +40,9 @@ async def run(context: JobContext, request: ShipRequest) -> ShipResult:
     storages = await chosen_storages(context, request.storages)
     shipped = {each.source.name: ShippedLog(each.source.name, "completed") for each in work}
     polls = 0
-    async with hosts.open_pool(resolve_secret=context.secrets) as pool:
+    async with hosts.open_pool(resolve_secret=context.secrets) as pool, AsyncExitStack() as stack:
+        for each in work:
+            stack.push_async_callback(each.close)
         while True:
             polls += 1
             for each in work:
@@ -51,7 +56,7 @@ async def run(context: JobContext, request: ShipRequest) -> ShipResult:
             # Not a look that would end behind the next start of its schedule.
             if left_s <= request.poll_s:
                 break
-            await sleep_until_set(context.clock, min(request.poll_s, left_s))
+            await _pause(context, work, min(request.poll_s, left_s))
     results = list(shipped.values())
     if all(each.status == "failed" for each in results):
         raise HoldfastError(results[0].error)
@@ -59,10 +64,35 @@ async def run(context: JobContext, request: ShipRequest) -> ShipResult:
     return ShipResult(context.job_id, status, tuple(results), context.clock.monotonic() - began, polls)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Work:
+    """One source, which stays open from one look to the next, until something goes wrong."""
+
     source: Source
     host: Host
+    opened: LogSource | None = None
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def open(self, context: JobContext, host: OpenHost) -> LogSource:
+        """Raises: UsageError where its log is not shipped; SourceError, ConfigurationError."""
+        if self.opened is None:
+            name = self.source.name
+            secrets = await sources.secrets_of(self.source, context.secrets)
+            opened = await self.stack.enter_async_context(sources.open_source(self.source, host, secrets))
+            if not isinstance(opened, LogSource):
+                raise UsageError(f"{name} is of kind {self.source.kind}, whose log is not shipped")
+            if not opened.is_logged:
+                raise ConfigurationError(
+                    f"source {name} does not say how its log comes",
+                    hint=f"holdfast source edit {name} --log-slot NAME, or --log-spool FOLDER",
+                )
+            self.opened = opened
+        return self.opened
+
+    async def close(self) -> None:
+        """Again is no harm."""
+        self.opened = None
+        await self.stack.aclose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +132,27 @@ async def _poll(
         async with presence.noting_failure(context.catalog, context.clock, work.host, context.job_id):
             host = await pool.host(work.host)
         await presence.forget_host(context.catalog, host.name)
-        secrets = await sources.secrets_of(work.source, context.secrets)
-        async with sources.open_source(work.source, host, secrets) as opened:
-            if not isinstance(opened, LogSource):
-                raise UsageError(f"{name} is of kind {work.source.kind}, whose log is not shipped")
-            if not opened.is_logged:
-                raise ConfigurationError(
-                    f"source {name} does not say where its log waits",
-                    hint=f"holdfast source edit {name} --log-spool FOLDER",
-                )
-            await shipment.run(opened, host)
+        await shipment.run(await work.open(context, host), host)
     except HoldfastError as error:
+        await work.close()
         context.emit(Warned(f"the log of {name}: {error.message}"))
         await shipment.remember(error.message)
         return _Done(await shipment.result(error), error)
     await shipment.remember("")
     return _Done(await shipment.result(None))
+
+
+async def _pause(context: JobContext, work: Sequence[_Work], span_s: float) -> None:
+    """Waits so long, or until a log that comes by itself is worth a look. Raises: SourceError, HostError."""
+    live = [each.opened for each in work if isinstance(each.opened, LiveLogSource) and each.opened.is_live]
+    async with asyncio.TaskGroup() as group:
+        waits = [
+            group.create_task(sleep_until_set(context.clock, span_s)),
+            *(group.create_task(each.wait_segment()) for each in live),
+        ]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for each in waits:
+            each.cancel()
 
 
 def _together(before: ShippedLog, now: ShippedLog, *, is_first: bool) -> ShippedLog:

@@ -37,6 +37,7 @@ SOURCE_OPTIONS: Final[Mapping[str, str]] = {
     "table": "texts",
     "schema_only": "flag",
     "log_spool": "text",
+    "log_slot": "text",
     "physical": "flag",
     "jobs": "count",
     "user": "text",

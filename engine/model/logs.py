@@ -37,6 +37,8 @@ class LogSegment:
     begins_at: datetime.datetime | None = None
     """When the first transaction in it ended, by the host's clock; None where none did."""
     ends_at: datetime.datetime | None = None
+    is_tail: bool = False
+    """Whether it is no more than the beginning of a segment that the server was writing: see `LogHoldings.tails`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class LogRun:
     """When the first transaction in them ended, by the host's clock."""
     ends_at: datetime.datetime | None = None
     size_bytes: int = 0
+    is_tail: bool = False
+    """Whether it is the beginning of one segment: see `LogHoldings.tails`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,8 @@ class LogState:
     """The segment that the server is writing."""
     covered: LogPosition | None = None
     """Up to this segment all is in a storage, and so is…"""
+    covered_bytes: int = 0
+    """Of that segment so much, where it was being written; 0: all of it."""
     covered_until: datetime.datetime | None = None
     """…all that had been committed by then, by the host's clock; None where nothing is known."""
     clock_ahead_s: float = 0.0
@@ -159,6 +165,8 @@ class LogHoldings:
     storage: str
     runs: Sequence[LogRun] = ()
     forks: Sequence[LogFork] = ()
+    tails: Sequence[LogRun] = ()
+    """What had come of segments that the server was writing: at most one of each server and series, until all of it comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +238,32 @@ def add(runs: Sequence[LogRun], identity: str, segments: Iterable[LogSegment]) -
     return joined
 
 
+def add_tails(
+    tails: Iterable[LogRun], identity: str, segments: Sequence[LogSegment], newer: Sequence[LogSegment]
+) -> list[LogRun]:
+    """The tails once these segments are kept whole, and these newer tails: each stands for the one before it in its series."""
+    reached: dict[str, int] = {}
+    for each in segments:
+        reached[each.series] = max(each.number, reached.get(each.series, each.number))
+    replaced = {each.series for each in newer}
+    kept = [
+        tail
+        for tail in tails
+        if tail.identity != identity
+        or (tail.series not in replaced and reached.get(tail.series, tail.first - 1) < tail.first)
+    ]
+    return [*kept, *(_tail(identity, each) for each in newer)]
+
+
+def holds_tail(tails: Iterable[LogRun], position: LogPosition, size_bytes: int) -> bool:
+    """Whether so much of that segment is kept as its beginning."""
+    return any(
+        (tail.identity, tail.series, tail.first) == (position.identity, position.series, position.number)
+        and tail.size_bytes >= size_bytes
+        for tail in tails
+    )
+
+
 def holds(runs: Iterable[LogRun], identity: str, series: str, number: int) -> bool:
     """Whether the segment is in one of them."""
     return any(
@@ -259,7 +293,7 @@ def gaps(runs: Sequence[LogRun], forks: Sequence[LogFork] = ()) -> list[LogGap]:
 
 
 def path_from(holdings: LogHoldings, position: LogPosition, series: str = "") -> list[LogRun]:
-    """The runs that follow each other from behind that position on, each cut to what is read of it, up to the first gap.
+    """The runs that follow each other from behind that position on, each cut to what is read of it, up to the first gap; then the tail.
 
     Where series leave one another it follows to `series`, or where that is empty to the newest one that goes on from there.
     """
@@ -280,14 +314,19 @@ def path_from(holdings: LogHoldings, position: LogPosition, series: str = "") ->
         if run is None:
             if until is not None and until <= number:
                 continue  # nothing of it is needed
+            series = name
             break
         last = run.last if until is None else min(run.last, until - 1)
         if last >= number:
             found.append(replace(run, first=number, last=last))
+        series, number = name, run.last + 1
         if until is not None and run.last < until - 1:
             break
-        number = until if until is not None else run.last + 1
-    return found
+        if until is not None:
+            number = until
+    place = (position.identity, series, number)
+    tail = [each for each in holdings.tails if (each.identity, each.series, each.first) == place]
+    return [*found, *tail]
 
 
 def reaches(
@@ -304,7 +343,7 @@ def reaches(
                 continue
             path = path_from(held, base.position)
             ends = [base.consistent_at, *(run.ends_at for run in path if run.ends_at is not None)]
-            if state is not None and state.covered_until is not None and _covers(path, base, state.covered):
+            if state is not None and state.covered_until is not None and _covers(path, base, state):
                 ends.append(state.covered_until)
             found.append(Reach(base, held.storage, base.consistent_at, max(ends), tuple(path)))
     return found
@@ -338,11 +377,21 @@ def _gap(before: LogRun, after: LogRun, first: int, last: int, series: str = "")
     return LogGap(before.identity, series or after.series, first, last, before.ends_at, begins_at)
 
 
-def _covers(path: Sequence[LogRun], base: Base, covered: LogPosition | None) -> bool:
-    """Whether what is replayed goes as far as that segment."""
+def _tail(identity: str, each: LogSegment) -> LogRun:
+    return LogRun(
+        identity, each.series, each.number, each.number, each.begins_at, each.ends_at, each.size_bytes, True
+    )
+
+
+def _covers(path: Sequence[LogRun], base: Base, state: LogState) -> bool:
+    """Whether what is replayed goes as far as all that is known to be covered."""
+    covered = state.covered
     if covered is None or covered.identity != base.position.identity:
         return False
-    ends = (path[-1].series, path[-1].last) if path else (base.position.series, base.position.number)
+    last = path[-1] if path else None
+    ends = (last.series, last.last) if last is not None else (base.position.series, base.position.number)
+    if last is not None and last.is_tail and ends == (covered.series, covered.number):
+        return 0 < state.covered_bytes <= last.size_bytes
     return ends >= (covered.series, covered.number)
 
 

@@ -6,11 +6,13 @@ import datetime
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from engine.model.logs import LogFork, LogPosition, LogSegment
 from engine.model.manifest import Manifest
 from engine.sources.base import Database, ItemStream
+
+TAIL_SUFFIX: Final = ".partial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ class WaitingSegment:
     """When it came there, by the host's clock, in seconds since 1970: what came later under the same name is another one."""
     is_extra: bool = False
     """Whether it is no segment, but what belongs to a series (a timeline's history): kept beside them, and replayed with them."""
+    is_tail: bool = False
+    """Whether it is the beginning of the segment that the server is writing. Its name is the segment's and TAIL_SUFFIX. It is kept until more of it
+    comes, or all, and is never released."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,8 @@ class LogLook:
     """In the order in which they were written."""
     sealed: LogPosition | None = None
     """Once all up to this segment is in the storages, all that was committed before `at` is; None where the server did not close its segment."""
+    sealed_bytes: int = 0
+    """Where the server is writing that segment: so much of it will do; 0 where it is whole."""
     segment_bytes: int = 0
     """How long each segment is; 0 where they differ."""
     free_bytes: int | None = None
@@ -121,6 +128,22 @@ class LogSource(Protocol):
         """What the server must be set to before its log can be shipped, in lines to add to its configuration; none where all is well.
 
         Raises: SourceError, HostError.
+        """
+        ...
+
+
+@runtime_checkable
+class LiveLogSource(LogSource, Protocol):
+    """A source whose log may come by itself, for as long as it is open."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it does now."""
+        ...
+
+    async def wait_segment(self) -> None:
+        """Takes what comes, and returns once a look is worth it: a segment is whole that was not at the last look, or the server went on to another
+        series, or ended the stream. Where nothing comes it waits for ever; cancelled it loses nothing. Raises: SourceError, HostError.
         """
         ...
 

@@ -36,6 +36,7 @@ _ACCESS = """\
 local all all trust
 local replication all trust
 host all postgres 127.0.0.1/32 trust
+host replication all 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 scram-sha-256
 """
 _QUICK = """\

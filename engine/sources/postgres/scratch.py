@@ -110,7 +110,12 @@ case $name in *.history) [ -s "$wal/$name" ] && exec cp "$wal/$name" "$to"; exit
 while [ -d "$wal" ]; do
   [ -e "$wal/.end" ] && is_over=1
   [ -n "$(find "$wal/$name" -size "${size}c" 2>/dev/null)" ] && exec ln -f "$wal/$name" "$to"
-  [ -z "${is_over-}" ] || exit 1
+  if [ -n "${is_over-}" ]; then
+    # What came of the segment that the server was writing: behind it nothing was written.
+    [ -s "$wal/$name.partial" ] && dd if=/dev/null of="$wal/$name.partial" bs=1 seek="$size" count=0 2>/dev/null &&
+      exec ln -f "$wal/$name.partial" "$to"
+    exit 1
+  fi
   sleep 0.02
 done
 exit 1

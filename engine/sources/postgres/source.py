@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -26,6 +27,7 @@ from engine.sources.postgres import (
     dumping,
     facts,
     grants,
+    log_ways,
     parsing,
     partial,
     physical,
@@ -37,6 +39,7 @@ from engine.sources.postgres.dumping import DumpItem, Gathered, GlobalsItem, Wan
 from engine.sources.postgres.facts import TableName
 from engine.sources.postgres.parted import PartedDumpItem
 from engine.sources.postgres.physical import BaseItem
+from engine.sources.postgres.slot import Slot
 from engine.sources.postgres.spool import Spool
 
 MAINTENANCE = "postgres"
@@ -67,19 +70,11 @@ class PostgresSource:
         self._host = container.inside(host, given.text("in_container", ""))
         self._is_physical = given.flag("physical")
         jobs = given.number("jobs") or 1
-        spool_folder = given.text("log_spool", "")
+        spool, slot = given.text("log_spool", ""), given.text("log_slot", "")
         given.require_no_more()
         if self._is_physical and (self._databases or is_all or tables or is_schema_only):
             raise ConfigurationError(
                 f"option --physical of source {definition.name} takes the whole cluster: leave --database, --all, --table and --schema-only out"
-            )
-        if spool_folder and not self._is_physical:
-            raise ConfigurationError(
-                f"option --log-spool of source {definition.name} is for copies of the whole cluster: add --physical"
-            )
-        if spool_folder and (not spool_folder.startswith("/") or "%" in spool_folder):
-            raise ConfigurationError(
-                f"option --log-spool of source {definition.name} must be an absolute folder without %, not {spool_folder!a}"
             )
         if not self._is_physical and bool(self._databases) == is_all:
             raise ConfigurationError(f"source {definition.name} needs --database, --all or --physical")
@@ -101,7 +96,9 @@ class PostgresSource:
             )
         scope = Scope.SCHEMA if is_schema_only else Scope.ALL
         self._wanted = Wanted(self._host, self._connection, tables, scope, jobs)
-        self._spool = Spool(self._host, self._connection, spool_folder) if spool_folder else None
+        self._logged = log_ways.chosen(
+            definition.name, spool, slot, self._host, self._connection, is_physical=self._is_physical
+        )
         self._base: Gathered | None = None
 
     @classmethod
@@ -110,7 +107,12 @@ class PostgresSource:
         cls, definition: Source, host: OpenHost, secrets: Secrets
     ) -> AsyncIterator[PostgresSource]:
         """Opens it; the server is asked later. Raises: ConfigurationError."""
-        yield cls(definition, host, secrets)
+        source = cls(definition, host, secrets)
+        try:
+            yield source
+        finally:
+            if isinstance(source._logged, Slot):
+                await source._logged.close()
 
     async def check(self) -> Mapping[str, str]:
         """See `base.OpenSource.check`: the server's version, and each database with its size. Raises: SourceError, HostError."""
@@ -198,6 +200,8 @@ class PostgresSource:
         gathered = Gathered()
         if self._is_physical:
             self._base = gathered
+            if isinstance(self._logged, Slot):
+                await self._logged.make()
             return [BaseItem(self._wanted, MAINTENANCE, gathered), manifest_item(self._wanted, gathered)]
         async with self._asked() as asked:
             server = await facts.server(asked)
@@ -229,7 +233,19 @@ class PostgresSource:
     @property
     def is_logged(self) -> bool:
         """See `logs.LogSource.is_logged`."""
-        return self._spool is not None
+        return self._logged is not None
+
+    @property
+    def is_live(self) -> bool:
+        """See `logs.LiveLogSource.is_live`."""
+        return isinstance(self._logged, Slot)
+
+    async def wait_segment(self) -> None:
+        """See `logs.LiveLogSource.wait_segment`."""
+        if isinstance(self._logged, Slot):
+            await self._logged.wait_segment()
+        else:
+            await asyncio.Event().wait()
 
     async def base_position(self) -> BasePosition | None:
         """See `logs.LogSource.base_position`."""
@@ -254,12 +270,13 @@ class PostgresSource:
         return await self._log.setup()
 
     @property
-    def _log(self) -> Spool:
-        if self._spool is None:
+    def _log(self) -> Spool | Slot:
+        if self._logged is None:
             raise SourceError(
-                "its log is not shipped", hint="say where it waits: --physical --log-spool FOLDER"
+                "its log is not shipped",
+                hint="say how it comes: --physical with --log-slot NAME, or with --log-spool FOLDER",
             )
-        return self._spool
+        return self._logged
 
     def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
         """There is none. Raises: SourceError."""

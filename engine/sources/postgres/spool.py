@@ -71,16 +71,7 @@ class Spool:
         """See `logs.LogSource.look`."""
         async with session.opened(self.host, self.connection, MAINTENANCE) as asked:
             server = await asked.row(_SERVER)
-            if server["system"] is None:
-                raise SourceError(
-                    f"{self.host.name} does not tell which server it is",
-                    hint="grant execute on function pg_control_system() to the account",
-                )
-            size = int(server["size"])
-            if size > MOST_SEGMENT_BYTES:
-                raise SourceError(
-                    f"the segments of {self.host.name}'s log have {size >> 20} MiB: none over {MOST_SEGMENT_BYTES >> 20} MiB are shipped"
-                )
+            size = require_server(server, self.host.name)
             closed, is_new = "", False
             if server["switch"] and not server["standby"] and server["mode"] != "off":
                 closed, is_new = await _close(asked, size)
@@ -228,6 +219,21 @@ class SegmentReader:
         raise IncompleteDumpError(f"segment {name} on {host} is shorter than it was")
 
 
+def require_server(server: session.Row, host: str) -> int:
+    """The size of the server's segments in bytes. Raises: SourceError where it does not tell which it is, or they are too large."""
+    if server["system"] is None:
+        raise SourceError(
+            f"{host} does not tell which server it is",
+            hint="grant execute on function pg_control_system() to the account",
+        )
+    size = int(server["size"])
+    if not 0 < size <= MOST_SEGMENT_BYTES:
+        raise SourceError(
+            f"the segments of {host}'s log have {size >> 20} MiB: none over {MOST_SEGMENT_BYTES >> 20} MiB are shipped"
+        )
+    return size
+
+
 def judged(waiting: WaitingSegment, content: bytes | bytearray, look: LogLook) -> ReadSegment:
     """What came under that name. Raises: IncompleteDumpError where it is something else."""
     name = waiting.name
@@ -235,9 +241,12 @@ def judged(waiting: WaitingSegment, content: bytes | bytearray, look: LogLook) -
         forks = wal.parse_history(bytes(content))
         if not forks or forks[-1].timeline >= timeline:
             raise IncompleteDumpError(f"{name} does not tell which timeline it left")
-        left = forks[-1]
-        number = left.position // look.segment_bytes
-        return ReadSegment(None, (LogFork(f"{timeline:08X}", f"{left.timeline:08X}", number),))
+        gone_on = [*(each.timeline for each in forks[1:]), timeline]
+        found_forks = [
+            LogFork(f"{series:08X}", f"{left.timeline:08X}", left.position // look.segment_bytes)
+            for left, series in zip(forks, gone_on, strict=True)
+        ]
+        return ReadSegment(None, found_forks)
     found = wal.parse_name(name)
     if found is None:
         return ReadSegment(None)

@@ -125,6 +125,26 @@ def require_whole(content: bytes | bytearray | memoryview, name: str, system: st
 
     `system` is the server's identifier; empty where it is not known. Raises: IncompleteDumpError, saying what is wrong.
     """
+    segment_bytes = _require_begin(content, name, system)
+    if len(content) != segment_bytes:
+        raise IncompleteDumpError(f"segment {name} has {len(content)} bytes, and not {segment_bytes}")
+    _require_pages(content, name)
+    return segment_bytes
+
+
+def require_tail(content: bytes | bytearray | memoryview, name: str, system: str) -> int:
+    """As `require_whole`, of no more than the segment's beginning, which may be shorter than its first header. Raises: IncompleteDumpError."""
+    if len(content) < _LONG_HEADER_BYTES:
+        return 0
+    segment_bytes = _require_begin(content, name, system)
+    if len(content) >= segment_bytes:
+        raise IncompleteDumpError(f"the beginning of segment {name} has {len(content)} bytes")
+    _require_pages(content, name)
+    return segment_bytes
+
+
+def _require_begin(content: bytes | bytearray | memoryview, name: str, system: str) -> int:
+    """The size of segments, as the first page says it. Raises: IncompleteDumpError."""
     found = parse_name(name)
     if found is None:
         raise IncompleteDumpError(f"{name!a} is no name of a segment of a write-ahead log")
@@ -141,21 +161,26 @@ def require_whole(content: bytes | bytearray | memoryview, name: str, system: st
         raise IncompleteDumpError(
             f"segment {name} holds what belongs at {format_position(address)} of timeline {timeline}"
         )
-    if len(content) != segment_bytes:
-        raise IncompleteDumpError(f"segment {name} has {len(content)} bytes, and not {segment_bytes}")
-    for at in range(page_bytes, segment_bytes, page_bytes):
+    return int(segment_bytes)
+
+
+def _require_pages(content: bytes | bytearray | memoryview, name: str) -> None:
+    """Raises: IncompleteDumpError where a page is none of this segment."""
+    magic, _, _, address, _, _, _, page_bytes = _FIRST_PAGE.unpack_from(content)
+    for at in range(page_bytes, len(content) - _PAGE.size + 1, page_bytes):
         here, _, _, there, _ = _PAGE.unpack_from(content, at)
         if here != magic or there != address + at:
             if not bytes(content[at:]).strip(b"\0"):
                 break  # the rest was never written: the server went on with the next one
             raise IncompleteDumpError(f"segment {name} is damaged at byte {at}")
-    return int(segment_bytes)
 
 
 def span(content: bytes | bytearray | memoryview) -> Span:
-    """When its first and last transactions ended. For a segment that is whole; only its two ends are read where they tell."""
+    """When its first and last transactions ended. For a segment that is whole, or its beginning; only its two ends are read where they tell."""
+    if len(content) < _LONG_HEADER_BYTES:
+        return Span(None, None)
     page_bytes = _FIRST_PAGE.unpack_from(content)[7]
-    pages = len(content) // page_bytes
+    pages = -(-len(content) // page_bytes)
     first = next((each for page in range(pages) for each in endings(content, page)), None)
     if first is None:
         return Span(None, None)
@@ -169,18 +194,21 @@ def span(content: bytes | bytearray | memoryview) -> Span:
 
 
 def endings(content: bytes | bytearray | memoryview, page: int) -> Iterator[datetime.datetime]:
-    """The instants at which transactions ended whose records begin on that page."""
-    for position, info, manager in _records(content, page):
+    """The instants at which transactions ended whose records begin on that page, and end before the content does."""
+    page_bytes = _FIRST_PAGE.unpack_from(content)[7]
+    for position, length, info, manager in _records(content, page):
         if manager == _XACT and info & 0x70 in _ENDINGS:
             ended = _instant(content, position)
-            if ended is not None:
+            if ended is not None and len(_take(content, position, length, page_bytes)) == length:
                 yield ended
 
 
-def _records(content: bytes | bytearray | memoryview, page: int) -> Iterator[tuple[int, int, int]]:
-    """Place, info and resource manager of each record that begins on the page."""
+def _records(content: bytes | bytearray | memoryview, page: int) -> Iterator[tuple[int, int, int, int]]:
+    """Place, length, info and resource manager of each record that begins on the page."""
     page_bytes = _FIRST_PAGE.unpack_from(content)[7]
     begin = page * page_bytes
+    if len(content) - begin < _SHORT_HEADER_BYTES:
+        return
     magic, info, _, _, left = _PAGE.unpack_from(content, begin)
     if not magic:
         return
@@ -196,7 +224,7 @@ def _records(content: bytes | bytearray | memoryview, page: int) -> Iterator[tup
         length, _, _, kind, manager, _ = _RECORD.unpack(head)
         if length < _RECORD.size:
             return
-        yield position, kind, manager
+        yield position, length, kind, manager
         if manager == _XLOG and kind & 0xF0 == _SWITCH:
             return
         position += -(-length // 8) * 8
