@@ -36,6 +36,8 @@ _ACCESS = """\
 local all all trust
 local replication all trust
 host all postgres 127.0.0.1/32 trust
+host replication old_streamer 127.0.0.1/32 md5
+host replication clear_streamer 127.0.0.1/32 password
 host replication all 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 scram-sha-256
 """
@@ -174,9 +176,11 @@ def _make_certificate(directory: Path) -> None:
     shutil.copy(directory / "server.crt", directory / "data/server.crt")
 
 
-def _initialise(directory: Path, folder: Path, account: struct_passwd, settings_text: str) -> None:
+def _initialise(
+    directory: Path, folder: Path, account: struct_passwd, settings_text: str, segment_mib: int
+) -> None:
     words = ["-D", str(directory / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
-    locale = ["--locale=C.UTF-8", "--no-sync", "--no-instructions"]
+    locale = ["--locale=C.UTF-8", "--no-sync", "--no-instructions", f"--wal-segsize={segment_mib}"]
     subprocess.run(
         _as(account, str(folder / "initdb"), *words, *locale), check=True, capture_output=True, cwd="/"
     )
@@ -223,10 +227,13 @@ def _start(directory: Path, folder: Path, account: struct_passwd) -> tuple[subpr
 
 
 @contextlib.contextmanager
-def running_postgres(*, is_durable: bool = False, is_archiving: bool = False) -> Iterator[Postgres]:
+def running_postgres(
+    *, is_durable: bool = False, is_archiving: bool = False, segment_mib: int = 16
+) -> Iterator[Postgres]:
     """Starts a server with the roles `backup` (reads all) and `owner` (makes databases). Stopped, with its folder removed, at the end.
 
     `is_durable`: it writes as a server does that people rely on; else it is as quick as can be. `is_archiving`: its log goes into `spool`.
+    `segment_mib`: of its log.
     """
     folder, account = binaries(), _account()
     # The socket's path must be short, and the account must be able to go there.
@@ -242,7 +249,7 @@ def running_postgres(*, is_durable: bool = False, is_archiving: bool = False) ->
         if is_archiving:
             command = archive_command(str(directory / "spool")).replace("'", "''")
             settings += f"archive_mode = on\narchive_command = '{command}'\n"
-        _initialise(directory, folder, account, settings)
+        _initialise(directory, folder, account, settings, segment_mib)
         with started_postgres(directory) as server:
             password = PASSWORD.replace("'", "''").replace("\\", "\\\\")
             server.psql(
