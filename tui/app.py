@@ -22,7 +22,7 @@ from engine.model.secret import Secret
 from tui import bridge, clipboard, haste, theme_loader
 from tui.actions import ACTIONS, Action, key_names
 from tui.batches import Batches
-from tui.colourless import without_greys
+from tui.colourless import filters_of
 from tui.dialogs.base import Dialog
 from tui.dialogs.confirm import Sentence
 from tui.panes.base import View
@@ -78,7 +78,6 @@ class ConsoleApp(App[int]):
         is_guiding: bool = False,
     ) -> None:
         super().__init__(driver_class=driver_class)
-        self._filters = without_greys(self._filters)
         self.engine = engine
         self.preferences = preferences
         self.is_read_only = is_read_only
@@ -90,6 +89,7 @@ class ConsoleApp(App[int]):
         """In console.toml and in themes, one sentence each."""
         # Before the style sheet is read for the first time: it would be read again for another theme.
         self.set_reactive(ConsoleApp.theme, self._wanted_theme())
+        self._filters = filters_of(self._filters, is_native=self.native_ansi_color)
         self.stylesheet.set_variables(self.get_css_variables())
         self.main = MainScreen()
         self._opening = contextlib.ExitStack()

@@ -1,4 +1,4 @@
-"""NO_COLOR: what is drawn has no colour at all, whatever the theme says."""
+"""What colours become on their way: the terminal's own where the theme has such, and none at all with NO_COLOR, whatever the theme says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.segment import Segment
 from textual.color import Color
-from textual.filter import LineFilter, Monochrome
+from textual.filter import ANSIToTruecolor, LineFilter, Monochrome
 
 
 class Colourless(LineFilter):
@@ -21,6 +21,10 @@ class Colourless(LineFilter):
         ]
 
 
-def without_greys(filters: Sequence[LineFilter]) -> list[LineFilter]:
-    """The filters of an app, with ours in place of that which makes greys."""
+def filters_of(filters: Sequence[LineFilter], *, is_native: bool) -> list[LineFilter]:
+    """The filters of an app whose theme was known before it drew: `is_native` says whether the theme has the terminal's own colours, which
+    Textual else learns when a theme changes. With ours in place of that which makes greys."""
+    for each in filters:
+        if isinstance(each, ANSIToTruecolor):
+            each.enabled = not is_native
     return [Colourless() if isinstance(each, Monochrome) else each for each in filters]
