@@ -339,7 +339,10 @@ class PlanCodec:
     noun = "plan"
     table = "plans"
     kind: type[Any] = Plan
-    _not_of_a_step = ("restore", "backup", "dry_run", "limits")
+    _not_of_a_step = ("restore",)
+    _not_of_its_restore = (
+        "backup", "dry_run", "limits", "source", "at", "at_transaction", "at_point", "before",
+    )  # fmt: skip
 
     def read(self, document: Document, entry: Entry) -> Plan:
         """See `Codec.read`."""
@@ -356,7 +359,8 @@ class PlanCodec:
     def _step(self, document: Document, entry: Entry, place: int, given: object) -> PlanStep:
         path = (*entry.path, "steps", place)
         table = document.table(path, given)
-        of_step, of_restore = (shapes.keys(kind, self._not_of_a_step) for kind in (PlanStep, RestoreRequest))
+        of_step = shapes.keys(PlanStep, self._not_of_a_step)
+        of_restore = shapes.keys(RestoreRequest, self._not_of_its_restore)
         for key in table:
             if key not in of_step and key not in of_restore:
                 raise document.unknown((*path, key), "key of a step", [*of_step, *of_restore])
@@ -369,7 +373,10 @@ class PlanCodec:
     def write(self, definition: Plan) -> dict[str, Any]:
         """See `Codec.write`."""
         steps = [
-            {**shapes.write(each, self._not_of_a_step), **shapes.write(each.restore, self._not_of_a_step)}
+            {
+                **shapes.write(each, self._not_of_a_step),
+                **shapes.write(each.restore, self._not_of_its_restore),
+            }
             for each in definition.steps
         ]
         return {**shapes.write(definition, ("name", "steps")), "steps": steps}
@@ -391,7 +398,7 @@ class PlanCodec:
     def schema(self) -> dict[str, Any]:
         """See `Codec.schema`."""
         step = shapes.schema(PlanStep, self._not_of_a_step)
-        restore = shapes.schema(RestoreRequest, self._not_of_a_step)
+        restore = shapes.schema(RestoreRequest, self._not_of_its_restore)
         step["properties"] |= restore["properties"]
         whole = shapes.schema(Plan, ("steps",))
         whole["properties"]["steps"] = {"type": "array", "items": step, "minItems": 1}
