@@ -15,9 +15,10 @@ from engine.jobs.context import JobContext
 from engine.jobs.database_backup import open_backup, open_database_source
 from engine.jobs.drill_database import Hold
 from engine.jobs.drill_steps import TEAR_DOWN, DrillRecord, StepFailedError
-from engine.jobs.replay import ReplayPlan, Target
+from engine.jobs.replay import ReplayPlan
 from engine.model import logs
 from engine.model.backup import Backup
+from engine.model.instants import Target
 from engine.model.manifest import CheckResult
 from engine.model.requests import DrillRequest
 from engine.model.results import KeptScratch

@@ -15,7 +15,8 @@ from engine.format.tree import Node, go_mode
 from engine.jobs import log_store
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup
-from engine.model import logs
+from engine.model import instants, logs
+from engine.model.instants import InstantPlan, Target
 from engine.model.logs import LogRun, Reach
 from engine.repository import dump
 from engine.repository.reader import Visited
@@ -25,29 +26,8 @@ from engine.sources.logs import Replay, Replaying
 BEGIN, END = b".begin", b".end"
 """Empty members that tell the host where it is: behind what belongs to series, and behind the last segment."""
 _MODE = go_mode("f", 0o600)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a source is to be brought back to. At most one is set; none: as far as its log goes."""
-
-    at: datetime.datetime | None = None
-    transaction: str = ""
-    point: str = ""
-    is_before: bool = False
-    """Just before it."""
-
-    @property
-    def words(self) -> str:
-        """For people."""
-        before = "just before " if self.is_before else ""
-        if self.at is not None:
-            return (
-                f"{before}{self.at:%Y-%m-%d %H:%M:%S.%f}".rstrip("0").rstrip(".") + f" {self.at:%Z}".rstrip()
-            )
-        if self.transaction:
-            return f"{before}transaction {self.transaction}"
-        return f"{before}restore point {self.point}" if self.point else "the end of the log"
+_DRILLS = 20
+"""That an estimate looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +69,29 @@ async def plan(context: JobContext, source: str, target: Target, storage: str = 
     # Behind the last transaction there is none that the server could stop at: all is replayed.
     is_within = last is not None and (target.at < last or (target.is_before and target.at <= last))
     return _plan(source, target, reach, target.at if is_within else None)
+
+
+async def described(context: JobContext, planned: ReplayPlan) -> InstantPlan:
+    """The plan for people, with what the catalog knows of sizes and times. Raises: UnknownNameError."""
+    base = planned.reach.base
+    backup = await context.catalog.backups.get(base.backup_id)
+    source = await context.catalog.sources.get(planned.source)
+    drills = await context.catalog.standing.past_drills(planned.source, _DRILLS)
+    estimated_s, counted = instants.estimate(drills, backup.size_bytes + planned.size_bytes)
+    return InstantPlan(
+        planned.source,
+        planned.target,
+        base.backup_id,
+        base.consistent_at,
+        backup.size_bytes,
+        planned.reach.storage,
+        planned.segments,
+        planned.size_bytes,
+        planned.reach.ends_at,
+        source.host,
+        estimated_s,
+        counted,
+    )
 
 
 def _plan(source: str, target: Target, reach: Reach, until: datetime.datetime | None) -> ReplayPlan:

@@ -15,7 +15,9 @@ from engine.events import Noted, Progress, StepBegan, Warned
 from engine.jobs import replay
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup, open_backup, open_database_source
-from engine.jobs.replay import ReplayPlan, Target
+from engine.jobs.replay import ReplayPlan
+from engine.model import instants
+from engine.model.instants import Target
 from engine.model.manifest import DatabaseFacts
 from engine.model.requests import RestoreRequest
 from engine.sources.base import Database, ItemStream, Selection
@@ -83,7 +85,7 @@ def target_of(request: RestoreRequest) -> Target:
 async def opened(context: JobContext, request: RestoreRequest) -> AsyncIterator[ReplayedBackup]:
     """The source as it was then. Raises: RestoreError where that cannot be reached; UsageError, SourceError, HostError, StorageError."""
     planned = await replay.plan(context, request.source, target_of(request), request.storage)
-    _tell(context, planned)
+    await _tell(context, planned)
     backup = await context.catalog.backups.get(planned.reach.base.backup_id)
     async with AsyncExitStack() as stack:
         base = await stack.enter_async_context(
@@ -121,13 +123,9 @@ async def opened(context: JobContext, request: RestoreRequest) -> AsyncIterator[
         yield _as_then(base, facts, scratch)
 
 
-def _tell(context: JobContext, planned: ReplayPlan) -> None:
-    context.emit(
-        Noted(
-            f"base {planned.reach.base.backup_id} of {planned.reach.begins_at.isoformat()} from {planned.reach.storage}, "
-            f"and at most {planned.segments} segments of log, {planned.size_bytes} bytes"
-        )
-    )
+async def _tell(context: JobContext, planned: ReplayPlan) -> None:
+    for line in instants.lines(await replay.described(context, planned)):
+        context.emit(Noted(line))
 
 
 def _as_then(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from engine.errors import UsageError
 from engine.model import logs
+from engine.model.instants import InstantPlan, Target
 from engine.model.logs import LogReport
 from engine.service.parts import Methods
 
@@ -29,6 +30,16 @@ class LogMethods(Methods):
         catalog = self._parts.catalog
         known = {each.name for each in await catalog.sources.all()}
         return [await self.log_report(name) for name in await catalog.logs.sources() if name in known]
+
+    async def plan_instant(self, source: str, target: Target, *, storage: str = "") -> InstantPlan:
+        """What bringing the source back to the target takes; for an instant it asks the catalog alone, for a transaction or a point it reads the log.
+
+        Raises: UnknownNameError; RestoreError where it cannot be reached, with the nearest that can; StorageError, DamagedError.
+        """
+        from engine.jobs import replay
+
+        context = self._parts.context()
+        return await replay.described(context, await replay.plan(context, source, target, storage))
 
     async def log_setup(self, source: str) -> Sequence[str]:
         """Lines that the server's configuration lacks before its log can be shipped; none where all is well.

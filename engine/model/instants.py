@@ -1,0 +1,103 @@
+"""An instant that a source is brought back to, by a base and the log behind it: which one is meant, and what getting there takes. Pure."""
+
+from __future__ import annotations
+
+import datetime
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from engine.model import text
+from engine.model.drills import PastDrill
+from engine.model.spans import span
+
+_STARTING = ("point-in-time", "server", "database")
+"""Levels of drills that brought a server back; the nearest to a replay first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a source is to be brought back to. At most one is set; none: as far as its log goes."""
+
+    at: datetime.datetime | None = None
+    transaction: str = ""
+    point: str = ""
+    is_before: bool = False
+    """Just before it."""
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        before = "just before " if self.is_before else ""
+        if self.at is not None:
+            return (
+                f"{before}{self.at:%Y-%m-%d %H:%M:%S.%f}".rstrip("0").rstrip(".") + f" {self.at:%Z}".rstrip()
+            )
+        if self.transaction:
+            return f"{before}transaction {self.transaction}"
+        return f"{before}restore point {self.point}" if self.point else "the end of the log"
+
+
+@dataclass(frozen=True, slots=True)
+class InstantPlan:
+    """What bringing a source back to an instant takes; nothing of it has begun."""
+
+    source: str
+    target: Target
+    backup_id: str
+    """Of the base."""
+    base_at: datetime.datetime
+    """No earlier instant can be reached from it."""
+    base_bytes: int
+    storage: str
+    """That base and log are read from."""
+    segments: int
+    """Of the log, that are fetched at most."""
+    log_bytes: int
+    """At most."""
+    ends_at: datetime.datetime
+    """The latest instant that can be reached from that base."""
+    host: str
+    """Where the server that replays is started, in a folder of its own that it is removed with."""
+    estimated_s: float | None = None
+    """Until a server is there, by drills of this source; None where none was measured."""
+    drills: int = 0
+    """That the estimate is made of."""
+    found_at: datetime.datetime | None = None
+    """When the transaction ended, or the point was named, by the host's clock; None where an instant was asked for, or the log's end."""
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Of disk, that the throwaway server takes at most, on its host."""
+        return self.base_bytes + self.log_bytes
+
+
+def estimate(drills: Iterable[PastDrill], size_bytes: int) -> tuple[float | None, int]:
+    """Seconds until so much is brought back, and how many drills say so: the median of the nearest level that any passed at."""
+    passed = [each for each in drills if each.status == "passed" and each.size_bytes]
+    for level in _STARTING:
+        rates = [each.rto_s / each.size_bytes for each in passed if each.level == level and each.size_bytes]
+        if rates:
+            return statistics.median(rates) * size_bytes, len(rates)
+    return None, 0
+
+
+def lines(plan: InstantPlan) -> list[str]:
+    """For people: what it takes, in the order in which it happens."""
+    found = f", which ended at {_text(plan.found_at)}" if plan.found_at is not None else ""
+    taken = (
+        f"about {span(plan.estimated_s)}, by {text.counted(plan.drills, 'drill')}"
+        if plan.estimated_s is not None
+        else f"not known: `holdfast drill {plan.source} --level point-in-time` measures it"
+    )
+    return [
+        f"{plan.source} to {plan.target.words}{found}",
+        f"base {plan.backup_id} of {_text(plan.base_at)} from {plan.storage}, {text.size(plan.base_bytes)}",
+        f"log: at most {text.counted(plan.segments, 'segment')}, {text.size(plan.log_bytes)}; it reaches to {_text(plan.ends_at)}",
+        f"a throwaway server on {plan.host}, which needs at most {text.size(plan.scratch_bytes)} there and is removed at the end",
+        f"time: {taken}",
+    ]
+
+
+def _text(at: datetime.datetime) -> str:
+    return at.astimezone().isoformat(sep=" ", timespec="milliseconds")
