@@ -1,7 +1,8 @@
 """WHEN: an instant as a person writes it. Pure: the present and the zone of this machine come in as arguments.
 
 `2026-11-20`, `2026-11-20 14:05`, `2026-11-20T14:05:30`, each with a zone behind it if one is meant (`Z`, `UTC`, `+02:00`, `Europe/Berlin`);
-`now`, `today`, `yesterday`; `2h ago`, `3 days ago`; and for what lies ahead `in 30d`.
+`14:05`, `14:05:30`: when this machine's clock showed that last; `today 14:05`, `yesterday 14:05:30`; `now`, `today`, `yesterday`; `2h ago`,
+`3 days ago`; and for what lies ahead `in 30d`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ _HINT: Final = "say 2026-11-20 14:05, with a zone if one is meant, or 2h ago"
 _ABSOLUTE: Final = re.compile(
     r"(?P<date>\d{4}-\d{2}-\d{2})(?:[ T](?P<time>\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?))?\s*(?P<zone>Z|[+-]\d{2}:?\d{2}|[A-Za-z][A-Za-z0-9_+/-]*)?",
     re.ASCII,
+)
+_OF_A_DAY: Final = re.compile(
+    r"(?:(?P<day>today|yesterday)(?: +|$))?(?P<time>\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?)?", re.ASCII
 )
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.ASCII)
 _UNITS: Final = {
@@ -43,10 +47,9 @@ def parse(text: str, now: datetime.datetime, offset_of: OffsetOf) -> datetime.da
     lower = words.lower()
     if lower == "now":
         return now
-    if lower in ("today", "yesterday"):
-        here = now.astimezone(offset_of(now))
-        day = here.date() - datetime.timedelta(days=lower == "yesterday")
-        return _on_the_wall(datetime.datetime.combine(day, datetime.time()), offset_of)
+    of_a_day = _OF_A_DAY.fullmatch(lower)
+    if of_a_day is not None and lower:
+        return _of_a_day(of_a_day, text, now, offset_of)
     try:
         if lower.endswith("ago"):
             return now - _span(lower.removesuffix("ago"), text)
@@ -58,8 +61,11 @@ def parse(text: str, now: datetime.datetime, offset_of: OffsetOf) -> datetime.da
 
 
 def parse_ahead(text: str, now: datetime.datetime, offset_of: OffsetOf) -> datetime.datetime:
-    """As `parse`, of an instant to come: a span alone, `2d`, counts from now. Raises: UsageError."""
+    """As `parse`, of an instant to come: a span alone, `2d`, counts from now; a time alone is the next one. Raises: UsageError."""
     words = text.strip().lower()
+    of_a_day = _OF_A_DAY.fullmatch(words)
+    if of_a_day is not None and of_a_day["time"] and not of_a_day["day"]:
+        return _of_a_day(of_a_day, text, now, offset_of, is_ahead=True)
     is_span = (
         _SPAN.match(words) is not None
         and _ABSOLUTE.fullmatch(text.strip()) is None
@@ -69,6 +75,28 @@ def parse_ahead(text: str, now: datetime.datetime, offset_of: OffsetOf) -> datet
         return parse(f"in {words}" if is_span else text, now, offset_of)
     except UsageError as error:
         raise UsageError(f"{text!r} is no instant to come", hint="say 2d, or 2026-11-20 14:05") from error
+
+
+def _of_a_day(
+    found: re.Match[str], text: str, now: datetime.datetime, offset_of: OffsetOf, *, is_ahead: bool = False
+) -> datetime.datetime:
+    """A time of today or yesterday; of a time alone the last one that is over, or the next one. Raises: UsageError."""
+    today = now.astimezone(offset_of(now)).date()
+    day = today - datetime.timedelta(days=found["day"] == "yesterday")
+    try:
+        time = _time(found["time"] or "00:00")
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no instant: {error}", hint=_HINT) from error
+    at = _on_the_wall(datetime.datetime.combine(day, time), offset_of)
+    if found["day"] or (at > now) == is_ahead:
+        return at
+    other = today + datetime.timedelta(days=1 if is_ahead else -1)
+    return _on_the_wall(datetime.datetime.combine(other, time), offset_of)
+
+
+def _time(said: str) -> datetime.time:
+    """Raises: ValueError."""
+    return datetime.time.fromisoformat(said.replace(",", ".").rjust(len(said) + (said[1] == ":"), "0"))
 
 
 def _span(words: str, text: str) -> datetime.timedelta:
@@ -89,7 +117,7 @@ def _absolute(words: str, text: str, offset_of: OffsetOf) -> datetime.datetime:
     if found is None:
         raise UsageError(f"{text!r} is no instant", hint=_HINT)
     try:
-        time = datetime.time.fromisoformat((found["time"] or "00:00").replace(",", "."))
+        time = _time(found["time"] or "00:00")
         wall = datetime.datetime.combine(datetime.date.fromisoformat(found["date"]), time)
     except ValueError as error:
         raise UsageError(f"{text!r} is no instant: {error}", hint=_HINT) from error

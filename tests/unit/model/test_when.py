@@ -41,6 +41,10 @@ def berlin(instant: datetime.datetime) -> datetime.timezone:
         ("now", "2026-11-21T08:00:00+00:00"),
         ("today", "2026-11-21T00:00:00+01:00"),
         ("yesterday", "2026-11-20T00:00:00+01:00"),
+        ("08:59", "2026-11-21T08:59:00+01:00"),
+        ("9:00:00.5", "2026-11-20T09:00:00.500000+01:00"),
+        ("today 14:05", "2026-11-21T14:05:00+01:00"),
+        ("yesterday 14:05:30", "2026-11-20T14:05:30+01:00"),
         ("2026-10-25 02:30", "2026-10-25T02:30:00+02:00"),
     ],
 )
@@ -56,6 +60,9 @@ def test_an_instant_is_understood_as_it_is_meant(text: str, expected: str) -> No
         "ago",
         "2 ago",
         "soon",
+        "25:00",
+        "today 9",
+        "yesterday14:05",
         "2026-13-01",
         "2026-11-20 25:00",
         "20.11.2026",
@@ -103,3 +110,13 @@ def test_what_is_no_instant_ahead_is_refused_with_an_example_of_one() -> None:
     with pytest.raises(UsageError, match="'soon' is no instant to come") as refused:
         when.parse_ahead("soon", now, lambda _at: datetime.UTC)
     assert refused.value.hint == "say 2d, or 2026-11-20 14:05"
+
+
+def test_a_time_alone_is_the_next_one_where_what_is_meant_lies_ahead() -> None:
+    """A pause until 14:05 ends today, and one until 08:00 tomorrow."""
+    assert when.parse_ahead("14:05", NOW, berlin) == datetime.datetime.fromisoformat(
+        "2026-11-21T14:05:00+01:00"
+    )
+    assert when.parse_ahead("08:00", NOW, berlin) == datetime.datetime.fromisoformat(
+        "2026-11-22T08:00:00+01:00"
+    )
