@@ -18,6 +18,7 @@ _GROUPS: Final = (
     ("hooks: lines for a shell of the source's host, kept with the job: no secret", schedule_options.HOOKS),
     ("backup, forget", schedule_options.BACKUP),
     (keep_rules.TITLE, schedule_options.KEEP),
+    ("ship", schedule_options.LOGS),
     ("drill, verify, prune, copy, report", schedule_options.PROOFS),
     ("limits", schedule_options.BOUNDS),
 )

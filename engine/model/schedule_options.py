@@ -168,7 +168,7 @@ _HOOKS: Final[Mapping[str, str]] = {
     "hook_timeout": "timeout_s",
     "hooks_here": "is_here",
 }
-OPTIONS: Final = tuple(each.name for each in (*BACKUP, *KEEP, *PROOFS, *BOUNDS))
+OPTIONS: Final = tuple(each.name for each in (*BACKUP, *KEEP, *LOGS, *PROOFS, *BOUNDS))
 """The actions' own."""
 NAMES: Final = (*_FIELDS, *_TIMING, *_HOOKS, *OPTIONS)
 
