@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import shlex
 from collections.abc import Callable
 from typing import Any, Final
@@ -63,7 +64,7 @@ DRILLED: Final = {
 
 def drill_words(request: DrillRequest) -> list[str]:
     """Source and options of a drill, as `holdfast drill` takes them; what is as by default is left out."""
-    words = [request.source]
+    words = [request.source, *(["--at", instant_word(request.at)] if request.at is not None else [])]
     for field, option in DRILLED.items():
         value = getattr(request, field)
         if value not in ("", (), None):
@@ -71,6 +72,23 @@ def drill_words(request: DrillRequest) -> list[str]:
     for each in request.checks:
         words += _flagged(Option("check", "", is_many=True), (check_text(each),))
     return words
+
+
+def restored_words(request: RestoreRequest) -> list[str]:
+    """All that `holdfast restore` takes: the backup, or the source and the instant that it is brought back to, and options."""
+    if not request.source:
+        return [request.backup, *restore_words(request)]
+    words = ["--source", request.source]
+    words += ["--at", instant_word(request.at)] if request.at is not None else []
+    words += ["--at-transaction", request.at_transaction] if request.at_transaction else []
+    words += ["--at-point", request.at_point] if request.at_point else []
+    words += ["--just-before"] if request.is_before else []
+    return [*words, *restore_words(request)]
+
+
+def instant_word(at: datetime.datetime) -> str:
+    """An instant as `--at` takes it, by this machine's clock, to the microsecond."""
+    return at.astimezone().isoformat(sep=" ")
 
 
 def restore_words(request: RestoreRequest) -> list[str]:

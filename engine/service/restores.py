@@ -113,6 +113,8 @@ class RestoreMethods(Methods):
             match job.verb:
                 case "drill":
                     return [str(asked["source"])]
+                case "restore" if asked.get("source"):
+                    return [str(asked["source"])]
                 case "restore":
                     return [(await catalog.backups.find(str(asked["backup"]))).source]
                 case "plan":

@@ -12,7 +12,7 @@ from engine.errors import UsageError
 from engine.model.definitions import LOCAL_HOST, OptionValue
 from engine.model.drills import Ways
 from engine.model.options import Option, split
-from engine.model.plan_steps import DRILLED, RESTORE, check_text, drill_words, parse_check, restore_words
+from engine.model.plan_steps import DRILLED, RESTORE, check_text, drill_words, parse_check, restored_words
 from engine.model.plans import Plan, PlanRequest
 from engine.model.requests import DrillRequest, RestoreRequest
 from engine.model.text import size
@@ -109,7 +109,7 @@ async def ask_restore(console: ConsoleApp, target: Target, chosen: Chosen) -> Re
             await console.engine.show_source(found.target_source)
 
     def command(found: RestoreRequest) -> str:
-        return shlex.join(["holdfast", "restore", request.backup, *restore_words(found)])
+        return shlex.join(["holdfast", "restore", *restored_words(found)])
 
     titles = {Target.BESIDE: "beside what is live", Target.LIVE: "in place of what is live"}
     title = f"Restore {chosen.backup.source} {titles.get(target, 'into a folder')}"

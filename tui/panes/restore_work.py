@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from engine.errors import RestoreError, UsageError
 from engine.model import told
 from engine.model.backup import Backup
-from engine.model.plan_steps import restore_words
+from engine.model.plan_steps import restored_words
 from engine.model.requests import RestoreRequest
 from engine.model.results import RestoreResult
 from engine.model.text import size
@@ -85,7 +85,7 @@ async def _environment(console: ConsoleApp, host: str) -> str:
 
 
 def _command(request: RestoreRequest) -> str:
-    return "holdfast " + shlex.join(["restore", request.backup, *restore_words(request)])
+    return "holdfast " + shlex.join(["restore", *restored_words(request)])
 
 
 async def files_here(console: ConsoleApp, backup: Backup) -> None:
