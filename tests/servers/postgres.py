@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from pwd import getpwnam, getpwuid, struct_passwd
 
+import psutil
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -194,9 +195,11 @@ def _initialise(
     (directory / "data/server.key").chmod(0o600)
 
 
-def _start(directory: Path, folder: Path, account: struct_passwd) -> tuple[subprocess.Popen[bytes], int]:
+def _start(
+    directory: Path, folder: Path, account: struct_passwd, wanted_port: int = 0
+) -> tuple[subprocess.Popen[bytes], int]:
     for _attempt in range(5):
-        port = free_port()
+        port = wanted_port or free_port()
         words = [
             str(folder / "postgres"),
             "-D",
@@ -228,12 +231,12 @@ def _start(directory: Path, folder: Path, account: struct_passwd) -> tuple[subpr
 
 @contextlib.contextmanager
 def running_postgres(
-    *, is_durable: bool = False, is_archiving: bool = False, segment_mib: int = 16
+    *, is_durable: bool = False, is_archiving: bool = False, segment_mib: int = 16, settings: str = ""
 ) -> Iterator[Postgres]:
     """Starts a server with the roles `backup` (reads all) and `owner` (makes databases). Stopped, with its folder removed, at the end.
 
     `is_durable`: it writes as a server does that people rely on; else it is as quick as can be. `is_archiving`: its log goes into `spool`.
-    `segment_mib`: of its log.
+    `segment_mib`: of its log. `settings`: more lines of its configuration.
     """
     folder, account = binaries(), _account()
     # The socket's path must be short, and the account must be able to go there.
@@ -242,14 +245,14 @@ def running_postgres(
     if os.geteuid() == 0:
         os.chown(directory, account.pw_uid, account.pw_gid)
     try:
-        (directory / "spool").mkdir()
-        if os.geteuid() == 0:
-            os.chown(directory / "spool", account.pw_uid, account.pw_gid)
-        settings = _SETTINGS + ("" if is_durable else _QUICK)
-        if is_archiving:
-            command = archive_command(str(directory / "spool")).replace("'", "''")
-            settings += f"archive_mode = on\narchive_command = '{command}'\n"
-        _initialise(directory, folder, account, settings, segment_mib)
+        lines = _SETTINGS + ("" if is_durable else _QUICK) + settings
+        _initialise(
+            directory,
+            folder,
+            account,
+            lines + _spooling(directory, account, is_archiving=is_archiving),
+            segment_mib,
+        )
         with started_postgres(directory) as server:
             password = PASSWORD.replace("'", "''").replace("\\", "\\\\")
             server.psql(
@@ -261,14 +264,56 @@ def running_postgres(
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def _spooling(directory: Path, account: struct_passwd, *, is_archiving: bool) -> str:
+    """Makes the spool; gives the lines of the configuration that have the log go there."""
+    (directory / "spool").mkdir()
+    if os.geteuid() == 0:
+        os.chown(directory / "spool", account.pw_uid, account.pw_gid)
+    command = archive_command(str(directory / "spool")).replace("'", "''")
+    return f"archive_mode = on\narchive_command = '{command}'\n" if is_archiving else ""
+
+
 @contextlib.contextmanager
-def started_postgres(directory: Path) -> Iterator[Postgres]:
-    """Starts a server on the folder `data` that lies there, whose access rules trust everybody on the socket; stopped at the end."""
+def standby_of(server: Postgres) -> Iterator[Postgres]:
+    """A second server that follows the first, with a spool of its own that it fills once it is promoted. Stopped and removed at the end."""
+    account = _account()
+    directory = Path(tempfile.mkdtemp(prefix="hf-pg-", dir="/tmp"))
+    directory.chmod(0o755)
+    if os.geteuid() == 0:
+        os.chown(directory, account.pw_uid, account.pw_gid)
+    try:
+        source = ("-h", str(server.directory), "-p", str(server.port), "-U", "postgres")
+        copying = [str(server.binaries / "pg_basebackup"), *source, "-D", str(directory / "data"), "-R", "-c", "fast", "-N"]  # fmt: skip
+        subprocess.run(_as(account, *copying), check=True, capture_output=True, cwd="/")
+        shutil.copy(server.authority, directory)
+        with (directory / "data/postgresql.conf").open("a", encoding="utf-8") as settings:
+            settings.write(_spooling(directory, account, is_archiving=True))
+        with started_postgres(directory) as standby:
+            yield standby
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def stop(server: Postgres, how: signal.Signals = signal.SIGINT) -> None:
+    """Ends it now, cleanly or (SIGKILL) not, and waits until all of it is gone. It may be started again."""
+    processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
+    os.kill(server.pid, how)
+    psutil.wait_procs(processes, timeout=_READY_TIMEOUT_S)
+    if how is signal.SIGKILL:
+        (server.data / "postmaster.pid").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def started_postgres(directory: Path, port: int = 0) -> Iterator[Postgres]:
+    """Starts a server on the folder `data` that lies there, whose access rules trust everybody on the socket; stopped at the end.
+
+    `port`: 0 for any that is free.
+    """
     folder, account = binaries(), _account()
     directory.chmod(0o755)
     if os.geteuid() == 0:
         os.chown(directory, account.pw_uid, account.pw_gid)
-    process, port = _start(directory, folder, account)
+    process, port = _start(directory, folder, account, port)
     try:
         yield Postgres(directory, port, process.pid, folder, account.pw_name)
     finally:
