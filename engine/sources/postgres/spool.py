@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final
 
-from engine.errors import ConnectionLostError, IncompleteDumpError, PathMissingError, SourceError
-from engine.hosts.base import Command, OpenHost, Process, require_started, require_success
+from engine.errors import IncompleteDumpError, PathMissingError, SourceError
+from engine.hosts.base import Command, OpenHost, require_success
 from engine.hosts.script import quote
 from engine.model.logs import LogFork, LogPosition, LogSegment
+from engine.sources import log_files
 from engine.sources.logs import LogLook, ReadSegment, WaitingSegment
 from engine.sources.postgres import quoting, session, wal
 from engine.sources.postgres.connection import Connection
@@ -26,8 +26,6 @@ from engine.sources.postgres.connection import Connection
 MAINTENANCE: Final = "postgres"
 MOST_SEGMENT_BYTES: Final = 64 << 20
 """A segment is looked at as a whole, in memory."""
-_AT_ONCE: Final = 1000
-"""Names in one command line."""
 _LIST_BYTES: Final = 64 << 20
 _NO_FOLDER: Final = 66
 """EX_NOINPUT of sysexits.h."""
@@ -96,16 +94,16 @@ class Spool:
             warnings=_warnings(server, self.folder, self.host.name),
         )
 
-    @asynccontextmanager
-    async def segments(self, wanted: Sequence[WaitingSegment], look: LogLook) -> AsyncIterator[SegmentReader]:
+    def segments(
+        self, wanted: Sequence[WaitingSegment], look: LogLook
+    ) -> AbstractAsyncContextManager[log_files.FileSegments]:
         """See `logs.LogSource.segments`."""
-        async with AsyncExitStack() as stack:
-            yield SegmentReader(self, wanted, look, stack)
+        return log_files.reading(self.host, wanted, self.reading, lambda each: _Judge(each, look))
 
     async def release(self, names: Sequence[str]) -> None:
         """See `logs.LogSource.release`."""
-        for begin in range(0, len(names), _AT_ONCE):
-            command = self._command(_REMOVE, names[begin : begin + _AT_ONCE])
+        for begin in range(0, len(names), log_files.AT_ONCE):
+            command = self._command(_REMOVE, names[begin : begin + log_files.AT_ONCE])
             done = await self.host.run(command)
             require_success(self.host.name, command, done.exit)
 
@@ -157,66 +155,21 @@ class Spool:
         return found, int(parts[3]) << 10 if len(parts) > 3 and parts[3].isdecimal() else None
 
 
-class SegmentReader:
-    """Segments as they come out of the spool. See `logs.SegmentStream`."""
+class _Judge:
+    """Looks at a segment as a whole."""
 
-    def __init__(
-        self, spool: Spool, wanted: Sequence[WaitingSegment], look: LogLook, stack: AsyncExitStack
-    ) -> None:
-        self._spool = spool
+    def __init__(self, waiting: WaitingSegment, look: LogLook) -> None:
+        self._waiting = waiting
         self._look = look
-        self._stack = stack
-        self._waiting = deque(wanted)
-        self._coming = 0
-        """Segments that the command will bring still."""
-        self._command: Command | None = None
-        self._process: Process | None = None
-        self._pending = b""
-        self._current: WaitingSegment | None = None
         self._content = bytearray()
 
-    async def next(self) -> WaitingSegment | None:
-        """See `logs.SegmentStream.next`."""
-        if not self._coming:
-            await self._stack.aclose()
-            self._pending = b""
-            if not self._waiting:
-                return None
-            names = [each.name for each in self._waiting][:_AT_ONCE]
-            self._command = self._spool.reading(names)
-            self._process = await self._stack.enter_async_context(self._spool.host.start(self._command))
-            self._coming = len(names)
-        self._coming -= 1
-        self._current = self._waiting.popleft()
-        self._content = bytearray()
-        return self._current
-
-    async def read(self) -> bytes:
-        """See `logs.SegmentStream.read`."""
-        assert self._current is not None
-        assert self._process is not None
-        wanted = self._current.size_bytes - len(self._content)
-        if wanted and not self._pending:
-            self._pending = await self._process.read() or await self._fail(self._process)
-        piece, self._pending = self._pending[:wanted], self._pending[wanted:]
+    def feed(self, piece: bytes) -> None:
+        """See `log_files.Judge.feed`."""
         self._content += piece
-        return piece
 
     def judge(self) -> ReadSegment:
-        """See `logs.SegmentStream.judge`."""
-        assert self._current is not None
-        return judged(self._current, self._content, self._look)
-
-    async def _fail(self, process: Process) -> NoReturn:
-        """Raises: why nothing more comes."""
-        host = self._spool.host.name
-        ended = await process.wait()
-        if ended.status is None and ended.signal is None:
-            raise ConnectionLostError(f"{host} never said how reading its log ended")
-        if self._command is not None:
-            require_started(host, self._command, ended)
-        name = self._current.name if self._current is not None else ""
-        raise IncompleteDumpError(f"segment {name} on {host} is shorter than it was")
+        """See `log_files.Judge.judge`."""
+        return judged(self._waiting, self._content, self._look)
 
 
 def require_server(server: session.Row, host: str) -> int:
