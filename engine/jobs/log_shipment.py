@@ -113,11 +113,11 @@ class Shipment:
         for warning in look.warnings:
             self.context.emit(Warned(f"{self.source.name}: {warning}"))
         await self._require_same_server(look)
-        if await self._is_settled(look):
-            return
         before = await self.context.catalog.logs.state(self.source.name)
         if before is not None and before.identity == look.identity:
             self.looked_until = before.looked_until
+        if await self._is_settled(look):
+            return
         async with open_repositories(
             self.context, self.storages, is_exclusive=False, limits=self.request.limits
         ) as opened:
@@ -148,7 +148,10 @@ class Shipment:
             )
 
     async def _is_settled(self, look: LogLook) -> bool:
-        """Whether nothing waits but the beginning of a segment that each storage has so far, with what belongs to its series, which came before it."""
+        """Whether nothing waits but the beginning of a segment that each storage has so far, with what belongs to its series, which came before it;
+        or what the host keeps for a time although each storage has it."""
+        if look.forgets_after_s is not None:
+            return await self._is_kept(look)
         tails = [each for each in look.waiting if each.is_tail]
         series = {each.series for each in tails}
         if not all(each.is_tail or (each.is_extra and each.series in series) for each in look.waiting):
@@ -162,6 +165,18 @@ class Shipment:
         if is_settled:
             self.left = {}
         return is_settled
+
+    async def _is_kept(self, look: LogLook) -> bool:
+        """Whether each storage has all that is on the host; what it has is waiting no more."""
+        known = {each.storage: each for each in await self.context.catalog.logs.holdings(self.source.name)}
+        runs = [known[each.name].runs if each.name in known else () for each in self.storages]
+        self.left = {
+            name: each
+            for name, each in self.left.items()
+            if each.changed_s > self.looked_until
+            or not all(logs.holds(of_one, look.identity, each.series, each.number) for of_one in runs)
+        }
+        return not self.left
 
     async def _held(
         self, opened: Opened, heads: Mapping[str, str], known: Mapping[str, LogHoldings]
@@ -315,7 +330,8 @@ class Shipment:
             return
         names = [name for name in self.left if name not in self.damaged]
         await source.release(names)
-        self.released += len(names)
+        if look.forgets_after_s is None:
+            self.released += len(names)
         self.left = {name: each for name, each in self.left.items() if name in self.damaged}
 
     def _tell(self, size_bytes: int) -> None:
@@ -332,6 +348,7 @@ class Shipment:
             last = before or LogState(self.source.name, now)
             await self.context.catalog.logs.put_state(dataclasses.replace(last, polled_at=now, error=error))
             return
+        self._warn_forgetting(look)
         covered, covered_bytes, at = await self._covered(look, before)
         waiting_bytes = sum(each.size_bytes for each in self.left.values())
         await self.context.catalog.logs.put_state(
@@ -355,6 +372,17 @@ class Shipment:
                 tuple(self.warnings),
             )
         )
+
+    def _warn_forgetting(self, look: LogLook) -> None:
+        """Where the host will soon forget what is not in every storage yet."""
+        if not self.left or look.forgets_after_s is None:
+            return
+        oldest = min(self.left.values(), key=lambda each: each.changed_s)
+        left_s = look.forgets_after_s - (look.at.timestamp() - oldest.changed_s)
+        if left_s < look.forgets_after_s / 2:
+            warning = f"{oldest.name} is not in every storage, and the server forgets it in {max(left_s, 0):.0f} seconds"
+            self.warnings.append(warning)
+            self.context.emit(Warned(f"{self.source.name}: {warning}"))
 
     async def _covered(
         self, look: LogLook, before: LogState | None

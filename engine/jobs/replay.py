@@ -51,7 +51,7 @@ async def plan(context: JobContext, source: str, target: Target, storage: str = 
     if not bases:
         raise UnknownNameError(
             f"{source} has no base that a log could be replayed onto",
-            hint=f"back its files up first: holdfast backup {source}, of a source with --physical and --log-spool",
+            hint=f"back its files up first: holdfast backup {source}, of a source with --physical and --log-spool, --log-slot or --log-binlog",
         )
     holdings = [each for each in await catalog.logs.holdings(source) if storage in ("", each.storage)]
     found = logs.reaches(bases, holdings, await catalog.logs.state(source))

@@ -84,7 +84,7 @@ class _Work:
             if not opened.is_logged:
                 raise ConfigurationError(
                     f"source {name} does not say how its log comes",
-                    hint=f"holdfast source edit {name} --log-slot NAME, or --log-spool FOLDER",
+                    hint=f"holdfast source edit {name} --log-slot NAME, or --log-spool FOLDER; of MariaDB --log-binlog",
                 )
             self.opened = opened
         return self.opened

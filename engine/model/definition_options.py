@@ -36,6 +36,7 @@ SOURCE_OPTIONS: Final[Mapping[str, str]] = {
     "all": "flag",
     "table": "texts",
     "schema_only": "flag",
+    "log_binlog": "flag",
     "log_spool": "text",
     "log_slot": "text",
     "physical": "flag",

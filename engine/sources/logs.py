@@ -65,6 +65,8 @@ class LogLook:
     """How long each segment is; 0 where they differ."""
     free_bytes: int | None = None
     """Where segments wait."""
+    forgets_after_s: float | None = None
+    """How long the host keeps a segment by itself, whether all storages have it or not; None where it keeps each until it is released."""
     warnings: Sequence[str] = ()
 
 

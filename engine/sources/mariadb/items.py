@@ -37,6 +37,8 @@ class Gathered:
     positions: list[str] = field(default_factory=list)
     """Of the log, one a database, since each dump has its own instant: `PATH FILE:POSITION GTID`. Of a copy of files there is one."""
     folder: str = ""
+    log_note: str = ""
+    """What a copy of files says of the log: `FILE POSITION GTIDS`; empty where the server keeps none."""
 
     def manifest(self) -> Manifest:
         """Raises: IncompleteDumpError where no database was read."""

@@ -201,7 +201,8 @@ class _CopyStream:
         connection, gathered = self._item.connection, self._item.gathered
         gathered.folder, gathered.tool_version = FOLDER, f"mariadb-backup {version}"
         gathered.taken_at = await server_now(connection)
-        gathered.positions = [" ".join(self._reader.notes.get("binlog_info", "").split())]
+        gathered.log_note = " ".join(self._reader.notes.get("binlog_info", "").split())
+        gathered.positions = [gathered.log_note]
         said = []
         for name in await reading.database_names(connection):
             try:

@@ -22,7 +22,9 @@ from engine.model.manifest import DatabaseFacts, Manifest
 from engine.model.secret import Secret
 from engine.sources import container
 from engine.sources.base import Database, Item, ParseStream, Revival, Secrets, Traits, TreeFeed
+from engine.sources.logs import BasePosition, LogLook, SegmentStream, WaitingSegment
 from engine.sources.mariadb import accounts, partial, physical, preparation
+from engine.sources.mariadb.binary_logs import BinaryLogs
 from engine.sources.mariadb.connection import LOOK, Connection, Tools, hides_events
 from engine.sources.mariadb.database import MariadbDatabase
 from engine.sources.mariadb.facts import database_names
@@ -69,8 +71,13 @@ class MariadbSource:
         self._tables = given.texts("table")
         self._scope = Scope.SCHEMA if given.flag("schema_only") else Scope.ALL
         self._connection = Connection.read(given, inside, secret)
-        self._is_physical = given.flag("physical")
+        self._is_physical, self._is_logged = given.flag("physical"), given.flag("log_binlog")
+        self._copied: Gathered | None = None
         given.require_no_more()
+        if self._is_logged and not self._is_physical:
+            raise ConfigurationError(
+                f"option --log-binlog of source {definition.name} is for copies of the whole server: add --physical"
+            )
         if self._is_physical:
             self._require_all_files(definition)
         elif self._takes_all == bool(self._databases):
@@ -153,6 +160,7 @@ class MariadbSource:
         with suppress(SourceError, LoginRefusedError):
             # Where nobody may ask yet, the folder is not known.
             commands.append(physical.look_command(connection, (await ask_server(connection)).datadir))
+            commands += await self._log.commands() if self._is_logged else ()
         return container.as_started(connection.host, commands)
 
     async def grants(self) -> Sequence[Grant]:
@@ -193,6 +201,7 @@ class MariadbSource:
         server = await ask_server(connection)
         gathered = await self._gathered(tools, server, self._scope)
         if self._is_physical:
+            self._copied = gathered
             return [physical.CopyItem(connection, gathered), manifest_item(gathered)]
         has_log = await may_know_position(connection, server)
         dumps = await self._dumps(tools, gathered, self._scope, has_log=has_log)
@@ -254,6 +263,39 @@ class MariadbSource:
             )
             for name in names
         ]
+
+    @property
+    def is_logged(self) -> bool:
+        """See `logs.LogSource.is_logged`."""
+        return self._is_logged
+
+    async def base_position(self) -> BasePosition | None:
+        """See `logs.LogSource.base_position`."""
+        copied = self._copied
+        if copied is None or copied.taken_at is None:
+            return None
+        return await self._log.position_of(copied.log_note, copied.taken_at)
+
+    async def look(self) -> LogLook:
+        """See `logs.LogSource.look`."""
+        return await self._log.look()
+
+    def segments(
+        self, wanted: Sequence[WaitingSegment], look: LogLook
+    ) -> AbstractAsyncContextManager[SegmentStream]:
+        """See `logs.LogSource.segments`."""
+        return self._log.segments(wanted, look)
+
+    async def release(self, names: Sequence[str]) -> None:
+        """Nothing: the server forgets its logs by itself. See `logs.LogSource.release`."""
+
+    async def setup(self) -> Sequence[str]:
+        """See `logs.LogSource.setup`."""
+        return await self._log.setup()
+
+    @property
+    def _log(self) -> BinaryLogs:
+        return BinaryLogs(self._connection)
 
     def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
         """There is none. Raises: SourceError."""
