@@ -71,7 +71,9 @@ class MariadbSource:
         self._tables = given.texts("table")
         self._scope = Scope.SCHEMA if given.flag("schema_only") else Scope.ALL
         self._connection = Connection.read(given, inside, secret)
-        self._is_physical, self._is_logged = given.flag("physical"), given.flag("log_binlog")
+        self._is_physical = given.flag("physical")
+        # MySQL's files are no base: see `_require_all_files`.
+        self._is_logged = definition.kind == "mariadb" and given.flag("log_binlog")
         self._copied: Gathered | None = None
         given.require_no_more()
         if self._is_logged and not self._is_physical:
