@@ -153,6 +153,8 @@ def in_words(policy: KeepPolicy) -> str:
         words.append(f"at most {_size(policy.most_bytes)}")
     if policy.minimum > 1:
         words.append(f"at least {policy.minimum}")
+    if policy.logs_within_s is not None:
+        words.append(f"logs within {_span(policy.logs_within_s)}")
     return ", ".join(words) or "all"
 
 

@@ -44,7 +44,7 @@ class Logs:
         )
         return [
             LogHoldings(storage, tuple(runs.get(storage, ())), forks, tuple(tails.get(storage, ())))
-            for storage in sorted({*runs, *tails})
+            for storage in sorted({*runs, *tails, *(head.storage for head in await self.heads(source))})
         ]
 
     async def heads(self, source: str = "") -> list[LogHead]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.cli import asking, diagnostics, storage_options
+from engine.cli import asking, diagnostics, logs, storage_options
 from engine.cli.browse import backup_item
 from engine.cli.command import Call, Command, Parser, StandardInput, declare_nothing, reference
 from engine.cli.detach import add_detach, hand_over, is_detached
@@ -71,6 +71,11 @@ async def _delete(call: Call) -> int:
         f"{each.backup_id} of {each.source} from {text.instant(each.created_at)}" for each in found
     )
     if not is_dry_run:
+        if asking.has_person():
+            logs.tell_lost(
+                call.output, await call.engine.lost_without(tuple(call.arguments.backups)), is_done=False
+            )
+            call.output.flush()
         await asking.require_yes(call, f"delete in every storage: {named}?")
     ids = tuple(each.backup_id for each in found)
     if is_handed_over:

@@ -11,8 +11,10 @@ from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, duration, limits
 from engine.cli.output import Column, Output, shape
 from engine.model import text
+from engine.model.log_keeping import LostInstants
 from engine.model.logs import LogGap, LogReport, ShippedLog, ShipResult
 from engine.model.requests import ShipRequest
+from engine.model.results import ForgetResult
 from engine.model.spans import span
 
 
@@ -160,6 +162,34 @@ def gap_text(gap: LogGap) -> str:
 def instant(at: datetime.datetime | None) -> str:
     """For people, to the second, in this machine's zone."""
     return f"{at.astimezone():%Y-%m-%d %H:%M:%S}" if at is not None else "-"
+
+
+def tell_kept(output: Output, result: ForgetResult) -> None:
+    """What went of logs, or would, and which instants with it; for people."""
+    would = "would be " if result.is_dry_run else ""
+    for each in result.logs:
+        if each.segments:
+            output.line(
+                f"log of {each.source} in {each.storage}: {each.segments} segments ({text.size(each.size_bytes)}), "
+                f"from {instant(each.begins_at)} to {instant(each.ends_at)}, {would}cut off its old end"
+            )
+    tell_lost(output, result.lost, is_done=not result.is_dry_run)
+
+
+def tell_lost(output: Output, lost: Sequence[LostInstants], *, is_done: bool) -> None:
+    """What sources can no longer be brought back to, for people."""
+    for each in lost:
+        verb = "is" if is_done else "would be"
+        spans = "; ".join(f"{instant(one.begins_at)} to {instant(one.ends_at)}" for one in each.windows)
+        if each.recoverable_from is None:
+            change = f"recoverable to no instant, instead of from {instant(each.instead_of)} on"
+        elif each.recoverable_from != each.instead_of:
+            change = (
+                f"recoverable from {instant(each.recoverable_from)} instead of {instant(each.instead_of)}"
+            )
+        else:
+            change = "recoverable no more in between"
+        output.line(f"{each.source} {verb} {change}; what goes: {spans}")
 
 
 def _declare_name(parser: Parser) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from engine import doubts
-from engine.cli import asking, diagnostics, keep_rules
+from engine.cli import asking, diagnostics, keep_rules, logs
 from engine.cli.command import Call, Command, Parser
 from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, add_yes, duration, limits, size
@@ -228,12 +228,13 @@ async def _ask_forget(call: Call, arguments: argparse.Namespace) -> None:
     """Asks where something would go; where nothing would, or the engine will refuse, there is nothing to ask."""
     plan = await call.engine.forget(_forget_request(arguments, is_asking=True))
     going = [each for each in plan.fates if not each.is_kept]
-    if not going or plan.doubts:
+    if not (going or plan.lost) or plan.doubts:
         return
     if asking.has_person():
         tell_forget(call.output, plan)
         call.output.flush()
-    await asking.require_yes(call, f"forget {len(going)} backups?")
+    logs_too = " and the old end of logs" if any(each.segments for each in plan.logs) else ""
+    await asking.require_yes(call, f"forget {len(going)} backups{logs_too}?")
 
 
 def tell_forget(output: Output, result: ForgetResult) -> None:
@@ -266,6 +267,7 @@ def tell_forget(output: Output, result: ForgetResult) -> None:
         output.line(
             text.printable(f"would stop: {doubt.message}; if it is meant, say --despite {doubt.name}")
         )
+    logs.tell_kept(output, result)
     for each in result.prunes:
         tell_prune(output, each)
     _tell_warnings(output, result.warnings)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from engine.catalog.catalog import Catalog
 from engine.errors import RefusedError
-from engine.jobs import forget
+from engine.jobs import forget, log_retention
 from engine.jobs.context import JobContext
 from engine.jobs.opening import open_repositories
 from engine.model.backup import Backup
+from engine.model.log_keeping import LostInstants
 from engine.model.requests import DeleteRequest, Limits
 from engine.model.results import Fate, ForgetResult, OnlyHeld
 from engine.repository.exclusive import exclusive_bytes
@@ -51,12 +52,26 @@ async def measure(context: JobContext, backups: Sequence[Backup], limits: Limits
             found_bytes = await exclusive_bytes(repository, roots, others, emit=context.emit)
         fates += doomed
         only.append(OnlyHeld(name, found_bytes))
-    return ForgetResult(context.job_id, "completed", tuple(fates), is_dry_run=True, only=tuple(only))
+    return ForgetResult(
+        context.job_id,
+        "completed",
+        tuple(fates),
+        is_dry_run=True,
+        only=tuple(only),
+        lost=await unreachable(context.catalog, backups),
+    )
+
+
+async def unreachable(catalog: Catalog, backups: Sequence[Backup]) -> Sequence[LostInstants]:
+    """What sources could no longer be brought back to. Asks the catalog alone."""
+    fates = [_fate(each, copy.storage) for each in backups for copy in each.copies]
+    return log_retention.lost(await log_retention.known(catalog, {each.source for each in backups}), fates)
 
 
 async def delete(context: JobContext, backups: Sequence[Backup], limits: Limits) -> ForgetResult:
     """Removes their snapshots; a backup that no storage holds any more leaves the catalog too. Raises: StorageError, RepositoryError."""
     fates = []
+    lost = await unreachable(context.catalog, backups)
     for name in _storages(backups):
         storage = await context.catalog.storages.get(name)
         async with open_repositories(context, [storage], is_exclusive=True, limits=limits) as opened:
@@ -66,7 +81,7 @@ async def delete(context: JobContext, backups: Sequence[Backup], limits: Limits)
     for backup in backups:
         if not any(copy.snapshot_id for copy in backup.copies):
             await context.catalog.backups.remove(backup.backup_id)
-    return ForgetResult(context.job_id, "completed", tuple(fates))
+    return ForgetResult(context.job_id, "completed", tuple(fates), lost=lost)
 
 
 def _storages(backups: Sequence[Backup]) -> Sequence[str]:

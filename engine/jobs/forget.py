@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from engine import doubts
 from engine.errors import HoldfastError, RefusedError, UnknownNameError, UsageError
 from engine.events import StepBegan, Warned
 from engine.format.snapshot import Snapshot
-from engine.jobs import adopting, catalog_copies, fates, prune
+from engine.jobs import adopting, catalog_copies, fates, log_retention, prune
 from engine.jobs.context import JobContext
+from engine.jobs.log_retention import Kept
 from engine.jobs.opening import Opened, open_repositories, require_deleting
 from engine.model.definitions import Storage
 from engine.model.names import nearest
@@ -29,17 +31,20 @@ async def run(context: JobContext, request: ForgetRequest) -> ForgetResult:
     """
     _require_sense(request)
     judged: list[Fate] = []
+    kept: list[Kept] = []
     prunes: list[PruneResult] = []
     doubted: list[Doubt] = []
     errors: list[HoldfastError] = []
     storages = await _storages(context, request)
+    before = await log_retention.known(context.catalog)
     known = [each.name for each in await context.catalog.sources.all()]
     for storage in storages:
         context.emit(StepBegan(f"forget in {storage.name}"))
         try:
-            found, reasons = await _forget_in(context, request, storage)
-            judged += found
-            doubted += reasons
+            done = await _forget_in(context, request, storage)
+            judged += done.fates
+            doubted += done.doubts
+            kept += done.logs
             if request.is_pruning:
                 asked = PruneRequest(storage.name, request.is_dry_run, limits=request.limits)
                 prunes.append(await prune.run(context, asked))
@@ -56,8 +61,25 @@ async def run(context: JobContext, request: ForgetRequest) -> ForgetResult:
         )
     status = "incomplete" if errors else "completed"
     return ForgetResult(
-        context.job_id, status, tuple(judged), tuple(prunes), request.is_dry_run, tuple(doubted)
+        context.job_id,
+        status,
+        tuple(judged),
+        tuple(prunes),
+        request.is_dry_run,
+        tuple(doubted),
+        logs=tuple(each.cut for each in kept if each.cut.segments or each.cut.snapshots),
+        lost=log_retention.lost(before, judged, kept),
     )
+
+
+@dataclass(slots=True)
+class _Done:
+    """What became of one storage."""
+
+    fates: list[Fate]
+    doubts: list[Doubt]
+    """What a dry run is in doubt about."""
+    logs: list[Kept] = field(default_factory=list)
 
 
 def _require_sense(request: ForgetRequest) -> None:
@@ -76,10 +98,8 @@ async def _storages(context: JobContext, request: ForgetRequest) -> list[Storage
     return [each for each in await context.catalog.storages.all() if each.is_enabled]
 
 
-async def _forget_in(
-    context: JobContext, request: ForgetRequest, storage: Storage
-) -> tuple[list[Fate], list[Doubt]]:
-    """Fates, and what a dry run is in doubt about. Raises: RefusedError where a run that is none is."""
+async def _forget_in(context: JobContext, request: ForgetRequest, storage: Storage) -> _Done:
+    """Raises: RefusedError where a run that is no dry one is in doubt."""
     is_exclusive = not request.is_dry_run
     async with open_repositories(
         context, [storage], is_exclusive=is_exclusive, limits=request.limits, is_reading=request.is_dry_run
@@ -87,14 +107,19 @@ async def _forget_in(
         found = opened.opened[0]
         await adopting.adopt(context, found)
         snapshots = await found.repository.snapshots(is_memory_enough=True)
-        judged, doubted = await decide(context, request, found, snapshots)
+        done = _Done(*await decide(context, request, found, snapshots))
         if not request.is_dry_run:
-            _require_no(doubted)
-            await _carry_out(context, found, judged)
-        if not request.is_dry_run and not found.repository.storage.traits.append_only:
+            _require_no(done.doubts)
+            await _carry_out(context, found, done.fates)
+        if found.repository.storage.traits.append_only:
+            return done
+        gone = {each.snapshot_id for each in done.fates if not each.is_kept}
+        left = [each for each in snapshots if each[0] not in gone]
+        done.logs = await log_retention.cut(context, found, left, request)
+        if not request.is_dry_run:
             copies = await catalog_copies.superseded(context, snapshots)
             await forgetting.forget(found.repository, copies, found.lock, emit=context.emit)
-    return judged, doubted
+    return done
 
 
 def _require_no(doubted: Sequence[Doubt]) -> None:

@@ -41,6 +41,8 @@ class _Held:
     """What one storage has, while it is shipped to."""
 
     opened: Opened
+    snapshot_id: str
+    """The log snapshot that has it; empty where there is none."""
     tree: LogTree
     runs: list[LogRun]
     tails: list[LogRun]
@@ -186,8 +188,8 @@ class Shipment:
         snapshot_id, tree = await log_store.open_head(opened.repository, self.source, heads.get(name, ""))
         if snapshot_id == heads.get(name, ""):
             there = known.get(name) or LogHoldings(name)
-            return _Held(opened, tree, list(there.runs), list(there.tails))
-        return _Held(opened, tree, *await log_store.runs(opened.repository, tree))
+            return _Held(opened, snapshot_id, tree, list(there.runs), list(there.tails))
+        return _Held(opened, snapshot_id, tree, *await log_store.runs(opened.repository, tree))
 
     async def _ship(self, source: LogSource, host: OpenHost, look: LogLook, held: Sequence[_Held]) -> None:
         """To those that hold the same, side by side; what each lacks is on the host still."""
@@ -304,7 +306,12 @@ class Shipment:
         )
         facts = await host.facts()
         committed = await session.commit(
-            log_store.snapshot(self.context, self.source, facts.hostname, tree.tree_id)
+            log_store.snapshot(self.context, self.source, facts.hostname, tree.tree_id),
+            {
+                each.opened.repository.id: bytes.fromhex(each.snapshot_id)
+                for each in group
+                if each.snapshot_id
+            },
         )
         kept = [each.segment for each in batch.stored if each.segment is not None]
         segments = [each for each in kept if not each.is_tail]
@@ -313,7 +320,7 @@ class Shipment:
             if done.snapshot_id is None:
                 self.missed[each.name] = done.error.message if done.error is not None else "it was dropped"
                 continue
-            each.tree = tree
+            each.snapshot_id, each.tree = done.snapshot_id, tree
             each.runs = logs.add(each.runs, look.identity, segments)
             each.tails = logs.add_tails(each.tails, look.identity, segments, tails)
             head = LogHead(self.source.name, each.name, done.snapshot_id, self.context.clock.now())

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 import engine
-from engine.errors import DamagedError, ObjectMissingError
+from engine.errors import DamagedError, IncompleteDumpError, ObjectMissingError
 from engine.format import timestamps, tree
 from engine.format.snapshot import Snapshot
 from engine.format.tree import Node
 from engine.jobs.context import JobContext
 from engine.jobs.snapshot_tags import HOST_TAG, JOB_TAG, SOURCE_KIND_TAG, tag_value
 from engine.model import logs
-from engine.model.definitions import Source
-from engine.model.logs import SEGMENTS_PER_FOLDER, LogRun, LogSegment
+from engine.model.definitions import LOCAL_HOST, Source
+from engine.model.logs import SEGMENTS_PER_FOLDER, LogFork, LogRun, LogSegment
+from engine.repository import dump
 from engine.repository.reader import Trees
 from engine.repository.repository import Repository
 from engine.repository.writer import WriteSession
+from engine.sources import registry as sources
 from engine.sources.logs import TAIL_SUFFIX
 
 LOGS_TAG: Final = "holdfast:logs-of="
@@ -32,6 +35,7 @@ LOGS_TAG: Final = "holdfast:logs-of="
 FOLDER: Final = "logs"
 _FOLDER_MODE: Final = tree.go_mode("d", 0o700)
 _FILE_MODE: Final = tree.go_mode("f", 0o600)
+_MOST_EXTRA_BYTES: Final = 1 << 20
 _NEVER: Final = "1970-01-01T00:00:00Z"
 
 
@@ -72,6 +76,19 @@ def group_of(series: str, number: int) -> str:
     return f"{series}-{number // SEGMENTS_PER_FOLDER:010X}"
 
 
+def series_of(group: str) -> str:
+    """What the segments of a group of that name are of."""
+    return group.rpartition("-")[0]
+
+
+def first_of(group: str) -> int:
+    """The lowest number that a segment in it may have; 0 where its name does not tell."""
+    try:
+        return int(group.rpartition("-")[2], 16) * SEGMENTS_PER_FOLDER
+    except ValueError:
+        return 0
+
+
 def place(source: Source) -> list[str]:
     """The folders from the root down to the servers' own."""
     return [source.kind, source.name, FOLDER]
@@ -103,12 +120,12 @@ async def segments(
     """Everything that is kept of that server's log, or of that series alone, group by group; None for an extra. Raises: DamagedError, StorageError."""
     trees = Trees(repository)
     for name, node in sorted(held.identities.get(identity, {}).items()):
-        if only and name.rpartition("-")[0] != only:
+        if only and series_of(name) != only:
             continue
         if node.subtree is None:
             yield node, None
             continue
-        series = name.rpartition("-")[0]
+        series = series_of(name)
         for each in await trees.nodes(node.subtree):
             yield each, segment_of(each, series)
 
@@ -173,12 +190,12 @@ async def append(
     }
     for name in {**added, **dict.fromkeys(gone & groups.keys())}:
         before = groups.get(name)
-        series = name.rpartition("-")[0]
+        series = series_of(name)
         there = await trees.nodes(before.subtree) if before is not None and before.subtree is not None else []
         remaining = {node.name: node for node in there if not _is_gone(node, series, left)}
         nodes = remaining | added.get(name, {})
         if nodes:
-            groups[name] = await _save_folder(session, name, nodes)
+            groups[name] = await save_folder(session, name, nodes)
         else:
             del groups[name]
     return await save(session, source, {**held.identities, identity: groups})
@@ -189,14 +206,14 @@ async def save(
 ) -> LogTree:
     """Stores the folders above the groups. Raises: StorageError."""
     folders = {
-        name.encode(): await _save_folder(
+        name.encode(): await save_folder(
             session, name, {each.encode(): node for each, node in groups.items()}
         )
         for name, groups in identities.items()
         if groups
     }
     for part in reversed(place(source)):
-        folders = {part.encode(): await _save_folder(session, part, folders)}
+        folders = {part.encode(): await save_folder(session, part, folders)}
     return LogTree(await _save_tree(session, folders), identities)
 
 
@@ -225,17 +242,63 @@ def newest(snapshots: Sequence[tuple[str, Snapshot]], source: str) -> tuple[str,
     return found[-1] if found else None
 
 
-def superseded(snapshots: Sequence[tuple[str, Snapshot]]) -> list[str]:
-    """The log snapshots that a newer one of their source stands for."""
-    last: dict[str, str] = {}
-    gone: list[str] = []
-    for name, each in snapshots:
+def tips(snapshots: Sequence[tuple[str, Snapshot]]) -> dict[str, list[tuple[str, Snapshot]]]:
+    """By source, its log snapshots that none of the others was made from: what is in none of these was cut off. More than one
+    where a job was killed, or two homes ship the same log. `snapshots` are all of a repository, oldest first."""
+    found = [each for each in snapshots if tag_value(each[1], LOGS_TAG)]
+    gone_on = {(tag_value(each, LOGS_TAG), each.parent) for _, each in found if each.parent is not None}
+    by_source: dict[str, list[tuple[str, Snapshot]]] = {}
+    for name, each in found:
         source = tag_value(each, LOGS_TAG)
-        if source:
-            if source in last:
-                gone.append(last[source])
-            last[source] = name
-    return gone
+        if (source, bytes.fromhex(name)) not in gone_on:
+            by_source.setdefault(source, []).append((name, each))
+    return by_source
+
+
+def source_of(found: Snapshot) -> Source:
+    """As far as a log snapshot tells of it."""
+    return Source(
+        tag_value(found, LOGS_TAG),
+        tag_value(found, SOURCE_KIND_TAG),
+        tag_value(found, HOST_TAG) or LOCAL_HOST,
+    )
+
+
+async def content_of(repository: Repository, node: Node, most_bytes: int) -> bytes:
+    """All of a segment or an extra. Raises: DamagedError, also where it is longer than that; StorageError."""
+    found = bytearray()
+
+    async def take(piece: bytes) -> None:
+        if len(found) + len(piece) > most_bytes:
+            raise DamagedError(f"{node.name.decode()} is longer than {most_bytes} bytes")
+        found.extend(piece)
+
+    await dump.dump_node(repository, node, take)
+    return bytes(found)
+
+
+async def forks(repository: Repository, source: Source, held: LogTree) -> list[tuple[str, LogFork]]:
+    """By server, where series left others, as the extras tell. What is damaged tells nothing. Raises: DamagedError, StorageError."""
+    reader = sources.kept_log(source.kind)
+    found: list[tuple[str, LogFork]] = []
+    if reader is None:
+        return found
+    for identity, groups in held.identities.items():
+        extras = {name: node for name, node in groups.items() if node.subtree is None}
+        if not extras:
+            continue
+        sizes = [
+            each.size_bytes
+            async for _, each in segments(repository, held, identity)
+            if each is not None and not each.is_tail
+        ]
+        if not sizes:
+            continue
+        for name, node in sorted(extras.items()):
+            with suppress(IncompleteDumpError):
+                content = await content_of(repository, node, _MOST_EXTRA_BYTES)
+                found += [(identity, each) for each in reader.forks(name, content, max(sizes))]
+    return list(dict.fromkeys(found))
 
 
 async def open_head(repository: Repository, source: Source, snapshot_id: str) -> tuple[str, LogTree]:
@@ -274,7 +337,8 @@ def _node(stored: StoredSegment) -> Node:
     )
 
 
-async def _save_folder(session: WriteSession, name: str, nodes: Mapping[bytes, Node]) -> Node:
+async def save_folder(session: WriteSession, name: str, nodes: Mapping[bytes, Node]) -> Node:
+    """Stores a folder of these. Raises: StorageError."""
     subtree = await _save_tree(session, nodes)
     return Node(
         name.encode(),

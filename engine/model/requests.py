@@ -201,6 +201,8 @@ class KeepPolicy:
     """The same by their sizes together, as restored: what one of them takes in a storage, others may need as well."""
     minimum: int = 1
     """So many of each source stay whatever rules and bounds say: the newest complete ones, as far as there are any."""
+    logs_within_s: float | None = None
+    """Logs reach back so far from the newest base: older bases are kept without what came after them."""
 
     @property
     def is_empty(self) -> bool:
@@ -210,7 +212,10 @@ class KeepPolicy:
     @property
     def has_rules(self) -> bool:
         """Whether it says what is kept, beyond bounds and minimum."""
-        return dataclasses.replace(self, most=None, most_bytes=None, minimum=1) != KeepPolicy()
+        return (
+            dataclasses.replace(self, most=None, most_bytes=None, minimum=1, logs_within_s=None)
+            != KeepPolicy()
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from engine.model.backup import Backup, Copy
 from engine.model.definitions import Source
+from engine.model.log_keeping import LogCut, LostInstants
 from engine.model.manifest import CheckResult
 
 
@@ -326,6 +327,10 @@ class ForgetResult:
     warnings: Sequence[str] = ()
     only: Sequence[OnlyHeld] = ()
     """Of a dry run of a deletion: what only these backups hold, and a prune would free."""
+    logs: Sequence[LogCut] = ()
+    """What goes, or would go, of logs."""
+    lost: Sequence[LostInstants] = ()
+    """What sources can no longer be brought back to, or could not then."""
 
 
 @dataclass(frozen=True, slots=True)

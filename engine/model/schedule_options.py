@@ -111,6 +111,12 @@ KEEP: Final = (
         "N",
         "count",
     ),
+    Option(
+        "keep_logs_within",
+        "logs reach back so far from the newest base; older bases stay without theirs",
+        "SPAN",
+        "duration",
+    ),
 )
 LOGS: Final = (
     Option("follow", "ship: go on so long, looking again and again", "SPAN", "whole span"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from engine.errors import UsageError
 from engine.model import logs
 from engine.model.instants import InstantPlan, Target
+from engine.model.log_keeping import LostInstants
 from engine.model.logs import LogReport
 from engine.service.parts import Methods
 
@@ -40,6 +41,16 @@ class LogMethods(Methods):
 
         context = self._parts.context()
         return await replay.described(context, await replay.plan(context, source, target, storage))
+
+    async def lost_without(self, backups: tuple[str, ...]) -> Sequence[LostInstants]:
+        """What sources could no longer be brought back to, were these backups deleted in every storage. Asks the catalog alone.
+
+        Raises: UnknownNameError.
+        """
+        from engine.jobs import delete
+
+        catalog = self._parts.catalog
+        return await delete.unreachable(catalog, [await catalog.backups.find(each) for each in backups])
 
     async def log_setup(self, source: str) -> Sequence[str]:
         """Lines that the server's configuration lacks before its log can be shipped; none where all is well.

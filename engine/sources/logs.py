@@ -150,6 +150,18 @@ class LiveLogSource(LogSource, Protocol):
         ...
 
 
+class KeptLog(Protocol):
+    """What can be told of a log's files as a storage has them, without a server: the class of a kind has it as `kept_log`."""
+
+    def forks(self, name: str, content: bytes, segment_bytes: int) -> Sequence[LogFork]:
+        """What an extra of that name tells of its series; none where it tells nothing. Raises: IncompleteDumpError where it is damaged."""
+        ...
+
+    def require_whole(self, name: str, content: bytes | bytearray, identity: str) -> None:
+        """Raises: IncompleteDumpError where it is not, to its end, the segment of that name of that server."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Replay:
     """How far a log is replayed onto a base. Of the targets at most one is set; none: to the log's end."""

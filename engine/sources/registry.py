@@ -18,6 +18,7 @@ from engine.model.definitions import Source
 from engine.model.objectives import OPTION
 from engine.model.secret import Secret
 from engine.sources.base import DumpReader, OpenSource, Preparation, Traits
+from engine.sources.logs import KeptLog
 
 MEMBERS: Mapping[str, str] = {
     "files": "engine.sources.files.source:FilesSource",
@@ -112,6 +113,12 @@ def preparation(kind: str, folder: str, version: str) -> Preparation | None:
     """What a server's files of that kind and version need, which lie in that folder; None where they need nothing. Raises: UnknownNameError."""
     make: Callable[[str, str], Preparation] | None = getattr(_member(kind), "preparation", None)
     return make(folder, version) if make is not None else None
+
+
+def kept_log(kind: str) -> KeptLog | None:
+    """What reads the files of such a source's log; None where it has none. Raises: UnknownNameError."""
+    found: KeptLog | None = getattr(_member(kind), "kept_log", None)
+    return found
 
 
 async def secrets_of(definition: Source, resolve: Callable[[str], Awaitable[Secret]]) -> Mapping[str, Secret]:

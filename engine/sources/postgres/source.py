@@ -19,7 +19,15 @@ from engine.scope import task_scope
 from engine.sources import container
 from engine.sources.base import Database, Item, ParseStream, Revival, Secrets, Traits, TreeFeed
 from engine.sources.dump import DumpItem as FileItem
-from engine.sources.logs import BasePosition, LogLook, Replay, Replaying, SegmentStream, WaitingSegment
+from engine.sources.logs import (
+    BasePosition,
+    KeptLog,
+    LogLook,
+    Replay,
+    Replaying,
+    SegmentStream,
+    WaitingSegment,
+)
 from engine.sources.options import Reader
 from engine.sources.postgres import (
     connection,
@@ -27,6 +35,7 @@ from engine.sources.postgres import (
     dumping,
     facts,
     grants,
+    kept_log,
     log_ways,
     parsing,
     partial,
@@ -57,6 +66,7 @@ class PostgresSource:
 
     traits = Traits(kind="postgres", shape="items", can_load=True, is_database=True)
     scopes: AbstractSet[Scope] = partial.SCOPES
+    kept_log: KeptLog = kept_log
 
     def __init__(self, definition: Source, host: OpenHost, secrets: Secrets) -> None:
         """Raises: ConfigurationError."""

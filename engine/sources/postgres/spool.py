@@ -14,13 +14,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final
 
-from engine.errors import IncompleteDumpError, PathMissingError, SourceError
+from engine.errors import PathMissingError, SourceError
 from engine.hosts.base import Command, OpenHost, require_success
 from engine.hosts.script import quote
-from engine.model.logs import LogFork, LogPosition, LogSegment
+from engine.model.logs import LogPosition, LogSegment
 from engine.sources import log_files
 from engine.sources.logs import LogLook, ReadSegment, WaitingSegment
-from engine.sources.postgres import quoting, session, wal
+from engine.sources.postgres import kept_log, quoting, session, wal
 from engine.sources.postgres.connection import Connection
 
 MAINTENANCE: Final = "postgres"
@@ -190,16 +190,8 @@ def require_server(server: session.Row, host: str) -> int:
 def judged(waiting: WaitingSegment, content: bytes | bytearray, look: LogLook) -> ReadSegment:
     """What came under that name. Raises: IncompleteDumpError where it is something else."""
     name = waiting.name
-    if (timeline := wal.history_timeline(name)) is not None:
-        forks = wal.parse_history(bytes(content))
-        if not forks or forks[-1].timeline >= timeline:
-            raise IncompleteDumpError(f"{name} does not tell which timeline it left")
-        gone_on = [*(each.timeline for each in forks[1:]), timeline]
-        found_forks = [
-            LogFork(f"{series:08X}", f"{left.timeline:08X}", left.position // look.segment_bytes)
-            for left, series in zip(forks, gone_on, strict=True)
-        ]
-        return ReadSegment(None, found_forks)
+    if wal.history_timeline(name) is not None:
+        return ReadSegment(None, kept_log.forks(name, bytes(content), look.segment_bytes))
     found = wal.parse_name(name)
     if found is None:
         return ReadSegment(None)
