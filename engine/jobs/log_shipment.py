@@ -402,7 +402,7 @@ class Shipment:
                     return sealed, 0, look.at
                 if look.sealed_bytes and logs.holds_tail(each.tails, sealed, look.sealed_bytes):
                     return sealed, look.sealed_bytes, look.at
-        if before is not None and before.identity == look.identity:
+        if before is not None:  # of another server it is what can still be reached of that one
             return before.covered, before.covered_bytes, before.covered_until
         return None, 0, None
 
