@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime
 import random
-from collections.abc import Iterator
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from engine.errors import HoldfastError
+from engine.errors import HoldfastError, SourceError
 from engine.model.definitions import Source
-from engine.model.logs import ShippedLog
+from engine.model.logs import LogReport, ShippedLog
 from engine.model.requests import DrillRequest, ShipRequest
 from engine.sources.postgres import wal
 from tests.jobs.world import World
 from tests.servers.fault_proxy import Fault, Harm, Way, running_fault_proxy
-from tests.servers.postgres import Postgres, running_postgres
+from tests.servers.postgres import Postgres, running_postgres, started_postgres
 from tests.servers.restic import ResticProgram
 from tests.servers.sshd import Sshd
 
@@ -117,3 +124,148 @@ async def test_what_was_committed_just_now_can_be_reached(
         check = ("postgres", "select count(*) from stamps", expected)
         drilled = await world.engine.drill(DrillRequest("shop", at=at, checks=(check,)))
         assert (drilled.status, drilled.level) == ("passed", "point-in-time"), (drilled.steps, drilled.checks)
+
+
+@asynccontextmanager
+async def _following(world: World, poll_s: float) -> AsyncIterator[None]:
+    """Ships as long as it is open."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(
+            world.engine.ship(ShipRequest(("shop",), ("first",), follow_s=2 * poll_s + 600, poll_s=poll_s))
+        )
+        try:
+            yield
+        finally:
+            task.cancel()
+
+
+async def _until(world: World, condition: Callable[[LogReport], bool]) -> LogReport:
+    """What is known of the log, once that holds. The server and the job write it down, and tell nobody."""
+    deadline = time.monotonic() + 60
+    while not condition(found := await world.engine.log_report("shop")):
+        assert time.monotonic() < deadline, f"{found}"
+        await asyncio.sleep(0.02)  # other processes set no event
+    return found
+
+
+def _stamp(server: Postgres) -> datetime.datetime:
+    """One more row; its transaction ended at that instant or later."""
+    return datetime.datetime.fromisoformat(
+        server.psql("insert into stamps values (clock_timestamp()) returning at")
+    )
+
+
+def _reaches(report: LogReport, at: datetime.datetime) -> bool:
+    return report.recoverable_to is not None and report.recoverable_to > at
+
+
+def _series(report: LogReport) -> str:
+    return report.state.series if report.state is not None else ""
+
+
+def _last_whole(report: LogReport) -> int:
+    return max((run.last for each in report.reaches for run in each.path if not run.is_tail), default=0)
+
+
+async def test_a_followed_stream_commits_each_segment_at_once(
+    world: World, cluster: Postgres, sshd: Sshd
+) -> None:
+    """Nobody waits for the next poll where a segment is whole."""
+    await _stream(world, sshd, cluster, "first")
+    async with _following(world, poll_s=3600):
+        await _until(world, lambda found: found.state is not None)
+        for _ in range(3):
+            _write(cluster, 2)
+            position = wal.parse_position(cluster.psql("select pg_current_wal_flush_lsn()"))
+            await _until(world, lambda found: _last_whole(found) >= position // SEGMENT - 1)  # noqa: B023 -- it is called in this round
+    assert _restart_lsn(cluster) >= position // SEGMENT * SEGMENT
+
+
+@contextlib.contextmanager
+def _standby(primary: Postgres) -> Iterator[Postgres]:
+    """A standby that follows the primary, and has a slot of the same name."""
+    directory = Path(tempfile.mkdtemp(prefix="hf-pg-", dir="/tmp"))
+    words = [
+        "-h",
+        str(primary.directory),
+        "-p",
+        str(primary.port),
+        "-U",
+        "postgres",
+        "-D",
+        str(directory / "data"),
+    ]
+    try:
+        subprocess.run(
+            [
+                str(primary.binaries / "pg_basebackup"),
+                *words,
+                "--write-recovery-conf",
+                "--checkpoint=fast",
+                "--no-sync",
+            ],
+            check=True,
+        )
+        shutil.chown(directory, primary.account)
+        for each in directory.rglob("*"):
+            shutil.chown(each, primary.account)
+        with started_postgres(directory) as server:
+            server.psql("select pg_create_physical_replication_slot('holdfast', true)")
+            yield server
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def test_a_promotion_under_a_stream_is_followed(world: World, cluster: Postgres, sshd: Sshd) -> None:
+    """After a fail-over the log goes on on a new timeline, and what was stamped on both can be reached."""
+    await _stream(world, sshd, cluster, "first")
+    with _standby(cluster) as standby:
+        cluster.psql("create table stamps (at timestamptz)")
+        _stamp(cluster)
+        _write(cluster, 2)
+        await _ship(world, "first")
+        await world.engine.edit_source("shop", {"socket": str(standby.directory), "port": standby.port})
+        async with _following(world, poll_s=0.2):
+            _write(cluster, 2)
+            last = _stamp(cluster)
+            await _until(world, lambda found: _reaches(found, last))
+            standby.psql("select pg_promote()")
+            _write(standby, 2)
+            after = _stamp(standby)
+            found = await _until(world, lambda found: _reaches(found, after) and _series(found) == "00000002")
+        assert list(found.gaps) == []
+        path = max(found.reaches, key=lambda each: each.ends_at).path
+        assert [run.series for run in path] == ["00000001", "00000002", "00000002"]
+        check = ("postgres", "select count(*) from stamps", "3")
+        drilled = await world.engine.drill(DrillRequest("shop", at=found.recoverable_to, checks=(check,)))
+        assert (drilled.status, drilled.level) == ("passed", "point-in-time"), (drilled.steps, drilled.checks)
+
+
+async def test_a_slot_that_is_gone_is_said_and_a_base_makes_it_anew(
+    world: World, cluster: Postgres, sshd: Sshd
+) -> None:
+    """Dropped by somebody, or given up by the server: what is missing is a gap, and all behind the new base can be reached."""
+    await _stream(world, sshd, cluster, "first")
+    cluster.psql("alter system set max_slot_wal_keep_size = '1MB'")
+    for words, sql in (
+        ("has no replication slot holdfast", "select pg_drop_replication_slot('holdfast')"),
+        ("gave the replication slot holdfast up", "select pg_reload_conf()"),
+    ):
+        await _ship(world, "first")
+        cluster.psql(sql)
+        for _ in range(2):
+            _write(cluster, 3)
+            cluster.psql("select pg_switch_wal(); checkpoint")
+        with pytest.raises(SourceError, match=words) as refused:
+            await _ship(world, "first")
+        assert "holdfast backup" in str(refused.value.hint)
+        state = (await world.engine.log_report("shop")).state
+        assert state is not None
+        assert words in state.error
+        before = datetime.datetime.fromisoformat(cluster.psql("select clock_timestamp()"))
+        await world.one_backup("shop", to=["first"])
+        cluster.psql("create table if not exists stamps (t text)")
+        again = await _ship(world, "first")
+        assert (again.status, bool(again.gaps)) == ("completed", True)
+        assert again.recoverable_to is not None
+        assert again.recoverable_to > before

@@ -71,14 +71,16 @@ class LogStream:
 
     async def _more(self) -> bool:
         """Takes what comes next; false once the timeline has ended. Raises: SourceError, HostError."""
-        if not self.is_open:
+        # Who was cancelled behind the end must not wait for more.
+        if not self.is_open or self._connection.has_ended:
+            self.is_open = False
             return False
         try:
             event = await self._connection.receive()
         except HoldfastError:
             self.is_open = False
             raise
-        if isinstance(event, Turned) or self._connection.has_ended:
+        if isinstance(event, Turned):
             self.is_open = False
             return False
         if isinstance(event, Piece):

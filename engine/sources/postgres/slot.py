@@ -41,8 +41,8 @@ extract(epoch from clock_timestamp())::float8 as at, pg_is_in_recovery() as stan
 (select setting::int from pg_settings where name = 'wal_writer_delay') as delay_ms,
 (select setting from pg_settings where name = 'unix_socket_directories') as sockets,
 current_setting('port')::int as port,
-case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end::text as written,
-case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_flush_lsn() end::text as flushed,
+case when pg_is_in_recovery() then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) else pg_current_wal_insert_lsn() end::text as written,
+case when pg_is_in_recovery() then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) else pg_current_wal_flush_lsn() end::text as flushed,
 case when not pg_is_in_recovery() then pg_walfile_name(pg_current_wal_insert_lsn()) end as name,
 (select row_to_json(slots) from pg_replication_slots slots where slot_name = {name}) as slot"""
 _FLUSHED = "select pg_sleep({delay_s})::text as slept, pg_current_wal_flush_lsn()::text as flushed"
