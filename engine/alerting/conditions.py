@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engine.alerting import sizes
+from engine.alerting import log_conditions, sizes
 from engine.model import status as judging
 from engine.model.alerts import AlertSettings, Condition
 from engine.model.amounts import size
@@ -101,7 +101,7 @@ def needs_history(facts: SourceFacts, now: datetime.datetime) -> bool:
 
 def of_source(facts: SourceFacts, now: datetime.datetime, settings: AlertSettings) -> list[Concern]:
     """All that there is to say of a source."""
-    found = judging.concerns(facts, now, settings)
+    found = judging.concerns(facts, now, settings) + log_conditions.of_log(facts, now)
     restorable = judging.newest(facts.backups)
     if restorable is None:
         return found
@@ -185,7 +185,7 @@ def _objectives(facts: SourceFacts, newest: Backup, now: datetime.datetime) -> l
             missed.append(
                 f"{rate:.0f} % of the last {len(recent)} backups succeeded, where {wanted.success_percent:g} % is the objective"
             )
-    age_s = (now - newest.created_at).total_seconds()
+    age_s = judging.lost_s(facts, newest, now)
     if wanted.recovery_point_s is not None and age_s > wanted.recovery_point_s:
         missed.append(
             f"{span(age_s)} of changes would be lost now, where {span(wanted.recovery_point_s)} is the objective"

@@ -16,6 +16,7 @@ from engine.catalog.database import (
     to_optional_microseconds,
 )
 from engine.errors import CatalogDamagedError
+from engine.model.log_watch import WatchedLog
 from engine.model.logs import Base, LogFork, LogHead, LogHoldings, LogPosition, LogRun, LogState
 
 _decoder = msgspec.json.Decoder(LogState)
@@ -121,6 +122,35 @@ class Logs:
             )
         ]
 
+    async def watched(self) -> list[WatchedLog]:
+        """Of every source whose log was looked at or shipped, by name: in a few queries, however many there are."""
+        states = {each.source: each for each in await self.states()}
+        runs = _by_place(await self._database.fetch_all("list_all_log_runs"))
+        tails = _by_place(await self._database.fetch_all("list_all_log_tails"))
+        forks: dict[str, list[LogFork]] = {}
+        for source, *rest in await self._database.fetch_all("list_all_log_forks"):
+            forks.setdefault(source, []).append(LogFork(*rest))
+        bases: dict[str, list[Base]] = {}
+        for row in await self._database.fetch_all("list_edge_bases"):
+            source, storage, backup_id, identity, series, number, consistent_at = row
+            position = LogPosition(identity, series, number)
+            base = Base(backup_id, position, to_instant(consistent_at), (storage,))
+            bases.setdefault(source, []).append(base)
+        holdings: dict[str, list[LogHoldings]] = {}
+        for source, storage in sorted({*runs, *tails}):
+            kept, begun = runs.get((source, storage), []), tails.get((source, storage), [])
+            held = LogHoldings(
+                storage,
+                kept,
+                forks.get(source, ()),
+                [dataclasses.replace(each, is_tail=True) for each in begun],
+            )
+            holdings.setdefault(source, []).append(held)
+        return [
+            WatchedLog(name, bases.get(name, ()), holdings.get(name, ()), states.get(name))
+            for name in sorted({*states, *holdings})
+        ]
+
     async def put_base(self, source: str, base: Base) -> None:
         """Says that this backup, which is written down, is one."""
         async with self._database.transaction() as transaction:
@@ -140,6 +170,14 @@ class Logs:
             return [_decoder.decode(row[0]) for row in rows]
         except msgspec.DecodeError as error:
             raise CatalogDamagedError(f"what was seen of a log cannot be understood: {error}") from error
+
+
+def _by_place(rows: Sequence[Sequence[Any]]) -> dict[tuple[str, str], list[LogRun]]:
+    """By source and storage."""
+    found: dict[tuple[str, str], list[LogRun]] = {}
+    for source, storage, *rest in rows:
+        found.setdefault((source, storage), []).append(_to_run(rest))
+    return found
 
 
 def _to_row(run: LogRun) -> dict[str, str | int | None]:

@@ -1013,3 +1013,26 @@ FROM bases WHERE bases.source = :source ORDER BY bases.consistent_at, bases.back
 
 -- name: list_logged_sources
 SELECT source FROM log_heads UNION SELECT source FROM log_states ORDER BY 1;
+
+-- name: list_all_log_runs
+SELECT source, storage, identity, series, first, last, begins_at, ends_at, size_bytes FROM log_runs
+ORDER BY source, storage, identity, series, first;
+
+-- name: list_all_log_tails
+SELECT source, storage, identity, series, number, number, begins_at, ends_at, size_bytes FROM log_tails
+ORDER BY source, storage, identity, series;
+
+-- name: list_all_log_forks
+SELECT source, series, parent, number FROM log_forks ORDER BY source, identity, series;
+
+-- name: list_edge_bases
+-- Of each storage that holds any of a source's log: the oldest and the newest base that it holds too.
+SELECT log_heads.source, log_heads.storage, bases.backup_id, bases.identity, bases.series, bases.number, bases.consistent_at
+FROM log_heads JOIN bases ON bases.backup_id IN (
+    (SELECT edge.backup_id FROM bases AS edge JOIN copies ON copies.backup_id = edge.backup_id
+        WHERE edge.source = log_heads.source AND copies.storage = log_heads.storage AND copies.snapshot_id <> x''
+        ORDER BY edge.consistent_at LIMIT 1),
+    (SELECT edge.backup_id FROM bases AS edge JOIN copies ON copies.backup_id = edge.backup_id
+        WHERE edge.source = log_heads.source AND copies.storage = log_heads.storage AND copies.snapshot_id <> x''
+        ORDER BY edge.consistent_at DESC LIMIT 1))
+ORDER BY log_heads.source, log_heads.storage, bases.consistent_at;

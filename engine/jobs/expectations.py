@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
@@ -10,9 +11,12 @@ from engine.catalog.catalog import Catalog
 from engine.jobs.known import chosen, general_pause, known_of
 from engine.model.schedules import Action, Expected, Pause, RunOutcome, ScheduledRun, ScheduleStatus
 from engine.model.status import Expectation
+from engine.schedule import due
 
 ALLOWED: Final = datetime.timedelta(hours=1)
 """So late a start may be before somebody is told: a timer may tick once an hour."""
+_LEAST_LOG_S: Final = 900.0
+"""A look at a log may always be so old: a job waits for others, and is tried again."""
 _Part = tuple[str, str]
 """A schedule, and a host of its sources."""
 _OVER: Final = (RunOutcome.COMPLETED, RunOutcome.INCOMPLETE, RunOutcome.FAILED)
@@ -26,7 +30,11 @@ async def expected(catalog: Catalog, now: datetime.datetime) -> Expected:
     last = await catalog.timetable.newest_runs()
     hosts = known.hosts
     wanted: dict[str, list[ScheduleStatus]] = {}
+    shipped: dict[str, list[ScheduleStatus]] = {}
     for status in statuses:
+        if status.schedule.action is Action.SHIP:
+            for source in chosen(status.schedule.sources, known):
+                shipped.setdefault(source.name, []).append(status)
         if status.schedule.action is Action.BACKUP:
             for source in chosen(status.schedule.sources, known):
                 wanted.setdefault(source.name, []).append(status)
@@ -34,6 +42,12 @@ async def expected(catalog: Catalog, now: datetime.datetime) -> Expected:
     sources = {
         name: _of_source(hosts[name], found, last, ended, general, now) for name, found in wanted.items()
     }
+    for name, by in shipped.items():
+        sources[name] = dataclasses.replace(
+            sources.get(name, Expectation()),
+            is_log_shipped=True,
+            log_within_s=_log_within_s(by, general, now),
+        )
     is_overdue = any(_is_overdue(each, now) and not _is_paused(each, general, now) for each in statuses)
     return Expected(sources, is_overdue)
 
@@ -62,6 +76,15 @@ def _of_source(
     begins_at = min((each for each in firsts if each is not None), default=None) if due_at is None else None
     next_at = min((each.state.next_at for each in active if each.state.next_at is not None), default=None)
     return Expectation(due_at, is_retired=not active, begins_at=begins_at, next_at=next_at)
+
+
+def _log_within_s(
+    statuses: Sequence[ScheduleStatus], general: Pause | None, now: datetime.datetime
+) -> float | None:
+    """So old the last look may be: twice the span between two starts of the schedule that starts most often."""
+    found = [due.gap_s(each.schedule, each.state) for each in statuses if not _is_paused(each, general, now)]
+    spans = [each for each in found if each is not None]
+    return max(_LEAST_LOG_S, 2 * min(spans)) if spans else None
 
 
 def _first(status: ScheduleStatus, runs: Sequence[ScheduledRun]) -> datetime.datetime | None:

@@ -377,6 +377,7 @@ class Shipment:
                 max((each.changed_s for each in look.waiting if not error), default=self.looked_until),
                 error,
                 tuple(self.warnings),
+                self._unshipped(),
             )
         )
 
@@ -390,6 +391,12 @@ class Shipment:
             warning = f"{oldest.name} is not in every storage, and the server forgets it in {max(left_s, 0):.0f} seconds"
             self.warnings.append(warning)
             self.context.emit(Warned(f"{self.source.name}: {warning}"))
+
+    def _unshipped(self) -> tuple[str, ...]:
+        return (
+            *self.damaged.values(),
+            *(f"storage {each}: {why}" for each, why in self.missed.items()),
+        )
 
     async def _covered(
         self, look: LogLook, before: LogState | None
@@ -430,11 +437,7 @@ class Shipment:
             gaps=tuple(dict.fromkeys(gaps)),
             storages=tuple(each.name for each in self.storages if each.name not in self.missed),
             error=error.message if error is not None else "",
-            warnings=(
-                *self.warnings,
-                *self.damaged.values(),
-                *(f"storage {each}: {why}" for each, why in self.missed.items()),
-            ),
+            warnings=(*self.warnings, *self._unshipped()),
         )
 
 

@@ -45,6 +45,14 @@ class Condition(StrEnum):
     DELIVERY_FAILED = "delivery-failed"
     PAUSED_LONG = "paused-long"
     HOME_FULL = "home-full"
+    LOG_GAP = "log-gap"
+    LOG_STOPPED = "log-stopped"
+    LOG_OTHER_SERVER = "log-other-server"
+    LOG_ROOM = "log-room"
+    LOG_WARNED = "log-warned"
+    LOG_CLOCK = "log-clock"
+    LOG_UNSCHEDULED = "log-unscheduled"
+    LOG_LONG = "log-long"
 
 
 class Occasion(StrEnum):

@@ -124,6 +124,8 @@ class LogState:
     error: str = ""
     """Why the last look or shipment failed; empty where it did not."""
     warnings: Sequence[str] = ()
+    unshipped: Sequence[str] = ()
+    """Why some of what was looked at is not in every storage: those that took no part, and segments that are not whole. It stays on the host."""
 
     @property
     def lasts_s(self) -> float | None:

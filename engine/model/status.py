@@ -14,6 +14,7 @@ from itertools import pairwise
 from engine.model.alerts import Alert, AlertSettings, Condition, Silence
 from engine.model.backup import Backup, BackupStatus, Proof
 from engine.model.health import Health, ProofAttempt
+from engine.model.log_watch import LogFacts, LogGlance
 from engine.model.spans import days
 
 SIZES = 6
@@ -121,9 +122,15 @@ class Expectation:
     """When the first run of a schedule starts, or did where it is under way; None where there were others."""
     next_at: datetime.datetime | None = None
     """When the next one starts by itself."""
+    is_log_shipped: bool = False
+    """Whether a schedule ships its log."""
+    log_within_s: float | None = None
+    """So long ago the last look at its log may be; None where no schedule says, or those that do are paused."""
 
 
 NOTHING_EXPECTED = Expectation()
+UNASKED = Expectation(is_log_shipped=True)
+"""Where nobody asked the schedules: nothing is said to be missing there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +154,8 @@ class SourceFacts:
     retired: str = ""
     """Why its host was retired; empty where it was not."""
     silent: Silent = field(default_factory=Silent)
+    log: LogFacts | None = None
+    """Of the log that is replayed onto its backups; None where none is shipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +177,7 @@ class SourceStatus:
     score: int
     """Its health: see health.py."""
     recoverable_to: datetime.datetime | None
-    """The instant that its newest backup brings back; None where there is none."""
+    """The latest instant that can be reached: what its newest backup brings back, or its log; None where there is none."""
     last_status: BackupStatus | None
     proof: Proof | None
     """Of that backup."""
@@ -183,6 +192,12 @@ class SourceStatus:
     """full, incremental, differential."""
     size_bytes: int | None = None
     added_bytes: int | None = None
+    recovery_point_s: float | None = None
+    """So many seconds of changes would be lost now; None where there is no backup."""
+    recovery_point_goal_s: float | None = None
+    """How many may be, as its objective says; None where nobody said."""
+    log: LogGlance | None = None
+    """None where no log of it is shipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +244,13 @@ class Status:
 def newest(backups: Sequence[Backup]) -> Backup | None:
     """The newest that can be restored, complete or not."""
     return next((each for each in backups if each.status is not BackupStatus.FAILED), None)
+
+
+def lost_s(facts: SourceFacts, newest: Backup, now: datetime.datetime) -> float:
+    """What would be lost now, in seconds of changes: since the newest backup that can be restored, or since what its log reaches."""
+    age_s = max(0.0, (now - newest.created_at).total_seconds())
+    by_log_s = facts.log.lost_s(now) if facts.log is not None else None
+    return age_s if by_log_s is None else min(age_s, by_log_s)
 
 
 def concerns(

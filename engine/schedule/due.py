@@ -128,6 +128,16 @@ def check(schedule: Schedule, now: datetime.datetime) -> None:
         plan.after(now)
 
 
+def gap_s(schedule: Schedule, state: ScheduleState) -> float | None:
+    """The span between two of its starts, the longer one of the next and the one that is under way; None where it has no rhythm."""
+    if not schedule.rhythm or state.planned_at is None:
+        return None
+    after = plan_of(schedule.name, schedule.rhythm, schedule.timing).after(state.planned_at)
+    return max(
+        (after - state.planned_at).total_seconds(), (state.planned_at - state.decided_until).total_seconds()
+    )
+
+
 def begin(
     schedule: Schedule, now: datetime.datetime, samples: Sequence[Sample] = (), pause: Pause | None = None
 ) -> ScheduleState:

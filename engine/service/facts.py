@@ -15,6 +15,7 @@ from engine.alerting import conditions, sizes
 from engine.errors import VaultError
 from engine.jobs import presence
 from engine.jobs.known import general_pause
+from engine.model import log_watch
 from engine.model import status as judging
 from engine.model.alerts import Alert, Silence
 from engine.model.amounts import size
@@ -22,6 +23,7 @@ from engine.model.backup import SAFETY_TAG, Backup, BackupFilter, BackupStatus, 
 from engine.model.definitions import LOCAL_HOST, Source, retired_reason
 from engine.model.health import HealthFacts, ProofAttempt, health
 from engine.model.job import JobStatus
+from engine.model.log_watch import LogFacts
 from engine.model.objectives import objectives_of
 from engine.service.parts import Parts
 
@@ -93,6 +95,8 @@ async def gather(
         and not retired.get(name, "unknown")
         and (not each.job_id or each.job_id not in retried)
     }
+    logged = {each.source: log_watch.facts_of(each) for each in await parts.catalog.logs.watched()}
+    unnamed = judging.UNASKED if expectations is None else judging.NOTHING_EXPECTED
     returned = await presence.returned(parts.catalog)
     hosts_back = presence.named(returned, presence.HOST_BACK)
     storages_were = {
@@ -105,7 +109,7 @@ async def gather(
             _of_source(source, _settled(newest.get(source.name, ()), retried), attempts, now),
             failed_job=failed.get(source.name),
             last_drill=drills.get(source.name),
-            expectation=(expectations or {}).get(source.name, judging.NOTHING_EXPECTED),
+            expectation=(expectations or {}).get(source.name, unnamed),
             known_since=known.get(source.name),
             silent=judging.Silent(
                 hosts[source.host].since if source.host in hosts else None,
@@ -113,6 +117,7 @@ async def gather(
                 hosts_back[source.host].span if source.host in hosts_back else None,
                 storages_were,
             ),
+            log=logged.get(source.name, LogFacts()) if log_watch.is_logged(source) else None,
         )
         if reason := retired.get(source.host):
             nothing = dataclasses.replace(facts.expectation, is_retired=True)

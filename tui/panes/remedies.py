@@ -173,6 +173,14 @@ _REMEDIES: Final[Mapping[Condition, tuple[str, Mend]]] = {
     Condition.KIT_UNTESTED: ("m drill the kit", _rehearse_kit),
     Condition.PAUSED_LONG: ("m resume", _resume),
     Condition.DELIVERY_FAILED: ("m send again", _test_destination),
+    Condition.LOG_GAP: ("m back up", _back_up),
+    Condition.LOG_OTHER_SERVER: ("m back up", _back_up),
+    Condition.LOG_LONG: ("m back up", _back_up),
+    Condition.LOG_STOPPED: ("m how", _show_log),
+    Condition.LOG_ROOM: ("m how", _show_log),
+    Condition.LOG_WARNED: ("m how", _show_log),
+    Condition.LOG_CLOCK: ("m how", _show_log),
+    Condition.LOG_UNSCHEDULED: ("m how", _show_log),
 }
 _OF_SOURCES: Final = frozenset(
     (Condition.FAILED, Condition.INCOMPLETE, Condition.OVERDUE, Condition.UNPROVEN, Condition.PROOF_FAILED, Condition.OBJECTIVE_MISSED)

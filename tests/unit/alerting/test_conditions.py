@@ -15,6 +15,8 @@ from engine.model import objectives
 from engine.model.alerts import Alert, AlertSettings, Condition, Occasion, Silence
 from engine.model.backup import Backup, BackupStatus, Copy, Proof
 from engine.model.health import HealthFacts, ProofAttempt, health
+from engine.model.log_watch import LogFacts, OpenGap
+from engine.model.logs import LogGap, LogState
 from engine.model.status import (
     Absence,
     Concern,
@@ -33,6 +35,7 @@ NOW = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
 HOUR = datetime.timedelta(hours=1)
 DAY = 24 * HOUR
 SETTINGS = AlertSettings()
+SHIPPED = Expectation(is_log_shipped=True, log_within_s=3600)
 DRILLED = ProofAttempt(Proof.DRILLED, NOW - HOUR, is_passed=True)
 
 
@@ -395,6 +398,22 @@ def _storage(**changes: object) -> StorageFacts:
     return dataclasses.replace(StorageFacts("near", NOW), **changes)  # type: ignore[arg-type]
 
 
+def _logged(
+    expectation: Expectation = SHIPPED, objectives: Objectives | None = None, **changes: object
+) -> SourceFacts:
+    log = LogFacts(
+        LogState("shop", NOW, "1", bytes_per_s=1.0, free_bytes=1 << 40), has_base=True, is_shipped=True
+    )
+    found = dataclasses.replace(log, **changes)  # type: ignore[arg-type]
+    return _facts(expectation=expectation, log=found, objectives=objectives or Objectives())
+
+
+def _seen(**changes: object) -> SourceFacts:
+    """As the last look at its log left it."""
+    state = LogState("shop", NOW, "1", bytes_per_s=1.0, free_bytes=1 << 40)
+    return _logged(state=dataclasses.replace(state, **changes))  # type: ignore[arg-type]
+
+
 WELL = _facts()
 COPIED = HomeFacts(is_catalog_kept=True, first_backup_at=NOW - DAY)
 HALF_FAILED = [
@@ -433,8 +452,23 @@ LIFE: list[tuple[str, Condition, Facts, Facts]] = [
     ("all paused", Condition.PAUSED_LONG, HomeFacts(pauses=[FORGOTTEN]), HomeFacts(pauses=[dataclasses.replace(FORGOTTEN, until=NOW + DAY)])),
     ("one paused", Condition.PAUSED_LONG, HomeFacts(pauses=[dataclasses.replace(FORGOTTEN, schedule="nightly")]), HomeFacts(pauses=[dataclasses.replace(FORGOTTEN, since=NOW)])),
     ("home full", Condition.HOME_FULL, HomeFacts(unwritable="the disk is full"), HomeFacts()),
+    ("a gap in its log", Condition.LOG_GAP, _logged(open_gaps=(OpenGap("near", LogGap("1", "a", 3, 4, NOW, NOW)),)), _logged()),
+    ("a log without a base", Condition.LOG_GAP, _logged(has_base=False), _logged()),
+    ("shipping fails", Condition.LOG_STOPPED, _seen(error="no such folder"), _seen()),
+    ("a storage takes no more", Condition.LOG_STOPPED, _seen(unshipped=("storage near: it is full",)), _seen()),
+    ("shipping stopped", Condition.LOG_STOPPED, _seen(polled_at=NOW - 2 * HOUR), _seen(polled_at=NOW - HOUR / 2)),
+    ("another server", Condition.LOG_OTHER_SERVER, _logged(shipped_identity="2"), _logged()),
+    ("its host fills", Condition.LOG_ROOM, _seen(free_bytes=1 << 20), _seen()),
+    ("archiving fails", Condition.LOG_WARNED, _seen(warnings=("the archive_command of db1 fails",)), _seen()),
+    ("another clock", Condition.LOG_CLOCK, _seen(clock_ahead_s=-90.0), _seen(clock_ahead_s=-4.0)),
+    ("nobody ships it", Condition.LOG_UNSCHEDULED, _logged(expectation=Expectation()), _logged()),
+    ("long to replay", Condition.LOG_LONG, _logged(replay_bytes=5 << 30), _logged(replay_bytes=3 << 30)),
+    ("loses too much", Condition.OBJECTIVE_MISSED, _logged(objectives=Objectives(recovery_point_s=300), recoverable_to=NOW - HOUR), _logged(objectives=Objectives(recovery_point_s=300), recoverable_to=NOW)),
     ("not delivered", Condition.DELIVERY_FAILED, HomeFacts(undelivered=[("ops", 3, "500")]), HomeFacts()),
 ]  # fmt: skip
+
+
+ADVICE = (Condition.UNCOVERED, Condition.KIT_UNTESTED, Condition.PAUSED_LONG, Condition.LOG_UNSCHEDULED, Condition.LOG_LONG)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -446,7 +480,7 @@ def test_each_condition_is_raised_and_told_stands_and_is_over(
     """What nobody hears of is found out on the worst day, and what is never over is soon not read."""
     begun = _evaluate(standing.Before(), *_found(wrong))
     assert [each.condition for each in begun.raised] == [condition]
-    is_told = condition not in (Condition.UNCOVERED, Condition.KIT_UNTESTED, Condition.PAUSED_LONG)
+    is_told = condition not in ADVICE
     assert [each.message.occasion for each in begun.tellings] == [Occasion.ALERT] * is_told
     still = _evaluate(standing.Before(begun.standing), *_found(wrong), at=NOW + HOUR)
     assert (still.raised, still.recovered, still.tellings) == ([], [], [])
