@@ -1,0 +1,146 @@
+"""What watches over a log: alerts, status and figures, through whole jobs against a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from engine.errors import HoldfastError, PathMissingError, RefusedError
+from engine.model.alerts import Condition
+from engine.model.definitions import Source
+from engine.model.log_watch import LogGlance
+from engine.model.logs import ShippedLog
+from engine.model.requests import ShipRequest
+from engine.model.schedules import Action, Schedule
+from engine.model.status import SourceStatus
+from tests.jobs.world import World
+from tests.servers.postgres import Postgres, running_postgres
+from tests.servers.small_disk import fill, small_disk
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def cluster() -> Iterator[Postgres]:
+    """A server of this test's own, whose log goes into its spool in small segments."""
+    with running_postgres(is_archiving=True, segment_mib=1) as server:
+        yield server
+
+
+async def _begin(world: World, cluster: Postgres, storages: Sequence[str] = ()) -> None:
+    """A source with a base and a log that was shipped once, and a schedule that ships it."""
+    options = cluster.options(physical=True, log_spool=str(cluster.spool), objective=["recovery-point=3600"])
+    await world.engine.add_source(Source("shop", "postgres", options=options))
+    schedule = Schedule("log", Action.SHIP, "every 5 minutes", sources=("kind:postgres",))
+    await world.engine.add_schedule(schedule)
+    await world.one_backup("shop", storages)
+    cluster.psql("create table stamps (at timestamptz)")
+    await _ship(world, *storages)
+
+
+async def _ship(world: World, *storages: str) -> ShippedLog:
+    """One shipment, with a row to ship."""
+    (shipped,) = (await world.engine.ship(ShipRequest(("shop",), storages))).logs
+    return shipped
+
+
+async def _row(world: World) -> SourceStatus:
+    (row,) = (await world.engine.status((await world.engine.expectations()).sources)).sources
+    return row
+
+
+async def _glance(world: World) -> LogGlance:
+    row = await _row(world)
+    assert row.log is not None
+    return row.log
+
+
+async def _alerts(world: World) -> dict[Condition, str]:
+    """Those of logs that stand now, with their reasons."""
+    found = await world.engine.evaluate_alerts((await world.engine.expectations()).sources)
+    return {each.condition: each.reason for each in found.standing if each.condition.value.startswith("log-")}
+
+
+def _lose_segment(cluster: Postgres) -> None:
+    """Takes one out of the spool that nobody has seen, with one behind it."""
+    for _ in range(2):
+        cluster.psql("insert into stamps values (clock_timestamp()); select pg_switch_wal()")
+    waiting = "select count(*) from pg_stat_archiver where last_archived_wal >= pg_walfile_name(pg_current_wal_lsn() - 1)"
+    while cluster.psql(waiting) != "1":
+        cluster.psql("select pg_sleep(0.01)")
+    min(cluster.spool.glob("0*")).unlink()
+
+
+async def test_a_gap_is_found_within_one_look_and_stands_until_there_is_a_new_base(
+    world: World, cluster: Postgres
+) -> None:
+    """Status tells it with the instants that it costs; so it does a spool that is gone, and a server that is another one."""
+    await world.add_storages("near")
+    await _begin(world, cluster)
+    assert await _alerts(world) == {}
+    well = await _row(world)
+    (report,) = await world.engine.log_reports()
+    assert (well.recoverable_to, well.recovery_point_goal_s) == (report.recoverable_to, 3600)
+    assert well.recovery_point_s is not None
+    _lose_segment(cluster)
+    shipped = await _ship(world)
+    assert len(shipped.gaps) == 1
+    (reason,) = (await _alerts(world)).values()
+    assert "1 segment of its log missing in storage near" in reason
+    glance = await _glance(world)
+    assert (glance.open_gaps, glance.gaps) == (1, 1)
+    assert glance.recoverable_to is not None
+    assert well.recoverable_to is not None
+    assert glance.recoverable_to <= well.recoverable_to
+    await world.one_backup("shop")
+    await _ship(world)
+    assert await _alerts(world) == {}
+    assert ((await _glance(world)).open_gaps, (await _glance(world)).gaps) == (0, 1)
+    await world.engine.edit_source("shop", {"log_spool": str(cluster.spool / "gone")})
+    with pytest.raises(PathMissingError, match="has no folder"):
+        await _ship(world)
+    assert "has no folder" in (await _alerts(world))[Condition.LOG_STOPPED]
+    await world.engine.edit_source("shop", {"log_spool": str(cluster.spool)})
+    assert (await _ship(world)).status == "completed"
+    assert await _alerts(world) == {}
+    with running_postgres(is_archiving=True, segment_mib=1) as other:
+        options = other.options(log_spool=str(other.spool))
+        await world.engine.edit_source("shop", options)
+        with pytest.raises(RefusedError, match="another server"):
+            await _ship(world)
+        assert list(await _alerts(world)) == [Condition.LOG_OTHER_SERVER]
+        await world.one_backup("shop")
+        other.psql("create table stamps (at timestamptz)")
+        assert (await _ship(world)).status == "completed"
+        assert await _alerts(world) == {}
+
+
+async def test_a_full_storage_leaves_the_log_on_its_host_and_tells_how_long_that_lasts(
+    world: World, cluster: Postgres, tmp_path: Path
+) -> None:
+    """Nothing is released; once there is room again the log goes on without a gap."""
+    world.place("").mkdir()
+    with small_disk(world.place("small"), 16 << 10) as disk:
+        await world.add_storages("near", "small")
+        await _begin(world, cluster, ("near", "small"))
+        cluster.psql(
+            "insert into stamps select clock_timestamp() + interval '1 s' * random() from generate_series(1, 20000)"
+        )
+        fill(disk / "filler")
+        with pytest.raises(HoldfastError):
+            await _ship(world, "small")
+        shipped = await _ship(world, "near", "small")
+        assert (shipped.status, shipped.released) == ("incomplete", 0)
+        assert shipped.waiting == len(list(cluster.spool.glob("0*"))) > 0
+        (reason,) = [each for name, each in (await _alerts(world)).items() if name is Condition.LOG_STOPPED]
+        assert "storage small" in reason
+        assert "wait on localhost" in reason
+        glance = await _glance(world)
+        assert (glance.is_failing, glance.waiting_segments) == (True, shipped.waiting)
+        assert glance.free_bytes
+        (disk / "filler").unlink()
+        again = await _ship(world, "near", "small")
+        assert (again.status, again.waiting, again.gaps) == ("completed", 0, ())
+        assert await _alerts(world) == {}
