@@ -10,13 +10,11 @@ from engine.model import text
 from engine.model.alerts import Condition
 from engine.model.amounts import size
 from engine.model.backup import BackupStatus
-from engine.model.log_watch import LogFacts
+from engine.model.log_watch import CLOCK_S, LogFacts
 from engine.model.logs import LogState
 from engine.model.spans import span
 from engine.model.status import Concern, SourceFacts
 
-CLOCK_S: Final = 5.0
-"""So far a host's clock may be from ours: what is asked for by the second must mean the same there."""
 _FAR_S: Final = 60.0
 """So far it is no longer advice."""
 _ROOM_S: Final = 86_400.0
@@ -131,7 +129,7 @@ def _left_s(state: LogState, now: datetime.datetime) -> float | None:
     """How long the room lasts from now on, if nothing leaves the host."""
     if state.lasts_s is None:
         return None
-    return max(0.0, state.lasts_s - (now - state.polled_at).total_seconds())
+    return max(0.0, state.lasts_s - (now - (state.seen_at or state.polled_at)).total_seconds())
 
 
 def _covered_by(facts: SourceFacts, state: LogState) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -19,6 +19,8 @@ from engine.errors import CatalogDamagedError
 from engine.model.log_watch import WatchedLog
 from engine.model.logs import Base, LogFork, LogHead, LogHoldings, LogPosition, LogRun, LogState
 
+NEWS: Final = "log-news"
+"""The setting that holds when something of a log went wrong, or well again, the last time."""
 _decoder = msgspec.json.Decoder(LogState)
 
 

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.catalog.logs import NEWS
 from engine.errors import HoldfastError, IncompleteDumpError, RefusedError
 from engine.events import Progress, Warned
 from engine.hosts.base import OpenHost
@@ -17,6 +18,7 @@ from engine.jobs.log_store import Addition, LogTree, StoredSegment
 from engine.jobs.opening import Opened, open_repositories
 from engine.model import definitions, logs
 from engine.model.definitions import Source
+from engine.model.log_watch import CLOCK_S
 from engine.model.logs import (
     LogFork,
     LogHead,
@@ -353,12 +355,14 @@ class Shipment:
         look = self.look
         if look is None:
             last = before or LogState(self.source.name, now)
-            await self.context.catalog.logs.put_state(dataclasses.replace(last, polled_at=now, error=error))
+            await self._put_state(before, dataclasses.replace(last, polled_at=now, error=error))
             return
         self._warn_forgetting(look)
         covered, covered_bytes, at = await self._covered(look, before)
         waiting_bytes = sum(each.size_bytes for each in self.left.values())
-        await self.context.catalog.logs.put_state(
+        holdings = await self.context.catalog.logs.holdings(self.source.name)
+        await self._put_state(
+            before,
             LogState(
                 self.source.name,
                 now,
@@ -378,7 +382,9 @@ class Shipment:
                 error,
                 tuple(self.warnings),
                 self._unshipped(),
-            )
+                seen_at=now,
+                gaps=sum(len(logs.gaps(each.runs, each.forks)) for each in holdings),
+            ),
         )
 
     def _warn_forgetting(self, look: LogLook) -> None:
@@ -391,6 +397,12 @@ class Shipment:
             warning = f"{oldest.name} is not in every storage, and the server forgets it in {max(left_s, 0):.0f} seconds"
             self.warnings.append(warning)
             self.context.emit(Warned(f"{self.source.name}: {warning}"))
+
+    async def _put_state(self, before: LogState | None, state: LogState) -> None:
+        """Where anything went wrong, or well again, alerts are looked at soon."""
+        await self.context.catalog.logs.put_state(state)
+        if before is None or _trouble(before) != _trouble(state):
+            await self.context.catalog.settings.put(NEWS, state.polled_at.isoformat(), is_lasting=False)
 
     def _unshipped(self) -> tuple[str, ...]:
         return (
@@ -439,6 +451,12 @@ class Shipment:
             error=error.message if error is not None else "",
             warnings=(*self.warnings, *self._unshipped()),
         )
+
+
+def _trouble(state: LogState) -> tuple[object, ...]:
+    """What of it somebody would want to be told."""
+    is_off = abs(state.clock_ahead_s) > CLOCK_S
+    return bool(state.error), state.identity, state.gaps, len(state.unshipped), len(state.warnings), is_off
 
 
 def _has_tail(tails: Sequence[LogRun], waiting: WaitingSegment, look: LogLook) -> bool:

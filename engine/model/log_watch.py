@@ -5,10 +5,14 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from engine.model import logs
 from engine.model.definitions import Source
 from engine.model.logs import Base, LogGap, LogHoldings, LogRun, LogState, Reach
+
+CLOCK_S: Final = 5.0
+"""So far a host's clock may be from ours: what is asked for by the second must mean the same there."""
 
 
 @dataclass(frozen=True, slots=True)

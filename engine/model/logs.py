@@ -126,6 +126,10 @@ class LogState:
     warnings: Sequence[str] = ()
     unshipped: Sequence[str] = ()
     """Why some of what was looked at is not in every storage: those that took no part, and segments that are not whole. It stays on the host."""
+    seen_at: datetime.datetime | None = None
+    """When the host was last seen, by this machine's clock: a look that failed says nothing new of it."""
+    gaps: int = 0
+    """In all storages together, after the last look."""
 
     @property
     def lasts_s(self) -> float | None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from engine.alerting import destinations, scope, standing, templates
+from engine.catalog.logs import NEWS
 from engine.catalog.notices import NewNotice
 from engine.errors import HoldfastError, UnknownNameError, UsageError
 from engine.model.alerts import (
@@ -341,13 +342,21 @@ class AlertMethods(Methods):
             await self._parts.catalog.settings.put(_LOOKED, now.isoformat(), is_lasting=False)
             await self.look_at_storages()
             await self.look_at_hosts()
-        is_news = bool(await self._parts.catalog.notices.unrouted(1))
+        is_news = bool(await self._parts.catalog.notices.unrouted(1)) or await self._is_log_news()
         if await self._is_past(_EVALUATED, now, _SOON if is_news else _EVALUATE_EVERY):
             from engine.jobs import expectations
 
             wanted = await expectations.expected(self._parts.catalog, now)
             await self.evaluate_alerts(wanted.sources, is_worker_wanted=wanted.is_worker_wanted)
         return await self.flush_notices()
+
+    async def _is_log_news(self) -> bool:
+        """Whether something of a log went wrong, or well again, since everything was last looked at."""
+        settings = self._parts.catalog.settings
+        news, evaluated = await settings.get(NEWS), await settings.get(_EVALUATED)
+        return bool(news and evaluated) and datetime.datetime.fromisoformat(
+            news
+        ) >= datetime.datetime.fromisoformat(evaluated)
 
     async def keep_tending(self) -> NoReturn:
         """Calls `tend_alerts` for as long as it is let: what a worker runs beside its jobs, and cancels at its end. A catalog that takes nothing

@@ -13,6 +13,7 @@ from engine.jobs.known import general_pause
 from engine.model import status as judging
 from engine.model.backup import Backup, BackupStatus
 from engine.model.definitions import Source, Storage
+from engine.model.log_watch import LogGlance
 from engine.model.metrics import Family, Metrics, Sample
 from engine.model.status import SourceFacts, Status
 from engine.service import measured
@@ -39,6 +40,7 @@ async def collect(parts: Parts, status: Status, facts: Sequence[SourceFacts]) ->
             [Sample(now.timestamp())],
         ),
         *_sources(sources, facts, now),
+        *_logs(status),
         *_risks(status),
         *await _storages(parts, storages),
         *await _jobs(parts),
@@ -95,6 +97,40 @@ def _sources(
             if attempt.is_passed is is_passed
         ]
         yield Family(f"holdfast_source_{name}_timestamp_seconds", "gauge", words, proved)
+
+
+def _logs(status: Status) -> Iterator[Family]:
+    """What would be lost of each source against what may be, and of those with a log how it comes."""
+    lost = [(each.source, each.recovery_point_s) for each in status.sources]
+    yield _family(
+        "recovery_point_seconds", "What would be lost of the source now, in seconds of changes.", lost
+    )
+    goals = [(each.source, each.recovery_point_goal_s) for each in status.sources]
+    yield _family(
+        "recovery_point_goal_seconds", "What may be lost of the source, as its objective says.", goals
+    )
+    logged = [(each.source, each.log) for each in status.sources if each.log is not None]
+    for name, words, figure in _OF_LOGS:
+        yield _family(f"log_{name}", words, [(source, figure(log)) for source, log in logged])
+
+
+_OF_LOGS: Final[Sequence[tuple[str, str, Callable[[LogGlance], float | None]]]] = (
+    ("recoverable_from_timestamp_seconds", "The earliest instant that can be reached, by the host's clock.", lambda log: _stamp(log.recoverable_from)),
+    ("recoverable_to_timestamp_seconds", "The latest instant that can be reached, by the host's clock.", lambda log: _stamp(log.recoverable_to)),
+    ("lag_seconds", "How far what can be reached is behind now.", lambda log: log.lag_s),
+    ("looked_timestamp_seconds", "When the log was last looked at.", lambda log: _stamp(log.looked_at)),
+    ("failing", "Whether the last look, or what it was to ship, failed in any part.", lambda log: float(log.is_failing)),
+    ("gaps", "Places in the log that cannot be reached.", lambda log: log.gaps),
+    ("open_gaps", "Gaps behind the newest base: nothing after them can be reached.", lambda log: log.open_gaps),
+    ("waiting_segments", "Segments on the host that are not yet in every storage.", lambda log: log.waiting_segments),
+    ("waiting_bytes", "Their size.", lambda log: log.waiting_bytes),
+    ("host_free_bytes", "Room on the host where segments wait.", lambda log: log.free_bytes),
+    ("host_lasts_seconds", "How long that room lasts at the rate of the last look.", lambda log: log.lasts_s),
+)  # fmt: skip
+
+
+def _stamp(at: datetime.datetime | None) -> float | None:
+    return at.timestamp() if at is not None else None
 
 
 def _duration(backup: Backup) -> float | None:

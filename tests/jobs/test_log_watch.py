@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import HoldfastError, PathMissingError, RefusedError
+from engine.export import prometheus
 from engine.model.alerts import Condition
 from engine.model.definitions import Source
 from engine.model.log_watch import LogGlance
@@ -73,41 +74,63 @@ def _lose_segment(cluster: Postgres) -> None:
     min(cluster.spool.glob("0*")).unlink()
 
 
-async def test_a_gap_is_found_within_one_look_and_stands_until_there_is_a_new_base(
-    world: World, cluster: Postgres
-) -> None:
-    """Status tells it with the instants that it costs; so it does a spool that is gone, and a server that is another one."""
-    await world.add_storages("near")
-    await _begin(world, cluster)
-    assert await _alerts(world) == {}
+async def _gap_is_told(world: World, cluster: Postgres) -> None:
+    """Until there is a base behind it."""
     well = await _row(world)
     (report,) = await world.engine.log_reports()
     assert (well.recoverable_to, well.recovery_point_goal_s) == (report.recoverable_to, 3600)
     assert well.recovery_point_s is not None
     _lose_segment(cluster)
-    shipped = await _ship(world)
-    assert len(shipped.gaps) == 1
+    assert len((await _ship(world)).gaps) == 1
+    assert await world.engine._is_log_news()
     (reason,) = (await _alerts(world)).values()
+    assert not await world.engine._is_log_news()
     assert "1 segment of its log missing in storage near" in reason
     glance = await _glance(world)
     assert (glance.open_gaps, glance.gaps) == (1, 1)
     assert glance.recoverable_to is not None
     assert well.recoverable_to is not None
     assert glance.recoverable_to <= well.recoverable_to
+    await _figures_tell(world, gaps=1, failing=0)
     await world.one_backup("shop")
     await _ship(world)
     assert await _alerts(world) == {}
     assert ((await _glance(world)).open_gaps, (await _glance(world)).gaps) == (0, 1)
+
+
+async def _spool_that_is_gone_is_told(world: World, cluster: Postgres) -> None:
+    """Until it is there."""
     await world.engine.edit_source("shop", {"log_spool": str(cluster.spool / "gone")})
     with pytest.raises(PathMissingError, match="has no folder"):
         await _ship(world)
     assert "has no folder" in (await _alerts(world))[Condition.LOG_STOPPED]
+    await _figures_tell(world, gaps=0, failing=1)
     await world.engine.edit_source("shop", {"log_spool": str(cluster.spool)})
     assert (await _ship(world)).status == "completed"
     assert await _alerts(world) == {}
+
+
+async def _figures_tell(world: World, *, gaps: int, failing: int) -> None:
+    """Prometheus hears the same, and its rules know the figures."""
+    text = prometheus.text(await world.engine.metrics()).decode()
+    for name, value in (("open_gaps", gaps), ("failing", failing)):
+        assert f'holdfast_log_{name}{{source="shop"}} {value}\n' in text
+    for name in ("recoverable_to_timestamp_seconds", "lag_seconds", "host_free_bytes", "waiting_bytes"):
+        assert f'holdfast_log_{name}{{source="shop"}}' in text
+    assert 'holdfast_recovery_point_goal_seconds{source="shop"} 3600\n' in text
+
+
+async def test_a_gap_is_found_within_one_look_and_stands_until_there_is_a_new_base(
+    world: World, cluster: Postgres
+) -> None:
+    """Status and metrics tell it; so they do a spool that is gone, and a server that is another one."""
+    await world.add_storages("near")
+    await _begin(world, cluster)
+    assert await _alerts(world) == {}
+    await _gap_is_told(world, cluster)
+    await _spool_that_is_gone_is_told(world, cluster)
     with running_postgres(is_archiving=True, segment_mib=1) as other:
-        options = other.options(log_spool=str(other.spool))
-        await world.engine.edit_source("shop", options)
+        await world.engine.edit_source("shop", other.options(log_spool=str(other.spool)))
         with pytest.raises(RefusedError, match="another server"):
             await _ship(world)
         assert list(await _alerts(world)) == [Condition.LOG_OTHER_SERVER]

@@ -93,3 +93,9 @@ def test_a_small_disk_of_a_fast_server_is_advice_and_a_clock_far_off_a_risk() ->
         (found,) = _of(_seen(clock_ahead_s=ahead_s))
         assert (found.condition, found.is_risk) == (Condition.LOG_CLOCK, is_risk)
         assert words in found.reason
+
+
+def test_the_room_of_a_host_that_is_away_shrinks_while_nobody_sees_it() -> None:
+    """A look that fails says nothing of it."""
+    away = _seen(polled_at=NOW, seen_at=NOW - 60 * MINUTE, error="no route")
+    assert any("lasts for 1 h 16 min" in each.reason for each in _of(away))
