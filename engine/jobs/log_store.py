@@ -115,18 +115,19 @@ async def load(repository: Repository, source: Source, snapshot: Snapshot | None
 
 
 async def segments(
-    repository: Repository, held: LogTree, identity: str, only: str = ""
+    repository: Repository, held: LogTree, identity: str, only: str = "", *, is_newest_first: bool = False
 ) -> AsyncIterator[tuple[Node, LogSegment | None]]:
     """Everything that is kept of that server's log, or of that series alone, group by group; None for an extra. Raises: DamagedError, StorageError."""
     trees = Trees(repository)
-    for name, node in sorted(held.identities.get(identity, {}).items()):
+    turned = -1 if is_newest_first else 1
+    for name, node in sorted(held.identities.get(identity, {}).items())[::turned]:
         if only and series_of(name) != only:
             continue
         if node.subtree is None:
             yield node, None
             continue
         series = series_of(name)
-        for each in await trees.nodes(node.subtree):
+        for each in (await trees.nodes(node.subtree))[::turned]:
             yield each, segment_of(each, series)
 
 

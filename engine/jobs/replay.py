@@ -5,6 +5,7 @@ Logs come while the server replays those before them. Where the instant cannot b
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -12,15 +13,16 @@ from dataclasses import dataclass
 from engine.errors import RestoreError, UnknownNameError, UsageError
 from engine.events import Progress
 from engine.format.tree import Node, go_mode
-from engine.jobs import log_store
+from engine.jobs import log_search, log_store
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup
 from engine.model import instants, logs
-from engine.model.instants import InstantPlan, Target
+from engine.model.instants import InstantPlan, LogMark, Target
 from engine.model.logs import LogRun, Reach
 from engine.repository import dump
 from engine.repository.reader import Visited
 from engine.repository.repository import Repository
+from engine.sources import registry as sources
 from engine.sources.logs import Replay, Replaying
 
 BEGIN, END = b".begin", b".end"
@@ -42,6 +44,8 @@ class ReplayPlan:
     size_bytes: int
     until: datetime.datetime | None
     """The target of the replay; None where all of the log is replayed, since nothing was committed after."""
+    mark: LogMark | None = None
+    """Of a transaction or a point: where it lies."""
 
 
 async def plan(context: JobContext, source: str, target: Target, storage: str = "") -> ReplayPlan:
@@ -59,6 +63,12 @@ async def plan(context: JobContext, source: str, target: Target, storage: str = 
         raise UnknownNameError(
             f"no storage holds both a base of {source} and its log", hint=f"holdfast logs ship {source}"
         )
+    if target.transaction or target.point:
+        reading = sources.log_reading((await catalog.sources.get(source)).kind)
+        if reading is not None:
+            place, leading = await log_search.find(context, source, target, found, reading)
+            cut = dataclasses.replace(leading, path=log_search.cut(leading, place))
+            return dataclasses.replace(_plan(source, target, cut, None), mark=place.mark)
     if target.at is None:
         newest = max(found, key=lambda each: (each.ends_at, each.begins_at))
         return _plan(source, target, newest, None)
@@ -91,6 +101,7 @@ async def described(context: JobContext, planned: ReplayPlan) -> InstantPlan:
         source.host,
         estimated_s,
         counted,
+        planned.mark.at if planned.mark is not None else None,
     )
 
 
@@ -147,7 +158,7 @@ def replay_of(planned: ReplayPlan, segment_bytes: int) -> Replay:
         segment_bytes,
         path[-1].series if path else base.series,
         planned.until,
-        target.transaction,
+        planned.mark.transaction if planned.mark is not None else target.transaction,
         target.point,
         target.is_before,
     )

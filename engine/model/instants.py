@@ -39,6 +39,38 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class LogMark:
+    """The end of a transaction, or a restore point that somebody named, in a log."""
+
+    position: str
+    """As the server writes it."""
+    at: datetime.datetime
+    """By the host's clock."""
+    transaction: str = ""
+    point: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogChange:
+    """Something that a transaction did that somebody may want undone."""
+
+    at: datetime.datetime
+    """When it was committed, by the host's clock."""
+    transaction: str
+    position: str
+    kind: str
+    """dropped; replaced: emptied, or rewritten as by TRUNCATE; deleted: rows."""
+    database: str
+    """Its name, or its number as long as that is not known."""
+    relations: tuple[str, ...]
+    """Numbers of the files that were the table's, its indexes' too."""
+    rows: int = 0
+    """That were deleted one by one."""
+    tables: tuple[str, ...] = ()
+    """Names, with their schemas, as far as they are known."""
+
+
+@dataclass(frozen=True, slots=True)
 class InstantPlan:
     """What bringing a source back to an instant takes; nothing of it has begun."""
 

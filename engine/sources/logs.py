@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
+from engine.model.instants import LogChange, LogMark
 from engine.model.logs import LogFork, LogPosition, LogSegment
 from engine.model.manifest import Manifest
 from engine.sources.base import Database, ItemStream
@@ -233,4 +234,39 @@ class ReplayingSource(Protocol):
         self, manifest: Manifest, depth: int, replay: Replay
     ) -> AbstractAsyncContextManager[Replaying]:
         """A throwaway server, as `base.PhysicalSource.revive` makes one. Raises on entering: ToolMissingError, SourceError."""
+        ...
+
+
+class LogChanges(Protocol):
+    """A walk along a log, from its beginning."""
+
+    def feed(self, content: bytes | bytearray, after: bytes) -> Sequence[LogChange]:
+        """The next segment; `after` as in `LogReading`. What was committed in it, in order."""
+        ...
+
+
+class LogReading(Protocol):
+    """Reads what segments of a log say was done. Pure, and slow enough for a thread of its own.
+
+    `after` is what the next segment continues: a record may begin in one and end in the next. Empty where there is none.
+    """
+
+    def continuation(self, content: bytes | bytearray) -> bytes:
+        """What the segment has of a record that began in the one before it."""
+        ...
+
+    def mark(self, content: bytes | bytearray, after: bytes, transaction: str, point: str) -> LogMark | None:
+        """Where in the segment that transaction ended, or that point was named, last; None where it did not. Raises: UsageError for what is none."""
+        ...
+
+    def endings(self, content: bytes | bytearray, after: bytes) -> tuple[LogMark | None, LogMark | None]:
+        """The first and the last transaction that ended in the segment."""
+        ...
+
+    def points(self, content: bytes | bytearray, after: bytes) -> Sequence[LogMark]:
+        """The points that were named in it."""
+        ...
+
+    def changes(self, least_rows: int) -> LogChanges:
+        """What was dropped or emptied, and where so many rows of a table were deleted by one transaction."""
         ...

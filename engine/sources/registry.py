@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from engine.errors import ConfigurationError, UnknownNameError
 from engine.hosts.base import OpenHost
@@ -19,6 +19,9 @@ from engine.model.objectives import OPTION
 from engine.model.secret import Secret
 from engine.sources.base import DumpReader, OpenSource, Preparation, Traits
 from engine.sources.logs import KeptLog
+
+if TYPE_CHECKING:
+    from engine.sources.logs import LogReading
 
 MEMBERS: Mapping[str, str] = {
     "files": "engine.sources.files.source:FilesSource",
@@ -119,6 +122,12 @@ def kept_log(kind: str) -> KeptLog | None:
     """What reads the files of such a source's log; None where it has none. Raises: UnknownNameError."""
     found: KeptLog | None = getattr(_member(kind), "kept_log", None)
     return found
+
+
+def log_reading(kind: str) -> LogReading | None:
+    """What reads segments of that kind's log; None where nothing does. Raises: UnknownNameError."""
+    reading: LogReading | None = getattr(_member(kind), "log_reading", None)
+    return reading
 
 
 async def secrets_of(definition: Source, resolve: Callable[[str], Awaitable[Secret]]) -> Mapping[str, Secret]:

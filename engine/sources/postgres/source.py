@@ -23,6 +23,7 @@ from engine.sources.logs import (
     BasePosition,
     KeptLog,
     LogLook,
+    LogReading,
     Replay,
     Replaying,
     SegmentStream,
@@ -50,6 +51,7 @@ from engine.sources.postgres.parted import PartedDumpItem
 from engine.sources.postgres.physical import BaseItem
 from engine.sources.postgres.slot import Slot
 from engine.sources.postgres.spool import Spool
+from engine.sources.postgres.wal_search import WalReading
 
 MAINTENANCE = "postgres"
 """The database that every server has for questions that concern none."""
@@ -67,6 +69,7 @@ class PostgresSource:
     traits = Traits(kind="postgres", shape="items", can_load=True, is_database=True)
     scopes: AbstractSet[Scope] = partial.SCOPES
     kept_log: KeptLog = kept_log
+    log_reading: LogReading = WalReading()
 
     def __init__(self, definition: Source, host: OpenHost, secrets: Secrets) -> None:
         """Raises: ConfigurationError."""

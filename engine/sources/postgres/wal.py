@@ -11,9 +11,11 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 from engine.errors import IncompleteDumpError
+
+Content: TypeAlias = bytes | bytearray | memoryview
 
 _NAME: Final = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})", re.ASCII)
 _HISTORY: Final = re.compile(r"([0-9A-F]{8})\.history", re.ASCII)
@@ -21,19 +23,20 @@ _HISTORY_LINE: Final = re.compile(r"\s*(\d+)\s+([0-9A-F]+)/([0-9A-F]+)(?:\s.*)?"
 _FIRST_PAGE: Final = struct.Struct("<HHIQI4xQII")
 """magic, info, timeline, address, bytes left of a record that began before; system, size of a segment, size of a page."""
 _PAGE: Final = struct.Struct("<HHIQI")
-_RECORD: Final = struct.Struct("<IIQBB2xI")
+RECORD: Final = struct.Struct("<IIQBB2xI")
 """Whole length, transaction, record before, info, resource manager, checksum."""
 _LONG_HEADER_BYTES: Final = 40
-_SHORT_HEADER_BYTES: Final = 24
+SHORT_HEADER_BYTES: Final = 24
 _IS_CONTINUED: Final = 0x0001
 _IS_LONG: Final = 0x0002
-_XLOG, _XACT = 0, 1
+XLOG, XACT, SMGR, HEAP = 0, 1, 2, 10
 """Resource managers."""
 _SWITCH: Final = 0x40
-_ENDINGS: Final = frozenset({0x00, 0x20, 0x30, 0x40})
+ENDINGS: Final = frozenset({0x00, 0x20, 0x30, 0x40})
 """Of transactions: commit and abort, also of prepared ones."""
-_ORIGIN, _TOP_LEVEL, _SHORT_DATA, _LONG_DATA = 253, 252, 255, 254
-_EPOCH: Final = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+ORIGIN, TOP_LEVEL, SHORT_DATA, LONG_DATA = 253, 252, 255, 254
+"""Of what follows: what has none of these is about a block."""
+EPOCH: Final = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 _FAR_US: Final = 100 * 365 * 86_400 * 1_000_000
 """No transaction ended later: what says so is none."""
 _LEAST_SEGMENT, _MOST_SEGMENT = 1 << 20, 1 << 30
@@ -65,6 +68,16 @@ class Fork:
     """The one that was left."""
     position: int
     """In bytes of the log."""
+
+
+class FirstPage(NamedTuple):
+    """What the header of a segment's first page says."""
+
+    magic: int
+    """Of the version."""
+    address: int
+    """Where the segment begins, in bytes of the log."""
+    page_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +133,7 @@ def parse_history(content: bytes) -> list[Fork]:
     return forks
 
 
-def require_whole(content: bytes | bytearray | memoryview, name: str, system: str) -> int:
+def require_whole(content: Content, name: str, system: str) -> int:
     """The size that segments of that server have, in bytes, once this is seen to be the one of that name, of that server, to its end.
 
     `system` is the server's identifier; empty where it is not known. Raises: IncompleteDumpError, saying what is wrong.
@@ -132,7 +145,7 @@ def require_whole(content: bytes | bytearray | memoryview, name: str, system: st
     return segment_bytes
 
 
-def require_tail(content: bytes | bytearray | memoryview, name: str, system: str) -> int:
+def require_tail(content: Content, name: str, system: str) -> int:
     """As `require_whole`, of no more than the segment's beginning, which may be shorter than its first header. Raises: IncompleteDumpError."""
     if len(content) < _LONG_HEADER_BYTES:
         return 0
@@ -143,7 +156,7 @@ def require_tail(content: bytes | bytearray | memoryview, name: str, system: str
     return segment_bytes
 
 
-def _require_begin(content: bytes | bytearray | memoryview, name: str, system: str) -> int:
+def _require_begin(content: Content, name: str, system: str) -> int:
     """The size of segments, as the first page says it. Raises: IncompleteDumpError."""
     found = parse_name(name)
     if found is None:
@@ -164,7 +177,7 @@ def _require_begin(content: bytes | bytearray | memoryview, name: str, system: s
     return int(segment_bytes)
 
 
-def _require_pages(content: bytes | bytearray | memoryview, name: str) -> None:
+def _require_pages(content: Content, name: str) -> None:
     """Raises: IncompleteDumpError where a page is none of this segment."""
     magic, _, _, address, _, _, _, page_bytes = _FIRST_PAGE.unpack_from(content)
     for at in range(page_bytes, len(content) - _PAGE.size + 1, page_bytes):
@@ -175,7 +188,7 @@ def _require_pages(content: bytes | bytearray | memoryview, name: str) -> None:
             raise IncompleteDumpError(f"segment {name} is damaged at byte {at}")
 
 
-def span(content: bytes | bytearray | memoryview) -> Span:
+def span(content: Content) -> Span:
     """When its first and last transactions ended. For a segment that is whole, or its beginning; only its two ends are read where they tell."""
     if len(content) < _LONG_HEADER_BYTES:
         return Span(None, None)
@@ -193,63 +206,93 @@ def span(content: bytes | bytearray | memoryview) -> Span:
     return Span(first, last)
 
 
-def endings(content: bytes | bytearray | memoryview, page: int) -> Iterator[datetime.datetime]:
+def endings(content: Content, page: int) -> Iterator[datetime.datetime]:
     """The instants at which transactions ended whose records begin on that page, and end before the content does."""
     page_bytes = _FIRST_PAGE.unpack_from(content)[7]
-    for position, length, info, manager in _records(content, page):
-        if manager == _XACT and info & 0x70 in _ENDINGS:
+    for position, length, info, manager, _ in records(content, page):
+        if manager == XACT and info & 0x70 in ENDINGS:
             ended = _instant(content, position)
-            if ended is not None and len(_take(content, position, length, page_bytes)) == length:
+            if ended is not None and len(take(content, position, length, page_bytes)) == length:
                 yield ended
 
 
-def _records(content: bytes | bytearray | memoryview, page: int) -> Iterator[tuple[int, int, int, int]]:
-    """Place, length, info and resource manager of each record that begins on the page."""
+def records(content: Content, page: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """Place, length, info, resource manager and transaction of each record that begins on the page."""
     page_bytes = _FIRST_PAGE.unpack_from(content)[7]
     begin = page * page_bytes
-    if len(content) - begin < _SHORT_HEADER_BYTES:
+    if len(content) - begin < SHORT_HEADER_BYTES:
         return
     magic, info, _, _, left = _PAGE.unpack_from(content, begin)
     if not magic:
         return
-    header = _LONG_HEADER_BYTES if info & _IS_LONG else _SHORT_HEADER_BYTES
+    header = _LONG_HEADER_BYTES if info & _IS_LONG else SHORT_HEADER_BYTES
     position = begin + header
     if info & _IS_CONTINUED:
         position += -(-left // 8) * 8
     end = begin + page_bytes
+    whole = min(end, len(content)) - RECORD.size
     while begin < position <= end - 8:
-        head = _take(content, position, _RECORD.size, page_bytes)
-        if len(head) < _RECORD.size:
+        if position <= whole:
+            length, transaction, _, kind, manager, _ = RECORD.unpack_from(content, position)
+        else:
+            head = take(content, position, RECORD.size, page_bytes)
+            if len(head) < RECORD.size:
+                return
+            length, transaction, _, kind, manager, _ = RECORD.unpack(head)
+        if length < RECORD.size:
             return
-        length, _, _, kind, manager, _ = _RECORD.unpack(head)
-        if length < _RECORD.size:
-            return
-        yield position, length, kind, manager
-        if manager == _XLOG and kind & 0xF0 == _SWITCH:
+        yield position, length, kind, manager, transaction
+        if manager == XLOG and kind & 0xF0 == _SWITCH:
             return
         position += -(-length // 8) * 8
         if position > end:
             return  # it goes on on the next page, whose header says how far
 
 
-def _instant(content: bytes | bytearray | memoryview, position: int) -> datetime.datetime | None:
+def first_page(content: Content) -> FirstPage | None:
+    """None where there is less of the segment than its first header."""
+    if len(content) < _LONG_HEADER_BYTES:
+        return None
+    magic, _, _, address, _, _, _, page_bytes = _FIRST_PAGE.unpack_from(content)
+    return FirstPage(magic, address, page_bytes)
+
+
+def continuation(content: Content, most_bytes: int) -> bytes:
+    """What the segment has, at most so much, of a record that began in the one before it; empty where none did."""
+    found = first_page(content)
+    if found is None:
+        return b""
+    _, info, _, _, left = _PAGE.unpack_from(content)
+    return (
+        take(content, _LONG_HEADER_BYTES, min(left, most_bytes), found.page_bytes)
+        if info & _IS_CONTINUED
+        else b""
+    )
+
+
+def _instant(content: Content, position: int) -> datetime.datetime | None:
     """When the transaction of that record ended; None where the record goes on in the next segment before it says."""
     page_bytes = _FIRST_PAGE.unpack_from(content)[7]
-    head = _take(content, position, _RECORD.size + 17, page_bytes)
-    at = _RECORD.size
-    while at < len(head) and head[at] in (_ORIGIN, _TOP_LEVEL):
-        at += 3 if head[at] == _ORIGIN else 5
-    if at >= len(head) or head[at] not in (_SHORT_DATA, _LONG_DATA):
+    head = take(content, position, RECORD.size + 17, page_bytes)
+    at = RECORD.size
+    while at < len(head) and head[at] in (ORIGIN, TOP_LEVEL):
+        at += 3 if head[at] == ORIGIN else 5
+    if at >= len(head) or head[at] not in (SHORT_DATA, LONG_DATA):
         return None
-    at += 2 if head[at] == _SHORT_DATA else 5
-    data = head[at : at + 8] if at + 8 <= len(head) else _take(content, position, at + 8, page_bytes)[at:]
+    at += 2 if head[at] == SHORT_DATA else 5
+    data = head[at : at + 8] if at + 8 <= len(head) else take(content, position, at + 8, page_bytes)[at:]
+    return instant(data)
+
+
+def instant(data: bytes) -> datetime.datetime | None:
+    """What the first eight bytes of a record's data say; None where they say none."""
     if len(data) < 8:
         return None
-    microseconds = int.from_bytes(data, "little", signed=True)
-    return _EPOCH + datetime.timedelta(microseconds=microseconds) if 0 <= microseconds < _FAR_US else None
+    microseconds = int.from_bytes(data[:8], "little", signed=True)
+    return EPOCH + datetime.timedelta(microseconds=microseconds) if 0 <= microseconds < _FAR_US else None
 
 
-def _take(content: bytes | bytearray | memoryview, position: int, count: int, page_bytes: int) -> bytes:
+def take(content: Content, position: int, count: int, page_bytes: int) -> bytes:
     """So many bytes of the log from there, without the headers of pages between; fewer at the segment's end."""
     piece = b""
     while count and position < len(content):
@@ -258,7 +301,7 @@ def _take(content: bytes | bytearray | memoryview, position: int, count: int, pa
         count -= here
         position += here
         if count:
-            position += _SHORT_HEADER_BYTES
+            position += SHORT_HEADER_BYTES
     return piece
 
 

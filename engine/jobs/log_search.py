@@ -1,0 +1,186 @@
+"""A source's kept log, read for what it says: where a transaction ended or a point was named, so that a replay has a base that leads there.
+
+Segments are read from the repository one at a time, the newest first, and nothing is asked of the host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from engine.errors import RestoreError
+from engine.events import Progress, StepBegan
+from engine.format.tree import Node
+from engine.jobs import log_store
+from engine.jobs.context import JobContext
+from engine.jobs.database_backup import open_copy
+from engine.model import names
+from engine.model.definitions import Source
+from engine.model.instants import LogMark, Target
+from engine.model.logs import LogRun, LogSegment, Reach
+from engine.model.requests import Limits
+from engine.repository import dump
+from engine.repository.repository import Repository
+from engine.sources.logs import LogReading
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLog:
+    """What one storage holds of a source's log, as far as its bases lead along it; open for reading."""
+
+    source: Source
+    repository: Repository
+    tree: log_store.LogTree
+    identity: str
+    runs: Sequence[LogRun]
+
+    async def segments(self, *, is_newest_first: bool = False) -> AsyncIterator[tuple[Node, LogSegment]]:
+        """Each once. Raises: DamagedError, StorageError."""
+        found = log_store.segments(self.repository, self.tree, self.identity, is_newest_first=is_newest_first)
+        async for node, segment in found:
+            if segment is not None and any(
+                run.series == segment.series
+                and run.first <= segment.number <= run.last
+                and run.is_tail == segment.is_tail
+                for run in self.runs
+            ):
+                yield node, segment
+
+    async def read(self, node: Node) -> bytearray:
+        """A segment's content. Raises: DamagedError, StorageError."""
+        content = bytearray()
+
+        async def write(data: bytes) -> None:
+            content.extend(data)
+
+        await dump.dump_node(self.repository, node, write)
+        return content
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a mark lies."""
+
+    mark: LogMark
+    series: str
+    number: int
+
+
+@asynccontextmanager
+async def opened(context: JobContext, source: str, found: Sequence[Reach]) -> AsyncIterator[KeptLog]:
+    """The log of these reaches, which are of one storage and one server. Raises: StorageError, RepositoryError."""
+    async with AsyncExitStack() as stack:
+        backup = await context.catalog.backups.get(found[-1].base.backup_id)
+        storage = found[-1].storage
+        copy = await open_copy(context, backup, storage, Limits(), stack)
+        definition = await context.catalog.sources.get(source)
+        heads = {each.storage: each.snapshot_id for each in await context.catalog.logs.heads(source)}
+        _, tree = await log_store.open_head(copy.repository, definition, heads.get(storage, ""))
+        runs = tuple(dict.fromkeys(run for reach in found for run in reach.path))
+        yield KeptLog(definition, copy.repository, tree, found[-1].base.position.identity, runs)
+
+
+async def find(
+    context: JobContext, source: str, target: Target, found: Sequence[Reach], reading: LogReading
+) -> tuple[Place, Reach]:
+    """Where the target lies, and the newest base that leads there. Raises: RestoreError where none does, with what is nearest; UsageError."""
+    nearest: list[str] = []
+    ordered = sorted(found, key=lambda each: (each.storage, each.base.position.identity, each.begins_at))
+    grouped = itertools.groupby(ordered, key=lambda each: (each.storage, each.base.position.identity))
+    for group in [list(each) for _, each in grouped]:
+        async with opened(context, source, group) as log:
+            place = await _search(context, log, target, reading)
+            if place is None:
+                nearest.append(await _nearest(log, target, reading))
+                continue
+        fitting = [each for each in group if _leads_to(each, place)]
+        if fitting:
+            return place, max(fitting, key=lambda each: each.begins_at)
+        first = min(each.begins_at for each in group)
+        why = f"no base from before it is kept: it was at {_text(place.mark)}"
+        raise RestoreError(
+            f"{source} cannot be brought back to {target.words}: {why}",
+            hint=f"the nearest instant that can be reached is {first.astimezone().isoformat(sep=' ', timespec='milliseconds')}",
+        )
+    what = (
+        f"no transaction {target.transaction} ended" if target.transaction else "no point of that name lies"
+    )
+    raise RestoreError(
+        f"{source} cannot be brought back to {target.words}: {what} in its log",
+        hint=next((each for each in nearest if each), None),
+    )
+
+
+def cut(reach: Reach, place: Place) -> tuple[LogRun, ...]:
+    """What is replayed to get there: up to the segment it lies in, and the next one, since the record may end there."""
+    path: list[LogRun] = []
+    for run in reach.path:
+        is_there = run.series == place.series and run.first <= place.number + 1
+        if is_there and place.number + 1 <= run.last:
+            return (*path, LogRun(run.identity, run.series, run.first, place.number + 1, run.begins_at, run.ends_at, _share(run, place), run.is_tail))  # fmt: skip
+        path.append(run)
+        if run.series == place.series and run.first > place.number:
+            break
+    return tuple(path)
+
+
+def _share(run: LogRun, place: Place) -> int:
+    return run.size_bytes * (place.number + 2 - run.first) // (run.last - run.first + 1)
+
+
+def _leads_to(reach: Reach, place: Place) -> bool:
+    return reach.begins_at <= place.mark.at and any(
+        run.series == place.series and run.first <= place.number <= run.last for run in reach.path
+    )
+
+
+async def _search(context: JobContext, log: KeptLog, target: Target, reading: LogReading) -> Place | None:
+    context.emit(StepBegan(f"look for {target.words} in the log"))
+    total = sum(run.size_bytes for run in log.runs)
+    done, after = 0, b""
+    async for node, segment in log.segments(is_newest_first=True):
+        content = await log.read(node)
+        mark = await asyncio.to_thread(reading.mark, content, after, target.transaction, target.point)
+        if mark is not None:
+            return Place(mark, segment.series, segment.number)
+        after = reading.continuation(content)
+        done += len(content)
+        context.emit(Progress("search", done, max(total, done), current=segment.name))
+    return None
+
+
+async def _nearest(log: KeptLog, target: Target, reading: LogReading) -> str:
+    """What there is in place of a target that is not in the log."""
+    if target.point:
+        points = []
+        async for node, _ in log.segments():
+            content = await log.read(node)
+            points += [each.point for each in await asyncio.to_thread(reading.points, content, b"")]
+        near = names.nearest(target.point, points)
+        if near:
+            return f"did you mean {near}?"
+        return f"its points are {', '.join(points[-10:])}" if points else "no point was named in it"
+    first = await _outermost(log, reading, is_newest_first=False)
+    last = await _outermost(log, reading, is_newest_first=True)
+    if first is None or last is None:
+        return ""
+    return (
+        f"the log's first is {first.transaction} of {_text(first)}, its last {last.transaction} of {_text(last)}; "
+        "what changed nothing, or was part of another transaction, is not in it"
+    )
+
+
+async def _outermost(log: KeptLog, reading: LogReading, *, is_newest_first: bool) -> LogMark | None:
+    async for node, segment in log.segments(is_newest_first=is_newest_first):
+        if segment.begins_at is not None:
+            content = await log.read(node)
+            first, last = await asyncio.to_thread(reading.endings, content, b"")
+            return last if is_newest_first else first
+    return None
+
+
+def _text(mark: LogMark) -> str:
+    return mark.at.astimezone().isoformat(sep=" ", timespec="milliseconds")
