@@ -24,7 +24,7 @@ FROM_CATALOG: Final = frozenset(
 READING: Final = FROM_CATALOG | {
     "host grants", "source test", "storage usage", "storage recovery-kit", "storage show", "vault list", "ls", "dump", "diff", "find",
     "evidence list", "evidence show", "evidence public-key", "evidence verify", "shares", "config export", "config check", "job follow",
-    "console", "doctor", "logs setup", "notify list", "service status", "metrics", "report compliance", "report trends",
+    "console", "doctor", "logs find", "logs setup", "notify list", "service status", "metrics", "report compliance", "report trends",
 }  # fmt: skip
 """Change nothing: not in the catalog, not in a storage, not on a host; but with the options of WRITING. The console refuses by itself."""
 WRITING: Final = ("measure", "keep")

@@ -53,6 +53,9 @@ VERBS: Final[dict[str, Verb]] = {
     "logs ship": Verb("logs:SHIP", "bring the logs of databases into storages"),
     "logs list": Verb("logs:LIST", "list the logs that are shipped, and what they reach"),
     "logs show": Verb("logs:SHOW", "show to which instants one source can be brought back"),
+    "logs find": Verb(
+        "log_search:FIND", "find when a table was dropped, emptied or deleted from, by the log that is kept"
+    ),
     "logs setup": Verb("logs:SETUP", "print what a server lacks before its log can be shipped"),
     "backups": Verb("browse:BACKUPS", "list backups"),
     "show": Verb("browse:SHOW", "show one backup"),

@@ -96,9 +96,9 @@ async def find(
             if place is None:
                 nearest.append(await _nearest(log, target, reading))
                 continue
-        fitting = [each for each in group if _leads_to(each, place)]
-        if fitting:
-            return place, max(fitting, key=lambda each: each.begins_at)
+        leading = base_before(group, place)
+        if leading is not None:
+            return place, leading
         first = min(each.begins_at for each in group)
         why = f"no base from before it is kept: it was at {_text(place.mark)}"
         raise RestoreError(
@@ -112,6 +112,17 @@ async def find(
         f"{source} cannot be brought back to {target.words}: {what} in its log",
         hint=next((each for each in nearest if each), None),
     )
+
+
+def base_before(found: Sequence[Reach], place: Place) -> Reach | None:
+    """The newest base that leads there; None where none does."""
+    fitting = [
+        each
+        for each in found
+        if each.begins_at <= place.mark.at
+        and any(run.series == place.series and run.first <= place.number <= run.last for run in each.path)
+    ]
+    return max(fitting, key=lambda each: each.begins_at, default=None)
 
 
 def cut(reach: Reach, place: Place) -> tuple[LogRun, ...]:
@@ -129,12 +140,6 @@ def cut(reach: Reach, place: Place) -> tuple[LogRun, ...]:
 
 def _share(run: LogRun, place: Place) -> int:
     return run.size_bytes * (place.number + 2 - run.first) // (run.last - run.first + 1)
-
-
-def _leads_to(reach: Reach, place: Place) -> bool:
-    return reach.begins_at <= place.mark.at and any(
-        run.series == place.series and run.first <= place.number <= run.last for run in reach.path
-    )
 
 
 async def _search(context: JobContext, log: KeptLog, target: Target, reading: LogReading) -> Place | None:

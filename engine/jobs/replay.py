@@ -8,14 +8,16 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from engine.errors import RestoreError, UnknownNameError, UsageError
-from engine.events import Progress
+from engine.events import Progress, StepBegan
 from engine.format.tree import Node, go_mode
 from engine.jobs import log_search, log_store
 from engine.jobs.context import JobContext
-from engine.jobs.database_backup import DatabaseBackup
+from engine.jobs.database_backup import DatabaseBackup, open_database_source
+from engine.jobs.log_search import Place
 from engine.model import instants, logs
 from engine.model.instants import InstantPlan, LogMark, Target
 from engine.model.logs import LogRun, Reach
@@ -23,7 +25,7 @@ from engine.repository import dump
 from engine.repository.reader import Visited
 from engine.repository.repository import Repository
 from engine.sources import registry as sources
-from engine.sources.logs import Replay, Replaying
+from engine.sources.logs import Replay, Replayed, Replaying, ReplayingSource
 
 BEGIN, END = b".begin", b".end"
 """Empty members that tell the host where it is: behind what belongs to series, and behind the last segment."""
@@ -48,8 +50,8 @@ class ReplayPlan:
     """Of a transaction or a point: where it lies."""
 
 
-async def plan(context: JobContext, source: str, target: Target, storage: str = "") -> ReplayPlan:
-    """Chooses the base. Raises: UnknownNameError where there is none; RestoreError where the target cannot be reached, naming the nearest that can."""
+async def reached(context: JobContext, source: str, storage: str = "") -> list[Reach]:
+    """What each base leads to, at least one. Raises: UnknownNameError where there is none."""
     catalog = context.catalog
     bases = await catalog.logs.bases(source)
     if not bases:
@@ -63,12 +65,17 @@ async def plan(context: JobContext, source: str, target: Target, storage: str = 
         raise UnknownNameError(
             f"no storage holds both a base of {source} and its log", hint=f"holdfast logs ship {source}"
         )
+    return found
+
+
+async def plan(context: JobContext, source: str, target: Target, storage: str = "") -> ReplayPlan:
+    """Chooses the base. Raises: UnknownNameError where there is none; RestoreError where the target cannot be reached, naming the nearest that can."""
+    found = await reached(context, source, storage)
     if target.transaction or target.point:
-        reading = sources.log_reading((await catalog.sources.get(source)).kind)
+        reading = sources.log_reading((await context.catalog.sources.get(source)).kind)
         if reading is not None:
             place, leading = await log_search.find(context, source, target, found, reading)
-            cut = dataclasses.replace(leading, path=log_search.cut(leading, place))
-            return dataclasses.replace(_plan(source, target, cut, None), mark=place.mark)
+            return plan_to(source, target, place, leading)
     if target.at is None:
         newest = max(found, key=lambda each: (each.ends_at, each.begins_at))
         return _plan(source, target, newest, None)
@@ -79,6 +86,12 @@ async def plan(context: JobContext, source: str, target: Target, storage: str = 
     # Behind the last transaction there is none that the server could stop at: all is replayed.
     is_within = last is not None and (target.at < last or (target.is_before and target.at <= last))
     return _plan(source, target, reach, target.at if is_within else None)
+
+
+def plan_to(source: str, target: Target, place: Place, leading: Reach) -> ReplayPlan:
+    """To a place of the log that this base leads to; no further is fetched."""
+    cut = dataclasses.replace(leading, path=log_search.cut(leading, place))
+    return dataclasses.replace(_plan(source, target, cut, None), mark=place.mark)
 
 
 async def described(context: JobContext, planned: ReplayPlan) -> InstantPlan:
@@ -147,6 +160,33 @@ async def feed(context: JobContext, base: DatabaseBackup, planned: ReplayPlan, r
     await replaying.begin()
     await dump.dump_files(base.repository, _members(base, planned), write)
     return done_bytes
+
+
+@asynccontextmanager
+async def server(context: JobContext, base: DatabaseBackup, planned: ReplayPlan) -> AsyncIterator[Replayed]:
+    """A throwaway server that was brought there; leaving removes it. Raises: RestoreError where it did not get there; UsageError, SourceError,
+    HostError, StorageError."""
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(open_database_source(context, base.source))
+        if not isinstance(source, ReplayingSource):
+            raise UsageError(f"the log of {planned.source} cannot be replayed")
+        context.emit(StepBegan(f"replay {planned.source} to {planned.target.words}"))
+        length = await segment_bytes(context, base, planned)
+        replaying = await stack.enter_async_context(
+            source.replaying(base.manifest, base.depth, replay_of(planned, length))
+        )
+        await feed(context, base, planned, replaying)
+        found = await replaying.finish()
+        if not found.is_over or (
+            planned.until is not None
+            and found.last_transaction_at is not None
+            and found.last_transaction_at > planned.until
+        ):
+            raise RestoreError(
+                f"{planned.source} did not come to {planned.target.words}: its last transaction is of {found.last_transaction_at}",
+                hint="nothing that is live was touched; run a drill to that instant",
+            )
+        yield found
 
 
 def replay_of(planned: ReplayPlan, segment_bytes: int) -> Replay:

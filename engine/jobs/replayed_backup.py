@@ -10,18 +10,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from engine.errors import PathMissingError, RestoreError, UsageError
-from engine.events import Noted, Progress, StepBegan, Warned
+from engine.errors import PathMissingError, UsageError
+from engine.events import Noted, Progress, Warned
 from engine.jobs import replay
 from engine.jobs.context import JobContext
-from engine.jobs.database_backup import DatabaseBackup, open_backup, open_database_source
+from engine.jobs.database_backup import DatabaseBackup, open_backup
 from engine.jobs.replay import ReplayPlan
 from engine.model import instants
 from engine.model.instants import Target
 from engine.model.manifest import DatabaseFacts
 from engine.model.requests import RestoreRequest
 from engine.sources.base import Database, ItemStream, Selection
-from engine.sources.logs import DumpingDatabase, ReplayingSource
+from engine.sources.logs import DumpingDatabase
 
 _OWN = "postgres"
 """The database that every server has; it is brought back where it is named."""
@@ -94,25 +94,7 @@ async def opened(context: JobContext, request: RestoreRequest) -> AsyncIterator[
         if request.is_dry_run:
             yield _as_then(base, base.manifest.databases)
             return
-        source = await stack.enter_async_context(open_database_source(context, base.source))
-        if not isinstance(source, ReplayingSource):
-            raise UsageError(f"the log of {request.source} cannot be replayed")
-        context.emit(StepBegan(f"replay {request.source} to {planned.target.words}"))
-        length = await replay.segment_bytes(context, base, planned)
-        replaying = await stack.enter_async_context(
-            source.replaying(base.manifest, base.depth, replay.replay_of(planned, length))
-        )
-        await replay.feed(context, base, planned, replaying)
-        reached = await replaying.finish()
-        if not reached.is_over or (
-            planned.until is not None
-            and reached.last_transaction_at is not None
-            and reached.last_transaction_at > planned.until
-        ):
-            raise RestoreError(
-                f"{request.source} did not come to {planned.target.words}: its last transaction is of {reached.last_transaction_at}",
-                hint="nothing that is live was touched; run a drill to that instant",
-            )
+        reached = await stack.enter_async_context(replay.server(context, base, planned))
         scratch = reached.database
         if not isinstance(scratch, DumpingDatabase):
             raise UsageError(f"a database of {request.source} cannot be carried over from a throwaway server")

@@ -71,6 +71,38 @@ class LogChange:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeQuery:
+    """What is looked for in a source's log."""
+
+    source: str
+    table: str = ""
+    """With its schema or without: dropped, emptied, or many of its rows deleted. Empty: any."""
+    since: datetime.datetime | None = None
+    until: datetime.datetime | None = None
+    statement: str = ""
+    """A part of what was said to the server, where its log holds that."""
+    storage: str = ""
+    """Whose copy of the log is read; empty: the one that reaches furthest."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundChanges:
+    """What a log says was done, oldest first."""
+
+    source: str
+    storage: str
+    changes: tuple[LogChange, ...]
+    segments: int
+    """That were read."""
+    begins_at: datetime.datetime | None
+    """Of what was read: the first transaction…"""
+    ends_at: datetime.datetime | None
+    """…and the last."""
+    unnamed: int = 0
+    """Changes to tables that were made and gone between two bases, whose names nobody looked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class InstantPlan:
     """What bringing a source back to an instant takes; nothing of it has begun."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from engine.errors import UsageError
 from engine.model import logs
-from engine.model.instants import InstantPlan, Target
+from engine.model.instants import ChangeQuery, FoundChanges, InstantPlan, Target
 from engine.model.log_keeping import LostInstants
 from engine.model.logs import LogReport
 from engine.service.parts import Methods
@@ -51,6 +51,16 @@ class LogMethods(Methods):
 
         catalog = self._parts.catalog
         return await delete.unreachable(catalog, [await catalog.backups.find(each) for each in backups])
+
+    async def find_changes(self, query: ChangeQuery) -> FoundChanges:
+        """Which transactions dropped or emptied a table, or deleted many of its rows, by the log that is kept; a throwaway server tells the names.
+
+        Raises: UnknownNameError where there is no log, or no base; UsageError where such a log does not tell it; StorageError, DamagedError,
+        SourceError, HostError.
+        """
+        from engine.jobs import log_assistant
+
+        return await log_assistant.run(self._parts.context(), query)
 
     async def log_setup(self, source: str) -> Sequence[str]:
         """Lines that the server's configuration lacks before its log can be shipped; none where all is well.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
@@ -192,6 +193,27 @@ class DumpingDatabase(Database, Protocol):
 
     def dumping_globals(self) -> AbstractAsyncContextManager[ItemStream]:
         """What belongs to no database, as SQL. Raises on entering: SourceError, HostError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFiles:
+    """What files that a log names are, as a server has them that was brought to just before."""
+
+    database: str
+    """The name of the database of that number; empty where there is none."""
+    tables: Mapping[str, str]
+    """Number of a file to the name of its table, with its schema, as a manifest has it."""
+    others: AbstractSet[str] = frozenset()
+    """Numbers of files that are there, and are no table's own: an index's, a sequence's."""
+
+
+@runtime_checkable
+class NamingDatabase(Protocol):
+    """A server that knows by their names what its log has by their numbers."""
+
+    async def named_files(self, database: str, files: Sequence[str]) -> NamedFiles:
+        """Of the database of that number. Raises: SourceError, HostError."""
         ...
 
 

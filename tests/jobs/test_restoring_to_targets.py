@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 import pytest
 
 from engine.errors import RestoreError
 from engine.model.definitions import Source
-from engine.model.instants import Target
+from engine.model.instants import ChangeQuery, Target
 from engine.model.requests import RestoreRequest, ShipRequest
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres, running_postgres
@@ -69,3 +70,51 @@ async def test_a_transaction_and_a_named_point_are_found_in_the_log_by_themselve
         with pytest.raises(RestoreError, match="cannot be brought back") as error:
             await world.engine.plan_instant("shop", target)
         assert words in str(error.value.hint)
+
+
+async def test_a_dropped_table_is_located_among_ten_thousand_transactions_and_comes_back(
+    world: World, cluster: Postgres
+) -> None:
+    """Nobody says when it was: neither of this one, nor of the one that was emptied, nor of rows that were deleted, of a table that no base knows."""
+    cluster.psql("create table orders as select n, 'x' || n as said from generate_series(1, 500) n")
+    cluster.psql(
+        "create table emptied (n int primary key); insert into emptied values (1); create table ticks (n int)"
+    )
+    await _begin(world, cluster)
+    at = sorted(random.sample(range(1, 9_999), 4))
+    done = (
+        "drop table orders",
+        "truncate emptied",
+        "create table young as select generate_series(1, 300) as n",
+        "delete from young",
+    )
+    cases = " ".join(f"when {n} then execute '{said}';" for n, said in zip(at, done, strict=True))
+    cluster.psql(
+        f"do $$ begin for i in 1..10000 loop insert into ticks values (i); case i {cases} else null; end case; commit; end loop; end $$"
+    )
+    ticks = {
+        said: cluster.psql(f"select xmin from ticks where n = {n}") for n, said in zip(at, done, strict=True)
+    }
+    await world.engine.ship(ShipRequest(("shop",)))
+    found = await world.engine.find_changes(ChangeQuery("shop", "orders"))
+    (dropped,) = found.changes
+    assert (dropped.kind, dropped.database, dropped.tables) == ("dropped", "postgres", ("public.orders",))
+    assert dropped.transaction == ticks["drop table orders"]
+    request = RestoreRequest(
+        "",
+        into="then",
+        source="shop",
+        databases=("postgres",),
+        at_transaction=dropped.transaction,
+        is_before=True,
+    )
+    assert (await world.engine.restore(request)).status == "completed"
+    assert cluster.psql("select count(*) from orders", "then") == "500"
+    assert cluster.psql("select max(n) from ticks", "then") == str(at[0] - 1)
+    every = await world.engine.find_changes(ChangeQuery("shop", since=found.begins_at, until=found.ends_at))
+    assert [(each.kind, each.tables, each.transaction) for each in every.changes] == [
+        ("dropped", ("public.orders",), ticks["drop table orders"]),
+        ("replaced", ("public.emptied",), ticks["truncate emptied"]),
+        ("deleted", ("public.young",), ticks["delete from young"]),
+    ]
+    assert every.changes[-1].rows == 300

@@ -22,7 +22,7 @@ from engine.model.backup import Scope
 from engine.model.manifest import Manifest
 from engine.sources import tar_feed
 from engine.sources.base import Database, ItemStream, Revival
-from engine.sources.logs import Replay, Replayed, Replaying
+from engine.sources.logs import NamedFiles, Replay, Replayed, Replaying
 from engine.sources.postgres import quoting, session, wal, words
 from engine.sources.postgres.connection import Connection
 from engine.sources.postgres.database import PostgresDatabase
@@ -30,6 +30,10 @@ from engine.sources.postgres.dumping import DumpItem, Gathered, GlobalsItem, Wan
 
 START_TIMEOUT_S = 120.0
 _REACHED = "select extract(epoch from pg_last_xact_replay_timestamp())::float8 as last, not pg_is_in_recovery() as over"
+_DATABASE = "select datname as name from pg_database where datallowconn and oid::text = {number}"
+_FILES = """
+select c.relfilenode::text as file, n.nspname || '.' || c.relname as name, c.relkind in ('r', 'm') and n.nspname <> 'pg_catalog' as is_table
+from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relfilenode::text in ({wanted})"""
 _NO_BINARIES = 69
 """EX_UNAVAILABLE of sysexits.h, which no program of PostgreSQL ends with."""
 
@@ -235,6 +239,20 @@ class _ReplayedDatabase(PostgresDatabase):
     def dumping_globals(self) -> AbstractAsyncContextManager[ItemStream]:
         """See `logs.DumpingDatabase.dumping_globals`."""
         return GlobalsItem(self._wanted(()), "postgres", has_passwords=True).open()
+
+    async def named_files(self, database: str, files: Sequence[str]) -> NamedFiles:
+        """See `logs.NamingDatabase.named_files`."""
+        async with session.opened(self.host, self.connection, "postgres") as asked:
+            named = await asked.rows(_DATABASE.format(number=quoting.literal(database)))
+        if not named:
+            return NamedFiles("", {})
+        wanted = ", ".join(quoting.literal(each) for each in files)
+        async with session.opened(self.host, self.connection, named[0]["name"]) as asked:
+            rows = await asked.rows(_FILES.format(wanted=wanted))
+        tables = {row["file"]: row["name"] for row in rows if row["is_table"]}
+        return NamedFiles(
+            named[0]["name"], tables, frozenset(row["file"] for row in rows if not row["is_table"])
+        )
 
     def _wanted(self, tables: tuple[str, ...]) -> Wanted:
         return Wanted(self.host, self.connection, tables, Scope.ALL, 1)

@@ -1,0 +1,120 @@
+"""logs find: the transaction that did it, and the restore to just before it."""
+
+from __future__ import annotations
+
+import shlex
+
+from engine.cli import diagnostics
+from engine.cli.command import Call, Command, Parser, add_name
+from engine.cli.output import Column, shape
+from engine.errors import UsageError
+from engine.model import text, when
+from engine.model.instants import ChangeQuery, FoundChanges, LogChange
+
+_WORDS = {"dropped": "dropped", "replaced": "emptied or rewritten", "deleted": "rows deleted"}
+
+
+def _declare(parser: Parser) -> None:
+    add_name(parser, "source")
+    parser.add_argument(
+        "--dropped",
+        default="",
+        metavar="TABLE",
+        help="when this table was dropped, emptied, or many of its rows deleted; with its schema or without",
+    )
+    parser.add_argument(
+        "--statement",
+        default="",
+        metavar="TEXT",
+        help="when a statement that holds this was run, where the log tells",
+    )
+    parser.add_argument(
+        "--between",
+        nargs=2,
+        metavar="WHEN",
+        help="what happened in that time; with --dropped no other time is looked at",
+    )
+    parser.add_argument("--storage", default="", metavar="STORAGE", help="as this storage holds the log")
+
+
+async def _find(call: Call) -> int:
+    arguments = call.arguments
+    if not arguments.dropped and not arguments.statement and not arguments.between:
+        raise UsageError(
+            "say what is looked for: --dropped TABLE, --statement TEXT or --between WHEN WHEN",
+            hint=f"holdfast logs find {arguments.name} --dropped orders",
+        )
+    since, until = (
+        when.parse(each, call.clock.now(), call.clock.local_offset) if each else None
+        for each in (arguments.between or ("", ""))
+    )
+    if since is not None and until is not None and until < since:
+        raise UsageError("the first instant of --between lies behind the second")
+    query = ChangeQuery(
+        arguments.name, arguments.dropped, since, until, arguments.statement, arguments.storage
+    )
+    found = await call.engine.find_changes(query)
+    columns = (
+        Column("WHEN"),
+        Column("WHAT"),
+        Column("DATABASE", is_optional=True),
+        Column("TABLE", is_flexible=True),
+        Column("ROWS", is_right=True),
+        Column("TRANSACTION", is_right=True),
+        Column("PLACE", is_optional=True),
+    )
+    call.output.table(columns, [_row(each) for each in found.changes])
+    for line in lines(found):
+        call.output.line(line)
+    call.output.result(shape(found))
+    return diagnostics.DONE
+
+
+def _row(change: LogChange) -> list[str]:
+    tables = ", ".join(change.tables) or f"of files {', '.join(change.relations)}"
+    return [
+        change.at.astimezone().isoformat(sep=" ", timespec="milliseconds"),
+        _WORDS.get(change.kind, change.kind),
+        text.printable(change.database),
+        text.printable(tables),
+        str(change.rows or "-"),
+        change.transaction,
+        change.position,
+    ]
+
+
+def lines(found: FoundChanges) -> list[str]:
+    """What was read, and what to do now, for people."""
+    read = f"{text.counted(found.segments, 'segment')} of the log were read, in {found.storage}"
+    if not found.changes:
+        return [f"nothing of that was found; {read}"]
+    last = found.changes[-1]
+    said = [read]
+    if found.unnamed:
+        said.append(
+            f"{text.counted(found.unnamed, 'change')} to tables whose names no base tells are not all shown"
+        )
+    said.append(f"back to just before the last of them: {restoring(found.source, last)}")
+    return said
+
+
+def restoring(source: str, change: LogChange) -> str:
+    """The command that brings back what the change took, beside what is live."""
+    words = [
+        "holdfast",
+        "restore",
+        "--source",
+        source,
+        "--at-transaction",
+        change.transaction,
+        "--just-before",
+    ]
+    words += ["--into", "before_it"]
+    if change.tables:
+        words += ["--database", change.database]
+    for table in change.tables:
+        words += ["--table", table]
+    return shlex.join(words)
+
+
+FIND = Command(_declare, _find)
