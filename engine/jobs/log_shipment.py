@@ -117,6 +117,7 @@ class Shipment:
         for warning in look.warnings:
             self.context.emit(Warned(f"{self.source.name}: {warning}"))
         await self._require_same_server(look)
+        await self._require_handed_over(look)
         before = await self.context.catalog.logs.state(self.source.name)
         if before is not None and before.identity == look.identity:
             self.looked_until = before.looked_until
@@ -150,6 +151,25 @@ class Shipment:
                 f"{self.source.name} is another server than the one whose log was shipped: it is {look.identity}, and that was {max(before)}",
                 hint=f"if it was made anew, take a base of it: holdfast backup {self.source.name}",
             )
+
+    async def _require_handed_over(self, look: LogLook) -> None:
+        """Says where the newest segment is gone: behind it there is none yet that a gap could be told by."""
+        at, archived = look.sealed, look.archived
+        if at is None or archived is None or (at.series, at.number) > (archived.series, archived.number):
+            return
+        if any((each.series, each.number) == (at.series, at.number) for each in look.waiting):
+            return
+        catalog, name = self.context.catalog.logs, self.source.name
+        if any(
+            logs.holds(each.runs, at.identity, at.series, at.number) for each in await catalog.holdings(name)
+        ):
+            return
+        bases = [each.position for each in await catalog.bases(name) if each.position.identity == at.identity]
+        if any((each.series, each.number) >= (at.series, at.number) for each in bases):
+            return
+        said = f"segment {at.number} of {at.series} left the server of {name}, and is neither on {self.source.host} nor in a storage: take a base"
+        self.damaged[f"{at.series}/{at.number}"] = said
+        self.context.emit(Warned(said))
 
     async def _is_settled(self, look: LogLook) -> bool:
         """Whether nothing waits but the beginning of a segment that each storage has so far, with what belongs to its series, which came before it;

@@ -63,6 +63,8 @@ class LogLook:
     """Once all up to this segment is in the storages, all that was committed before `at` is; None where the server did not close its segment."""
     sealed_bytes: int = 0
     """Where the server is writing that segment: so much of it will do; 0 where it is whole."""
+    archived: LogPosition | None = None
+    """The last segment that the server handed over, by its own word; None where it does not say."""
     segment_bytes: int = 0
     """How long each segment is; 0 where they differ."""
     free_bytes: int | None = None

@@ -42,7 +42,8 @@ has_function_privilege('pg_switch_wal()', 'execute') as switch,
 case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end::text as position,
 (select timeline_id from pg_control_checkpoint()) as timeline,
 (select failed_count > 0 and (last_archived_time is null or last_failed_time > last_archived_time) from pg_stat_archiver) as failing,
-(select coalesce(last_failed_wal, '') from pg_stat_archiver) as failed"""
+(select coalesce(last_failed_wal, '') from pg_stat_archiver) as failed,
+(select coalesce(last_archived_wal, '') from pg_stat_archiver) as archived"""
 _CLOSE = "select pg_walfile_name(pg_current_wal_lsn()) as before, pg_switch_wal()::text as at"
 _NOW = "select pg_current_wal_insert_lsn()::text as position, pg_walfile_name(pg_current_wal_insert_lsn()) as name"
 _LOOK = r"""
@@ -80,7 +81,7 @@ class Spool:
                 if current is not None:
                     timeline, number = current.timeline, current.number(size)
         waiting, free_bytes = await self._list(closed if is_new else "", size)
-        found = wal.parse_name(closed)
+        found, archived = wal.parse_name(closed), wal.parse_name(server["archived"])
         return LogLook(
             identity=server["system"],
             way="spool",
@@ -89,6 +90,9 @@ class Spool:
             at=datetime.datetime.fromtimestamp(server["at"], datetime.UTC),
             waiting=waiting,
             sealed=LogPosition(server["system"], found.series, found.number(size)) if found else None,
+            archived=LogPosition(server["system"], archived.series, archived.number(size))
+            if archived
+            else None,
             segment_bytes=size,
             free_bytes=free_bytes,
             warnings=_warnings(server, self.folder, self.host.name),
