@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 
-from engine.cli import diagnostics
+from engine.cli import asking, diagnostics
 from engine.cli.command import Call, Command, Parser, add_name
 from engine.cli.detach import add_detach, hand_over, is_detached
-from engine.cli.options import add_key, add_limits, duration, limits
+from engine.cli.options import add_key, add_limits, add_yes, duration, limits
 from engine.cli.output import Column, Output, shape
 from engine.model import text
 from engine.model.log_keeping import LostInstants
@@ -151,6 +151,21 @@ async def _setup(call: Call) -> int:
     return 0
 
 
+def _declare_drop(parser: Parser) -> None:
+    add_name(parser, "source")
+    add_yes(parser)
+
+
+async def _drop(call: Call) -> int:
+    name = call.arguments.name
+    await call.engine.show_source(name)
+    await asking.require_yes(call, f"let the server of {name} forget what is not yet shipped of its log?")
+    dropped = await call.engine.drop_log(name)
+    call.output.line(f"{dropped} is dropped" if dropped else "nothing was kept")
+    call.output.result({"source": name, "dropped": dropped})
+    return diagnostics.DONE
+
+
 def gap_text(gap: LogGap) -> str:
     """What a gap means, in one sentence."""
     names = f"{gap.series}/{gap.first}" + (f" to {gap.last}" if gap.last > gap.first else "")
@@ -200,3 +215,4 @@ SHIP = Command(_declare_ship, _ship, is_job=True)
 LIST = Command(lambda parser: None, _list)
 SHOW = Command(_declare_name, _show)
 SETUP = Command(_declare_name, _setup)
+DROP = Command(_declare_drop, _drop)

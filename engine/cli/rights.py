@@ -39,7 +39,7 @@ CHANGING: Final = frozenset(
         "catalog copy", "catalog publish", "recover", "job cancel", "worker", "guard set", "guard remove", "guard code",
         "alerts acknowledge", "alerts evaluate", "alerts silence", "alerts unsilence", "notify add", "notify edit", "notify flush",
         "notify remove", "notify test", "pause", "resume", "schedule add", "schedule edit", "schedule pause", "schedule remove", "schedule resume",
-        "schedule run", "logs ship", "service install", "service uninstall", "tick",
+        "schedule run", "logs drop", "logs ship", "service install", "service uninstall", "tick",
     }
 )  # fmt: skip
 

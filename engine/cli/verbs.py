@@ -56,6 +56,7 @@ VERBS: Final[dict[str, Verb]] = {
     "logs find": Verb(
         "log_search:FIND", "find when a table was dropped, emptied or deleted from, by the log that is kept"
     ),
+    "logs drop": Verb("logs:DROP", "have a server keep no more log for us: drops its replication slot"),
     "logs setup": Verb("logs:SETUP", "print what a server lacks before its log can be shipped"),
     "backups": Verb("browse:BACKUPS", "list backups"),
     "show": Verb("browse:SHOW", "show one backup"),

@@ -118,6 +118,7 @@ class Shipment:
             self.context.emit(Warned(f"{self.source.name}: {warning}"))
         await self._require_same_server(look)
         await self._require_handed_over(look)
+        await self._require_onward(look)
         before = await self.context.catalog.logs.state(self.source.name)
         if before is not None and before.identity == look.identity:
             self.looked_until = before.looked_until
@@ -170,6 +171,18 @@ class Shipment:
         said = f"segment {at.number} of {at.series} left the server of {name}, and is neither on {self.source.host} nor in a storage: take a base"
         self.damaged[f"{at.series}/{at.number}"] = said
         self.context.emit(Warned(said))
+
+    async def _require_onward(self, look: LogLook) -> None:
+        """Raises: RefusedError where a log that is not compared again ends before what is kept of it."""
+        if look.way != "slot" or look.sealed is None or not look.sealed_bytes:
+            return
+        position = LogPosition(look.identity, look.series, look.number)
+        for each in await self.context.catalog.logs.holdings(self.source.name):
+            if logs.is_beyond(each, position, look.sealed_bytes):
+                raise RefusedError(
+                    f"the log of {self.source.name} on {self.source.host} ends before what was shipped of it: the server was brought back to an older state under its old name",
+                    hint="what it writes now would be taken for what it wrote then: look into it, and let it begin a timeline of its own (a promotion, or a restore to an instant)",
+                )
 
     async def _is_settled(self, look: LogLook) -> bool:
         """Whether nothing waits but the beginning of a segment that each storage has so far, with what belongs to its series, which came before it;

@@ -270,6 +270,16 @@ def holds_tail(tails: Iterable[LogRun], position: LogPosition, size_bytes: int) 
     )
 
 
+def is_beyond(held: LogHoldings, position: LogPosition, size_bytes: int) -> bool:
+    """Whether more of that series is held than that segment, of which so much is written."""
+    here = (position.identity, position.series)
+    return any(
+        (run.identity, run.series) == here
+        and (run.last, run.size_bytes if run.is_tail else size_bytes + 1) > (position.number, size_bytes)
+        for run in (*held.runs, *held.tails)
+    )
+
+
 def holds(runs: Iterable[LogRun], identity: str, series: str, number: int) -> bool:
     """Whether the segment is in one of them."""
     return any(

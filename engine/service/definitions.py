@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from engine.errors import UsageError
+from engine.events import Warned
 from engine.hosts import registry as hosts
 from engine.hosts.base import OpenHost
 from engine.jobs import presence
@@ -186,8 +187,16 @@ class DefinitionMethods(Methods):
         return new
 
     async def remove_source(self, name: str) -> None:
-        """Forgets a source; its backups stay. Raises: UnknownNameError."""
+        """Forgets a source; its backups stay. Warns of a replication slot by which its server goes on keeping log. Raises: UnknownNameError."""
+        slot = (await self._parts.catalog.sources.get(name)).options.get("log_slot")
         await self._parts.catalog.sources.remove(name)
+        if slot:
+            self._parts.emit(
+                Warned(
+                    f"the server of {name} keeps its log by the replication slot {slot} until its disk is full: "
+                    f"`holdfast logs drop` drops it before a source is removed, and now `select pg_drop_replication_slot('{slot}')` on the server"
+                )
+            )
         await self._parts.write_down("source remove", name)
         await self.warn_of_schedules(name, "source")
 

@@ -75,3 +75,19 @@ class LogMethods(Methods):
             if not isinstance(opened, LogSource):
                 raise UsageError(f"{source} is of kind {found.kind}, whose log is not shipped")
             return await opened.setup()
+
+    async def drop_log(self, source: str) -> str:
+        """Has the source's server keep no log for us any more: its replication slot is dropped; what it was kept by, or empty where by nothing.
+
+        What is in storages stays. Raises: UnknownNameError; UsageError where servers of that kind keep none; SourceError, HostError.
+        """
+        from engine.jobs.database_backup import open_on_host
+        from engine.sources.logs import HeldLogSource
+
+        found = await self._parts.catalog.sources.get(source)
+        async with open_on_host(self._parts.context(), found) as (opened, _host):
+            if not isinstance(opened, HeldLogSource):
+                raise UsageError(f"the server of {source} keeps no log for us")
+            dropped = await opened.let_go()
+        await self._parts.write_down("logs drop", source)
+        return dropped

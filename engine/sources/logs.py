@@ -166,6 +166,15 @@ class KeptLog(Protocol):
         ...
 
 
+@runtime_checkable
+class HeldLogSource(LogSource, Protocol):
+    """A source whose server may keep its log for us, and for nobody else."""
+
+    async def let_go(self) -> str:
+        """Has the server keep nothing for us any more; what it kept the log by, in words, or empty where it did not. Raises: SourceError, HostError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Replay:
     """How far a log is replayed onto a base. Of the targets at most one is set; none: to the log's end."""

@@ -12,6 +12,7 @@ from engine.model.secret import Secret
 from engine.sources.postgres import replication, wal
 from engine.sources.postgres.connection import Connection
 from engine.sources.postgres.log_stream import LogStream
+from engine.sources.postgres.slot import Slot
 from tests.families.hosts import opened, ssh_definition
 from tests.servers.postgres import PASSWORD, Postgres
 from tests.servers.sshd import Sshd
@@ -117,3 +118,17 @@ async def test_what_streams_in_is_the_servers_own_segment(host: OpenHost, stream
                 await asked.start("nowhere", begin, 1)
     finally:
         streamers.psql("drop table noise; select pg_drop_replication_slot('own')")
+
+
+async def test_what_a_server_lacks_for_a_slot_is_told(host: OpenHost, streamers: Postgres) -> None:
+    """In lines to paste: a bound on what a slot may keep, and the way in for the account."""
+    secret = Secret(PASSWORD)
+    for user, lines in (
+        ("streamer", ["max_slot_wal_keep_size = '20GB'"]),
+        (
+            "backup",
+            ["max_slot_wal_keep_size = '20GB'", 'host replication "backup" 127.0.0.1/32 scram-sha-256'],
+        ),
+    ):
+        connection = Connection(address="127.0.0.1", port=streamers.port, user=user, secret=secret)
+        assert await Slot(host, connection, "none").setup() == lines

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import HoldfastError, SourceError
+from engine.events import Warned
 from engine.model.definitions import Source
 from engine.model.logs import LogReport, ShippedLog
 from engine.model.requests import DrillRequest, ShipRequest
@@ -269,3 +270,11 @@ async def test_a_slot_that_is_gone_is_said_and_a_base_makes_it_anew(
         assert (again.status, bool(again.gaps)) == ("completed", True)
         assert again.recoverable_to is not None
         assert again.recoverable_to > before
+    assert await world.engine.log_setup("shop") == []
+    assert await world.engine.drop_log("shop") == "replication slot holdfast"
+    assert await world.engine.drop_log("shop") == ""
+    await world.engine.remove_source("shop")
+    assert any(
+        isinstance(each, Warned) and "pg_drop_replication_slot('holdfast')" in each.message
+        for each in world.heard
+    )

@@ -13,6 +13,7 @@ WITHOUT_ACTION: Final[Mapping[str, str]] = {
     "config schema": "editors read it from a file, and whoever writes it there stands in that editor's shell",
     "console": "it is what is open already",
     "demo": "it makes a home of its own, and a console shows one home, which must be there before it opens",
+    "logs drop": "it is done once, when a server is given up, beside what else is done on that server then",
     "logs list": "the rows of sources show it: recoverable to, and what waits",
     "logs setup": "the lines are for the server's own configuration, which is edited where the server is",
     "logs ship": "a schedule does it every few minutes, and `run now` on that one does it at once",

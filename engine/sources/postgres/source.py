@@ -253,6 +253,11 @@ class PostgresSource:
         """See `logs.LiveLogSource.is_live`."""
         return isinstance(self._logged, Slot)
 
+    async def let_go(self) -> str:
+        """See `logs.HeldLogSource.let_go`."""
+        is_slot = isinstance(self._logged, Slot) and await self._logged.drop()
+        return f"replication slot {self._logged.name}" if is_slot and isinstance(self._logged, Slot) else ""
+
     async def wait_segment(self) -> None:
         """See `logs.LiveLogSource.wait_segment`."""
         if isinstance(self._logged, Slot):

@@ -117,3 +117,69 @@ def test_a_path_never_leads_over_a_gap(numbers: set[int], begin: int) -> None:
         number += 1
     assert replayed == expected
     assert logs.segments_in(path) == len(expected)
+
+
+def tail(number: int, size_bytes: int, series: str = "1") -> LogSegment:
+    """So much of a segment that is being written."""
+    return LogSegment(
+        f"{series}-{number}.partial", series, number, size_bytes, at(number), at(number + 0.5), True
+    )
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.booleans(), st.sampled_from("12")), max_size=20))
+def test_a_tail_stands_until_more_of_it_comes(steps: list[tuple[int, bool, str]]) -> None:
+    """One of each series at most, the newest, and none that is kept whole."""
+    tails: list[LogRun] = []
+    expected: dict[str, int] = {}
+    for number, is_whole, series in steps:
+        if is_whole:
+            tails = logs.add_tails(tails, SERVER, [segment(number, series)], [])
+            if expected.get(series, 99) <= number:
+                del expected[series]
+        else:
+            tails = logs.add_tails(tails, SERVER, [], [tail(number, number, series)])
+            expected[series] = number
+        assert {each.series: each.first for each in tails} == expected
+        assert all(each.is_tail and each.identity == SERVER for each in tails)
+    assert logs.add_tails(tails, "another", [segment(9), segment(9, "2")], []) == tails
+
+
+def test_a_tail_is_reached_where_it_follows_what_is_whole() -> None:
+    """To its last transaction, or to the instant up to which so much of it is known to be all."""
+    (here,) = logs.add_tails([], SERVER, [], [tail(4, 50)])
+    held = LogHoldings("main", runs_of([2, 3]), tails=(here,))
+    (reach,) = logs.reaches([base(1)], [held])
+    assert ([run.is_tail for run in reach.path], reach.ends_at) == ([False, True], at(4.5))
+    for covered_bytes, ends_at in ((50, at(60)), (49, at(60)), (51, at(4.5)), (0, at(4.5))):
+        state = LogState(
+            "shop",
+            at(61),
+            SERVER,
+            covered=LogPosition(SERVER, "1", 4),
+            covered_bytes=covered_bytes,
+            covered_until=at(60),
+        )
+        (reach,) = logs.reaches([base(1)], [held], state)
+        assert reach.ends_at == ends_at
+    assert logs.path_from(held, LogPosition(SERVER, "1", 3)) == [here]
+    broken = LogHoldings("main", runs_of([2]), tails=(here,))
+    assert [run.is_tail for run in logs.path_from(broken, LogPosition(SERVER, "1", 1))] == [False]
+    gone_on = LogHoldings("main", [*runs_of([2, 3]), *runs_of([4], "2")], (LogFork("2", "1", 4),), (here,))
+    assert [run.series for run in logs.path_from(gone_on, LogPosition(SERVER, "1", 1))] == ["1", "2"]
+    assert logs.holds_tail([here], LogPosition(SERVER, "1", 4), 50)
+    assert not logs.holds_tail([here], LogPosition(SERVER, "1", 4), 51)
+
+
+def test_a_server_that_went_back_is_seen() -> None:
+    """What it writes now would be taken for what it wrote then."""
+    held = LogHoldings("main", runs_of([2, 3]), tails=tuple(logs.add_tails([], SERVER, [], [tail(4, 50)])))
+    for number, size_bytes, expected in (
+        (4, 50, False),
+        (4, 51, False),
+        (5, 1, False),
+        (4, 49, True),
+        (3, 90, True),
+    ):
+        assert logs.is_beyond(held, LogPosition(SERVER, "1", number), size_bytes) is expected
+    assert not logs.is_beyond(held, LogPosition(SERVER, "2", 1), 1)
+    assert not logs.is_beyond(held, LogPosition("another", "1", 1), 1)

@@ -96,6 +96,41 @@ def test_a_segment_is_taken_for_whole_only_where_it_is_the_one_of_its_name() -> 
             wal.require_whole(damaged, called, system)
 
 
+@given(st.lists(st.integers(24, 9000), max_size=10), st.integers(0, 100_000))
+def test_the_beginning_of_a_segment_tells_of_no_transaction_that_it_cuts(
+    lengths: list[int], cut: int
+) -> None:
+    """Cut at any byte: a replay to its end has just the transactions that are said to have ended in it."""
+    mixed: list[bytes] = []
+    ends: list[int] = []
+    for number, length in enumerate(lengths):
+        mixed += [record(length), commit(EPOCH + datetime.timedelta(days=9000, seconds=number))]
+        ends.append(sum(-(-len(each) // 8) * 8 for each in mixed) - (-len(mixed[-1]) % 8))
+    tail = segment(mixed)[:cut]
+    pages = [tail[at : at + PAGE] for at in range(0, len(tail), PAGE)]
+    payload = sum(max(0, len(page) - (40 if at == 0 else 24)) for at, page in enumerate(pages))
+    assert wal.require_tail(tail, wal.segment_name(1, 5, SEGMENT), str(SYSTEM)) == (
+        SEGMENT if cut >= 40 else 0
+    )
+    kept = [number for number, end in enumerate(ends) if end <= payload]
+    last = EPOCH + datetime.timedelta(days=9000, seconds=kept[-1]) if kept else None
+    assert wal.span(tail).last == last
+
+
+def test_a_beginning_is_of_its_segment_or_refused() -> None:
+    """As a whole one is."""
+    content, name = segment([record(100)]), wal.segment_name(1, 5, SEGMENT)
+    wrong = bytearray(content[: 4 * PAGE])
+    wrong[3 * PAGE + 8] ^= 1
+    for damaged, called, words in (
+        (content, name, "has 1048576 bytes"),
+        (content[:5000], wal.segment_name(1, 6, SEGMENT), "holds what belongs at"),
+        (bytes(wrong), name, "damaged at byte 24576"),
+    ):
+        with pytest.raises(IncompleteDumpError, match=words):
+            wal.require_tail(damaged, called, "")
+
+
 @given(st.binary(max_size=3 * PAGE), st.integers(0, 5))
 def test_no_content_whatever_makes_it_stumble(noise: bytes, place: int) -> None:
     """What a host sends is anybody's: there is a sentence, or an answer, and an end."""
@@ -107,6 +142,7 @@ def test_no_content_whatever_makes_it_stumble(noise: bytes, place: int) -> None:
     except IncompleteDumpError:
         return
     wal.span(content[:SEGMENT])
+    wal.span(content[: len(noise)])
 
 
 @given(st.integers(1, 0xFFFFFFFF), st.integers(0, 1 << 30), st.sampled_from((1 << 20, 16 << 20, 1 << 30)))
