@@ -20,6 +20,7 @@ from engine.catalog.database import (
     to_optional_microseconds,
     to_text,
 )
+from engine.catalog.logs import base_row
 from engine.errors import UnknownNameError, UsageError
 from engine.model.backup import (
     SAFETY_TAG,
@@ -34,6 +35,7 @@ from engine.model.backup import (
     ProofRecord,
     Scope,
 )
+from engine.model.logs import Base
 from engine.model.names import is_id_prefix, nearest
 
 _STATUSES = {each.value: each for each in BackupStatus}
@@ -72,9 +74,9 @@ class Backups:
             for backup in backups:
                 await _write(transaction, backup)
 
-    async def finish(self, backup: Backup) -> None:
-        """Writes down how a backup ended that may have been added before it was done. What people said of it meanwhile, and what was proved,
-        stands."""
+    async def finish(self, backup: Backup, base: Base | None = None) -> None:
+        """Writes down how a backup ended that may have been added before it was done, and that logs can be replayed onto it where they can. What
+        people said of it meanwhile, and what was proved, stands."""
         async with self._database.transaction() as transaction:
             row = _backup_row(backup)
             names = ("backup_id", "status", "completed_at", "added_bytes")
@@ -88,6 +90,8 @@ class Backups:
                     )
             else:
                 await _write(transaction, backup)
+            if base is not None:
+                await transaction.execute("put_base", **base_row(backup.source, base))
 
     async def add_copy(self, backup_id: str, copy: Copy, *, is_whole: bool = False) -> None:
         """Adds a copy in one more storage, or puts it in place of that storage's.

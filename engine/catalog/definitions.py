@@ -198,7 +198,8 @@ class Storages(_Definitions[Storage]):
         async with self._database.transaction() as transaction:
             await self._replace(transaction, storage)
             await self._settle_default(transaction, storage)
-            await transaction.execute("move_copies", storage=storage.name, moves=moves)
+            for query in ("move_copies", "move_log_heads"):
+                await transaction.execute(query, storage=storage.name, moves=moves)
 
     async def make_default(self, name: str) -> None:
         """Makes it the one that backups go to where nothing else is said. Raises: UnknownNameError."""
@@ -219,6 +220,8 @@ class Storages(_Definitions[Storage]):
     async def remove_in(self, transaction: Transaction, name: str) -> None:
         """See `remove`."""
         await self._remove(transaction, name)
+        for what in ("heads", "runs", "tails"):
+            await transaction.execute(f"remove_log_{what}_of_storage", storage=name)
         if await transaction.execute("remove_copies_of_storage", storage=name):
             await transaction.execute("remove_backups_without_copies")
 

@@ -156,15 +156,7 @@ class Logs:
     async def put_base(self, source: str, base: Base) -> None:
         """Says that this backup, which is written down, is one."""
         async with self._database.transaction() as transaction:
-            await transaction.execute(
-                "put_base",
-                backup_id=base.backup_id,
-                source=source,
-                identity=base.position.identity,
-                series=base.position.series,
-                number=base.position.number,
-                consistent_at=to_microseconds(base.consistent_at),
-            )
+            await transaction.execute("put_base", **base_row(source, base))
 
     async def _states(self, source: str) -> list[LogState]:
         rows = await self._database.fetch_all("list_log_states", source=source)
@@ -180,6 +172,18 @@ def _by_place(rows: Sequence[Sequence[Any]]) -> dict[tuple[str, str], list[LogRu
     for source, storage, *rest in rows:
         found.setdefault((source, storage), []).append(_to_run(rest))
     return found
+
+
+def base_row(source: str, base: Base) -> dict[str, str | int]:
+    """As the catalog keeps it."""
+    return {
+        "backup_id": base.backup_id,
+        "source": source,
+        "identity": base.position.identity,
+        "series": base.position.series,
+        "number": base.position.number,
+        "consistent_at": to_microseconds(base.consistent_at),
+    }
 
 
 def _to_row(run: LogRun) -> dict[str, str | int | None]:

@@ -213,6 +213,24 @@ WITH RECURSIVE wanted (number) AS (
 UPDATE copies SET snapshot_id = (SELECT new FROM moved WHERE old = copies.snapshot_id)
 WHERE storage = :storage AND snapshot_id IN (SELECT old FROM moved);
 
+-- name: move_log_heads
+WITH RECURSIVE wanted (number) AS (
+    SELECT 0 UNION ALL SELECT number + 1 FROM wanted WHERE 64 * (number + 2) <= length(:moves)
+), moved (old, new) AS MATERIALIZED (
+    SELECT substr(:moves, 1 + 64 * number, 32), substr(:moves, 33 + 64 * number, 32) FROM wanted
+)
+UPDATE log_heads SET snapshot_id = (SELECT new FROM moved WHERE old = log_heads.snapshot_id)
+WHERE storage = :storage AND snapshot_id IN (SELECT old FROM moved);
+
+-- name: remove_log_heads_of_storage
+DELETE FROM log_heads WHERE storage = :storage;
+
+-- name: remove_log_runs_of_storage
+DELETE FROM log_runs WHERE storage = :storage;
+
+-- name: remove_log_tails_of_storage
+DELETE FROM log_tails WHERE storage = :storage;
+
 -- name: remove_copies_of_storage
 DELETE FROM copies WHERE storage = :storage;
 

@@ -34,6 +34,7 @@ KNOWN: Final = (
     "job_counts",
     "schedule_runs",
     "log_runs",
+    "log_tails",
     "log_forks",
     "log_heads",
     "log_states",

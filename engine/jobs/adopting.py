@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from engine.errors import DamagedError, ObjectMissingError, UnknownNameError
 from engine.events import Warned
 from engine.format.snapshot import Snapshot
+from engine.jobs import log_adopting
 from engine.jobs.context import JobContext
 from engine.jobs.opening import Opened
 from engine.jobs.snapshot_tags import BACKUP_TAG, JOB_TAG, backup_of, tag_value
@@ -86,6 +87,7 @@ async def _adopt_one(context: JobContext, copy: Copy, snapshot: Snapshot) -> boo
         await backups.add(dataclasses.replace(backup, job_id=job_id))
     else:
         return False
+    await log_adopting.take_up_base(context, snapshot)
     context.emit(
         Warned(
             f"backup {backup.backup_id} of {backup.source} was found in {copy.storage}: its job ended before it could write it down"

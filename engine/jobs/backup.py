@@ -231,10 +231,9 @@ async def _one(context: JobContext, request: BackupRequest, work: _Work, means: 
 async def _finish(capture: Capture, kept: Kept, failed: Sequence[Copy]) -> Backup:
     """Writes down what there is."""
     catalog, backup = capture.context.catalog, _backup(capture, kept, failed)
-    await catalog.backups.finish(backup)
-    if kept.base is not None:
-        base = Base(backup.backup_id, kept.base.position, kept.base.consistent_at)
-        await catalog.logs.put_base(backup.source, base)
+    at = kept.base
+    base = Base(backup.backup_id, at.position, at.consistent_at) if at is not None else None
+    await catalog.backups.finish(backup, base)
     return backup
 
 

@@ -9,7 +9,7 @@ from engine import doubts
 from engine.errors import HoldfastError, RefusedError, UnknownNameError, UsageError
 from engine.events import StepBegan, Warned
 from engine.format.snapshot import Snapshot
-from engine.jobs import adopting, catalog_copies, fates, log_retention, prune
+from engine.jobs import adopting, catalog_copies, fates, log_adopting, log_retention, prune
 from engine.jobs.context import JobContext
 from engine.jobs.log_retention import Kept
 from engine.jobs.opening import Opened, open_repositories, require_deleting
@@ -107,6 +107,8 @@ async def _forget_in(context: JobContext, request: ForgetRequest, storage: Stora
         found = opened.opened[0]
         await adopting.adopt(context, found)
         snapshots = await found.repository.snapshots(is_memory_enough=True)
+        ours = {each.name for each in await context.catalog.sources.all()}
+        await log_adopting.take_up(context, storage.name, found.repository, snapshots, only=ours)
         done = _Done(*await decide(context, request, found, snapshots))
         if not request.is_dry_run:
             _require_no(done.doubts)

@@ -224,7 +224,12 @@ class Shipment:
         if snapshot_id == heads.get(name, ""):
             there = known.get(name) or LogHoldings(name)
             return _Held(opened, snapshot_id, tree, list(there.runs), list(there.tails))
-        return _Held(opened, snapshot_id, tree, *await log_store.runs(opened.repository, tree))
+        runs, tails = await log_store.runs(opened.repository, tree)
+        if snapshot_id:
+            forks = await log_store.forks(opened.repository, self.source, tree)
+            head = LogHead(self.source.name, name, snapshot_id, self.context.clock.now())
+            await self.context.catalog.logs.put(head, runs, forks, tails)
+        return _Held(opened, snapshot_id, tree, runs, tails)
 
     async def _ship(self, source: LogSource, host: OpenHost, look: LogLook, held: Sequence[_Held]) -> None:
         """To those that hold the same, side by side; what each lacks is on the host still."""

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from engine.errors import UsageError
 from engine.events import Warned
 from engine.format.snapshot import Snapshot
-from engine.jobs import catalog_copies
+from engine.jobs import catalog_copies, log_adopting
 from engine.jobs.catalog_copies import Taken
 from engine.jobs.context import JobContext
 from engine.jobs.opening import open_unlocked
@@ -74,12 +74,13 @@ async def rebuild(
         storage = dataclasses.replace(storage, name=taken.storage)
     if storage.name not in {each.name for each in await context.catalog.storages.all()}:
         await context.catalog.storages.add(dataclasses.replace(storage, repository_id=repository.id))
-    if not found and taken is None:
+    await _take_up(context, storage.name, found)
+    logs_of = await log_adopting.take_up(context, storage.name, repository, snapshots)
+    if not found and not logs_of and taken is None:
         raise UsageError(
             f"the repository at {repository.location} holds no backup that holdfast made",
             hint="what restic wrote can be restored with restic",
         )
-    await _take_up(context, storage.name, found)
     sources = await _sources(context, [snapshot for _, snapshot in found])
     new = [each for each in await context.catalog.backups.get_many(ids) if each.backup_id not in before]
     return Recovered(
@@ -88,6 +89,7 @@ async def rebuild(
         sources=sources,
         catalog_at=None if taken is None else taken.copied_at,
         has_secrets=taken is not None and vault_key is not None,
+        logs=tuple(logs_of),
     )
 
 
@@ -111,6 +113,9 @@ async def _take_up(context: JobContext, storage: str, found: Sequence[tuple[str,
         else:
             new.append(backup)
     await context.catalog.backups.add_many(new)
+    for _, snapshot in found:
+        if is_id_prefix(tag_value(snapshot, BACKUP_TAG)):
+            await log_adopting.take_up_base(context, snapshot)
 
 
 async def _sources(context: JobContext, snapshots: list[Snapshot]) -> tuple[str, ...]:

@@ -470,3 +470,5 @@ class Recovered:
     """When the copy of the catalog was made that was taken over; None where there is none."""
     has_secrets: bool = False
     """Whether the vault's secrets came back."""
+    logs: Sequence[str] = ()
+    """Sources whose logs between backups were found again."""

@@ -148,6 +148,8 @@ def recovered(found: Recovered) -> list[str]:
             lines.append(
                 "its secrets did not come back: say --vault-key, or set them anew by `holdfast vault set`"
             )
+    if found.logs:
+        lines.append(f"logs between backups found again: of {', '.join(found.logs)}")
     if found.sources:
         lines.append(f"sources that must be defined anew to be backed up again: {', '.join(found.sources)}")
     return lines

@@ -1,0 +1,171 @@
+"""A shipment of a log that is cancelled at any await, into two storages: nothing is lost, nothing doubled, and the next one goes on.
+
+The catalog is lost in between, or not; the log's server is a list of segments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from engine.hosts import registry as hosts
+from engine.jobs import log_store
+from engine.jobs.log_shipment import Shipment
+from engine.jobs.opening import open_repositories
+from engine.model.definitions import LOCAL_HOST, Host, Source
+from engine.model.logs import LogSegment
+from engine.model.requests import ForgetRequest, KeepPolicy, Limits, ShipRequest
+from engine.sources.logs import BasePosition, LogLook, ReadSegment, SegmentStream, WaitingSegment
+from tests.fakes.disturbing import Steps, attempt, counting
+from tests.jobs.world import World
+from tests.servers.restic import ResticProgram
+
+pytestmark = pytest.mark.slow
+
+NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
+STORAGES = ("first", "second")
+SERVER = "7301"
+POINTS = 24
+SOURCE = Source("shop", "postgres")
+
+
+class Spool:
+    """A server's log, and the part of it that waits."""
+
+    is_logged = True
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+        self.waiting: list[str] = []
+
+    def grow(self, count: int) -> None:
+        """So many segments more."""
+        for _ in range(count):
+            name = f"{len(self.contents):08d}"
+            self.contents[name] = random.Random(name).randbytes(3000)
+            self.waiting.append(name)
+
+    async def base_position(self) -> BasePosition | None:
+        """See `LogSource`."""
+        return None
+
+    async def setup(self) -> Sequence[str]:
+        """See `LogSource`."""
+        return ()
+
+    async def look(self) -> LogLook:
+        """See `LogSource`."""
+        await asyncio.sleep(0)
+        waiting = [WaitingSegment(name, 3000, "1", int(name), float(int(name))) for name in self.waiting]
+        return LogLook(SERVER, "spool", "1", len(self.contents), NOON, waiting)
+
+    @asynccontextmanager
+    async def segments(self, wanted: Sequence[WaitingSegment], look: LogLook) -> AsyncIterator[SegmentStream]:
+        """See `LogSource`."""
+        yield _Stream(self, list(wanted))
+
+    async def release(self, names: Sequence[str]) -> None:
+        """See `LogSource`."""
+        await asyncio.sleep(0)
+        self.waiting = [name for name in self.waiting if name not in names]
+
+
+class _Stream:
+    def __init__(self, spool: Spool, wanted: list[WaitingSegment]) -> None:
+        self.spool, self.wanted = spool, wanted
+        self.current = WaitingSegment("", 0)
+        self.left = b""
+
+    async def next(self) -> WaitingSegment | None:
+        await asyncio.sleep(0)
+        if not self.wanted:
+            return None
+        self.current = self.wanted.pop(0)
+        self.left = self.spool.contents[self.current.name]
+        return self.current
+
+    async def read(self) -> bytes:
+        await asyncio.sleep(0)
+        piece, self.left = self.left, b""
+        return piece
+
+    def judge(self) -> ReadSegment:
+        number = self.current.number
+        at = NOON + datetime.timedelta(seconds=number)
+        return ReadSegment(LogSegment(self.current.name, "1", number, 3000, at, at))
+
+
+async def _ship(world: World, spool: Spool) -> None:
+    context = world.engine._parts.context("ship")
+    storages = [await context.catalog.storages.get(name) for name in STORAGES]
+    async with hosts.open_pool(resolve_secret=context.secrets) as pool:
+        host = await pool.host(Host(LOCAL_HOST, "local"))
+        shipment = Shipment(context, ShipRequest((SOURCE.name,)), SOURCE, storages)
+        await shipment.run(spool, host)
+        await shipment.remember("")
+
+
+async def _kept(world: World, storage: str) -> dict[str, bytes]:
+    """What the storage's head has, by name."""
+    context = world.engine._parts.context()
+    definition = await context.catalog.storages.get(storage)
+    opening = open_repositories(context, [definition], is_exclusive=False, limits=Limits(), is_reading=True)
+    async with opening as opened:
+        repository = opened.opened[0].repository
+        heads = {each.storage: each.snapshot_id for each in await context.catalog.logs.heads()}
+        _, tree = await log_store.open_head(repository, SOURCE, heads.get(storage, ""))
+        return {
+            node.name.decode(): await log_store.content_of(repository, node, 1 << 20)
+            async for node, _ in log_store.segments(repository, tree, SERVER)
+        }
+
+
+async def test_a_shipment_cancelled_at_any_await_loses_and_doubles_nothing(
+    world: World, restic_newest: ResticProgram
+) -> None:
+    """What a host was told to forget, both storages have; a catalog that is lost with it is found again."""
+    await world.add_storages(*STORAGES)
+    catalog = world.engine._parts.catalog
+    spool = Spool()
+    spool.grow(2)
+    steps = Steps(0)
+
+    async def disturbed() -> None:
+        steps.victim = asyncio.current_task()
+        await _ship(world, spool)
+
+    async with counting(steps):
+        assert await attempt(disturbed) is None
+    count = steps.count
+    is_cut = 0
+    for number in range(POINTS):
+        spool.grow(2)
+        steps = Steps(1 + (2 * number + 1) * count // (2 * POINTS))
+        async with counting(steps):
+            is_cut += isinstance(await attempt(disturbed), asyncio.CancelledError)
+        gone = spool.contents.keys() - set(spool.waiting)
+        for storage in STORAGES:
+            assert gone <= (await _kept(world, storage)).keys()
+        if number % 4 == 3:
+            await catalog.storages.remove("second")
+            await world.add_storages("second")
+    assert is_cut >= POINTS // 2
+    spool.grow(1)
+    await _ship(world, spool)
+    assert spool.waiting == []
+    for held in await catalog.logs.holdings("shop"):
+        assert [(run.first, run.last) for run in held.runs] == [(0, len(spool.contents) - 1)]
+    await world.engine.add_source(dataclasses.replace(SOURCE, options={"all": True}))
+    done = await world.engine.forget(ForgetRequest(KeepPolicy(last=1), storages=STORAGES))
+    assert [each.segments for each in done.logs] == [0, 0]
+    for storage in STORAGES:
+        assert await _kept(world, storage) == spool.contents
+        stock = world.restic(restic_newest, storage)
+        assert len(stock.snapshots()) == 1
+        stock.check()
