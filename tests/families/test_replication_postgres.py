@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -132,3 +134,30 @@ async def test_what_a_server_lacks_for_a_slot_is_told(host: OpenHost, streamers:
     ):
         connection = Connection(address="127.0.0.1", port=streamers.port, user=user, secret=secret)
         assert await Slot(host, connection, "none").setup() == lines
+
+
+async def test_a_slot_that_another_connection_leaves_is_waited_for(
+    host: OpenHost, streamers: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a cut the server holds the old connection for a moment; one that stays is told."""
+    streamers.psql("select pg_create_physical_replication_slot('taken', true)")
+    connection = Connection(socket=str(streamers.directory), port=streamers.port, user="postgres")
+    where = replication.place(connection, "", "", 0)
+    begin = wal.parse_position(
+        streamers.psql("select restart_lsn from pg_replication_slots where slot_name = 'taken'")
+    )
+    try:
+        async with AsyncExitStack() as first, replication.opened(host, connection, where) as second:
+            holder = await first.enter_async_context(replication.opened(host, connection, where))
+            await holder.start("taken", begin, 1)
+            monkeypatch.setattr(replication, "TAKEN_TRIES", 1)
+            with pytest.raises(SourceError, match="is active"):
+                await second.start("taken", begin, 1)
+            monkeypatch.undo()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(second.start("taken", begin, 1))
+                await holder.end()
+                await first.aclose()
+            await second.end()
+    finally:
+        streamers.psql("select pg_drop_replication_slot('taken')")

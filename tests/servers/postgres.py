@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pwd import getpwnam, getpwuid, struct_passwd
@@ -319,6 +319,22 @@ def started_postgres(directory: Path, port: int = 0) -> Iterator[Postgres]:
     finally:
         process.send_signal(signal.SIGQUIT)
         process.wait(10)
+
+
+@contextlib.contextmanager
+def controlled(server: Postgres) -> Iterator[Callable[[str], None]]:
+    """What restarts the server, `fast` or `immediate`: it is another process then, which this context stops at its end."""
+    control = [str(server.binaries / "pg_ctl"), "-D", str(server.data), "-s", "-w"]
+    log = str(server.directory / "log.restarted")
+
+    def restart(mode: str) -> None:
+        words = _as(_account(), *control, "-t", "50", "-m", mode, "-l", log, "restart")
+        subprocess.run(words, check=True, cwd="/", stdin=subprocess.DEVNULL)
+
+    try:
+        yield restart
+    finally:
+        subprocess.run(_as(_account(), *control, "-m", "immediate", "stop"), check=False, cwd="/")
 
 
 @pytest.fixture(scope="session")

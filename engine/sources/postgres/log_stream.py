@@ -58,7 +58,7 @@ class LogStream:
 
     async def confirm(self, position: int) -> None:
         """Lets the server forget all before. Raises: HostError."""
-        self._connection.confirmed = position
+        await self._connection.tell(position)
         await self._connection.tell()
 
     async def end(self) -> None:

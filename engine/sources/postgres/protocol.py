@@ -104,12 +104,12 @@ def query(text: str) -> bytes:
     return message(b"Q", text.encode() + b"\0")
 
 
-def status(received: int, confirmed: int, *, is_question: bool = False) -> bytes:
-    """How far we are: what was received, and what the server may forget. It answers where that is a question.
+def status(received: int, confirmed: int) -> bytes:
+    """How far we are: what was received, and what the server may forget; 0 leaves that as it is.
 
     The clock that belongs in it is for the eyes of people alone: it stays at 2000.
     """
-    return message(b"d", _STATUS.pack(b"r", received, confirmed, 0, 0, is_question))
+    return message(b"d", _STATUS.pack(b"r", received, confirmed, 0, 0, 0))
 
 
 def parse_copied(body: bytes) -> Piece | Keepalive:

@@ -27,6 +27,8 @@ PORT: Final = 5432
 ANSWER_TIMEOUT_S: Final = 30.0
 SILENCE_TIMEOUT_S: Final = 120.0
 """Twice the longest that a server is silent by default: it asks for a sign of life after half of wal_sender_timeout (60 s)."""
+TAKEN_TRIES, TAKEN_WAIT_S = 20, 0.25
+"""How often, and how long apart, a slot is asked for that another connection has."""
 _MOST_AUTHORITY_BYTES: Final = 4 << 20
 _OK, _CLEARTEXT, _MD5, _SASL, _SASL_MORE, _SASL_FINAL = 0, 3, 5, 10, 11, 12
 _INVALID_PASSWORD, _NOT_LET_IN = "28P01", "28000"
@@ -94,8 +96,6 @@ class Replication:
         self._is_secure = where.is_socket
         self.received = 0
         """Up to there the log came."""
-        self.confirmed = 0
-        """Up to there the server may forget it; 0 where nothing is to be said."""
         self.has_ended = False
         """Whether the server ended the stream."""
 
@@ -150,14 +150,17 @@ class Replication:
     async def start(self, slot: str, position: int, timeline: int) -> None:
         """Has the log come from that place of that timeline on. Raises: SourceError in the server's words; HostError."""
         at = wal.format_position(position)
-        await self._stream.write(
-            protocol.query(
-                f"START_REPLICATION SLOT {quoting.identifier(slot)} PHYSICAL {at} TIMELINE {timeline}"
-            )
-        )
+        command = f"START_REPLICATION SLOT {quoting.identifier(slot)} PHYSICAL {at} TIMELINE {timeline}"
         self.received = position
-        while (await self._next())[0] != b"W":
-            pass
+        for left in reversed(range(TAKEN_TRIES)):
+            await self._stream.write(protocol.query(command))
+            refusal = await self._started()
+            if refusal is None:
+                return
+            if refusal.code != _SLOT_TAKEN or not left:
+                self._refuse(refusal)
+            # A connection of ours that was cut a moment ago: the server is about to see it.
+            await asyncio.sleep(TAKEN_WAIT_S)
 
     async def receive(self) -> Event:
         """What comes next; answers a server that asks for a sign of life. Cancelled it loses nothing. Raises: SourceError, HostError."""
@@ -175,9 +178,13 @@ class Replication:
                 await self.tell()
             return event
 
-    async def tell(self, *, is_question: bool = False) -> None:
-        """Says how far we are. Raises: ConnectionLostError."""
-        await self._stream.write(protocol.status(self.received, self.confirmed, is_question=is_question))
+    async def tell(self, confirmed: int = 0) -> None:
+        """Says what was received; with `confirmed`, what the server may forget. Raises: ConnectionLostError.
+
+        A server that shuts down waits until all that it sent is confirmed, or where nothing was said of that, received. So it is said once, and
+        not again with each sign of life: else no server could be stopped while we listen.
+        """
+        await self._stream.write(protocol.status(self.received, confirmed))
 
     async def end(self) -> None:
         """Ends a stream in peace: once it returns, the server has taken in what it was told. Raises: SourceError, HostError."""
@@ -218,14 +225,30 @@ class Replication:
             raise self._failed(f"the server answered {command.partition(' ')[0]} with {len(rows)} rows")
         return rows[0]
 
+    async def _started(self) -> Refusal | None:
+        """None once the stream has begun. Raises: SourceError, HostError."""
+        refusal: Refusal | None = None
+        while True:
+            kind, body = await self._message(ANSWER_TIMEOUT_S)
+            if kind == b"W":
+                return None
+            if kind == b"E":
+                refusal = protocol.parse_refusal(body)
+            if kind == b"Z" and refusal is not None:
+                return refusal
+
     async def _next(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Message:
         """The next message that is no notice. Raises: SourceError for a refusal, HostError."""
+        kind, body = await self._message(timeout_s)
+        if kind == b"E":
+            self._refuse(protocol.parse_refusal(body))
+        return kind, body
+
+    async def _message(self, timeout_s: float) -> Message:
         while True:
             while not self._ready:
                 self._ready.extend(self._messages.feed(await self._read(timeout_s)))
             kind, body = self._ready.popleft()
-            if kind == b"E":
-                self._refuse(protocol.parse_refusal(body))
             if kind not in (b"N", b"S"):
                 return kind, body
 
