@@ -14,13 +14,13 @@ from engine.events import Progress, Warned
 from engine.hosts.base import OpenHost
 from engine.jobs import log_store
 from engine.jobs.context import JobContext
-from engine.jobs.log_store import Addition, LogTree, StoredSegment
+from engine.jobs.log_batch import Batch, Held, Reading
+from engine.jobs.log_store import Addition, StoredSegment
 from engine.jobs.opening import Opened, open_repositories
 from engine.model import definitions, logs
 from engine.model.definitions import Source
 from engine.model.log_watch import CLOCK_S
 from engine.model.logs import (
-    LogFork,
     LogHead,
     LogHoldings,
     LogPosition,
@@ -36,48 +36,6 @@ from engine.sources.logs import LogLook, LogSource, SegmentStream, WaitingSegmen
 BATCH_BYTES = 256 << 20
 """So much is committed at a time: what an interruption costs, and what a host waits for until it may let go."""
 BATCH_SEGMENTS = 512
-
-
-@dataclass(slots=True)
-class _Held:
-    """What one storage has, while it is shipped to."""
-
-    opened: Opened
-    snapshot_id: str
-    """The log snapshot that has it; empty where there is none."""
-    tree: LogTree
-    runs: list[LogRun]
-    tails: list[LogRun]
-
-    @property
-    def name(self) -> str:
-        """The storage's."""
-        return self.opened.definition.name
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """One segment on its way."""
-
-    session: WriteSession
-    stream: SegmentStream
-    waiting: WaitingSegment
-    look: LogLook
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What is committed together."""
-
-    stored: list[StoredSegment] = field(default_factory=list)
-    forks: list[LogFork] = field(default_factory=list)
-    size_bytes: int = 0
-
-    def add(self, stored: StoredSegment, forks: Sequence[LogFork]) -> None:
-        """One more."""
-        self.stored.append(stored)
-        self.forks += forks
-        self.size_bytes += stored.size_bytes
 
 
 @dataclass(slots=True)
@@ -215,25 +173,23 @@ class Shipment:
         }
         return not self.left
 
-    async def _held(
-        self, opened: Opened, heads: Mapping[str, str], known: Mapping[str, LogHoldings]
-    ) -> _Held:
+    async def _held(self, opened: Opened, heads: Mapping[str, str], known: Mapping[str, LogHoldings]) -> Held:
         """What the storage has. The catalog is believed while its snapshot is there; else the newest is read."""
         name = opened.definition.name
         snapshot_id, tree = await log_store.open_head(opened.repository, self.source, heads.get(name, ""))
         if snapshot_id == heads.get(name, ""):
             there = known.get(name) or LogHoldings(name)
-            return _Held(opened, snapshot_id, tree, list(there.runs), list(there.tails))
+            return Held(opened, snapshot_id, tree, list(there.runs), list(there.tails))
         runs, tails = await log_store.runs(opened.repository, tree)
         if snapshot_id:
             forks = await log_store.forks(opened.repository, self.source, tree)
             head = LogHead(self.source.name, name, snapshot_id, self.context.clock.now())
             await self.context.catalog.logs.put(head, runs, forks, tails)
-        return _Held(opened, snapshot_id, tree, runs, tails)
+        return Held(opened, snapshot_id, tree, runs, tails)
 
-    async def _ship(self, source: LogSource, host: OpenHost, look: LogLook, held: Sequence[_Held]) -> None:
+    async def _ship(self, source: LogSource, host: OpenHost, look: LogLook, held: Sequence[Held]) -> None:
         """To those that hold the same, side by side; what each lacks is on the host still."""
-        groups: dict[bytes, list[_Held]] = {}
+        groups: dict[bytes, list[Held]] = {}
         for each in held:
             groups.setdefault(each.tree.tree_id, []).append(each)
         for group in groups.values():
@@ -241,9 +197,7 @@ class Shipment:
         if len(held) == len(self.storages):
             await self._release(source, look, held)
 
-    async def _ship_to(
-        self, source: LogSource, host: OpenHost, look: LogLook, group: Sequence[_Held]
-    ) -> None:
+    async def _ship_to(self, source: LogSource, host: OpenHost, look: LogLook, group: Sequence[Held]) -> None:
         wanted = [each for each in look.waiting if not self._is_done(each, look, group[0])]
         if not wanted:
             return
@@ -252,7 +206,7 @@ class Shipment:
             while is_more:
                 is_more = await self._batch(stream, host, look, group)
 
-    def _is_done(self, waiting: WaitingSegment, look: LogLook, held: _Held) -> bool:
+    def _is_done(self, waiting: WaitingSegment, look: LogLook, held: Held) -> bool:
         """Whether it is kept, and was compared since it came to wait on the host."""
         if waiting.changed_s > self.looked_until:
             return False
@@ -263,11 +217,11 @@ class Shipment:
         return logs.holds(held.runs, look.identity, waiting.series, waiting.number)
 
     async def _batch(
-        self, stream: SegmentStream, host: OpenHost, look: LogLook, group: Sequence[_Held]
+        self, stream: SegmentStream, host: OpenHost, look: LogLook, group: Sequence[Held]
     ) -> bool:
         """Ships some, and commits them; whether there may be more. What went wrong behind the first good ones raises once these are kept."""
         failure: HoldfastError | None = None
-        batch = _Batch()
+        batch = Batch()
         is_more = True
         async with writer.open_session(
             [(each.opened.repository, each.opened.lock) for each in group],
@@ -280,7 +234,7 @@ class Shipment:
                     if waiting is None:
                         is_more = False
                         break
-                    await self._store(_Reading(session, stream, waiting, look), group[0], batch)
+                    await self._store(Reading(session, stream, waiting, look), group[0], batch)
                 except HoldfastError as error:
                     failure = error
                     break
@@ -290,7 +244,7 @@ class Shipment:
             raise failure
         return is_more
 
-    async def _store(self, reading: _Reading, first: _Held, batch: _Batch) -> None:
+    async def _store(self, reading: Reading, first: Held, batch: Batch) -> None:
         """One segment into the session, where it is not kept already. One that is not what its name says stays on the host, and those
         behind it are shipped all the same. Raises: RefusedError where another is kept; SourceError, HostError, StorageError."""
         waiting, stream = reading.waiting, reading.stream
@@ -336,8 +290,8 @@ class Shipment:
         session: WriteSession,
         host: OpenHost,
         look: LogLook,
-        group: Sequence[_Held],
-        batch: _Batch,
+        group: Sequence[Held],
+        batch: Batch,
     ) -> None:
         """Snapshot first, then the catalog: what the catalog does not know is found again in the storage."""
         addition = Addition(look.identity, batch.stored, group[0].tails)
@@ -371,7 +325,7 @@ class Shipment:
         self.size_bytes += batch.size_bytes
         self.added_bytes += max(done.statistics.stored_bytes for done in committed)
 
-    async def _release(self, source: LogSource, look: LogLook, held: Sequence[_Held]) -> None:
+    async def _release(self, source: LogSource, look: LogLook, held: Sequence[Held]) -> None:
         """Lets the host forget what each storage has. Raises: SourceError, HostError."""
         if any(each.name in self.missed for each in held):
             return

@@ -19,8 +19,9 @@ from engine.jobs import log_shipment
 from engine.model.requests import ShipRequest
 from engine.repository import lock
 from engine.service import open_engine
+from engine.sources.log_files import FileSegments
 from engine.sources.postgres.source import PostgresSource
-from engine.sources.postgres.spool import SegmentReader, Spool
+from engine.sources.postgres.spool import Spool
 from engine.storages.base import Buffer, Key
 from engine.storages.local import LocalStorage
 
@@ -32,9 +33,9 @@ CONFIRM_S = 0.02
 
 def _tell_all(telling: socket.socket) -> None:
     """From now on each step is told before it is taken."""
-    read, release, put = SegmentReader.read, Spool.release, LocalStorage.put
+    read, release, put = FileSegments.read, Spool.release, LocalStorage.put
 
-    async def told_read(self: SegmentReader) -> bytes:
+    async def told_read(self: FileSegments) -> bytes:
         telling.send(b"read")
         return await read(self)
 
@@ -48,7 +49,7 @@ def _tell_all(telling: socket.socket) -> None:
         await put(self, key, parts)
         telling.send(f"has put {key.kind.value}".encode())
 
-    SegmentReader.read, Spool.release, LocalStorage.put = told_read, told_release, told_put  # type: ignore[method-assign]
+    FileSegments.read, Spool.release, LocalStorage.put = told_read, told_release, told_put  # type: ignore[method-assign]
     log_shipment.BATCH_SEGMENTS = BATCH_SEGMENTS
     lock.CONFIRM_S = CONFIRM_S  # type: ignore[misc]
 

@@ -14,6 +14,7 @@ WITHOUT_ACTION: Final[Mapping[str, str]] = {
     "console": "it is what is open already",
     "demo": "it makes a home of its own, and a console shows one home, which must be there before it opens",
     "logs drop": "it is done once, when a server is given up, beside what else is done on that server then",
+    "logs find": "the restore pane looks for what happened in a log",
     "logs list": "the rows of sources show it: recoverable to, and what waits",
     "logs setup": "the lines are for the server's own configuration, which is edited where the server is",
     "logs ship": "a schedule does it every few minutes, and `run now` on that one does it at once",
