@@ -220,8 +220,12 @@ class Storages(_Definitions[Storage]):
     async def remove_in(self, transaction: Transaction, name: str) -> None:
         """See `remove`."""
         await self._remove(transaction, name)
-        for what in ("heads", "runs", "tails"):
-            await transaction.execute(f"remove_log_{what}_of_storage", storage=name)
+        for query in (
+            "remove_log_heads_of_storage",
+            "remove_log_runs_of_storage",
+            "remove_log_tails_of_storage",
+        ):
+            await transaction.execute(query, storage=name)
         if await transaction.execute("remove_copies_of_storage", storage=name):
             await transaction.execute("remove_backups_without_copies")
 

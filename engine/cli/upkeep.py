@@ -378,6 +378,10 @@ def tell_copy(output: Output, result: CopyResult) -> None:
         f"{result.status}: {text.counted(len(result.copied), 'backup')} copied, {result.skipped} were there already, "
         f"{text.size(result.copied_bytes)} in {span(result.duration_s)}"
     )
+    for log in result.logs:
+        output.line(
+            f"  log of {log.source} from {log.storage}: {text.counted(log.segments, 'segment')}, {text.size(log.size_bytes)}"
+        )
     for each in result.left_out:
         output.line(f"  not copied: {each.backup_id}: {text.printable(each.reason)}")
     for warning in result.warnings:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 from engine.errors import DamagedError, HoldfastError, ObjectMissingError, UsageError
 from engine.events import StepBegan, Warned
+from engine.jobs import log_copy
 from engine.jobs.catalog_copies import OWN_TAG
 from engine.jobs.context import JobContext
+from engine.jobs.log_store import LOGS_TAG
 from engine.jobs.opening import Opened, open_repositories
 from engine.jobs.snapshot_tags import BACKUP_TAG, STATUS_TAG, tag_value
 from engine.model.backup import Backup, BackupFilter, Copy
 from engine.model.definitions import Storage
+from engine.model.log_keeping import CopiedLog
 from engine.model.requests import CopyRequest
 from engine.model.results import CopyResult, LeftOut
 from engine.repository import copy as copying
@@ -40,6 +43,8 @@ class _Tally:
     skipped: int = 0
     stored_bytes: int = 0
     warnings: list[str] = field(default_factory=list)
+    logs: list[CopiedLog] = field(default_factory=list)
+    is_log_left_out: bool = False
 
     def fails(self, backup_id: str, storage: str, error: HoldfastError) -> None:
         """That storage cannot give that backup."""
@@ -60,12 +65,19 @@ async def run(context: JobContext, request: CopyRequest) -> CopyResult:
     began = context.clock.monotonic()
     tally = _Tally({each.backup_id: each for each in await _chosen(context, request)})
     context.emit(StepBegan(f"copy {len(tally.pending)} backups to {target.name}"))
-    if tally.pending:
+    storages = await _storages(context, request)
+    sources = await _logged(context, request, list(tally.pending.values()))
+    if tally.pending or await log_copy.wanted(context, target.name, storages, sources):
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(
                 open_repositories(context, [target], is_exclusive=False, limits=request.limits)
             )
-            await _copy_all(context, request, opened.opened[0], tally)
+            await _copy_all(context, storages, opened.opened[0], tally, request)
+            tally.logs, failed = await log_copy.copy(
+                context, list(storages.values()), opened.opened[0], sources, request.limits
+            )
+            tally.warnings += failed
+            tally.is_log_left_out = bool(failed)
     left_out = [
         LeftOut(each, tally.reasons.get(each, "no storage that is switched on holds it"))
         for each in tally.pending
@@ -74,22 +86,37 @@ async def run(context: JobContext, request: CopyRequest) -> CopyResult:
         context.emit(Warned(f"backup {each.backup_id} is not copied: {each.reason}"))
     return CopyResult(
         job_id=context.job_id,
-        status="incomplete" if left_out else "completed",
+        status="incomplete" if left_out or tally.is_log_left_out else "completed",
         copied=tuple(tally.copied),
         skipped=tally.skipped,
         copied_bytes=tally.stored_bytes,
         duration_s=context.clock.monotonic() - began,
         warnings=tuple(tally.warnings),
         left_out=tuple(left_out),
+        logs=tuple(tally.logs),
     )
 
 
-async def _copy_all(context: JobContext, request: CopyRequest, into: Opened, tally: _Tally) -> None:
+async def _storages(context: JobContext, request: CopyRequest) -> dict[str, Storage]:
+    """Those that are copied from, by name."""
+    if request.from_storage:
+        return {request.from_storage: await context.catalog.storages.get(request.from_storage)}
+    return {each.name: each for each in await context.catalog.storages.all() if each.is_enabled}
+
+
+async def _logged(context: JobContext, request: CopyRequest, chosen: Sequence[Backup]) -> list[str]:
+    """The sources whose logs go along: of the backups that were named, or all."""
+    logged = {each.source for each in await context.catalog.logs.heads()}
+    if request.backups:
+        logged &= {each.source for each in chosen}
+    return sorted(logged)
+
+
+async def _copy_all(
+    context: JobContext, enabled: Mapping[str, Storage], into: Opened, tally: _Tally, request: CopyRequest
+) -> None:
     """Raises: what the last storage said, where nothing was brought over of what was to be."""
     errors: list[HoldfastError] = []
-    enabled = {each.name: each for each in await context.catalog.storages.all() if each.is_enabled}
-    if request.from_storage:
-        enabled = {request.from_storage: await context.catalog.storages.get(request.from_storage)}
     while (source := _best_source(tally, enabled, into.definition.name)) is not None:
         backups = [
             each
@@ -115,7 +142,7 @@ async def _copy_all(context: JobContext, request: CopyRequest, into: Opened, tal
         raise errors[-1]
 
 
-def _best_source(tally: _Tally, enabled: dict[str, Storage], target: str) -> Storage | None:
+def _best_source(tally: _Tally, enabled: Mapping[str, Storage], target: str) -> Storage | None:
     """The storage that holds most of what is still to be copied."""
     counts = dict.fromkeys(enabled, 0)
     for each in tally.pending.values():
@@ -182,7 +209,8 @@ async def _count_unknown(context: JobContext, first: Opened, tally: _Tally) -> N
     count = 0
     for name in set(names) - set(known):
         with suppress(DamagedError, ObjectMissingError):
-            count += OWN_TAG not in (await first.repository.load_snapshot(name)).tags
+            snapshot = await first.repository.load_snapshot(name)
+            count += OWN_TAG not in snapshot.tags and not tag_value(snapshot, LOGS_TAG)
     if count:
         tally.warnings.append(
             f"snapshots in {first.definition.name} that are not copied: {count} of restic's or another home's"

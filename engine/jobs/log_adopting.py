@@ -10,9 +10,11 @@ from engine.format.snapshot import Snapshot
 from engine.jobs import log_merge, log_store
 from engine.jobs.context import JobContext
 from engine.jobs.log_merge import Snapshots
-from engine.jobs.log_store import LOGS_TAG
+from engine.jobs.log_store import LOGS_TAG, LogTree
+from engine.jobs.opening import Opened
 from engine.jobs.snapshot_tags import BACKUP_TAG, SOURCE_TAG, base_of, tag_value
-from engine.model.logs import Base
+from engine.model.definitions import Source
+from engine.model.logs import Base, LogHead, LogRun
 from engine.repository.repository import Repository
 
 
@@ -47,6 +49,18 @@ async def take_up(
         else:
             taken.append(name)
     return taken
+
+
+async def take_up_head(
+    context: JobContext, opened: Opened, source: Source, snapshot_id: str, held: LogTree
+) -> tuple[list[LogRun], list[LogRun]]:
+    """Writes down what that log snapshot has, empty where there is none; gives its runs and tails. Raises: DamagedError, StorageError."""
+    runs, tails = await log_store.runs(opened.repository, held)
+    if snapshot_id:
+        forks = await log_store.forks(opened.repository, source, held)
+        head = LogHead(source.name, opened.definition.name, snapshot_id, context.clock.now())
+        await context.catalog.logs.put(head, runs, forks, tails)
+    return runs, tails
 
 
 async def take_up_base(context: JobContext, snapshot: Snapshot) -> None:

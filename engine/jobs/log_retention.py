@@ -17,7 +17,7 @@ from engine.jobs.context import JobContext
 from engine.jobs.log_merge import Log, Snapshots
 from engine.jobs.log_store import LOGS_TAG, LogTree
 from engine.jobs.opening import Opened
-from engine.jobs.snapshot_tags import BACKUP_TAG, SOURCE_TAG, base_of, tag_value
+from engine.jobs.snapshot_tags import tag_value
 from engine.model import log_keeping
 from engine.model.log_keeping import LogCut, LostInstants
 from engine.model.logs import Base, LogHoldings, LogState
@@ -83,7 +83,7 @@ async def cut(
             continue
         found = [each for each in snapshots if tag_value(each[1], LOGS_TAG) == name]
         bases = log_keeping.counting(
-            bases_in(snapshots, name, opened.definition.name), request.policy.logs_within_s
+            log_merge.bases_in(snapshots, name, opened.definition.name), request.policy.logs_within_s
         )
         try:
             log = await log_merge.load(opened.repository, found, tips, heads.get(name, ""))
@@ -165,13 +165,3 @@ def _drop_servers(log: Log, needed: AbstractSet[str]) -> None:
         if not left and identity not in needed:
             log.groups[identity] = {}
             log.changed = {key: nodes for key, nodes in log.changed.items() if key[0] != identity}
-
-
-def bases_in(snapshots: Snapshots, source: str, storage: str) -> list[Base]:
-    """The backups among them that the source's log can be replayed onto."""
-    found = []
-    for _, each in snapshots:
-        at = base_of(each) if tag_value(each, SOURCE_TAG) == source else None
-        if at is not None:
-            found.append(Base(tag_value(each, BACKUP_TAG), at.position, at.consistent_at, (storage,)))
-    return found

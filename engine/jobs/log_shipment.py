@@ -12,7 +12,7 @@ from engine.catalog.logs import NEWS
 from engine.errors import HoldfastError, IncompleteDumpError, RefusedError
 from engine.events import Progress, Warned
 from engine.hosts.base import OpenHost
-from engine.jobs import log_store
+from engine.jobs import log_adopting, log_store
 from engine.jobs.context import JobContext
 from engine.jobs.log_batch import Batch, Held, Reading
 from engine.jobs.log_store import Addition, StoredSegment
@@ -180,11 +180,7 @@ class Shipment:
         if snapshot_id == heads.get(name, ""):
             there = known.get(name) or LogHoldings(name)
             return Held(opened, snapshot_id, tree, list(there.runs), list(there.tails))
-        runs, tails = await log_store.runs(opened.repository, tree)
-        if snapshot_id:
-            forks = await log_store.forks(opened.repository, self.source, tree)
-            head = LogHead(self.source.name, name, snapshot_id, self.context.clock.now())
-            await self.context.catalog.logs.put(head, runs, forks, tails)
+        runs, tails = await log_adopting.take_up_head(self.context, opened, self.source, snapshot_id, tree)
         return Held(opened, snapshot_id, tree, runs, tails)
 
     async def _ship(self, source: LogSource, host: OpenHost, look: LogLook, held: Sequence[Held]) -> None:

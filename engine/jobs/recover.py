@@ -70,12 +70,12 @@ async def rebuild(
             copies = []
         if copies:
             taken = await catalog_copies.take_over(context, repository, copies, storage, vault_key)
-    if taken is not None:
-        storage = dataclasses.replace(storage, name=taken.storage)
-    if storage.name not in {each.name for each in await context.catalog.storages.all()}:
-        await context.catalog.storages.add(dataclasses.replace(storage, repository_id=repository.id))
-    await _take_up(context, storage.name, found)
-    logs_of = await log_adopting.take_up(context, storage.name, repository, snapshots)
+        if taken is not None:
+            storage = dataclasses.replace(storage, name=taken.storage)
+        if storage.name not in {each.name for each in await context.catalog.storages.all()}:
+            await context.catalog.storages.add(dataclasses.replace(storage, repository_id=repository.id))
+        await _take_up(context, storage.name, found)
+        logs_of = await log_adopting.take_up(context, storage.name, repository, snapshots)
     if not found and not logs_of and taken is None:
         raise UsageError(
             f"the repository at {repository.location} holds no backup that holdfast made",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.model import logs
-from engine.model.logs import Base, LogFork, LogHoldings, LogState, Reach
+from engine.model.logs import Base, LogFork, LogHoldings, LogRun, LogState, Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,17 @@ class LogCut:
     ends_at: datetime.datetime | None = None
     snapshots: int = 0
     """Log snapshots that a newer one stands for, which go as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedLog:
+    """What came of a source's log from one storage into another."""
+
+    source: str
+    storage: str
+    """Where it came from."""
+    segments: int
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,21 @@ def first_needed(bases: Iterable[Base], forks: Iterable[tuple[str, LogFork]]) ->
             (identity, fork.series, fork.number) for fork in onward.get(key, ()) if fork.number >= number
         ]
     return needed
+
+
+def lacks(held: LogHoldings, run: LogRun, needed: Mapping[tuple[str, str], int]) -> bool:
+    """Whether a storage lacks any of another's run that is needed, by `first_needed`."""
+    number = needed.get((run.identity, run.series))
+    if number is None or run.last < number:
+        return False
+    first = max(run.first, number)
+    kept = (*held.runs, *(tail for tail in held.tails if run.is_tail and tail.size_bytes >= run.size_bytes))
+    return not any(
+        (each.identity, each.series) == (run.identity, run.series)
+        and each.first <= first
+        and run.last <= each.last
+        for each in kept
+    )
 
 
 def without(bases: Iterable[Base], gone: Mapping[str, Iterable[str]]) -> list[Base]:

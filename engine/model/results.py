@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from engine.model.backup import Backup, Copy
 from engine.model.definitions import Source
-from engine.model.log_keeping import LogCut, LostInstants
+from engine.model.log_keeping import CopiedLog, LogCut, LostInstants
 from engine.model.manifest import CheckResult
 
 
@@ -371,6 +371,8 @@ class CopyResult:
     duration_s: float
     warnings: Sequence[str] = ()
     left_out: Sequence[LeftOut] = ()
+    logs: Sequence[CopiedLog] = ()
+    """What came of logs, for the bases that are there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,21 @@ async def copy(
     return Copied(tuple(done), blobs, statistics.added_bytes, statistics.stored_bytes)
 
 
+async def bring_content(
+    source: Repository,
+    target: Repository,
+    session: WriteSession,
+    blob_ids: Iterable[bytes],
+    *,
+    emit: Emit = ignore,
+) -> None:
+    """Hands those of the blobs that the target lacks to its session, which stores them by its next commit. Both indexes are loaded.
+
+    Raises: DamagedError, naming what is damaged in the source; StorageError.
+    """
+    await _Transfer(source, target, session, emit).bring_content(blob_ids)
+
+
 def _find_twin(named: Named, there: Iterable[tuple[str, Snapshot]], rules: Rules) -> str | None:
     """The snapshot of the target that is this one: of the same first id, and alike in all that counts; or of the same identity and tree."""
     first = named.snapshot.original or bytes.fromhex(named.id)
@@ -157,16 +172,25 @@ class _Transfer:
         await sweep(self._source, [root], self._visit, seen=self._walked)
         await self._fetch()
 
+    async def bring_content(self, blob_ids: Iterable[bytes]) -> None:
+        """As `bring`, of blobs of content. Raises: DamagedError, StorageError."""
+        for blob_id in blob_ids:
+            await self._ask(blob_id)
+        await self._fetch()
+
+    async def _ask(self, blob_id: bytes) -> None:
+        if not self._target.index.has("data", blob_id) and self._asked.add("data", blob_id) is not False:
+            self._waiting.append(self._source.wanted("data", blob_id))
+        if len(self._waiting) >= _GATHERED:
+            await self._fetch()
+
     async def _visit(self, tree_id: bytes, tree: bytes | DamagedError) -> list[bytes]:
         if isinstance(tree, DamagedError):
             raise tree
         await self._session.save_tree_blob(tree, tree_id)
         found = references(tree)
         for blob_id in found.content:
-            if not self._target.index.has("data", blob_id) and self._asked.add("data", blob_id) is not False:
-                self._waiting.append(self._source.wanted("data", blob_id))
-        if len(self._waiting) >= _GATHERED:
-            await self._fetch()
+            await self._ask(blob_id)
         return found.subtrees
 
     async def _fetch(self) -> None:

@@ -1,4 +1,4 @@
-"""The old end of a PostgreSQL server's log goes with the last base that needs it, and nothing else of it."""
+"""A PostgreSQL log in its storages: cut at its old end alone, copied with its bases, found again, and verified."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.model.definitions import Source
-from engine.model.requests import DrillRequest, ForgetRequest, KeepPolicy, ShipRequest
-from tests.jobs.world import World
+from engine.model.definitions import Source, Storage
+from engine.model.requests import CopyRequest, DrillRequest, ForgetRequest, KeepPolicy, ShipRequest
+from tests.jobs.world import World, open_world
 from tests.servers.postgres import Postgres, running_postgres
 from tests.servers.restic import ResticProgram
 
@@ -67,3 +67,48 @@ async def test_a_forget_cuts_the_log_behind_the_oldest_base_that_is_kept(
     )
     assert drilled.status == "passed", drilled
     assert drilled.backup_id == newest.backup_id
+
+
+async def test_a_copy_brings_the_log_along_and_a_lost_catalog_finds_it_again(
+    world: World, cluster: Postgres
+) -> None:
+    """A storage that was added later has the newest segments alone, until a copy completes it; then it alone tells a new home all."""
+    await world.add_storages("first", "second")
+    options = cluster.options(physical=True, log_spool=str(cluster.spool))
+    await world.engine.add_source(Source("shop", "postgres", options=options))
+    cluster.psql("create table stamps (at timestamptz)")
+    await world.one_backup("shop", to=["first"])
+    for storages in (["first"], ["first", "second"]):
+        cluster.psql("insert into stamps values (clock_timestamp())")
+        await world.engine.ship(ShipRequest(("shop",), tuple(storages)))
+    report = await world.engine.log_report("shop")
+    assert {each.storage for each in report.reaches} == {"first"}
+    done = await world.engine.copy(CopyRequest("first", "second", is_all=True))
+    assert (done.status, len(done.copied)) == ("completed", 1)
+    (copied,) = done.logs
+    assert (copied.source, copied.storage, copied.segments >= 1) == ("shop", "first", True)
+    report = await world.engine.log_report("shop")
+    ends = {each.storage: each.ends_at for each in report.reaches}
+    assert ends["first"] == ends["second"]
+    again = await world.engine.copy(CopyRequest("first", "second", is_all=True))
+    assert (again.status, again.logs) == ("completed", ())
+    async with open_world(world.directory / "new") as new:
+        password = f"file:{world.directory}/password"
+        place = Storage("found", "local", {"path": str(world.place("second"))}, password)
+        recovered = await new.engine.recover(place)
+        assert recovered.logs == ("shop",)
+        await new.engine.add_source(Source("shop", "postgres", options=options))
+        found = await new.engine.log_report("shop")
+        assert found.recoverable_from == report.recoverable_from
+        assert [each.ends_at for each in found.reaches] == [
+            max(run.ends_at for each in report.reaches for run in each.path if run.ends_at is not None)
+        ]
+        drilled = await new.engine.drill(
+            DrillRequest(
+                "shop", at=found.recoverable_to, checks=(("postgres", "select count(*) from stamps", "2"),)
+            )
+        )
+        assert drilled.status == "passed", drilled
+        cluster.psql("insert into stamps values (clock_timestamp())")
+        (shipped,) = (await new.engine.ship(ShipRequest(("shop",)))).logs
+        assert (shipped.status, shipped.segments, shipped.gaps) == ("completed", 1, ())
