@@ -23,6 +23,7 @@ from engine.model.reports import (
     ComplianceReport,
     DrillLine,
     FailureLine,
+    PointLine,
     ProtectedSource,
     ToldLine,
     TrendReport,
@@ -34,7 +35,7 @@ COMPLIANCE: Final = "holdfast-compliance-report"
 TRENDS: Final = "holdfast-trend-report"
 SCHEMA_VERSION: Final = 1
 FORMATS: Final = ("pdf", "csv", "json")
-_TABLES: Final = ("sources", "drills", "failures", "uncovered", "told")
+_TABLES: Final = ("sources", "drills", "failures", "uncovered", "told", "points")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _BOUND: Final = 40
 """Sources whose figures of each day or week a PDF shows, too."""
@@ -87,7 +88,9 @@ def to_csv(report: Report) -> bytes:
     writer = csv.writer(out, lineterminator="\n")
     if isinstance(report, ComplianceReport):
         for name, kind in zip(
-            _TABLES, (ProtectedSource, DrillLine, FailureLine, UncoveredLine, ToldLine), strict=True
+            _TABLES,
+            (ProtectedSource, DrillLine, FailureLine, UncoveredLine, ToldLine, PointLine),
+            strict=True,
         ):
             fields = [each.name.removeprefix("is_") for each in dataclasses.fields(kind)]
             writer.writerow(["table", *fields])
@@ -237,6 +240,17 @@ _SHOWN: Final[Mapping[str, tuple[str, str, _Columns]]] = {
         ("OF", 16, lambda row: row.subject),
         ("WHAT", 45, lambda row: row.what),
         ("ARRIVED", 8, lambda row: "yes" if row.is_delivered else "no"),
+    )),
+    "points": ("Restores to any instant", "No log of a database is shipped.", (
+        ("SOURCE", 14, lambda row: row.source),
+        ("FROM (UTC)", 11, lambda row: _short(row.recoverable_from)),
+        ("TO (UTC)", 11, lambda row: _short(row.recoverable_to)),
+        ("WOULD BE LOST", 9, lambda row: _spanned(row.lost_s)),
+        ("MAY BE LOST", 9, lambda row: _spanned(row.goal_s)),
+        ("GAPS", 5, lambda row: str(row.gaps)),
+        ("DRILLS", 6, lambda row: f"{row.passed} of {row.drills} passed"),
+        ("LONGEST TOOK", 8, lambda row: _spanned(row.longest_rto_s)),
+        ("MOST BEFORE", 8, lambda row: _spanned(row.longest_rpo_s)),
     )),
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ import msgspec
 import engine
 from engine.catalog.history import EndedJob
 from engine.errors import HoldfastError
-from engine.jobs import evidence, evidence_files, evidence_records, uncovered
+from engine.jobs import compliance_points, evidence, evidence_files, evidence_records, uncovered
 from engine.jobs.context import JobContext
 from engine.model.backup import Proof
 from engine.model.definitions import Source
@@ -230,6 +230,7 @@ async def compile_report(
         failures=tuple(failures.lines()),
         uncovered=tuple(UncoveredLine(each.host, what, each.at) for each in known for what in each.what),
         told=tuple(told),
+        points=await compliance_points.lines(context, [drill for _, drill in drills]),
     )
 
 

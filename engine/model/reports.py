@@ -57,6 +57,28 @@ class DrillLine:
 
 
 @dataclass(frozen=True, slots=True)
+class PointLine:
+    """A source that can be brought back to any instant of a span, as it was when the report was written."""
+
+    source: str
+    recoverable_from: datetime.datetime | None
+    """By the host's clock, as the next one; None where there is no base."""
+    recoverable_to: datetime.datetime | None
+    lost_s: float | None
+    """What would have been lost then, in seconds of changes."""
+    goal_s: float | None
+    """What may be, as its objective says; None where nobody said."""
+    gaps: int
+    """Places within that span that cannot be reached."""
+    drills: int
+    """To instants, in the period."""
+    passed: int
+    longest_rto_s: float | None
+    """Of those that passed, as the next one."""
+    longest_rpo_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class FailureLine:
     """A failure, with how often it happened in the period."""
 
@@ -108,6 +130,7 @@ class ComplianceReport:
     failures: Sequence[FailureLine]
     uncovered: Sequence[UncoveredLine]
     told: Sequence[ToldLine]
+    points: Sequence[PointLine] = ()
 
 
 @dataclass(frozen=True, slots=True)

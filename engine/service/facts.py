@@ -23,7 +23,7 @@ from engine.model.backup import SAFETY_TAG, Backup, BackupFilter, BackupStatus, 
 from engine.model.definitions import LOCAL_HOST, Source, retired_reason
 from engine.model.health import HealthFacts, ProofAttempt, health
 from engine.model.job import JobStatus
-from engine.model.log_watch import LogFacts
+from engine.model.log_watch import LogFacts, WatchedLog
 from engine.model.objectives import objectives_of
 from engine.service.parts import Parts
 
@@ -95,7 +95,7 @@ async def gather(
         and not retired.get(name, "unknown")
         and (not each.job_id or each.job_id not in retried)
     }
-    logged = {each.source: log_watch.facts_of(each) for each in await parts.catalog.logs.watched()}
+    watched = {each.source: each for each in await parts.catalog.logs.watched()}
     unnamed = judging.UNASKED if expectations is None else judging.NOTHING_EXPECTED
     returned = await presence.returned(parts.catalog)
     hosts_back = presence.named(returned, presence.HOST_BACK)
@@ -117,7 +117,7 @@ async def gather(
                 hosts_back[source.host].span if source.host in hosts_back else None,
                 storages_were,
             ),
-            log=logged.get(source.name, LogFacts()) if log_watch.is_logged(source) else None,
+            log=_log_of(source, watched.get(source.name)),
         )
         if reason := retired.get(source.host):
             nothing = dataclasses.replace(facts.expectation, is_retired=True)
@@ -133,6 +133,13 @@ async def gather(
     first_at = min(known.values(), default=None)
     home = await _home(parts, first_at, is_worker_wanted=is_worker_wanted)
     return Everything(sources, storages, home, await _uncovered(parts), list(hosts.values()))
+
+
+def _log_of(source: Source, watched: WatchedLog | None) -> LogFacts | None:
+    """What is shipped no more is kept, and reaches what it reached: it is no log that anything is expected of."""
+    if not log_watch.is_logged(source):
+        return None
+    return log_watch.facts_of(watched) if watched is not None else LogFacts()
 
 
 async def _storages(parts: Parts) -> list[conditions.StorageFacts]:

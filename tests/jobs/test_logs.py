@@ -109,3 +109,10 @@ async def test_a_schedule_ships_logs_and_drills_to_random_instants(world: World,
     assert min(drilled["rto_s"], drilled["rpo_s"]) > 0
     assert "seed" in next(each["detail"] for each in drilled["steps"] if each["step"] == "choose an instant")
     assert "point-in-time" in Path(drilled["report"]).read_text(encoding="utf-8")
+    day = datetime.timedelta(days=1)
+    (point,) = (await world.engine.compliance(ended.created_at - day, ended.created_at + day)).points
+    assert (point.source, point.drills, point.passed, point.gaps) == ("shop", 1, 1, 0)
+    assert (point.longest_rto_s, point.longest_rpo_s) == (drilled["rto_s"], drilled["rpo_s"])
+    assert point.recoverable_from is not None
+    assert point.recoverable_to is not None
+    assert point.recoverable_from < point.recoverable_to

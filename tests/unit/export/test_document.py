@@ -21,6 +21,7 @@ from engine.model.reports import (
     ComplianceReport,
     DrillLine,
     FailureLine,
+    PointLine,
     ProtectedSource,
     SourceTrend,
     ToldLine,
@@ -79,6 +80,7 @@ def _report(sources: int) -> ComplianceReport:
     return ComplianceReport(
         START - 90 * DAY, START, START, "root", "vault1", "0.1.0", tuple(map(_source, range(sources))), tuple(drills), tuple(failures),
         (UncoveredLine("web1", "/srv/forgotten", START),), (ToldLine(START, "ops@example.org", "source db", "it was never backed up", is_delivered=False),),
+        (PointLine("shop", START - DAY, START, 12.0, 300.0, 1, 4, 3, 42.0, 90_000.0), PointLine("wiki", None, None, None, None, 0, 0, 0, None, None)),
     )  # fmt: skip
 
 
@@ -104,7 +106,7 @@ def test_the_pdf_says_row_by_row_what_the_json_says() -> None:
         assert found >= 0, expected
         place = found + len(expected)
     assert len(document["sources"]) == 400
-    for name in ("drills", "failures", "uncovered", "told"):
+    for name in ("drills", "failures", "uncovered", "told", "points"):
         for row, value in zip(document[name], getattr(report, name), strict=True):
             cells = "".join(reports.cells_of(name, value)).replace("\u202e", "\\u202e")
             place = text.find(_squeezed(cells), place)
@@ -148,7 +150,7 @@ def test_the_csv_says_row_by_row_what_the_json_says() -> None:
             fields = line[1:]
         else:
             tables.setdefault(line[0], []).append(dict(zip(fields, line[1:], strict=True)))
-    for name in ("sources", "drills", "failures", "uncovered", "told"):
+    for name in ("sources", "drills", "failures", "uncovered", "told", "points"):
         assert len(tables[name]) == len(document[name]) > 0
         for said, row in zip(tables[name], document[name], strict=True):
             assert list(said) == list(row)
