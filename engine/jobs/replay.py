@@ -158,7 +158,7 @@ async def feed(context: JobContext, base: DatabaseBackup, planned: ReplayPlan, r
 
     await base.read(base.manifest.folder, write)
     await replaying.begin()
-    await dump.dump_files(base.repository, _members(base, planned), write)
+    await dump.dump_files(base.repository, members(base, planned), write)
     return done_bytes
 
 
@@ -214,7 +214,7 @@ async def segment_bytes(context: JobContext, base: DatabaseBackup, planned: Repl
     return 16 << 20
 
 
-async def _members(base: DatabaseBackup, planned: ReplayPlan) -> AsyncIterator[Visited]:
+async def members(base: DatabaseBackup, planned: ReplayPlan) -> AsyncIterator[Visited]:
     """What is replayed, in its order, with what tells the host where it is."""
     tree = await _tree(base)
     identity = planned.reach.base.position.identity

@@ -85,7 +85,7 @@ def target_of(request: RestoreRequest) -> Target:
 async def opened(context: JobContext, request: RestoreRequest) -> AsyncIterator[ReplayedBackup]:
     """The source as it was then. Raises: RestoreError where that cannot be reached; UsageError, SourceError, HostError, StorageError."""
     planned = await replay.plan(context, request.source, target_of(request), request.storage)
-    await _tell(context, planned)
+    await tell(context, planned)
     backup = await context.catalog.backups.get(planned.reach.base.backup_id)
     async with AsyncExitStack() as stack:
         base = await stack.enter_async_context(
@@ -105,7 +105,8 @@ async def opened(context: JobContext, request: RestoreRequest) -> AsyncIterator[
         yield _as_then(base, facts, scratch)
 
 
-async def _tell(context: JobContext, planned: ReplayPlan) -> None:
+async def tell(context: JobContext, planned: ReplayPlan) -> None:
+    """What it takes, before any of it begins."""
     for line in instants.lines(await replay.described(context, planned)):
         context.emit(Noted(line))
 

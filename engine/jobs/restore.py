@@ -11,6 +11,7 @@ from engine.jobs import (
     hooks,
     host_load,
     replayed_backup,
+    replayed_files,
     restore_database,
     restore_in_place,
     restore_refill,
@@ -23,6 +24,7 @@ from engine.jobs.database_backup import open_copy
 from engine.jobs.host_tree import HostTree
 from engine.jobs.local_tree import LocalTree
 from engine.jobs.restore_tally import Done, overwrite, preview, result
+from engine.jobs.server_files import MakeReady
 from engine.model import masking
 from engine.model.backup import Backup
 from engine.model.definitions import LOCAL_HOST, Host
@@ -37,9 +39,7 @@ from engine.sources import registry as sources
 async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
     """Restores, or says what it would do. Raises: UnknownNameError, PathMissingError, RestoreError, StorageError, RepositoryError."""
     if replayed_backup.is_to_instant(request):
-        if not request.into and not request.is_in_place:
-            raise UsageError("nothing says where to restore to", hint="--into NAME, or --in-place")
-        return await restore_database.run(context, request)
+        return await _to_instant(context, request)
     if request.is_in_place or request.into:
         backup = await context.catalog.backups.find(request.backup)
         source = await context.catalog.sources.get(backup.source)
@@ -61,7 +61,20 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
     return await _to_here(context, request, backup)
 
 
-async def _to_here(context: JobContext, request: RestoreRequest, backup: Backup) -> RestoreResult:
+async def _to_instant(context: JobContext, request: RestoreRequest) -> RestoreResult:
+    if request.into or request.is_in_place:
+        return await restore_database.run(context, request)
+    if not request.to:
+        raise UsageError("nothing says where to restore to", hint="--to DIR, --into NAME, or --in-place")
+    is_here = request.host in ("", LOCAL_HOST)
+    laid = await replayed_files.prepare(context, request)
+    way = _to_here if is_here else _to_host
+    return await way(context, laid.request, laid.backup, laid.make_ready)
+
+
+async def _to_here(
+    context: JobContext, request: RestoreRequest, backup: Backup, ready: MakeReady = server_files.make_ready
+) -> RestoreResult:
     began = context.clock.monotonic()
     options = _options(request)
     context.emit(StepBegan(f"restore {backup.source}"))
@@ -85,11 +98,13 @@ async def _to_here(context: JobContext, request: RestoreRequest, backup: Backup)
                 if tally.is_complete:
                     here = hosts.open_host(Host(LOCAL_HOST, "local"), resolve_secret=context.secrets)
                     host = await stack.enter_async_context(here)
-                    note = await server_files.make_ready(context, request, backup, opened, host)
+                    note = await ready(context, request, backup, opened, host)
     return result(context, request, Done(backup.backup_id, request.to, tally, began, log, note=note))
 
 
-async def _to_host(context: JobContext, request: RestoreRequest, backup: Backup) -> RestoreResult:
+async def _to_host(
+    context: JobContext, request: RestoreRequest, backup: Backup, ready: MakeReady = server_files.make_ready
+) -> RestoreResult:
     """Below a directory of a host, by a stream: nothing lands on this machine's disk."""
     began = context.clock.monotonic()
     options = _options(request)
@@ -112,7 +127,7 @@ async def _to_host(context: JobContext, request: RestoreRequest, backup: Backup)
                 tally = await tree.restore(safety.held(opened), options, context.emit)
                 log.outcome = "completed" if tally.is_complete else "incomplete"
                 if tally.is_complete:
-                    note = await server_files.make_ready(context, request, backup, opened, host)
+                    note = await ready(context, request, backup, opened, host)
     target = f"{request.host}:{request.to}"
     return result(context, request, Done(backup.backup_id, target, tally, began, log, note=note))
 

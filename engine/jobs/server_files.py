@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Awaitable, Callable
 
 from engine.errors import HoldfastError, HostError
 from engine.events import StepBegan, Warned
@@ -15,6 +16,9 @@ from engine.model.requests import RestoreRequest
 from engine.sources import registry as sources
 
 _TIMEOUT_S = 6 * 3600.0
+
+MakeReady = Callable[[JobContext, RestoreRequest, Backup, OpenCopy, OpenHost], Awaitable[str]]
+"""What is done once a server's files are in their folder; gives what a person is told."""
 
 
 async def make_ready(

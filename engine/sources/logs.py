@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
+from engine.hosts.base import Command
 from engine.model.instants import LogChange, LogMark
 from engine.model.logs import LogFork, LogPosition, LogSegment
 from engine.model.manifest import Manifest
@@ -268,6 +269,18 @@ class ReplayingSource(Protocol):
     ) -> AbstractAsyncContextManager[Replaying]:
         """A throwaway server, as `base.PhysicalSource.revive` makes one. Raises on entering: ToolMissingError, SourceError."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Laying:
+    """How a server's files in a folder, as a base holds them, get the log beside them, so that any server that is started on them replays it."""
+
+    look: Command
+    """First: fails where anything is there already, or there is no room. Changes nothing."""
+    lay: Command
+    """Once the base is there: takes an archive of segments, as `Replaying.write` does after `begin`, on its standard input."""
+    words: str
+    """How a person starts a server there."""
 
 
 class LogChanges(Protocol):

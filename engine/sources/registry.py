@@ -21,7 +21,7 @@ from engine.sources.base import DumpReader, OpenSource, Preparation, Traits
 from engine.sources.logs import KeptLog
 
 if TYPE_CHECKING:
-    from engine.sources.logs import LogReading
+    from engine.sources.logs import Laying, LogReading, Replay
 
 MEMBERS: Mapping[str, str] = {
     "files": "engine.sources.files.source:FilesSource",
@@ -128,6 +128,12 @@ def log_reading(kind: str) -> LogReading | None:
     """What reads segments of that kind's log; None where nothing does. Raises: UnknownNameError."""
     reading: LogReading | None = getattr(_member(kind), "log_reading", None)
     return reading
+
+
+def log_laying(kind: str, replay: Replay, folder: str, version: str, needed_bytes: int) -> Laying | None:
+    """How a log is laid beside a server's files in that folder; None where that kind has no way. Raises: UnknownNameError; UsageError for the version."""
+    make: Callable[[Replay, str, str, int], Laying] | None = getattr(_member(kind), "log_laying", None)
+    return make(replay, folder, version, needed_bytes) if make is not None else None
 
 
 async def secrets_of(definition: Source, resolve: Callable[[str], Awaitable[Secret]]) -> Mapping[str, Secret]:

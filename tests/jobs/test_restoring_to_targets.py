@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import os
 import random
+import shlex
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +19,8 @@ from engine.model.definitions import Source
 from engine.model.instants import ChangeQuery, Target
 from engine.model.requests import RestoreRequest, ShipRequest
 from tests.jobs.world import World
-from tests.servers.postgres import Postgres, running_postgres
+from tests.servers.postgres import Postgres, running_postgres, started_postgres
+from tests.servers.sshd import Sshd
 
 pytestmark = pytest.mark.slow
 
@@ -22,6 +30,15 @@ def cluster() -> Iterator[Postgres]:
     """A server of this test's own, whose log goes into its spool, in short segments."""
     with running_postgres(is_archiving=True, segment_mib=1) as server:
         yield server
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where a server's account can go; removed at the end."""
+    made = Path(tempfile.mkdtemp(prefix="hf-to-", dir="/tmp"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
 
 
 async def _begin(world: World, cluster: Postgres) -> None:
@@ -118,3 +135,33 @@ async def test_a_dropped_table_is_located_among_ten_thousand_transactions_and_co
         ("deleted", ("public.young",), ticks["delete from young"]),
     ]
     assert every.changes[-1].rows == 300
+
+
+async def test_a_folder_that_was_restored_to_an_instant_comes_up_as_any_server_does(
+    world: World, cluster: Postgres, sshd: Sshd, folder: Path
+) -> None:
+    """On this machine and on a host: at that instant, in a timeline of its own, and without a word to the live server's spool."""
+    await world.add_host(sshd)
+    await _begin(world, cluster)
+    cluster.psql("create table stamps as select generate_series(1, 2000) as n")
+    at = datetime.datetime.fromisoformat(cluster.psql("select clock_timestamp()"))
+    cluster.psql("select pg_sleep(0.01); drop table stamps")
+    await world.engine.ship(ShipRequest(("shop",)))
+    for name, host in (("it's 100% here", ""), ("there", "server")):
+        to = folder / name
+        request = RestoreRequest("", to=str(to), host=host, source="shop", at=at)
+        done = await world.engine.restore(dataclasses.replace(request, is_dry_run=True))
+        assert not to.exists()
+        done = await world.engine.restore(request)
+        assert done.status == "completed"
+        data = to / "postgres/shop/data"
+        assert f"-D {shlex.quote(str(data))}" in done.note
+        if not host or os.geteuid() == 0:
+            with started_postgres(data.parent) as server:
+                while server.psql("select pg_is_in_recovery()") == "t":
+                    server.psql("select pg_sleep(0.02)")
+                assert server.psql("select count(*) from stamps") == "2000"
+                assert server.psql("show archive_mode") == "off"
+        with pytest.raises(RestoreError, match="something at"):
+            await world.engine.restore(request)
+    assert cluster.psql("select to_regclass('stamps') is null") == "t"

@@ -37,6 +37,7 @@ from engine.sources.postgres import (
     facts,
     grants,
     kept_log,
+    laying,
     log_ways,
     parsing,
     partial,
@@ -70,6 +71,7 @@ class PostgresSource:
     scopes: AbstractSet[Scope] = partial.SCOPES
     kept_log: KeptLog = kept_log
     log_reading: LogReading = WalReading()
+    log_laying = staticmethod(laying.laying)
 
     def __init__(self, definition: Source, host: OpenHost, secrets: Secrets) -> None:
         """Raises: ConfigurationError."""

@@ -1,0 +1,128 @@
+"""A source as it was at an instant, as a folder: the base's files as a restore lays them, and the log beside, which a server replays when a
+person starts one there."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import posixpath
+from dataclasses import dataclass
+
+from engine.errors import CommandFailedError, RestoreError, UsageError
+from engine.events import StepBegan
+from engine.hosts import registry as hosts
+from engine.hosts.base import OpenHost, require_success
+from engine.jobs import replay, replayed_backup
+from engine.jobs.context import JobContext
+from engine.jobs.database_backup import DatabaseBackup, OpenCopy, open_backup, read_manifest
+from engine.jobs.replay import ReplayPlan
+from engine.model.backup import Backup
+from engine.model.definitions import LOCAL_HOST, Host
+from engine.model.requests import RestoreRequest
+from engine.repository import dump
+from engine.sources import registry as sources
+from engine.sources.logs import Laying
+
+_RECORD_BYTES = 10240
+"""Of tar, which reads whole ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaidInstant:
+    """A restore of the base, and what is done behind it."""
+
+    request: RestoreRequest
+    backup: Backup
+    planned: ReplayPlan
+    laying: Laying
+
+    async def make_ready(
+        self, context: JobContext, request: RestoreRequest, backup: Backup, opened: OpenCopy, host: OpenHost
+    ) -> str:
+        """See `server_files.MakeReady`. Raises: RestoreError where the log could not be laid beside the base; StorageError, DamagedError."""
+        source = await context.catalog.sources.get(self.planned.source)
+        manifest = await read_manifest(source, opened.repository, opened.snapshot)
+        base = DatabaseBackup(
+            context, backup, source, opened.repository, opened.snapshot, manifest, opened.copy.storage
+        )
+        context.emit(StepBegan("lay the log beside the base"))
+        try:
+            async with host.start(self.laying.lay) as process:
+                with contextlib.suppress(BrokenPipeError):  # it says itself why it reads no more
+                    size_bytes = await dump.dump_files(
+                        base.repository, replay.members(base, self.planned), process.write
+                    )
+                    await process.write(bytes(-size_bytes % _RECORD_BYTES))
+                await process.close_input()
+                require_success(host.name, self.laying.lay, await process.wait())
+        except CommandFailedError as error:
+            raise RestoreError(
+                f"the log could not be laid beside the base below {request.to}: {error.message}",
+                hint="remove what is there, and restore again",
+            ) from error
+        return (
+            f"a server of version {manifest.server_version.split()[0]} comes up at {self.planned.target.words}, in a new timeline, when the owner of "
+            f"its files starts it, on a port that is free: {self.laying.words}"
+        )
+
+
+async def prepare(context: JobContext, request: RestoreRequest) -> LaidInstant:
+    """Chooses the base, and sees that all of it can go there. Nothing is begun.
+
+    Raises: RestoreError where the target cannot be reached, or the folder is not free; UsageError, HostError, StorageError, RepositoryError.
+    """
+    _require_whole(request)
+    planned = await replay.plan(context, request.source, replayed_backup.target_of(request), request.storage)
+    await replayed_backup.tell(context, planned)
+    backup = await context.catalog.backups.get(planned.reach.base.backup_id)
+    async with open_backup(context, backup, planned.reach.storage, request.limits) as base:
+        length = await replay.segment_bytes(context, base, planned)
+        manifest, kind, place = base.manifest, base.source.kind, base.place(base.manifest.folder).decode()
+    folder = posixpath.join(request.to, place.lstrip("/"))
+    needed_bytes = backup.size_bytes + planned.size_bytes
+    laying = sources.log_laying(
+        kind, replay.replay_of(planned, length), folder, manifest.server_version, needed_bytes
+    )
+    if laying is None:
+        raise UsageError(
+            f"{request.source} is of kind {kind}, whose log is not laid beside its base in a folder",
+            hint="restore one of its databases: --into NAME",
+        )
+    await _look(context, request, laying)
+    inner = dataclasses.replace(
+        request,
+        backup=backup.backup_id,
+        storage=planned.reach.storage,
+        source="",
+        at=None,
+        at_transaction="",
+        at_point="",
+        is_before=False,
+    )
+    return LaidInstant(inner, backup, planned, laying)
+
+
+async def _look(context: JobContext, request: RestoreRequest, laying: Laying) -> None:
+    is_here = request.host in ("", LOCAL_HOST)
+    definition = Host(LOCAL_HOST, "local") if is_here else await context.catalog.hosts.get(request.host)
+    async with hosts.open_host(definition, resolve_secret=context.secrets) as host:
+        looked = await host.run(laying.look)
+    if not looked.exit.is_success:
+        said = looked.exit.stderr.decode(errors="replace").strip()
+        raise RestoreError(
+            f"{request.source} cannot be restored to {request.to}: {said}",
+            hint="name another folder with --to, or make room",
+        )
+
+
+def _require_whole(request: RestoreRequest) -> None:
+    """Raises: UsageError for what asks for a part of a server's files, or mixes them with what is there."""
+    if request.include or request.exclude or request.is_deleting:
+        raise UsageError(
+            "to an instant a server's files are restored whole: leave --include, --exclude and --delete out"
+        )
+    if request.databases or request.tables or request.masks or request.target_source:
+        raise UsageError(
+            "--database, --table, --mask and --on go with --into NAME or --in-place",
+            hint="with --to DIR the whole server is restored",
+        )
