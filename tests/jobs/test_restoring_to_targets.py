@@ -17,7 +17,8 @@ import pytest
 from engine.errors import RestoreError
 from engine.model.definitions import Source
 from engine.model.instants import ChangeQuery, Target
-from engine.model.requests import RestoreRequest, ShipRequest
+from engine.model.requests import DrillRequest, RestoreRequest, ShipRequest
+from tests.jobs.keeping import look_in
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres, running_postgres, started_postgres
 from tests.servers.sshd import Sshd
@@ -140,13 +141,15 @@ async def test_a_dropped_table_is_located_among_ten_thousand_transactions_and_co
 async def test_a_folder_that_was_restored_to_an_instant_comes_up_as_any_server_does(
     world: World, cluster: Postgres, sshd: Sshd, folder: Path
 ) -> None:
-    """On this machine and on a host: at that instant, in a timeline of its own, and without a word to the live server's spool."""
+    """And a drill to it keeps a server for as long as one looks. On this machine and on a host: at that instant, in a timeline of its own, and without a word to the live server's spool."""
     await world.add_host(sshd)
     await _begin(world, cluster)
     cluster.psql("create table stamps as select generate_series(1, 2000) as n")
     at = datetime.datetime.fromisoformat(cluster.psql("select clock_timestamp()"))
     cluster.psql("select pg_sleep(0.01); drop table stamps")
     await world.engine.ship(ShipRequest(("shop",)))
+    drilled, said = await look_in(world, DrillRequest("shop", at=at), "-Atc 'select count(*) from stamps'")
+    assert (drilled.status, drilled.level, said) == ("passed", "point-in-time", "2000")
     for name, host in (("it's 100% here", ""), ("there", "server")):
         to = folder / name
         request = RestoreRequest("", to=str(to), host=host, source="shop", at=at)
