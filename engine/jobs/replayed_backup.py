@@ -92,7 +92,7 @@ async def opened(context: JobContext, request: RestoreRequest) -> AsyncIterator[
             open_backup(context, backup, planned.reach.storage, request.limits)
         )
         if request.is_dry_run:
-            yield _as_then(base, base.manifest.databases)
+            yield _as_then(base, _foreseen(base, request))
             return
         reached = await stack.enter_async_context(replay.server(context, base, planned))
         scratch = reached.database
@@ -103,6 +103,13 @@ async def opened(context: JobContext, request: RestoreRequest) -> AsyncIterator[
             await scratch.facts(name) for name in names if not request.databases or name in request.databases
         ]
         yield _as_then(base, facts, scratch)
+
+
+def _foreseen(base: DatabaseBackup, request: RestoreRequest) -> list[DatabaseFacts]:
+    """What the base tells of, and what is asked for and may have come after it."""
+    told = base.manifest.databases
+    later = set(request.databases) - {each.name for each in told}
+    return [*told, *(DatabaseFacts(name) for name in request.databases if name in later)]
 
 
 async def tell(context: JobContext, planned: ReplayPlan) -> None:

@@ -334,7 +334,7 @@ def path_from(holdings: LogHoldings, position: LogPosition, series: str = "") ->
             break
         last = run.last if until is None else min(run.last, until - 1)
         if last >= number:
-            found.append(replace(run, first=number, last=last))
+            found.append(_cut(run, number, last))
         series, number = name, run.last + 1
         if until is not None and run.last < until - 1:
             break
@@ -391,6 +391,12 @@ def _follows(before: LogRun, after: LogRun) -> bool:
 def _gap(before: LogRun, after: LogRun, first: int, last: int, series: str = "") -> LogGap:
     begins_at = after.begins_at or after.ends_at
     return LogGap(before.identity, series or after.series, first, last, before.ends_at, begins_at)
+
+
+def _cut(run: LogRun, first: int, last: int) -> LogRun:
+    """A part of it; about so many bytes."""
+    share = (last - first + 1) / (run.last - run.first + 1)
+    return replace(run, first=first, last=last, size_bytes=round(run.size_bytes * share))
 
 
 def _tail(identity: str, each: LogSegment) -> LogRun:
