@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
-from engine.errors import HoldfastError, RefusedError, RestoreError, UsageError
+from engine.errors import HoldfastError, RefusedError, RestoreError, SourceError, UsageError
 from engine.events import Noted, StepBegan, Warned
 from engine.jobs import hooks, replayed_backup, restore_roles
 from engine.jobs.context import JobContext
@@ -104,6 +104,8 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
     """Restores, or says what it would do. Raises: UsageError, RefusedError, RestoreError, SourceError, HostError, RepositoryError."""
     began = context.clock.monotonic()
     _require_no_files(request)
+    if replayed_backup.is_to_instant(request):
+        await _require_answer(context, request)
     async with await _origin(context, request) as opened:
         _require_part(request, opened)
         target = await _target(context, request, opened.source)
@@ -112,6 +114,11 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
             database = await stack.enter_async_context(source.database())
             await _guard(request, opened, database)
             chosen = opened.chosen(request.databases)
+            if not chosen:
+                raise RestoreError(
+                    f"{opened.source.name} held no database then but its own",
+                    hint="name that with --database, or restore the whole server with --to DIR",
+                )
             rules = await _rules(context, request, opened.source, target)
             masking.require_tables(rules, [each.name for facts in chosen for each in facts.tables])
             planned = plan(
@@ -153,6 +160,18 @@ async def _origin(
         return replayed_backup.opened(context, request)
     backup = await context.catalog.backups.find(request.backup)
     return open_backup(context, backup, request.storage, request.limits)
+
+
+async def _require_answer(context: JobContext, request: RestoreRequest) -> None:
+    """Before a log is replayed, which may take long. Raises: SourceError, HostError where the server that is to take databases is not there."""
+    target = await context.catalog.sources.get(request.target_source or request.source)
+    try:
+        async with open_database_source(context, target) as source, source.database():
+            pass
+    except SourceError as error:
+        lost = "where the server is lost, restore it whole: --to DIR"
+        error.hint = f"{error.hint}; {lost}" if error.hint else lost
+        raise
 
 
 def _require_part(request: RestoreRequest, opened: DatabaseBackup) -> None:

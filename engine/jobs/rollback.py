@@ -52,8 +52,10 @@ async def run(context: JobContext, request: RollbackRequest) -> RollbackResult:
 
 
 async def _source(context: JobContext, asked: RestoreRequest) -> Source:
-    backup = await context.catalog.backups.find(asked.backup)
-    return await context.catalog.sources.get(asked.target_source or backup.source)
+    name = asked.target_source or asked.source
+    if not name:
+        name = (await context.catalog.backups.find(asked.backup)).source
+    return await context.catalog.sources.get(name)
 
 
 async def _swap_back(context: JobContext, database: Database, restored: RestoredDatabase) -> list[str]:

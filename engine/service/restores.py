@@ -111,7 +111,7 @@ class RestoreMethods(Methods):
         catalog = self._parts.catalog
         try:
             match job.verb:
-                case "drill":
+                case "drill" | "restore" if asked.get("source"):
                     return [str(asked["source"])]
                 case "restore" if asked.get("source"):
                     return [str(asked["source"])]

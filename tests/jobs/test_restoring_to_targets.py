@@ -17,7 +17,7 @@ import pytest
 from engine.errors import RestoreError
 from engine.model.definitions import Source
 from engine.model.instants import ChangeQuery, Target
-from engine.model.requests import DrillRequest, RestoreRequest, ShipRequest
+from engine.model.requests import DrillRequest, RestoreRequest, RollbackRequest, ShipRequest
 from tests.jobs.keeping import look_in
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres, running_postgres, started_postgres
@@ -53,33 +53,38 @@ async def test_a_transaction_and_a_named_point_are_found_in_the_log_by_themselve
     world: World, cluster: Postgres
 ) -> None:
     """The newest base before them is taken, also where a newer one is there; what is not in the log is refused with what is nearest."""
+    cluster.psql("create database bank")
     early = cluster.psql("begin; create table early (); select pg_current_xact_id(); commit")
     await _begin(world, cluster)
-    cluster.psql("create table stamps (n int)")
+    cluster.psql("create table stamps (n int)", "bank")
     ids = [
-        cluster.psql(f"begin; insert into stamps values ({n}); select pg_current_xact_id(); commit")
+        cluster.psql(f"begin; insert into stamps values ({n}); select pg_current_xact_id(); commit", "bank")
         for n in range(3)
     ]
     cluster.psql("select pg_switch_wal(); select pg_create_restore_point('before deploying')")
-    cluster.psql("insert into stamps select generate_series(10, 9000)")
+    cluster.psql("insert into stamps select generate_series(10, 9000)", "bank")
     await world.engine.ship(ShipRequest(("shop",)))
     await world.one_backup("shop")
     await world.engine.ship(ShipRequest(("shop",)))
-
-    async def count(into: str, **target: object) -> str:
-        request = RestoreRequest("", into=into, source="shop", databases=("postgres",), **target)  # type: ignore[arg-type]
-        restored = await world.engine.restore(request)
-        assert restored.status == "completed"
-        return cluster.psql("select count(*) from stamps", into)
 
     planned = await world.engine.plan_instant("shop", Target(transaction=ids[1]))
     assert planned.found_at is not None
     assert planned.base_at < planned.found_at < planned.ends_at
     whole = await world.engine.plan_instant("shop", Target(planned.found_at))
     assert planned.segments < whole.segments
-    assert await count("with_it", at_transaction=ids[1]) == "2"
-    assert await count("without_it", at_transaction=ids[1], is_before=True) == "1"
-    assert await count("at_point", at_point="before deploying") == "3"
+    last = RestoreRequest("", is_in_place=True, source="shop", at_transaction=ids[1], is_before=True)
+    for request, rows in (
+        (dataclasses.replace(last, is_before=False, is_in_place=False, into="bank_then"), "2"),
+        (dataclasses.replace(last, at_transaction="", at_point="before deploying"), "3"),
+        (last, "1"),
+    ):
+        restored = await world.engine.restore(request)
+        assert restored.status == "completed"
+        assert cluster.psql("select count(*) from stamps", request.into or "bank") == rows
+    (undoable, _) = await world.engine.undoable_restores()
+    assert (undoable.job_id, undoable.source) == (restored.job_id, "shop")
+    await world.engine.rollback(RollbackRequest(restored.job_id))
+    assert cluster.psql("select count(*) from stamps", "bank") == "3"
     for target, words in (
         (Target(transaction=early), "the log's first is"),
         (Target(transaction="4000000000"), f"its last {int(ids[2]) + 1}"),
