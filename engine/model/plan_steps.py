@@ -88,7 +88,7 @@ def restored_words(request: RestoreRequest) -> list[str]:
 
 def instant_word(at: datetime.datetime) -> str:
     """An instant as `--at` takes it, by this machine's clock, to the microsecond."""
-    return at.astimezone().isoformat(sep=" ")
+    return at.astimezone().isoformat()
 
 
 def restore_words(request: RestoreRequest) -> list[str]:

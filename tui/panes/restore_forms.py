@@ -19,7 +19,7 @@ from engine.model.text import size
 from engine.model.typed import seconds
 from tui import paths
 from tui.dialogs.form import Check, Field, Form, Offers, Values
-from tui.panes import restore_work
+from tui.panes import restore_work, timeline
 from tui.panes.restore_text import Chosen, Target
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def levels(ways: Ways) -> Sequence[str]:
 async def ask_drill(console: ConsoleApp, chosen: Chosen) -> DrillRequest | None:
     """The options of a drill; None where nobody says."""
     request = chosen.drill
-    choices = {"level": levels(chosen.ways), "scenario": ("", *SCENARIOS)}
+    deep = (timeline.LEVEL,) if chosen.timeline is not None else ()
+    choices = {"level": (*levels(chosen.ways), *deep), "scenario": ("", *SCENARIOS)}
     names = [each for each in _DRILL if each != "keep_s" or chosen.ways.is_database]
     fields = _fields({each: DRILLED[each] for each in names}, request, choices, await _offers(console))
     if chosen.ways.is_database:

@@ -14,13 +14,15 @@ from engine.errors import UnknownNameError
 from engine.model.backup import Backup, BackupFilter, OrderBy, Ordered
 from engine.model.definitions import Source
 from engine.model.drills import PastDrill, UnderWay, Ways, estimate_s
+from engine.model.instants import Target as Instant
 from engine.model.requests import DrillRequest, RestoreRequest
 from tui import backup_work
 from tui.actions import Action
 from tui.panes import restore_text, restore_work
-from tui.panes.base import View
+from tui.panes import timeline as timelines
 from tui.panes.restore_running import RunningView
 from tui.panes.restore_text import STRIP_POINTS, Chosen, Target, is_point
+from tui.panes.restore_timeline import REPLAYED, TimelineView
 from tui.place import bindings
 from tui.text import moment, padded_ends, printable
 from tui.widgets.line import Line
@@ -32,7 +34,7 @@ _OF_A_TARGET: Final = frozenset(f"point.{each.value}" for each in Target)
 _NEED_A_POINT: Final = frozenset(("point.start", "point.dry", "point.here", "point.pick", "point.options", "point.export"))  # fmt: skip
 
 
-class PointView(View, can_focus=True):
+class PointView(TimelineView, can_focus=True):
     """A source, and one of its restore points; `backup` empty: the newest. `paths`: these of it alone."""
 
     PLACE = "point"
@@ -68,7 +70,8 @@ class PointView(View, can_focus=True):
         self._under_way: Sequence[UnderWay] = ()
         self._free_bytes: int | None = None
         self._is_first = True
-        self.head, self.strip, self.ends, self.point = Line(tone="strong"), Line(), Line(tone="dim"), Line()
+        self.head = Line(tone="strong")
+        self._lines()
         self.targets = {each: Line() for each in _TARGETS}
         self.plan = Page(is_growing=True)
         self.plan.can_focus = False
@@ -81,7 +84,7 @@ class PointView(View, can_focus=True):
 
     def compose(self) -> Iterator[Widget]:
         """From top to bottom."""
-        yield Vertical(self.head, self.strip, self.ends, self.point)
+        yield Vertical(self.head, self.strip, self.log_strip, self.ends, self.point)
         yield Vertical(*self.targets.values(), classes="ruled")
         yield Vertical(self.plan, self.checks, self.last, self.running, classes="ruled")
 
@@ -103,7 +106,8 @@ class PointView(View, can_focus=True):
             patterns = tuple(engine.pattern_of(each) for each in self._paths)
             self.restores[Target.FILES] = RestoreRequest("", include=patterns)
         self._order = await engine.ordered_backups(BackupFilter(source=self.source), OrderBy.CREATED)
-        await self._choose()
+        if self._paths or not await self._find_timeline(self.wanted):
+            await self._choose()
         self._under_way = [each for each in await engine.under_way() if self.source in each.sources]
         await self._look_at_room()
         is_first, self._is_first = self._is_first, False
@@ -183,11 +187,20 @@ class PointView(View, can_focus=True):
             self._ways,
             self._definition.host,
             self.drill,
-            dataclasses.replace(asked, backup=self.backup.backup_id),
+            self._request(self.target, asked, self.backup),
             self._past,
             [each.storage for each in self.backup.copies if each.snapshot_id],
             self._free_bytes,
+            self.timeline,
+            self.instant,
+            self.replay,
         )
+
+    def _request(self, target: Target, asked: RestoreRequest, backup: Backup) -> RestoreRequest:
+        """What is asked for, of what is chosen."""
+        if self.timeline is not None and target in REPLAYED:
+            return timelines.restore_at(asked, self.source, self.instant)
+        return timelines.of_backup(asked, backup.backup_id)
 
     def show(self) -> None:
         """Draws all of it; lines that are as they were cost nothing."""
@@ -216,6 +229,10 @@ class PointView(View, can_focus=True):
 
     def _show_points(self) -> None:
         now = self.console.now()
+        self.log_strip.display = self.timeline is not None
+        if self.timeline is not None:
+            self._show_timeline(self.timeline)
+            return
         if self.backup is None:
             self.strip.show("POINT  there is no backup of it yet: b in the backups takes one", tone="warning")
             self.ends.show("")
@@ -265,7 +282,7 @@ class PointView(View, can_focus=True):
             return "a drill takes all of it: choose beside, live or files first"
         if name == "point.dry" and self.target in (Target.DRILL, Target.EXPORT):
             return "a drill and an export change nothing that is there: enter starts it"
-        return ""
+        return self._why_off_timeline(name)
 
     def copyables(self) -> Sequence[tuple[str, str]]:
         """The backup, and the command line that does the same."""
@@ -323,6 +340,9 @@ class PointView(View, can_focus=True):
         await self._step(-1)
 
     async def _step(self, step: int) -> None:
+        if self.timeline is not None:
+            await self._step_timeline(self.timeline, -step)
+            return
         place = await self._next(self._place + step, step)
         if place == self._place or not 0 <= self._place + step < len(self._order):
             self.console.tell("that is the oldest one" if step > 0 else "that is the newest one")
@@ -331,10 +351,16 @@ class PointView(View, can_focus=True):
 
     async def do_point_newest(self) -> None:
         """The one to begin with."""
+        if self.timeline is not None:
+            await self._go_to(Instant())
+            return
         await self._go(await self._next(0, 1))
 
     async def do_point_time(self) -> None:
         """As `--at` understands it. Raises: UsageError for what is no time, UnknownNameError where there is none so old."""
+        if self.timeline is not None:
+            await self._type_instant(self.timeline)
+            return
         said = await self.console.ask_line("as of (2026-11-20 14:05, 2h ago, yesterday): ")
         if not said:
             return
@@ -440,6 +466,8 @@ class PointView(View, can_focus=True):
         found = await self.console.engine.under_way()
         running = [each for each in found if self.source in each.sources and each.job.verb == "drill"]
         usual_s = estimate_s(self._past, chosen.backup.size_bytes, self.drill.level)
+        if self.replay is not None and chosen.is_replayed:
+            usual_s = self.replay.estimated_s
         if running:
             job = running[0].job
             self.console.tell(f"a drill of {self.source} runs already: this is it")

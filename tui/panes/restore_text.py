@@ -6,17 +6,21 @@ import dataclasses
 import datetime
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from engine.events import JobProgress
 from engine.model.backup import SAFETY_TAG, Backup, BackupStatus, Scope
 from engine.model.drills import PastDrill, Ways, estimate_s
+from engine.model.instants import InstantPlan
+from engine.model.instants import Target as Instant
 from engine.model.job import Job, JobStatus
-from engine.model.plan_steps import drill_words, restore_words
+from engine.model.plan_steps import drill_words, restore_words, restored_words
 from engine.model.requests import DrillRequest, RestoreRequest
 from engine.model.results import DrillResult, DrillStep
+from tui.panes import timeline as timelines
+from tui.panes.timeline import Timeline
 from tui.text import age, bar, clock, ladder, moment, printable, short_size, size, span
 
 STRIP_POINTS: Final = 61
@@ -60,10 +64,26 @@ class Chosen:
     """That hold the backup, in the order in which they are asked."""
     free_bytes: int | None = None
     """Where the files go to, if that is this machine."""
+    timeline: Timeline | None = None
+    """Of a source with a log; the backup is then the base of what is chosen on it."""
+    instant: Instant = field(default_factory=Instant)
+    replay: InstantPlan | None = None
+    """What going there takes."""
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether a drill of it replays the log."""
+        return (
+            self.timeline is not None
+            and self.drill.level in ("", timelines.LEVEL)
+            and not self.drill.scenario
+        )
 
     @property
     def drill_request(self) -> DrillRequest:
         """The drill of what is chosen: the newest one as such, so that a blind one may choose."""
+        if self.timeline is not None and self.is_replayed:
+            return timelines.drill_at(self.drill, self.timeline, self.instant)
         if self.is_newest or self.drill.scenario == "blind":
             return self.drill
         return dataclasses.replace(self.drill, backup=self.backup.backup_id)
@@ -186,6 +206,13 @@ def _drill_place(chosen: Chosen) -> str:
 
 def plan_lines(target: Target, chosen: Chosen) -> list[str]:
     """What will happen, how long it takes as far as anybody knows, what is written, and the command line that does the same."""
+    if chosen.replay is not None and (
+        chosen.restore.source or (target is Target.DRILL and chosen.is_replayed)
+    ):
+        budget_s = chosen.drill.budget_s if target is Target.DRILL else None
+        lines = timelines.replayed(chosen.replay, budget_s)
+        lines += ["writes to live hosts: none"] if target is Target.DRILL else _of_target(target, chosen)
+        return [printable(each) for each in (*lines, f"same as: {command(target, chosen)}")]
     backup = chosen.backup
     storages = chosen.storages
     others = f", or else {', '.join(storages[1:])}" if len(storages) > 1 else ""
@@ -251,7 +278,12 @@ def command(target: Target, chosen: Chosen) -> str:
     elif target is Target.EXPORT:
         words = ["download", chosen.backup.backup_id, "--to", "FILE"]
     else:
-        words = ["restore", chosen.backup.backup_id, *restore_words(chosen.restore)]
+        restore = chosen.restore
+        is_named = bool(restore.source)
+        words = [
+            "restore",
+            *(restored_words(restore) if is_named else [chosen.backup.backup_id, *restore_words(restore)]),
+        ]
         words += ["--to", "FOLDER"] if target is Target.FILES and not chosen.restore.to else []
         words += ["--into", "NAME"] if target is Target.BESIDE and not chosen.restore.into else []
     return "holdfast " + shlex.join(words)
@@ -265,6 +297,8 @@ def checks_line(target: Target, chosen: Chosen) -> str:
             return f"every byte against its digest{own}"
         if chosen.ways.is_files:
             return "each file's SHA-256 against what was backed up"
+        if chosen.is_replayed:
+            return f"the server's own word on where it ended{own or '; your own: e'}"
         return f"tables, rows, indexes, constraints against the manifest{own or '; your own: e'}"
     if target in (Target.BESIDE, Target.LIVE) and chosen.ways.is_loading:
         return "tables, rows, indexes, constraints, before it gets its name"
