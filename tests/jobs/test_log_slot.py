@@ -18,7 +18,7 @@ import pytest
 
 from engine.errors import HoldfastError, SourceError
 from engine.events import Warned
-from engine.model.definitions import Source
+from engine.model.definitions import OptionValue, Source
 from engine.model.logs import LogReport, ShippedLog
 from engine.model.requests import DrillRequest, ShipRequest
 from engine.sources.postgres import wal
@@ -39,12 +39,15 @@ def cluster() -> Iterator[Postgres]:
         yield server
 
 
-async def _stream(world: World, server: Sshd, cluster: Postgres, *storages: str) -> None:
+async def _stream(
+    world: World, server: Sshd, cluster: Postgres, *storages: str, **more: OptionValue | None
+) -> None:
     """The cluster as a source, with a base in each of these storages."""
     await world.add_storages(*storages)
     await world.add_host(server)
-    options = cluster.options(physical=True, log_slot="holdfast")
-    await world.engine.add_source(Source("shop", "postgres", "server", options))
+    options = {**cluster.options(physical=True, log_slot="holdfast"), **more}
+    given = {name: value for name, value in options.items() if value is not None}
+    await world.engine.add_source(Source("shop", "postgres", "server", given))
     await world.one_backup("shop", to=storages)
 
 
@@ -114,8 +117,16 @@ async def _ship(world: World, *storages: str) -> ShippedLog:
 async def test_what_was_committed_just_now_can_be_reached(
     world: World, cluster: Postgres, sshd: Sshd
 ) -> None:
-    """The segment that the server writes comes as far as it goes: what is lost with it is what came since the last look."""
-    await _stream(world, sshd, cluster, "first")
+    """The segment that the server writes comes as far as it goes: what is lost with it is what came since the last look. A role that may replicate
+    and no more is enough."""
+    cluster.psql(
+        "create role streamer login replication password 'a secret'; grant pg_read_all_settings to streamer"
+    )
+    (world.directory / "streamer").write_text("a secret", encoding="ascii")
+    secret = f"file:{world.directory / 'streamer'}"
+    await _stream(
+        world, sshd, cluster, "first", socket=None, db_host="127.0.0.1", user="streamer", secret=secret
+    )
     cluster.psql("create table stamps (at timestamptz); insert into stamps values (clock_timestamp())")
     shipped = await _ship(world, "first")
     assert (shipped.status, shipped.waiting, shipped.gaps) == ("completed", 0, ()), shipped
