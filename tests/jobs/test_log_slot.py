@@ -139,6 +139,9 @@ async def test_what_was_committed_just_now_can_be_reached(
     )
     last = await _ship(world, "first")
     assert last.status == "completed"
+    state = (await world.engine.log_report("shop")).state
+    assert state is not None
+    assert state.free_bytes
     assert last.recoverable_to is not None
     for at, expected in ((before, "2"), (last.recoverable_to, "1002")):
         check = ("postgres", "select count(*) from stamps", expected)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engine.errors import HoldfastError, SourceError
-from engine.hosts.base import OpenHost
+from engine.hosts.base import Command, OpenHost
 from engine.model.logs import LogPosition, LogSegment
 from engine.sources.logs import TAIL_SUFFIX, LogLook, ReadSegment, WaitingSegment
 from engine.sources.postgres import quoting, replication, session, spool, wal
@@ -40,6 +40,8 @@ extract(epoch from clock_timestamp())::float8 as at, pg_is_in_recovery() as stan
 (select setting::bigint from pg_settings where name = 'wal_segment_size') as size,
 (select setting::int from pg_settings where name = 'wal_writer_delay') as delay_ms,
 (select setting from pg_settings where name = 'unix_socket_directories') as sockets,
+(select setting from pg_settings where name = 'data_directory') as folder,
+(select setting from pg_settings where name = 'max_slot_wal_keep_size') as keep,
 current_setting('port')::int as port,
 case when pg_is_in_recovery() then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) else pg_current_wal_insert_lsn() end::text as written,
 case when pg_is_in_recovery() then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) else pg_current_wal_flush_lsn() end::text as flushed,
@@ -86,7 +88,7 @@ class Slot:
         timeline = await self._timeline(server)
         restart = slot.get("restart_lsn")
         self._restart = min(wal.parse_position(restart) if restart else flushed, flushed)
-        log = _Log(timeline, await self._forks(timeline), size)
+        log = Log(timeline, await self._forks(timeline), size)
         waiting = log.waiting(self._restart, flushed)
         last = min(flushed - 1, self._restart // size * size + MOST_AT_ONCE * size - 1) // size
         sealed = LogPosition(server["system"], f"{log.timeline_of(last):08X}", last)
@@ -105,8 +107,10 @@ class Slot:
             sealed=None if server["standby"] else sealed,
             sealed_bytes=flushed % size if last == flushed // size else 0,
             segment_bytes=size,
-            free_bytes=slot.get("safe_wal_size"),
-            warnings=_warnings(slot, flushed - self._restart, self.name, self.host.name),
+            free_bytes=await self._room(slot, server["folder"] or ""),
+            warnings=warnings(
+                {**slot, "keep": server["keep"]}, flushed - self._restart, self.name, self.host.name
+            ),
         )
         return self._look
 
@@ -219,6 +223,18 @@ class Slot:
         """The history of that name, which a look told of."""
         return self._histories[wal.history_timeline(name) or 0]
 
+    async def _room(self, slot: session.Row, folder: str) -> int | None:
+        """How much the server may write until it gives the slot up, or where nothing bounds that, until its disk is full; None where it cannot be told."""
+        if slot.get("safe_wal_size") is not None:
+            return int(slot["safe_wal_size"])
+        if not folder or not self.connection.is_on_host:
+            return None
+        # The log may lie elsewhere, which only the server's own account can see.
+        done = await self.host.run(Command(("df", "-P", "-k", "--", f"{folder}/pg_wal", folder)))
+        lines = done.stdout.decode("utf-8", "replace").splitlines()
+        words = lines[1].split() if len(lines) > 1 else []
+        return int(words[3]) << 10 if len(words) > 3 and words[3].isdecimal() else None
+
     def _connected(self) -> AbstractAsyncContextManager[Replication]:
         assert self._place is not None
         return replication.opened(self.host, self.connection, self._place)
@@ -309,7 +325,7 @@ class SlotReader:
 
 
 @dataclass(frozen=True, slots=True)
-class _Log:
+class Log:
     """The log of a server as its newest timeline has it."""
 
     timeline: int
@@ -356,7 +372,8 @@ async def _flushed(asked: session.Session, server: session.Row) -> int:
     return flushed
 
 
-def _warnings(slot: session.Row, retained_bytes: int, name: str, host: str) -> list[str]:
+def warnings(slot: session.Row, retained_bytes: int, name: str, host: str) -> list[str]:
+    """What a slot that keeps so much is about to do to its server, or the server to it."""
     said = []
     if slot.get("wal_status") == _ENDANGERED:
         said.append(
@@ -365,5 +382,6 @@ def _warnings(slot: session.Row, retained_bytes: int, name: str, host: str) -> l
     if retained_bytes > LARGE_BYTES:
         said.append(
             f"the replication slot {name} keeps {retained_bytes / (1 << 30):.1f} GiB of log on {host} until all storages have it"
+            + (": nothing bounds it there, set max_slot_wal_keep_size" if slot.get("keep") == "-1" else "")
         )
     return said
