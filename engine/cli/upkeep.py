@@ -143,6 +143,12 @@ def tell_verify(output: Output, result: VerifyResult) -> None:
     )
     if result.packs_unproved:
         output.line(f"  {text.counted(result.packs_unproved, 'pack')} left for another time")
+    for log in result.logs:
+        read = f", {log.read} read and judged" if log.read else ""
+        gaps = f", {text.counted(len(log.gaps), 'gap')}" if log.gaps else ""
+        output.line(
+            f"  log of {log.source}: {text.counted(log.segments, 'segment')} ({text.size(log.size_bytes)}){read}{gaps}"
+        )
     if result.repaired:
         output.line(
             f"  repaired: {text.counted(len(result.repaired), 'damage')}, "

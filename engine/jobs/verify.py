@@ -11,12 +11,13 @@ from dataclasses import replace
 
 from engine.errors import UnknownSnapshotError, UsageError
 from engine.events import StepBegan, Warned
-from engine.jobs import adopting
+from engine.jobs import adopting, log_verify
 from engine.jobs import repair as repairing
 from engine.jobs.context import JobContext
 from engine.jobs.opening import Opened, open_repositories
 from engine.model.backup import Backup, BackupFilter, Proof, ProofRecord
 from engine.model.definitions import Storage
+from engine.model.log_keeping import VerifiedLog
 from engine.model.requests import VerifyRequest
 from engine.model.results import Damage, VerifyResult
 from engine.repository import check as checking
@@ -52,7 +53,8 @@ async def run(context: JobContext, request: VerifyRequest) -> VerifyResult:
         result, fetched_blobs = done.after, done.fetched_blobs
         repaired = await _with_backup_ids(context, storage, done.repaired)
     await _remember(context, request, found, result, backup)
-    damaged = await _with_backup_ids(context, storage, result.damaged)
+    verified, of_logs = await _logs(context, request, storage, backup, result)
+    damaged = [*await _with_backup_ids(context, storage, result.damaged), *of_logs]
     for each in damaged:
         context.emit(Warned(each.message))
     return VerifyResult(
@@ -67,7 +69,24 @@ async def run(context: JobContext, request: VerifyRequest) -> VerifyResult:
         repaired=tuple(repaired),
         fetched_blobs=fetched_blobs,
         packs_unproved=result.unproved_packs,
+        logs=tuple(verified),
     )
+
+
+async def _logs(
+    context: JobContext, request: VerifyRequest, storage: Storage, backup: Backup | None, result: CheckResult
+) -> tuple[Sequence[VerifiedLog], Sequence[Damage]]:
+    """See `log_verify.verify`; after a repair, so that what it mended is whole."""
+    heads = await context.catalog.logs.heads(backup.source if backup is not None else "")
+    if not any(each.storage == storage.name for each in heads):
+        return (), ()
+    opening = open_repositories(
+        context, [storage], is_exclusive=False, limits=request.limits, is_reading=True
+    )
+    async with opening as opened:
+        return await log_verify.verify(
+            context, opened.opened[0], backup, result, is_reading=request.is_reading_data
+        )
 
 
 async def _storage(context: JobContext, request: VerifyRequest, backup: Backup | None) -> Storage:

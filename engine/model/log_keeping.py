@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.model import logs
-from engine.model.logs import Base, LogFork, LogHoldings, LogRun, LogState, Reach
+from engine.model.logs import Base, LogFork, LogGap, LogHoldings, LogRun, LogState, Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,21 @@ class LostInstants:
     """The earliest instant before."""
     recoverable_from: datetime.datetime | None = None
     """The earliest one then; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedLog:
+    """What a verification found of a source's log in a storage."""
+
+    source: str
+    segments: int
+    """That were looked at."""
+    read: int
+    """That were read to their end, and judged."""
+    size_bytes: int
+    gaps: Sequence[LogGap] = ()
+    lost: LostInstants | None = None
+    """What damaged segments take along."""
 
 
 def counting(bases: Sequence[Base], within_s: float | None) -> list[Base]:

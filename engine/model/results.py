@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from engine.model.backup import Backup, Copy
 from engine.model.definitions import Source
-from engine.model.log_keeping import CopiedLog, LogCut, LostInstants
+from engine.model.log_keeping import CopiedLog, LogCut, LostInstants, VerifiedLog
 from engine.model.manifest import CheckResult
 
 
@@ -260,6 +260,8 @@ class VerifyResult:
     """Blobs that came from other storages."""
     packs_unproved: int = 0
     """Packs that are left for another time: not read now, nor within the age that was asked for."""
+    logs: Sequence[VerifiedLog] = ()
+    """The logs between backups: of the storage, or behind the one backup."""
 
 
 @dataclass(frozen=True, slots=True)

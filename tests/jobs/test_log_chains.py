@@ -7,8 +7,19 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine.jobs import log_store
+from engine.jobs.opening import open_repositories
 from engine.model.definitions import Source, Storage
-from engine.model.requests import CopyRequest, DrillRequest, ForgetRequest, KeepPolicy, ShipRequest
+from engine.model.logs import Base
+from engine.model.requests import (
+    CopyRequest,
+    DrillRequest,
+    ForgetRequest,
+    KeepPolicy,
+    Limits,
+    ShipRequest,
+    VerifyRequest,
+)
 from tests.jobs.world import World, open_world
 from tests.servers.postgres import Postgres, running_postgres
 from tests.servers.restic import ResticProgram
@@ -67,6 +78,58 @@ async def test_a_forget_cuts_the_log_behind_the_oldest_base_that_is_kept(
     )
     assert drilled.status == "passed", drilled
     assert drilled.backup_id == newest.backup_id
+    await _require_verified(world, after.reaches[-1].base, at)
+
+
+async def _require_verified(world: World, base: Base, at: datetime.datetime) -> None:
+    """The log behind that base, which is the only one, is whole; with one byte turned the segment is named, and the instants up to that one."""
+    for request in (
+        VerifyRequest(storage="first"),
+        VerifyRequest(base.backup_id, is_reading_data=True),
+    ):
+        verified = await world.engine.verify(request)
+        assert (verified.status, len(verified.logs)) == ("passed", 1), verified
+    (log,) = verified.logs
+    assert (log.read, log.segments, log.gaps, log.lost) == (2, 2, (), None)
+    name = await _damage_first_segment(world, base)
+    for request in (
+        VerifyRequest(storage="first", is_reading_data=True),
+        VerifyRequest(base.backup_id, is_reading_data=True),
+    ):
+        verified = await world.engine.verify(request)
+        assert verified.status == "damaged"
+        (message,) = [
+            each.message
+            for each in verified.damaged
+            if name in each.message and "log of shop" in each.message
+        ]
+        assert "can no longer be brought back to" in message
+        assert verified.logs[0].lost is not None
+        assert verified.logs[0].lost.windows[-1].ends_at >= at
+
+
+async def _damage_first_segment(world: World, base: Base) -> str:
+    """Turns a byte of the first segment behind that base, in the storage "first"; gives the segment's name."""
+    context = world.engine._parts.context()
+    definition = await context.catalog.storages.get("first")
+    opening = open_repositories(context, [definition], is_exclusive=False, limits=Limits(), is_reading=True)
+    async with opening as opened:
+        repository = opened.opened[0].repository
+        source = await context.catalog.sources.get("shop")
+        (head,) = await context.catalog.logs.heads("shop")
+        _, tree = await log_store.open_head(repository, source, head.snapshot_id)
+        async for node, segment in log_store.segments(repository, tree, base.position.identity):
+            if segment is not None and segment.number == base.position.number + 1:
+                assert node.content
+                place = repository.index.lookup("data", node.content[0])
+                assert place is not None
+                (path,) = world.place("first").glob(f"data/*/{place.pack.hex()}")
+                path.chmod(0o600)
+                content = bytearray(path.read_bytes())
+                content[place.offset + place.length // 2] ^= 1
+                path.write_bytes(content)
+                return segment.name
+    raise AssertionError("there is no such segment")
 
 
 async def test_a_copy_brings_the_log_along_and_a_lost_catalog_finds_it_again(
