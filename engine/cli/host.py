@@ -111,6 +111,10 @@ async def _test(call: Call) -> int:
         out.line("no source takes:")
     for each in report.uncovered:
         out.line(f"  {text.printable(each)}")
+    for lacks in report.logs:
+        out.line(f"the log of {lacks.source} lacks:")
+        for line in (*lacks.lines, *filter(None, (lacks.note,))):
+            out.line(f"  {text.printable(line)}")
     tools = [{"tool": tool, "version": version} for tool, version in report.tools]
     out.result({**shape(report), "tools": tools})
     return diagnostics.DONE

@@ -14,7 +14,7 @@ from engine.cli.command import (
 )
 from engine.cli.options import add_option
 from engine.cli.output import Column, shape
-from engine.model import source_options
+from engine.model import source_options, text
 from engine.model.definitions import LOCAL_HOST, OptionValue, Source
 from engine.model.names import check_name
 
@@ -66,7 +66,12 @@ async def _add(call: Call) -> int:
 async def _test(call: Call) -> int:
     found = await call.engine.test_source(call.arguments.name)
     call.output.line(f"source {call.arguments.name} can be read")
-    definitions.show_pairs(call.output, [(f"  {name}", str(value)) for name, value in found.items()])
+    pairs = [(f"  {name}", str(value)) for name, value in found.items() if name != "log_lacks"]
+    definitions.show_pairs(call.output, pairs)
+    if lacks := found.get("log_lacks"):
+        call.output.line("its log lacks:")
+        for line in lacks.splitlines():
+            call.output.line(f"  {text.printable(line)}")
     call.output.result({"source": call.arguments.name, "found": dict(found)})
     return diagnostics.DONE
 

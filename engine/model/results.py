@@ -434,6 +434,17 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
+class LogLacks:
+    """What stands between a source and its log."""
+
+    source: str
+    lines: Sequence[str] = ()
+    """To add to its server's configuration, as they are."""
+    note: str = ""
+    """What else: why it could not be asked, or that nothing ships it."""
+
+
+@dataclass(frozen=True, slots=True)
 class HostReport:
     """What a test of a host found."""
 
@@ -448,6 +459,8 @@ class HostReport:
     """Data folders and databases that no source takes."""
     proposed: Sequence[Source] = ()
     """What the lines of `proposals` define; a REF `-` is of a secret that must be asked for."""
+    logs: Sequence[LogLacks] = ()
+    """Of its sources whose log is to be shipped, and cannot be as the server is set."""
 
 
 @dataclass(frozen=True, slots=True)

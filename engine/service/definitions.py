@@ -23,6 +23,8 @@ from engine.service.parts import Methods
 from engine.sources import registry as sources
 
 MASKED_KINDS = ("postgres", "mariadb", "mysql", "sqlite")
+LOG_LACKS = "log_lacks"
+"""In what a test of a source found: lines that its server's configuration lacks before its log can be shipped, or why none is."""
 THIS_MACHINE = Host(LOCAL_HOST, kind="local")
 
 
@@ -116,15 +118,16 @@ class DefinitionMethods(Methods):
         """Connects; says what is there, what could be backed up, and what no source takes. Raises: HostError."""
         host = await self.show_host(name)
         known = [each for each in await self._parts.catalog.sources.all() if each.host == name]
-        from engine.jobs import host_report, uncovered  # for those who need it
+        from engine.jobs import host_report, log_setup, uncovered  # for those who need it
 
         began = self._parts.clock.monotonic()
         async with self._reaching(host) as opened:
             report = await host_report.report(
                 opened, known, lambda: self._parts.clock.monotonic() - began, self._own_folders()
             )
+            logs = await log_setup.of_host(opened, known, self._parts.secrets)
         await uncovered.remember(self._parts.catalog, name, report.uncovered, self._parts.clock.now())
-        return report
+        return dataclasses.replace(report, logs=tuple(logs))
 
     def _own_folders(self) -> Sequence[str]:
         """The home, as it was named and as it is: a host that is reached by SSH may be this machine."""
@@ -165,14 +168,22 @@ class DefinitionMethods(Methods):
         return await self._parts.catalog.sources.get(name)
 
     async def test_source(self, name: str) -> Mapping[str, str]:
-        """Proves that the source can be read now. Raises: SourceError, HostError."""
+        """Proves that the source can be read now; of one with a log also what its server lacks for that. Raises: SourceError, HostError."""
         source = await self._parts.catalog.sources.get(name)
         secrets = await sources.secrets_of(source, self._parts.secrets)
         async with (
             self._reaching(await self.show_host(source.host)) as host,
             sources.open_source(source, host, secrets) as opened,
         ):
-            return await opened.check()
+            found = await opened.check()
+            from engine.jobs import log_setup
+
+            lacks = await log_setup.lacking(source, opened)
+            return (
+                found
+                if lacks is None
+                else {**found, LOG_LACKS: "\n".join((*lacks.lines, *filter(None, (lacks.note,))))}
+            )
 
     async def edit_source(
         self, name: str, options: Mapping[str, OptionValue], *, typed: Mapping[str, Secret] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final, NoReturn, Protocol
 
 from engine.errors import ConnectionLostError, IncompleteDumpError
@@ -12,7 +12,7 @@ from engine.hosts.base import Command, OpenHost, Process, require_started
 from engine.sources.logs import ReadSegment, WaitingSegment
 
 AT_ONCE: Final = 1000
-"""Names in one command line."""
+"""Names for one command."""
 
 
 class Judge(Protocol):
@@ -34,9 +34,14 @@ async def reading(
     command: Callable[[Sequence[str]], Command],
     judge: Callable[[WaitingSegment], Judge],
 ) -> AsyncIterator[FileSegments]:
-    """See `logs.LogSource.segments`. `command` writes the files of these names, one after the other."""
+    """See `logs.LogSource.segments`. `command` writes the files of these names, one after the other; where it takes input, it gets them there."""
     async with AsyncExitStack() as stack:
         yield FileSegments(host, wanted, command, judge, stack)
+
+
+def listed(names: Sequence[str]) -> bytes:
+    """Names as a command takes them on its standard input, so that its words are always the same ones, and a rule can hold them."""
+    return "".join(f"{name}\0" for name in names).encode()
 
 
 class FileSegments:
@@ -75,6 +80,10 @@ class FileSegments:
             names = [each.name for each in self._waiting][:AT_ONCE]
             self._command = self._command_of(names)
             self._process = await self._stack.enter_async_context(self._host.start(self._command))
+            if self._command.input == "stream":
+                with suppress(BrokenPipeError):  # why it ended is told by how it did
+                    await self._process.write(listed(names))
+                await self._process.close_input()
             self._coming = len(names)
         self._coming -= 1
         self._current = self._waiting.popleft()

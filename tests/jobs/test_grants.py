@@ -11,8 +11,9 @@ import pytest
 
 from engine import errors
 from engine.model.definitions import OptionValue, Source
-from engine.model.requests import RestoreRequest
+from engine.model.requests import RestoreRequest, ShipRequest
 from tests.jobs.world import World
+from tests.servers.postgres import running_postgres
 from tests.servers.sshd import STRANGER, Sshd
 from tests.servers.tools import missing, require_tool
 
@@ -78,3 +79,26 @@ async def test_the_printed_lines_are_enough_for_a_backup_as_root(
     assert f"{STRANGER} ALL=(root) NOPASSWD: /bin/sh\n" in grants
     await world.engine.restore(RestoreRequest("latest:tree", is_in_place=True))
     assert (root / "secret").read_bytes() == b"for root alone"
+
+
+async def test_the_printed_lines_are_enough_to_ship_a_log(world: World, guarded_sshd: Sshd) -> None:
+    """Rules hold each command word for word: segments are named on standard input. And SQL for a role that is no superuser."""
+    with running_postgres(is_archiving=True, segment_mib=1) as cluster:
+        options = {**cluster.options(physical=True, log_spool=str(cluster.spool)), "user": "shipper"}
+        await world.add_storages("first")
+        await world.add_host(guarded_sshd, "db", STRANGER)
+        await world.engine.add_source(
+            Source("shop", "postgres", "db", {**options, "as_user": cluster.account})
+        )
+        grants = await world.engine.host_grants("db")
+        (guarded_sshd.directory / "sudoers").write_text(_sudoers(grants), encoding="utf-8")
+        sql = [
+            each for each in grants.splitlines() if each.startswith(("create role", "grant", "alter role"))
+        ]
+        assert 'grant execute on function pg_switch_wal() to "shipper";' in sql
+        cluster.psql("\n".join(sql))
+        await world.one_backup("shop")
+        cluster.psql("create table stamps as select clock_timestamp()")
+        (shipped,) = (await world.engine.ship(ShipRequest(("shop",)))).logs
+        assert (shipped.status, shipped.waiting, shipped.warnings) == ("completed", 0, ())
+        assert min(shipped.released, shipped.segments) > 0

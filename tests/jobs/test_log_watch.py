@@ -167,3 +167,19 @@ async def test_a_full_storage_leaves_the_log_on_its_host_and_tells_how_long_that
         again = await _ship(world, "near", "small")
         assert (again.status, again.waiting, again.gaps) == ("completed", 0, ())
         assert await _alerts(world) == {}
+
+
+async def test_a_test_of_a_source_or_host_prints_what_its_server_lacks_for_a_log(world: World) -> None:
+    """Lines to add as they are; of a copy of the whole cluster without a log, how to have one."""
+    with running_postgres(settings="wal_level = minimal\nmax_wal_senders = 0\n") as bare:
+        await world.engine.add_source(Source("shop", "postgres", options=bare.options(physical=True)))
+        assert "source edit shop --log-slot" in (await world.engine.test_source("shop"))["log_lacks"]
+        await world.engine.edit_source("shop", {"log_spool": str(bare.spool)})
+        away = bare.options(physical=True, log_spool=str(bare.spool))
+        await world.engine.add_source(Source("away", "postgres", options={**away, "port": 1}))
+        unasked, lacks = (await world.engine.test_host("localhost")).logs
+        assert (unasked.source, unasked.lines, bool(unasked.note)) == ("away", (), True)
+        assert lacks.source == "shop"
+        assert lacks.lines[:2] == ("wal_level = replica", "archive_mode = on")
+        assert lacks.lines[2].startswith("archive_command = 'if [ -e ")
+        assert (await world.engine.test_source("shop"))["log_lacks"].splitlines() == list(lacks.lines)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from engine.sources.postgres import quoting
 
@@ -13,6 +14,10 @@ RESTORE_REASON = (
     "PostgreSQL 14 or newer: makes databases, ends the sessions of those that are replaced, and gives everything to whom it belonged. What belongs to a superuser, "
     "extensions that are not trusted, and --roles need a superuser"
 )
+LOG_REASONS: Final = {
+    "spool": "The log is shipped from its spool: which server it is, and that it closes a segment at each look",
+    "slot": "The log is streamed from a slot: which server it is, and its slot, which a base makes",
+}
 PART_REASON = "`--only configuration` finds included files that set nothing now"
 REASON = "PostgreSQL 14 or newer: an account that reads everything, and changes nothing; set its password by \\password in psql"
 
@@ -31,6 +36,24 @@ def statements(role: str, databases: Sequence[str], *, is_physical: bool = False
         f"grant pg_read_all_data, pg_read_all_settings to {name};",
         *(f"grant connect on database {quoting.identifier(database)} to {name};" for database in databases),
     ]
+    return "\n".join(lines)
+
+
+def log_statements(role: str, way: str) -> str:
+    """For that role, besides `statements`, where the log is shipped. What anybody may call unless somebody took it away is named all the same."""
+    name = quoting.identifier(role)
+    lines = [
+        f"grant execute on function pg_control_system() to {name};",
+        f"grant execute on function pg_control_checkpoint() to {name};",
+    ]
+    if way == "spool":
+        lines.append(f"grant execute on function pg_switch_wal() to {name};")
+    else:
+        lines += [
+            f"alter role {name} replication;",
+            f"grant execute on function pg_create_physical_replication_slot(name, boolean, boolean) to {name};",
+            f"grant execute on function pg_drop_replication_slot(name) to {name};",
+        ]
     return "\n".join(lines)
 
 

@@ -163,7 +163,9 @@ class PostgresSource:
             *(session.command(self._connection, each) for each in dict.fromkeys((MAINTENANCE, *names))),
         ]
         if self._is_physical:
-            return container.as_started(self._host, [*commands, physical.command(self._wanted)])
+            commands.append(physical.command(self._wanted))
+            commands += self._logged.commands() if isinstance(self._logged, Spool) else ()
+            return container.as_started(self._host, commands)
         commands += [
             dumping.globals_command(self._wanted, MAINTENANCE, has_passwords=may) for may in (True, False)
         ]
@@ -184,6 +186,9 @@ class PostgresSource:
         text = grants.statements(role, self._databases, is_physical=self._is_physical)
         found = [Grant("sql", text, grants.REASON)]
         if self._is_physical:
+            way = "spool" if isinstance(self._logged, Spool) else "slot" if self._logged else ""
+            if way:
+                found.append(Grant("sql", grants.log_statements(role, way), grants.LOG_REASONS[way]))
             return found
         return [
             *found,

@@ -46,15 +46,14 @@ case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_
 (select coalesce(last_archived_wal, '') from pg_stat_archiver) as archived"""
 _CLOSE = "select pg_walfile_name(pg_current_wal_lsn()) as before, pg_switch_wal()::text as at"
 _NOW = "select pg_current_wal_insert_lsn()::text as position, pg_walfile_name(pg_current_wal_insert_lsn()) as name"
-_LOOK = r"""
-cd "$1" || exit 66
-n=0
-while [ -n "$2" ] && [ ! -e "$2" ] && [ "$n" -lt 40 ]; do sleep 0.1; n=$((n + 1)); done
-df -P -k . | tail -n 1
-find . -maxdepth 1 -type f ! -name '.*' -printf '%C@ %s %f\n'
-"""
-_READ = 'cd "$1" || exit 66; shift; exec cat -- "$@"'
-_REMOVE = 'cd "$1" || exit 66; shift; exec rm -f -- "$@"'
+# Names come on standard input, and no line ends within a script: so a rule of sudo can hold each of them word for word.
+_LOOK = (
+    'cd "$1" || exit 66; IFS= read -r name; n=0; '
+    'while [ -n "$name" ] && [ ! -e "$name" ] && [ "$n" -lt 40 ]; do sleep 0.1; n=$((n + 1)); done; '
+    r"df -P -k . | tail -n 1; find . -maxdepth 1 -type f ! -name '.*' -printf '%C@ %s %f\n'"
+)
+_READ = 'cd "$1" || exit 66; exec xargs -0 cat --'
+_REMOVE = 'cd "$1" || exit 66; exec xargs -0 rm -f --'
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +101,15 @@ class Spool:
         self, wanted: Sequence[WaitingSegment], look: LogLook
     ) -> AbstractAsyncContextManager[log_files.FileSegments]:
         """See `logs.LogSource.segments`."""
-        return log_files.reading(self.host, wanted, self.reading, lambda each: _Judge(each, look))
+        command = self._command(_READ)
+        return log_files.reading(self.host, wanted, lambda _: command, lambda each: _Judge(each, look))
 
     async def release(self, names: Sequence[str]) -> None:
         """See `logs.LogSource.release`."""
         for begin in range(0, len(names), log_files.AT_ONCE):
-            command = self._command(_REMOVE, names[begin : begin + log_files.AT_ONCE])
-            done = await self.host.run(command)
+            command = self._command(_REMOVE)
+            some = names[begin : begin + log_files.AT_ONCE]
+            done = await self.host.run(command, input_bytes=log_files.listed(some))
             require_success(self.host.name, command, done.exit)
 
     async def setup(self) -> Sequence[str]:
@@ -124,17 +125,18 @@ class Spool:
             lines.append(f"archive_command = {quoting.literal(archive_command(self.folder))}")
         return lines
 
-    def reading(self, names: Sequence[str]) -> Command:
-        """What reads these segments, one after the other."""
-        return self._command(_READ, names)
+    def commands(self) -> Sequence[Command]:
+        """All that runs for it on the host, word for word, besides the questions to the server."""
+        return [self._command(each) for each in (_LOOK, _READ, _REMOVE)]
 
-    def _command(self, script: str, words: Sequence[str]) -> Command:
-        return Command(("sh", "-c", script, "sh", self.folder, *words), as_user=self.connection.as_user)
+    def _command(self, script: str) -> Command:
+        words = ("sh", "-c", script, "sh", self.folder)
+        return Command(words, as_user=self.connection.as_user, input="stream")
 
     async def _list(self, awaited: str, size: int) -> tuple[list[WaitingSegment], int | None]:
         """What lies in the spool, in the log's order, and the room that is left there."""
-        command = self._command(_LOOK, [awaited])
-        done = await self.host.run(command, limit_bytes=_LIST_BYTES)
+        command = self._command(_LOOK)
+        done = await self.host.run(command, input_bytes=f"{awaited}\n".encode(), limit_bytes=_LIST_BYTES)
         if done.exit.status == _NO_FOLDER:
             raise PathMissingError(
                 f"{self.host.name} has no folder {self.folder} for its log",
