@@ -84,12 +84,15 @@ async def test_the_printed_lines_are_enough_for_a_backup_as_root(
 async def test_the_printed_lines_are_enough_to_ship_a_log(world: World, guarded_sshd: Sshd) -> None:
     """Rules hold each command word for word: segments are named on standard input. And SQL for a role that is no superuser."""
     with running_postgres(is_archiving=True, segment_mib=1) as cluster:
-        options = {**cluster.options(physical=True, log_spool=str(cluster.spool)), "user": "shipper"}
+        options = cluster.options(physical=True, log_spool=str(cluster.spool))
         await world.add_storages("first")
         await world.add_host(guarded_sshd, "db", STRANGER)
-        await world.engine.add_source(
-            Source("shop", "postgres", "db", {**options, "as_user": cluster.account})
-        )
+        await world.engine.add_source(Source("shop", "postgres", "db", options))
+        cluster.spool.chmod(0o755)
+        with pytest.raises(errors.SourceError, match="lets us not read and empty") as refused:
+            await world.engine.ship(ShipRequest(("shop",)))
+        assert "--as-user" in str(refused.value.hint)
+        await world.engine.edit_source("shop", {"as_user": cluster.account, "user": "shipper"})
         grants = await world.engine.host_grants("db")
         (guarded_sshd.directory / "sudoers").write_text(_sudoers(grants), encoding="utf-8")
         sql = [

@@ -29,6 +29,8 @@ MOST_SEGMENT_BYTES: Final = 64 << 20
 _LIST_BYTES: Final = 64 << 20
 _NO_FOLDER: Final = 66
 """EX_NOINPUT of sysexits.h."""
+_NO_ACCESS: Final = 77
+"""EX_NOPERM: what is read there must be removed there, too."""
 _PARTIAL: Final = re.compile(r"[0-9A-F]{24}\.partial", re.ASCII)
 _LABEL: Final = re.compile(r"[0-9A-F]{24}\.[0-9A-F]{8}\.backup", re.ASCII)
 
@@ -48,7 +50,7 @@ _CLOSE = "select pg_walfile_name(pg_current_wal_lsn()) as before, pg_switch_wal(
 _NOW = "select pg_current_wal_insert_lsn()::text as position, pg_walfile_name(pg_current_wal_insert_lsn()) as name"
 # Names come on standard input, and no line ends within a script: so a rule of sudo can hold each of them word for word.
 _LOOK = (
-    'cd "$1" || exit 66; IFS= read -r name; n=0; '
+    '[ -d "$1" ] || exit 66; cd "$1" && [ -r . ] && [ -w . ] || exit 77; IFS= read -r name; n=0; '
     'while [ -n "$name" ] && [ ! -e "$name" ] && [ "$n" -lt 40 ]; do sleep 0.1; n=$((n + 1)); done; '
     r"df -P -k . | tail -n 1; find . -maxdepth 1 -type f ! -name '.*' -printf '%C@ %s %f\n'"
 )
@@ -141,6 +143,11 @@ class Spool:
             raise PathMissingError(
                 f"{self.host.name} has no folder {self.folder} for its log",
                 hint=f"make it there for the server's own account: install -d -o postgres -m 700 {self.folder}",
+            )
+        if done.exit.status == _NO_ACCESS:
+            raise SourceError(
+                f"{self.host.name} lets us not read and empty {self.folder}, where its log waits",
+                hint="say --as-user with the server's own account, which holdfast host grants tells how to allow",
             )
         require_success(self.host.name, command, done.exit)
         head, _, rest = done.stdout.decode("utf-8", "surrogateescape").partition("\n")
