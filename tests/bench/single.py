@@ -14,6 +14,7 @@ from tests.bench import (
     fan_out,
     index_scale,
     large_catalog,
+    logs,
     postgres,
     schedule_scale,
 )
@@ -97,6 +98,8 @@ SINGLES: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "postgres-growth": postgres.growth,
     "two-storages": fan_out.figures,
     "huge-stream": huge_stream,
+    "logs": logs.restores,
+    "logs-shipping": logs.shipping,
 }
-ONLY_BY_NAME = {"catalog", "due-at-once", "huge-stream"}
+ONLY_BY_NAME = {"catalog", "due-at-once", "huge-stream", "logs", "logs-shipping"}
 """Not part of a run that names nothing: they take minutes."""

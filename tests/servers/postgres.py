@@ -152,6 +152,11 @@ def _as(account: struct_passwd, *words: str) -> list[str]:
     return [str(require_tool("setpriv")), *ids, "--", *words]
 
 
+def as_server(*words: str) -> list[str]:
+    """The command line that runs these as whom servers run."""
+    return _as(_account(), *words)
+
+
 def _make_certificate(directory: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
