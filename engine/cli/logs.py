@@ -76,7 +76,7 @@ def _tell_one(output: Output, log: ShippedLog) -> None:
     if log.recoverable_to is not None:
         output.line(f"  recoverable to {instant(log.recoverable_to)}")
     else:
-        output.line("  not recoverable to any instant yet: it has no base that these logs go on from")
+        output.line("  not recoverable to any instant by its log: no base is kept that it goes on from")
     for gap in log.gaps:
         output.line(f"  {gap_text(gap)}")
     if log.error:
@@ -147,6 +147,8 @@ async def _setup(call: Call) -> int:
         call.output.line(line)
     if not lines:
         call.output.line("nothing is missing")
+    elif call.output.is_terminal:
+        call.output.line("# these go into the server's configuration, and it is started again")
     call.output.result({"source": call.arguments.name, "lines": list(lines)})
     return 0
 

@@ -72,8 +72,13 @@ class Spool:
         async with session.opened(self.host, self.connection, MAINTENANCE) as asked:
             server = await asked.row(_SERVER)
             size = require_server(server, self.host.name)
+            if server["mode"] == "off":
+                raise SourceError(
+                    f"archive_mode of {self.host.name} is off: nothing of its log comes into {self.folder}",
+                    hint="add the lines that `holdfast logs setup SOURCE` prints to its configuration, and start it again",
+                )
             closed, is_new = "", False
-            if server["switch"] and not server["standby"] and server["mode"] != "off":
+            if server["switch"] and not server["standby"]:
                 closed, is_new = await _close(asked, size)
             timeline = int(server["timeline"])
             number = wal.parse_position(server["position"]) // size
@@ -96,7 +101,7 @@ class Spool:
             else None,
             segment_bytes=size,
             free_bytes=free_bytes,
-            warnings=_warnings(server, self.folder, self.host.name),
+            warnings=_warnings(server, self.host.name),
         )
 
     def segments(
@@ -238,11 +243,9 @@ async def _close(asked: session.Session, size: int) -> tuple[str, bool]:
     return wal.segment_name(before.timeline, (at - 1) // size, size), at % size != 0
 
 
-def _warnings(server: session.Row, folder: str, host: str) -> list[str]:
+def _warnings(server: session.Row, host: str) -> list[str]:
     said = []
-    if server["mode"] == "off":
-        said.append(f"archive_mode of {host} is off: nothing comes into {folder}")
-    elif server["failing"]:
+    if server["failing"]:
         said.append(f"the archive_command of {host} fails, at last for {server['failed']}")
     if not server["switch"] and not server["standby"]:
         said.append(
