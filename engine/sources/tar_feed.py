@@ -45,6 +45,10 @@ class TarFeed:
     async def start(self) -> Database:
         """See `base.Revival.start`."""
         await self.end_archive()
+        return await self.start_now()
+
+    async def start_now(self) -> Database:
+        """The same where other things than archives came last."""
         return await self._start()
 
 

@@ -32,7 +32,7 @@ _NO_CHECKSUM, _CRC32 = 0, 1
 _HELD_BYTES: Final = 64 << 10
 """A longer event is looked at piece by piece."""
 _MOST_DIGITS: Final = 12
-_NAME: Final = re.compile(rf"([^/\0\n]{{1,200}})\.([0-9]{{6,{_MOST_DIGITS}}})", re.ASCII)
+_NAME: Final = re.compile(rf"([ -.0-~]{{1,80}})\.([0-9]{{6,{_MOST_DIGITS}}})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

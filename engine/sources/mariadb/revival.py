@@ -38,7 +38,7 @@ _SETTINGS = ("innodb_page_size", "innodb_data_file_path", "innodb_undo_tablespac
 """Of the settings that mariadb-backup writes beside the files, those without which no server could read them."""
 # `$1` parts of the archive's names are above the data folder's entries; `$2` KiB are needed. The accounts among the files may all have
 # passwords: one more is made, which the server knows by the account of the host that uses it.
-_TAKE = rf"""
+TAKE = rf"""
 as() {{ exec "$@"; }}
 [ -z "$u" ] || {{ if command -v setpriv >/dev/null 2>&1; then as() {{ exec setpriv --reuid="$u" --regid="$(id -g "$u")" --clear-groups -- "$@"; }}; else as() {{ exec runuser -u "$u" -- "$@"; }}; fi; }}
 f=$(df -P -k "$d" 2>/dev/null </dev/null | {{ read -r x; read -r x x x f x && echo "$f"; }})
@@ -49,13 +49,13 @@ echo taking=1
 wait $pid && tail -n 1 "$d/log" | grep -q "completed OK!" || {{ tell; exit {FAILED}; }}
 o() {{ sed -n "s/^$1=\([A-Za-z0-9_:;.]*\)\$/--$1=\1/p" "$d/data/backup-my.cnf" 2>/dev/null | tail -n 1; }}
 me=$(id -un)
-for w in "CREATE OR REPLACE USER \`$me\`@localhost IDENTIFIED VIA unix_socket" "GRANT ALL ON *.* TO \`$me\`@localhost WITH GRANT OPTION"; do echo "$w;"; done >"$d/tmp/init"
+for a in "$me" $u; do echo "CREATE OR REPLACE USER \`$a\`@localhost IDENTIFIED VIA unix_socket;"; echo "GRANT ALL ON *.* TO \`$a\`@localhost WITH GRANT OPTION;"; done >"$d/tmp/init"
 [ -z "$u" ] || chown "$u" "$d/tmp/init"
 echo "user=$me"
 set -- --init-file="$d/tmp/init" {" ".join(f"$(o {each})" for each in _SETTINGS)}
 """
-_HOLD = "cat >/dev/null"
-_SCRIPT = one_line(BEGIN % "mariadbd mariadb-backup tar", _TAKE, START, _HOLD)
+HOLD = "cat >/dev/null"
+_SCRIPT = one_line(BEGIN % "mariadbd mariadb-backup tar", TAKE, START, HOLD)
 
 
 @asynccontextmanager
@@ -69,17 +69,12 @@ async def revived(
     try:
         async with host.start(Command(words, as_user=as_user, input="stream")) as process:
             try:
-                reached = partial(_reached, host, process, said, manifest.server_version)
-                await reached("taking", START_TIMEOUT_S)
+                until = partial(reached, host, process, said, manifest.server_version)
+                await until("taking", START_TIMEOUT_S)
 
                 async def start() -> Database:
-                    await reached("socket", RECOVERY_TIMEOUT_S)
-                    # The empty secret: no option file is read, which might hold the live server's password.
-                    return MariadbDatabase(
-                        Connection(
-                            host, user=said["user"], socket=said["socket"], as_user=as_user, secret=Secret("")
-                        )
-                    )
+                    await until("socket", RECOVERY_TIMEOUT_S)
+                    return MariadbDatabase(connection_to(host, said, as_user))
 
                 yield tar_feed.TarFeed(process, partial(raise_failed, host, process), start)
             finally:
@@ -89,9 +84,16 @@ async def revived(
             await require_gone(host, said["folder"], as_user)
 
 
-async def _reached(
+def connection_to(host: OpenHost, said: dict[str, str], as_user: str | None) -> Connection:
+    """To the server of which the script said that."""
+    # The empty secret: no option file is read, which might hold the live server's password.
+    return Connection(host, user=said["user"], socket=said["socket"], as_user=as_user, secret=Secret(""))
+
+
+async def reached(
     host: OpenHost, process: Process, said: dict[str, str], version: str, word: str, timeout_s: float
 ) -> None:
+    """Waits until the script says that word. Raises: ToolMissingError; SourceError where it does not; HostError."""
     with suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             await listen(host, process, said, word, lambda has: _require_same(host, has, version))

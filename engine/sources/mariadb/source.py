@@ -22,31 +22,21 @@ from engine.model.manifest import DatabaseFacts, Manifest
 from engine.model.secret import Secret
 from engine.sources import container
 from engine.sources.base import Database, Item, ParseStream, Revival, Secrets, Traits, TreeFeed
-from engine.sources.logs import BasePosition, LogLook, SegmentStream, WaitingSegment
+from engine.sources.logs import BasePosition, LogLook, Replay, Replaying, SegmentStream, WaitingSegment
 from engine.sources.mariadb import accounts, partial, physical, preparation
 from engine.sources.mariadb.binary_logs import BinaryLogs
-from engine.sources.mariadb.connection import LOOK, Connection, Tools, hides_events
+from engine.sources.mariadb.connection import LOOK, Connection, Tools
 from engine.sources.mariadb.database import MariadbDatabase
+from engine.sources.mariadb.dumping import dump_command
 from engine.sources.mariadb.facts import database_names
 from engine.sources.mariadb.items import DatabaseItem, Gathered, MemoryItem, manifest_item
 from engine.sources.mariadb.parsing import parsing
+from engine.sources.mariadb.replaying import replaying
 from engine.sources.mariadb.revival import revived
 from engine.sources.mariadb.scratch import scratch
 from engine.sources.mariadb.server import Server, ask_server, may_know_position, server_now
 from engine.sources.options import Reader
 
-_ALWAYS = (
-    "--opt",
-    "--comments",
-    "--quote-names",
-    "--single-transaction",
-    "--quick",
-    "--hex-blob",
-    "--triggers",
-)
-"""Named although most are defaults: the host's option files may say otherwise."""
-_MYSQL_ONLY = ("--set-gtid-purged=OFF", "--loose-column-statistics=0", "--no-tablespaces")
-"""Without them a dump sets the target's replication state, or asks for what MariaDB lacks, or for the right PROCESS."""
 _NO_POSITION = "the position of the binary log is not in this backup: the account needs RELOAD and BINLOG MONITOR (MySQL: REPLICATION CLIENT)"
 
 
@@ -320,20 +310,15 @@ class MariadbSource:
         """See `base.PhysicalSource.revive`. On the host itself, as `scratch`."""
         return revived(self._host, self._connection.as_user, manifest, depth)
 
+    def replaying(
+        self, manifest: Manifest, depth: int, replay: Replay
+    ) -> AbstractAsyncContextManager[Replaying]:
+        """See `logs.ReplayingSource.replaying`. On the host itself, as `scratch`."""
+        return replaying(self._host, self._connection.as_user, manifest, depth, replay)
+
     def parsing(self, facts: DatabaseFacts) -> AbstractAsyncContextManager[ParseStream]:
         """See `base.ParsingSource.parsing`."""
         return parsing(facts)
 
     def _dump(self, tools: Tools, name: str, scope: Scope, *, has_log: bool) -> Command:
-        words = list(_ALWAYS)
-        words += ["--skip-routines"] if self._tables else ["--routines"]
-        words += ["--skip-events"] if self._tables or hides_events(name) else ["--events"]
-        words += ["--no-data"] if scope is Scope.SCHEMA else []
-        words += partial.CONTENT_WORDS if scope is Scope.CONTENT else ()
-        if tools.is_mysql:
-            words += [*_MYSQL_ONLY, *(["--source-data=2"] if has_log else [])]
-        elif has_log:
-            words += ["--master-data=2", "--gtid"]
-        return self._connection.command(
-            tools.dumper, *words, "--", name, *self._tables, is_mysql=tools.is_mysql, is_text=True
-        )
+        return dump_command(self._connection, tools, name, scope, self._tables, has_log=has_log)
