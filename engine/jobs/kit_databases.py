@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Final
 
+from engine.model.definitions import Source
+
 FOLDER: Final = "/some/empty/folder"
 """Stands in the kit for a folder that the person chooses."""
 
@@ -27,6 +29,23 @@ _MARIADB: Final = """\
     mariadb "$name" < "$dump"
   done
 """
+INSTANT: Final = "2026-01-31 14:05:30+00"
+"""Stands in the kit for an instant that the person chooses."""
+_POSTGRES_LOG: Final = f"""\
+Or to an instant, of which the log is there as well: with the newest base from before it (restic's snapshots have it by its time: name it in place of latest),
+and before the server's first start. It is there once it takes writes; its log says the last transaction's time. Where logs holds
+several servers, the base's tag holdfast:log-position names the one.
+
+%(cd)s  server=$(ls logs)
+  echo "restore_command = 'cp $PWD/logs/$server/*/%%f %%p || cp $PWD/logs/$server/%%f %%p'" >>data/postgresql.auto.conf
+  echo "recovery_target_time = '{INSTANT}'" >>data/postgresql.auto.conf
+  echo "recovery_target_action = 'promote'" >>data/postgresql.auto.conf
+  echo "archive_mode = 'off'" >>data/postgresql.auto.conf
+  touch data/recovery.signal
+  chown -R postgres: data logs
+  chmod a+x . .. ../..
+
+"""
 _LINES: Final[Mapping[str, str]] = {
     "postgres": _POSTGRES,
     "mariadb": _MARIADB,
@@ -42,10 +61,20 @@ _PHYSICAL: Final[Mapping[str, str]] = {
 }
 
 
-def lines(name: str, kind: str, *, is_physical: bool) -> str:
+def has_log(source: Source) -> bool:
+    """Whether its log is shipped, and what is shipped can be replayed by hand."""
+    options = source.options
+    is_logged = bool(options.get("log_spool") or options.get("log_slot"))
+    return source.kind == "postgres" and bool(options.get("physical")) and is_logged
+
+
+def lines(source: Source) -> str:
     """The commands for one source, in the folder that restic restored it to; empty where its files are all that there is to it."""
+    name, kind, is_physical = source.name, source.kind, bool(source.options.get("physical"))
     found = (_PHYSICAL if is_physical else _LINES).get(kind, "")
     if not found:
         return ""
     words = "a server of that version starts from data:" if is_physical else "each database:"
-    return f"Of {name}, {kind}, {words}\n\n  cd {shlex.quote(f'{FOLDER}/{kind}/{name}')}\n{found}\n"
+    folder = f"  cd {shlex.quote(f'{FOLDER}/{kind}/{name}')}\n"
+    log = _POSTGRES_LOG % {"cd": folder} if has_log(source) else ""
+    return f"Of {name}, {kind}, {words}\n\n{folder}{found}\n{log}"

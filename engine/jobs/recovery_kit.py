@@ -13,6 +13,8 @@ import orjson
 
 from engine.errors import UsageError
 from engine.jobs import kit_databases
+from engine.jobs.log_store import LOGS_TAG
+from engine.jobs.snapshot_tags import SOURCE_TAG
 from engine.model.definitions import Host, OptionValue, Source, Storage
 from engine.model.secret import Secret
 from engine.repository.repository import Repository
@@ -157,7 +159,7 @@ repository  {place.repository_id}
 password    {_revealed(password)}
 {_key_line(place)}
 {_without_us(place, _exports(place.restic, storage.options, secrets, variables))}
-A snapshot's tag holdfast:source=NAME says what it is of.
+A snapshot's tag holdfast:source=NAME says what it is of; one with holdfast:logs-of=NAME is the log between its backups.
 
 {_live_again(place)}To bring holdfast's own catalog back, with all that was defined, into an empty home:
 
@@ -166,10 +168,7 @@ A snapshot's tag holdfast:source=NAME says what it is of.
 
 
 def _live_again(place: Place) -> str:
-    return "".join(
-        kit_databases.lines(each.name, each.kind, is_physical=bool(each.options.get("physical")))
-        for each in place.sources[:_SHOWN]
-    )
+    return "".join(kit_databases.lines(each) for each in place.sources[:_SHOWN])
 
 
 def essentials(kit: str) -> str:
@@ -204,9 +203,13 @@ def _without_us(place: Place, exports: Sequence[str]) -> str:
     lines += ["", *(f"  {each}" for each in (*restic.first, *exports))]
     if restic.can_open:
         begin = shlex.join(["restic", *restic.flags, "-r", place.location])
+        shown = place.sources[:_SHOWN]
+        tags = [
+            *(f"{SOURCE_TAG}{name}" for name in [each.name for each in shown] or ["NAME"]),
+            *(f"{LOGS_TAG}{each.name}" for each in shown if kit_databases.has_log(each)),
+        ]
         restores = [
-            f"restore latest --tag {shlex.quote(f'holdfast:source={name}')} --target {kit_databases.FOLDER}"
-            for name in [each.name for each in place.sources[:_SHOWN]] or ["NAME"]
+            f"restore latest --tag {shlex.quote(tag)} --target {kit_databases.FOLDER}" for tag in tags
         ]
         lines += [f"  {begin} {verb}" for verb in ("snapshots", *restores, "check --read-data")]
     return "\n".join(lines) + "\n"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from engine.jobs.kit_databases import FOLDER
+from engine.jobs.kit_databases import FOLDER, INSTANT
 from engine.model.definitions import LOCAL_HOST, OptionValue, Source
+from engine.model.requests import ShipRequest
 from tests.families.postgres import new_name
 from tests.jobs.world import World, open_world
 from tests.servers.mariadb import MariadbServer
-from tests.servers.postgres import Postgres, running_postgres
+from tests.servers.postgres import Postgres, running_postgres, started_postgres
 from tests.servers.restic import PASSWORD, ResticProgram
 
 pytestmark = pytest.mark.slow
@@ -91,6 +93,33 @@ async def test_postgresql_comes_back_by_the_kit_alone(
     assert "no errors were found" in listed
     typed(kit, folder, environment, "cd ")
     assert foreign_postgres.psql("select n from sold", name).strip() == "500"
+
+
+async def test_postgresql_comes_back_to_an_instant_by_the_kit_alone(
+    restic_newest: ResticProgram, tmp_path: Path
+) -> None:
+    """The base and the log behind it, by stock restic; a server of that version does the rest."""
+    with running_postgres(is_archiving=True) as server:
+        async with open_world(tmp_path / "world", copies_catalog=True) as world:
+            await world.add_storages("near")
+            server.psql("create table stamps (i int)")
+            options: dict[str, OptionValue] = {**server.options(physical=True, log_spool=str(server.spool))}
+            await backed_up(world, "shop", "postgres", options)
+            server.psql("insert into stamps values (1)")
+            at = server.psql("select clock_timestamp()")
+            server.psql("insert into stamps select generate_series(2, 100)")
+            await world.engine.ship(ShipRequest(("shop",)))
+            kit = (await world.engine.recovery_kit("near")).replace(INSTANT, at.strip())
+        with tempfile.TemporaryDirectory(prefix="hf-kit-", dir="/tmp") as folder:
+            path = f"{restic_newest.path.parent}:/usr/bin:/bin"
+            environment = {"PATH": path, "HOME": str(tmp_path)}
+            typed(kit, Path(folder), environment, "restic", "cd ")
+            typed(kit, Path(folder), environment, "cd ")
+            with started_postgres(Path(folder) / "postgres" / "shop") as again:
+                while again.psql("select pg_is_in_recovery()").strip() == "t":
+                    pass
+                assert again.psql("select count(*) from stamps").strip() == "1"
+                again.psql("insert into stamps values (2)")
 
 
 async def test_mariadb_comes_back_by_the_kit_alone(
