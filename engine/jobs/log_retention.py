@@ -65,10 +65,11 @@ def lost(before: Known, fates: Sequence[Fate], kept: Sequence[Kept] = ()) -> tup
 
 
 async def cut(
-    context: JobContext, opened: Opened, snapshots: Snapshots, request: ForgetRequest
+    context: JobContext, opened: Opened, snapshots: Snapshots, request: ForgetRequest | None
 ) -> list[Kept]:
-    """Cuts the log of each source, or of that one that the request names, behind the oldest base of it among `snapshots`: all that the repository is to hold, oldest
-    first. One without a base there is left whole. What is left of each; nothing is written in a dry run.
+    """Cuts the log of each source, or of that one that the request names, behind the oldest base of it among `snapshots`: all that the
+    repository is to hold, oldest first. One without a base there is left whole; without a request all are, and only what newer log snapshots
+    stand for goes. What is left of each; nothing is written in a dry run.
 
     Raises: DamagedError, StorageError, LockLostError.
     """
@@ -79,15 +80,17 @@ async def cut(
         if each.storage == opened.definition.name
     }
     for name, tips in log_store.tips(snapshots).items():
-        if request.source not in ("", name):
+        if request is not None and request.source not in ("", name):
             continue
         found = [each for each in snapshots if tag_value(each[1], LOGS_TAG) == name]
-        bases = log_keeping.counting(
-            log_merge.bases_in(snapshots, name, opened.definition.name), request.policy.logs_within_s
-        )
+        bases: Sequence[Base] = ()
+        if request is not None:
+            there = log_merge.bases_in(snapshots, name, opened.definition.name)
+            bases = log_keeping.counting(there, request.policy.logs_within_s)
         try:
             log = await log_merge.load(opened.repository, found, tips, heads.get(name, ""))
-            left.append(await _cut_one(context, opened, log, bases, is_dry_run=request.is_dry_run))
+            is_dry_run = request is not None and request.is_dry_run
+            left.append(await _cut_one(context, opened, log, bases, is_dry_run=is_dry_run))
         except DamagedError as error:
             context.emit(
                 Warned(f"the log of {name} in {opened.definition.name} is left as it is: {error.message}")

@@ -61,6 +61,8 @@ class Shipment:
     looked_until: float = 0.0
     """See `LogState.looked_until`."""
     clock_ahead_s: float = 0.0
+    committed: int = 0
+    """Log snapshots that were written to each storage."""
 
     async def run(self, source: LogSource, host: OpenHost) -> None:
         """Looks, ships and releases. Raises: SourceError, HostError, StorageError, RepositoryError."""
@@ -303,6 +305,7 @@ class Shipment:
                 if each.snapshot_id
             },
         )
+        self.committed += 1
         kept = [each.segment for each in batch.stored if each.segment is not None]
         segments = [each for each in kept if not each.is_tail]
         tails = [each for each in kept if each.is_tail]

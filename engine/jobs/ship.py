@@ -18,7 +18,7 @@ from engine.events import StepBegan, Warned
 from engine.hosts import registry as hosts
 from engine.hosts.base import OpenHost
 from engine.hosts.registry import HostPool
-from engine.jobs import presence
+from engine.jobs import log_tidying, presence
 from engine.jobs.backup import chosen_storages
 from engine.jobs.context import JobContext
 from engine.jobs.log_shipment import Shipment
@@ -139,6 +139,7 @@ async def _poll(
         await shipment.remember(error.message)
         return _Done(await shipment.result(error), error)
     await shipment.remember("")
+    await log_tidying.tidy(context, storages, shipment.committed, request.limits)
     return _Done(await shipment.result(None))
 
 

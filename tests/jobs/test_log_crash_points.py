@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from engine.hosts import registry as hosts
-from engine.jobs import log_store
+from engine.jobs import log_store, log_tidying
 from engine.jobs.log_shipment import Shipment
 from engine.jobs.opening import open_repositories
 from engine.model.definitions import LOCAL_HOST, Host, Source
@@ -109,6 +109,36 @@ async def _ship(world: World, spool: Spool) -> None:
         shipment = Shipment(context, ShipRequest((SOURCE.name,)), SOURCE, storages)
         await shipment.run(spool, host)
         await shipment.remember("")
+
+
+async def test_log_snapshots_that_newer_ones_stand_for_go_now_and_then(world: World) -> None:
+    """Where nobody else is at work; where somebody is, a little later."""
+    await world.add_storages(*STORAGES)
+    context = world.engine._parts.context()
+    storages = [await context.catalog.storages.get(name) for name in STORAGES]
+    spool = Spool()
+    for _ in range(3):
+        spool.grow(1)
+        await _ship(world, spool)
+    await log_tidying.tidy(context, storages, log_tidying.EVERY - 1, Limits())
+    assert await _snapshots(world) == [3, 3]
+    opening = open_repositories(context, storages[:1], is_exclusive=False, limits=Limits())
+    async with opening:
+        await log_tidying.tidy(context, storages, 1, Limits())
+    assert await _snapshots(world) == [3, 1]
+    await log_tidying.tidy(context, storages, log_tidying.EVERY // 4, Limits())
+    assert await _snapshots(world) == [1, 1]
+    for storage in STORAGES:
+        assert await _kept(world, storage) == spool.contents
+    spool.grow(1)
+    await _ship(world, spool)
+    (first, _) = await context.catalog.logs.holdings("shop")
+    assert [(run.first, run.last) for run in first.runs] == [(0, 3)]
+
+
+async def _snapshots(world: World) -> list[int]:
+    """How many each storage has."""
+    return [len(list((world.place(name) / "snapshots").iterdir())) for name in STORAGES]
 
 
 async def _kept(world: World, storage: str) -> dict[str, bytes]:
