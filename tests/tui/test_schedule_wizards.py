@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from engine.model.alerts import Occasion
+from engine.model.definitions import Source
 from engine.model.schedules import Action, Schedule, Timing
 from tests.jobs.world import World
 from tests.tui.seat import do, open_console
-from tests.tui.test_wizards import put
+from tests.tui.test_wizards import choose, put
 from tui.dialogs import base, form, wizards
+from tui.panes.timeline import LEVEL
 
 pytestmark = pytest.mark.slow
 ADDRESS = "json://user:hunter-2@127.0.0.1:1/path"
@@ -181,3 +183,29 @@ async def test_a_plan_is_written_down_step_by_step(world: World, tmp_path: Path)
 
 async def _with(console: object, wizard: Callable[..., Coroutine[Any, Any, object]], *names: str) -> None:
     await wizard(console, *names)
+
+
+async def test_a_log_is_shipped_and_a_random_instant_drilled_to_on_schedule(world: World) -> None:
+    """Each with the options that it alone has; shipping is seen in the day ahead as what it is."""
+    await world.add_storages("main")
+    await world.engine.add_source(
+        Source("shop", "postgres", options={"physical": True, "log_spool": "/var/spool/log"})
+    )
+    async with open_console(world.engine) as seat:
+        for action, options in (
+            ("ship", {"to": "main", "follow": "4m", "poll": "5s"}),
+            ("drill", {"level": LEVEL, "budget": "15m"}),
+        ):
+            await seat.press("2", "n")
+            await seat.sees("New schedule")
+            await choose(seat, "action", action)
+            for field, text in {"cron": "every 5 minutes", "source": "shop", **options}.items():
+                await put(seat, field, text)
+            await seat.sees(*(f"--{name} {value}" for name, value in options.items()))
+            await seat.press("ctrl+s")
+            await seat.sees(f"schedule {action} is written down")
+        await seat.sees("L")
+    found = {each.schedule.name: each.schedule for each in await world.engine.schedules()}
+    assert found["ship"].options == {"follow": 240, "poll": 5}
+    assert found["drill"].options == {"level": LEVEL, "budget": 900}
+    assert await world.engine.log_storages("shop") == ("main",)

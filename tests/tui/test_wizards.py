@@ -47,6 +47,12 @@ async def put(seat: Seat, field: str, text: str) -> None:
     await seat.pilot.pause()
 
 
+async def choose(seat: Seat, field: str, value: str) -> None:
+    """Chooses in a field at once."""
+    seat.app.screen.query_one(f"#field-{field}", Choice).value = value
+    await seat.pilot.pause()
+
+
 async def show_all(seat: Seat) -> None:
     """Every option that there is."""
     seat.app.screen.query_one("#field-more", Choice).value = "yes"

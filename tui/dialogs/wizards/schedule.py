@@ -40,6 +40,14 @@ _OF_ALL: Final = tuple(
 _RHYTHMS: Final = (
     "hourly", "every 15 minutes", "daily at 02:00", "30 2,14 * * *", "weekly on sunday at 05:00", "monthly", "30 20 * * 1-5",
 )  # fmt: skip
+_LEVELS: Final = {
+    "bytes": "every byte is read, and held against its digest",
+    "parse": "every dump is parsed",
+    "files": "files are restored, and held against what was backed up",
+    "database": "into scratch databases of the live server",
+    "server": "on a throwaway server",
+    "point-in-time": "on a throwaway server, to a random instant of the log",
+}
 _SHOWN_RUNS: Final = 3
 
 
@@ -79,6 +87,7 @@ class ScheduleWizard(Wizard[Schedule]):
             after={"offers": self.others},
             notify={"offers": self.destinations},
             keep_preset={"offers": self.presets},
+            level={"offers": self.levels},
         )
         named = [
             Field(
@@ -168,6 +177,10 @@ class ScheduleWizard(Wizard[Schedule]):
     async def presets(self, _values: Values) -> Sequence[tuple[str, str]]:
         """What each keeps."""
         return [(name, f"{name:<10} {words}") for name, words in self.engine.keep_presets().items()]
+
+    async def levels(self, _values: Values) -> Sequence[tuple[str, str]]:
+        """What each does."""
+        return [(name, f"{name:<14} {words}") for name, words in _LEVELS.items()]
 
     async def save(self, values: Values) -> None:
         """Raises: errors of the engine."""
