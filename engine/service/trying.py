@@ -66,6 +66,22 @@ class TryingMethods(ScheduleMethods):
         ):
             return await bound.check()
 
+    async def try_log(self, source: Source, typed: Mapping[str, Secret] | None = None) -> Sequence[str]:
+        """Lines that its server's configuration lacks before its log can be shipped; none where all is well, or it has no log.
+
+        Raises: as `try_source`.
+        """
+        from engine.sources.logs import LogSource
+
+        resolve = self.resolving(typed)
+        secrets = await sources.secrets_of(source, resolve)
+        host = await self._host_named(source.host)
+        async with (
+            hosts.open_host(host, resolve_secret=resolve) as opened,
+            sources.open_source(source, opened, secrets) as bound,
+        ):
+            return await bound.setup() if isinstance(bound, LogSource) and bound.is_logged else ()
+
     async def try_storage(
         self, storage: Storage, typed: Mapping[str, Secret] | None = None, *, is_writing: bool = False
     ) -> StorageTrial:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 KINDS: Final = ("files", "postgres", "mariadb", "mysql", "sqlite", "redis", "mongodb", "command")
 _WANTED: Final = (
     "path", "exclude", "database", "all", "user", "secret", "socket", "db_host", "port", "run", "filename", "uri_from", "as_user",
+    "physical", "log_spool", "log_slot", "log_binlog",
 )  # fmt: skip
+_LOGS: Final = ("log_spool", "log_slot", "log_binlog")
+"""How a log comes; it goes with the server's files alone."""
 _MAIN: Final = {
     "files": "path",
     "sqlite": "path",
@@ -50,6 +53,7 @@ class SourceWizard(Wizard[Source]):
         super().__init__(console, old, taken)
         self._hosts = hosts
         self._begun = old or begun or Source("", "files")
+        self._lacking: Sequence[str] = ()
 
     def fields(self) -> list[Field]:
         """Kind and host cannot be changed later: what was backed up is of them."""
@@ -84,6 +88,7 @@ class SourceWizard(Wizard[Source]):
         }
         tested["path"] |= {"is_path": lambda values: self._host(values) == LOCAL_HOST}
         tested["database"] |= {"offers": self.databases}
+        tested |= {name: {"check": self._log_check(name), "is_checked_by_all": True} for name in _LOGS}
         return [*named, *option_fields.with_checks(fields, **tested), option_fields.more_field()]
 
     def _kind(self, values: Values) -> str:
@@ -93,6 +98,8 @@ class SourceWizard(Wizard[Source]):
         return values.get("host") or self._begun.host
 
     def _is_taken(self, option: Option, values: Values) -> bool:
+        if option.name in _LOGS and values.get("physical") != "yes":
+            return False
         return option in source_options.taken_by(self._kind(values))
 
     def definition(self, values: Values) -> tuple[Source, Mapping[str, Secret]]:
@@ -127,6 +134,29 @@ class SourceWizard(Wizard[Source]):
             return said_of(source, await self.engine.try_source(source, typed))
 
         return check
+
+    def _log_check(self, name: str) -> Check:
+        """Asks the server what it lacks; the lines stand below."""
+
+        async def check(values: Values) -> str:
+            if values.get(name, "") in ("", "no"):
+                return ""
+            self._lacking = ()
+            source, typed = self.definition(values)
+            self._lacking = await self.engine.try_log(source, typed)
+            if self._lacking:
+                return f"{counted(len(self._lacking), 'setting')} missing: see below"
+            return "the server is set for it"
+
+        return check
+
+    def preview(self, values: Values) -> Sequence[str]:
+        """What the server lacks, then command line and TOML. Raises: UsageError."""
+        is_logged = any(values.get(each, "") not in ("", "no") for each in _LOGS)
+        lines = (
+            ["add to the server's configuration:", *self._lacking, ""] if self._lacking and is_logged else []
+        )
+        return [*lines, *super().preview(values)]
 
     def _is_whole(self, values: Values) -> bool:
         """Whether enough is said that a test means anything."""
