@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 
 from engine.cli import asking, diagnostics
@@ -10,9 +9,10 @@ from engine.cli.command import Call, Command, Parser, add_name
 from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, add_yes, duration, limits
 from engine.cli.output import Column, Output, shape
-from engine.model import text
+from engine.model import log_words, text
 from engine.model.log_keeping import LostInstants
-from engine.model.logs import LogGap, LogReport, ShippedLog, ShipResult
+from engine.model.log_words import gap_text, instant
+from engine.model.logs import LogReport, ShippedLog, ShipResult
 from engine.model.requests import ShipRequest
 from engine.model.results import ForgetResult
 from engine.model.spans import span
@@ -119,24 +119,8 @@ def _row(report: LogReport) -> Sequence[str]:
 async def _show(call: Call) -> int:
     report = await call.engine.log_report(call.arguments.name)
     output = call.output
-    output.line(
-        f"{report.source}: recoverable from {instant(report.recoverable_from)} to {instant(report.recoverable_to)}"
-    )
-    for each in report.reaches:
-        output.line(
-            f"  base {each.base.backup_id} on {each.storage}: {instant(each.begins_at)} to {instant(each.ends_at)}"
-        )
-    for gap in report.gaps:
-        output.line(f"  {gap_text(gap)}")
-    if (state := report.state) is not None:
-        output.line(f"  looked at {instant(state.polled_at)}, by {state.way or 'no way'}")
-        if state.error:
-            output.line(f"  {text.printable(state.error)}")
-        if state.waiting_segments:
-            room = f", room for {span(state.lasts_s)}" if state.lasts_s is not None else ""
-            output.line(
-                f"  {text.counted(state.waiting_segments, 'segment')} waiting on the host, {text.size(state.waiting_bytes)}{room}"
-            )
+    for line in log_words.lines(report):
+        output.line(line)
     output.result(shape(report))
     return 0
 
@@ -166,19 +150,6 @@ async def _drop(call: Call) -> int:
     call.output.line(f"{dropped} is dropped" if dropped else "nothing was kept")
     call.output.result({"source": name, "dropped": dropped})
     return diagnostics.DONE
-
-
-def gap_text(gap: LogGap) -> str:
-    """What a gap means, in one sentence."""
-    names = f"{gap.series}/{gap.first}" + (f" to {gap.last}" if gap.last > gap.first else "")
-    if gap.after is None or gap.before is None:
-        return f"gap: {names} of the log is missing"
-    return f"gap: {names} of the log is missing: between {instant(gap.after)} and {instant(gap.before)} nothing can be reached"
-
-
-def instant(at: datetime.datetime | None) -> str:
-    """For people, to the second, in this machine's zone."""
-    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}" if at is not None else "-"
 
 
 def tell_kept(output: Output, result: ForgetResult) -> None:

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.model.definitions import Source
-from engine.model.requests import ShipRequest
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres, running_postgres
 from tests.tui.brought_back import over
-from tests.tui.seat import Seat
-from tests.tui.test_wizards import put
+from tests.tui.seat import Seat, do
+from tests.tui.test_wizards import choose, put, show_all
+from tui.dialogs import base, form
 from tui.panes.timeline import to_second
 
 pytestmark = pytest.mark.slow
@@ -26,19 +25,53 @@ def cluster() -> Iterator[Postgres]:
         yield server
 
 
-async def _stamped(world: World, cluster: Postgres) -> list[datetime.datetime]:
-    """A source with a base, and a log with two rows, each with an instant behind it."""
-    await world.add_storages("main")
-    options = cluster.options(physical=True, log_spool=str(cluster.spool))
-    await world.engine.add_source(Source("shop", "postgres", options=options))
-    await world.one_backup("shop")
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test waits until it sees something, and for no person."""
+    monkeypatch.setattr(base, "DEAF_S", 0.0)
+    monkeypatch.setattr(form, "PATIENCE_S", 0.02)
+
+
+async def _define(seat: Seat, cluster: Postgres) -> None:
+    """The source, by its form: a folder that the server does not fill is told with the line that makes it do so."""
+    await seat.press("n")
+    await seat.sees("What is new?")
+    await seat.press("enter")
+    await seat.sees("New source")
+    await choose(seat, "kind", "postgres")
+    await put(seat, "name", "shop")
+    await show_all(seat)
+    for field, value in cluster.options().items():
+        if field not in ("all", "database"):
+            await put(seat, field, str(value))
+    await choose(seat, "physical", "yes")
+    await put(seat, "log_spool", "/var/elsewhere")
+    await seat.sees("1 setting missing: see below", "archive_command = ")
+    await put(seat, "log_spool", str(cluster.spool))
+    await seat.sees("the server is set for it")
+    await seat.press("ctrl+s")
+    await seat.sees("source shop is defined")
+
+
+async def _back_up(world: World, seat: Seat, cluster: Postgres) -> list[datetime.datetime]:
+    """A base, two rows, each with an instant behind it, and the log of both."""
+    await seat.press("b")
+    assert await over(world.engine, "backup") == "completed"
     cluster.psql("create database till")
     cluster.psql("create table stamps (at timestamptz); create table others (at timestamptz)", "till")
     found = []
     for _ in range(2):
         cluster.psql("insert into stamps values (clock_timestamp())", "till")
         found.append(datetime.datetime.fromisoformat(cluster.psql("select clock_timestamp()")))
-    await world.engine.ship(ShipRequest(("shop",)))
+    cluster.psql("drop table others", "till")
+    await seat.press("s")
+    assert await over(world.engine, "ship") == "completed"
+    await seat.sees("pitr")
+    await seat.press("i")
+    await seat.sees("shop: recoverable from", "base ", "lag  ", "Same as: holdfast logs show shop")
+    await seat.press("escape")
+    await do(seat, "what its server lacks before its log can be shipped")
+    await seat.sees("nothing is missing")
     return found
 
 
@@ -48,6 +81,17 @@ async def _choose(seat: Seat, text: str) -> None:
     await seat.sees("just before ...")
     await seat.paste(text)
     await seat.press("enter")
+
+
+async def _find(seat: Seat) -> None:
+    """What dropped a table, by the log, and the way back to just before it."""
+    await seat.press("F")
+    await seat.sees("dropped, emptied or deleted from which table")
+    await seat.type("others")
+    await seat.press("enter")
+    await seat.sees("Just before which?", "till public.others")
+    await seat.press("enter")
+    await seat.sees("TO     just before transaction", "only: till, public.others")
 
 
 async def _step(seat: Seat) -> None:
@@ -64,11 +108,13 @@ async def _step(seat: Seat) -> None:
     await seat.sees("that is the oldest base")
 
 
-async def test_an_instant_is_typed_drilled_to_and_a_table_of_it_brought_beside(
+async def test_from_a_bare_server_to_a_table_of_a_chosen_second_by_keys_alone(
     world: World, cluster: Postgres, seat: Seat
 ) -> None:
     """What cannot be reached is refused at once, and the nearest that can is offered; what came after the base is named, not picked."""
-    first, second = await _stamped(world, cluster)
+    await world.add_storages("main")
+    await _define(seat, cluster)
+    first, second = await _back_up(world, seat, cluster)
     await seat.press("3")
     await seat.sees("shop")
     await seat.press("D")
@@ -88,6 +134,7 @@ async def test_an_instant_is_typed_drilled_to_and_a_table_of_it_brought_beside(
     assert job.result["level"] == "point-in-time"
     await seat.press("escape", "s", "p")
     await seat.sees("e takes names of databases and tables")
+    await _find(seat)
     await _choose(seat, f"just before {second.isoformat()}")
     await seat.sees(f"TO     just before {to_second(second)}")
     await _step(seat)

@@ -37,6 +37,7 @@ RESTORE: Final[tuple[Action, ...]] = (
     Action("point.pick", "point", ("p",), "pick databases and tables, or files, in a tree", hint="pick"),
     Action("point.dry", "point", ("n",), "have a worker say what it would do, and do nothing", hint="dry run", verbs=("restore",), is_changing=True),
     Action("point.here", "point", ("r",), "restore this backup into a folder of this machine", verbs=("restore",), is_changing=True),
+    Action("point.find", "point", ("F",), "on a timeline: find what dropped or emptied a table, and go to just before it", verbs=("logs find",)),
     Action("point.evidence", "point", ("E",), "the evidence of its drills", verbs=("evidence list",)),
     Action("point.running", "point", ("J",), "show the drill or restore of it that runs"),
     Action("running.evidence", "running", ("o",), "write the signed evidence into a folder", hint="evidence out"),

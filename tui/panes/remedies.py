@@ -153,6 +153,26 @@ async def _test_destination(view: SourcesView, concern: Concern) -> None:
     view.console.tell(f"{name} took a message")
 
 
+async def _ship(view: SourcesView, concern: Concern) -> None:
+    from tui import log_work
+
+    await log_work.ship(view.console, source_of(concern))
+
+
+async def _show_reach(view: SourcesView, concern: Concern) -> None:
+    from tui import log_work
+
+    await log_work.show_report(view.console, source_of(concern))
+
+
+async def _schedule_log(view: SourcesView, concern: Concern) -> None:
+    from tui import log_work
+    from tui.dialogs.wizards.schedule import add_schedule
+
+    await add_schedule(view.console, log_work.shipping(source_of(concern)))
+    view.reload()
+
+
 _REMEDIES: Final[Mapping[Condition, tuple[str, Mend]]] = {
     Condition.FAILED: ("m back up", _back_up),
     Condition.INCOMPLETE: ("m back up", _back_up),
@@ -176,11 +196,11 @@ _REMEDIES: Final[Mapping[Condition, tuple[str, Mend]]] = {
     Condition.LOG_GAP: ("m back up", _back_up),
     Condition.LOG_OTHER_SERVER: ("m back up", _back_up),
     Condition.LOG_LONG: ("m back up", _back_up),
-    Condition.LOG_STOPPED: ("m how", _show_log),
-    Condition.LOG_ROOM: ("m how", _show_log),
-    Condition.LOG_WARNED: ("m how", _show_log),
-    Condition.LOG_CLOCK: ("m how", _show_log),
-    Condition.LOG_UNSCHEDULED: ("m how", _show_log),
+    Condition.LOG_STOPPED: ("m ship now", _ship),
+    Condition.LOG_ROOM: ("m ship now", _ship),
+    Condition.LOG_WARNED: ("m its log", _show_reach),
+    Condition.LOG_CLOCK: ("m its log", _show_reach),
+    Condition.LOG_UNSCHEDULED: ("m schedule it", _schedule_log),
 }
 _OF_SOURCES: Final = frozenset(
     (Condition.FAILED, Condition.INCOMPLETE, Condition.OVERDUE, Condition.UNPROVEN, Condition.PROOF_FAILED, Condition.OBJECTIVE_MISSED)

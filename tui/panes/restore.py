@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import functools
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,7 +73,12 @@ class RestoreView(View):
 
     async def load(self) -> None:
         """Out of the catalog alone."""
-        found = await self.console.engine.drill_standings()
+        engine = self.console.engine
+        ends = {each.source: each.recoverable_to for each in await engine.log_reports()}
+        found = [
+            dataclasses.replace(each, newest_at=ends.get(each.source) or each.newest_at)
+            for each in await engine.drill_standings()
+        ]
         self._under_way = await self.console.engine.under_way()
         self._standings = {each.source: each for each in found}
         self._show_running()

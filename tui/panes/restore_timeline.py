@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from typing import Final
 
@@ -11,6 +12,7 @@ from engine.model.drills import Ways
 from engine.model.instants import InstantPlan
 from engine.model.instants import Target as Instant
 from engine.model.plan_steps import instant_word
+from engine.model.requests import RestoreRequest
 from tui.panes import restore_text
 from tui.panes import timeline as timelines
 from tui.panes.base import View
@@ -24,7 +26,7 @@ _SAYABLE: Final = "14:05:30, yesterday 9:15, just before ..., transaction N, poi
 _AGAIN: Final = "the nearest that can: "
 _MINUTE: Final = datetime.timedelta(minutes=1)
 _SECOND: Final = datetime.timedelta(seconds=1)
-OF_A_LOG: Final = frozenset(("point.before", "point.minute_back", "point.minute_on", "point.second_back", "point.second_on"))  # fmt: skip
+OF_A_LOG: Final = frozenset(("point.before", "point.minute_back", "point.minute_on", "point.second_back", "point.second_on", "point.find"))  # fmt: skip
 REPLAYED: Final = (Target.DRILL, Target.BESIDE, Target.LIVE)
 """What is brought back by its log; the others take the base as it is."""
 
@@ -40,6 +42,7 @@ class TimelineView(View):
     backup: Backup | None = None
     source = ""
     target: Target
+    restores: dict[Target, RestoreRequest]
     _ways: Ways
 
     def _lines(self) -> None:
@@ -140,6 +143,7 @@ class TimelineView(View):
         self.console.tell(_SAYABLE)
         while True:
             said = await self.console.ask_line(question, offered)
+            self.console.tell("")
             if not said:
                 return
             instant = timelines.read(said, self.console.engine.instant)
@@ -160,6 +164,21 @@ class TimelineView(View):
         now = self.instant
         at = timeline.ends_at if timelines.is_end(now) else now.at
         await self._go_to(Instant(at, now.transaction, now.point, not now.is_before))
+
+    async def do_point_find(self) -> None:
+        """Beside is where one table goes. Raises: errors of the engine."""
+        from tui import log_work
+
+        found = await log_work.find_change(self.console, self.source)
+        if found is not None:
+            await self._go_to(Instant(transaction=found.transaction, is_before=True))
+            if self.target is Target.DRILL:
+                self.target = Target.BESIDE
+            asked = self.restores[Target.BESIDE]
+            self.restores[Target.BESIDE] = dataclasses.replace(
+                asked, databases=(found.database,) if found.tables else (), tables=found.tables
+            )
+            self.show()
 
     async def do_point_minute_back(self) -> None:
         """Earlier."""

@@ -44,6 +44,7 @@ def row_of(
     is_overdue = (
         worst is not None and worst.condition is Condition.OVERDUE and source.recoverable_to is not None
     )
+    is_pitr = source.log is not None and source.log.recoverable_to is not None
     old = age(source.recoverable_to, status.at)
     tone = "dim" if source.retired else "risk" if worst is not None and worst.is_risk else ""
     return Row(
@@ -52,7 +53,7 @@ def row_of(
             printable(source.source),
             moment(source.recoverable_to, status.at),
             f"{old}!" if is_overdue else old,
-            _SHORT.get(source.backup_kind, source.backup_kind),
+            "pitr" if is_pitr else _SHORT.get(source.backup_kind, source.backup_kind),
             short_size(source.size_bytes) if source.size_bytes is not None else "-",
             short_size(source.added_bytes) if source.added_bytes is not None else "-",
             ladder(source.proof, source.proven_at, status.at),

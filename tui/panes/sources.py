@@ -148,9 +148,15 @@ class SourcesView(View):
             return "" if self.concern is not None else "nothing is wrong here"
         if not self.chosen():
             return "there is no source yet" if not len(self.table.list.source) else "this is about no source"
+        if action.action_id in _NEED_LOG and not self._is_logged(self.source):
+            return f"no log of {printable(self.source)} is shipped: e says how it comes"
         if action.action_id in _NEED_BACKUP and not self._newest_of(self.source):
             return f"{printable(self.source)} was never backed up: b does"
         return ""
+
+    def _is_logged(self, source: str) -> bool:
+        found = self.status.sources if self.status is not None else ()
+        return any(each.source == source and each.log is not None for each in found)
 
     def _newest_of(self, source: str) -> str:
         """The id of its newest backup that can be restored; empty where there is none."""
@@ -335,6 +341,24 @@ class SourcesView(View):
 
             await backup_work.show_last_log(self.console, sources=[self.source])
 
+    async def do_source_ship(self) -> None:
+        """By a worker, to all storages that are to have it."""
+        from tui import log_work
+
+        await log_work.ship(self.console, self.source)
+
+    async def do_source_reach(self) -> None:
+        """A page."""
+        from tui import log_work
+
+        await log_work.show_report(self.console, self.source)
+
+    async def do_source_log_setup(self) -> None:
+        """Asks the server."""
+        from tui import log_work
+
+        await log_work.show_setup(self.console, self.source)
+
     async def do_source_shares(self) -> None:
         """All storages that hand out links."""
         from tui.panes.shares import SharesView
@@ -384,6 +408,7 @@ class SourcesView(View):
             self.reload()
 
 
+_NEED_LOG: Final = frozenset(("source.ship", "source.reach"))
 _NEED_BACKUP: Final = frozenset(
     (
         "source.drill",

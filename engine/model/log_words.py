@@ -1,0 +1,48 @@
+"""What is known of a source's log, in sentences. Pure."""
+
+from __future__ import annotations
+
+import datetime
+
+from engine.model import text
+from engine.model.logs import LogGap, LogReport, LogState
+from engine.model.spans import span
+
+
+def lines(report: LogReport) -> list[str]:
+    """To which instants it reaches, from which base in which storage, what is missing, and how the last look went."""
+    found = [
+        f"{report.source}: recoverable from {instant(report.recoverable_from)} to {instant(report.recoverable_to)}"
+    ]
+    found += [
+        f"  base {each.base.backup_id} on {each.storage}: {instant(each.begins_at)} to {instant(each.ends_at)}"
+        for each in report.reaches
+    ]
+    found += [f"  {gap_text(gap)}" for gap in report.gaps]
+    return [
+        text.printable(each)
+        for each in (*found, *(_looked(report.state) if report.state is not None else ()))
+    ]
+
+
+def _looked(state: LogState) -> list[str]:
+    found = [f"  looked at {instant(state.polled_at)}, by {state.way or 'no way'}"]
+    found += [f"  {state.error}"] if state.error else []
+    if state.waiting_segments:
+        room = f", room for {span(state.lasts_s)}" if state.lasts_s is not None else ""
+        waiting = text.counted(state.waiting_segments, "segment")
+        found.append(f"  {waiting} waiting on the host, {text.size(state.waiting_bytes)}{room}")
+    return found
+
+
+def gap_text(gap: LogGap) -> str:
+    """What a gap means, in one sentence."""
+    names = f"{gap.series}/{gap.first}" + (f" to {gap.last}" if gap.last > gap.first else "")
+    if gap.after is None or gap.before is None:
+        return f"gap: {names} of the log is missing"
+    return f"gap: {names} of the log is missing: between {instant(gap.after)} and {instant(gap.before)} nothing can be reached"
+
+
+def instant(at: datetime.datetime | None) -> str:
+    """For people, to the second, in this machine's zone."""
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}" if at is not None else "-"
