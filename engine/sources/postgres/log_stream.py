@@ -7,6 +7,7 @@ import contextlib
 from typing import Final
 
 from engine.errors import ConnectionLostError, HoldfastError, SourceError
+from engine.hosts.base import READ_BYTES
 from engine.sources.postgres import wal
 from engine.sources.postgres.protocol import Piece
 from engine.sources.postgres.replication import Replication, Turned
@@ -43,12 +44,16 @@ class LogStream:
 
     async def read(self, size_bytes: int) -> bytes:
         """So much of the segment from its beginning; again gives the same. Raises: SourceError where the timeline ends before; HostError."""
-        while len(self._content) < size_bytes:
-            if not await self._more():
-                raise ConnectionLostError(
-                    f"timeline {self._timeline} ended while its log came: the next look goes on with the one that follows"
-                )
+        await self._fill(size_bytes)
         return bytes(self._content[:size_bytes])
+
+    async def piece(self, begin: int, size_bytes: int) -> bytes:
+        """What has come behind `begin`, of the first so many bytes of the segment: a MiB where so much is to come, so that it is worked on meanwhile.
+
+        Empty once all was given. Raises: as `read`.
+        """
+        await self._fill(min(begin + READ_BYTES, size_bytes))
+        return bytes(self._content[begin : min(begin + READ_BYTES, size_bytes)])
 
     async def wait_whole(self, least: int) -> None:
         """Until a segment of that number or a later one is whole, or the timeline ends. Raises: SourceError, HostError."""
@@ -68,6 +73,13 @@ class LogStream:
             with contextlib.suppress(TimeoutError, HoldfastError):
                 async with asyncio.timeout(END_TIMEOUT_S):
                     await self._connection.end()
+
+    async def _fill(self, size_bytes: int) -> None:
+        while len(self._content) < size_bytes:
+            if not await self._more():
+                raise ConnectionLostError(
+                    f"timeline {self._timeline} ended while its log came: the next look goes on with the one that follows"
+                )
 
     async def _more(self) -> bool:
         """Takes what comes next; false once the timeline has ended. Raises: SourceError, HostError."""

@@ -285,36 +285,34 @@ class SlotReader:
         self._look = look
         self._waiting = deque(wanted)
         self._current: WaitingSegment | None = None
-        self._content: bytes | bytearray | memoryview = b""
-        self._given_bytes = 0
+        self._content = bytearray()
 
     async def next(self) -> WaitingSegment | None:
         """See `logs.SegmentStream.next`."""
         self._current = self._waiting.popleft() if self._waiting else None
-        self._content, self._given_bytes = b"", 0
+        self._content = bytearray()
         return self._current
 
     async def read(self) -> bytes:
-        """See `logs.SegmentStream.read`: all of it at once."""
+        """See `logs.SegmentStream.read`."""
         assert self._current is not None
-        current = self._current
-        if self._given_bytes:
-            return b""
+        current, given_bytes = self._current, len(self._content)
         if current.is_extra:
-            self._content = self._slot.history(current.name)
+            piece = self._slot.history(current.name)[given_bytes:]
         else:
-            size = self._look.segment_bytes
-            stream = await self._slot.stream(int(current.series, 16), current.number, size)
-            self._content = await stream.read(current.size_bytes)
-        self._given_bytes = len(self._content)
-        return bytes(self._content)
+            stream = await self._slot.stream(
+                int(current.series, 16), current.number, self._look.segment_bytes
+            )
+            piece = await stream.piece(given_bytes, current.size_bytes)
+        self._content += piece
+        return piece
 
     def judge(self) -> ReadSegment:
         """See `logs.SegmentStream.judge`."""
         assert self._current is not None
         current = self._current
         if not current.is_tail:
-            return spool.judged(current, bytes(self._content), self._look)
+            return spool.judged(current, self._content, self._look)
         name = current.name.removesuffix(TAIL_SUFFIX)
         wal.require_tail(self._content, name, self._look.identity)
         span = wal.span(self._content)
