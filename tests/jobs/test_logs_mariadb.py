@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
 import random
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import RefusedError
+from engine.errors import RefusedError, RestoreError
 from engine.model.definitions import OptionValue, Source
+from engine.model.instants import ChangeQuery
 from engine.model.logs import ShippedLog
-from engine.model.requests import DrillRequest, ShipRequest
+from engine.model.requests import DrillRequest, RestoreRequest, ShipRequest
 from tests.jobs.world import World
 from tests.servers.mariadb import MariadbServer, started_mariadb
 from tests.servers.tools import free_port, require_tool
@@ -181,3 +183,35 @@ async def test_any_instant_comes_back_with_exactly_what_was_committed_by_then(
                 drilled.steps,
                 drilled.checks,
             )
+
+
+async def test_a_dropped_table_is_found_in_the_log_and_comes_back_into_the_live_server(
+    world: World, server: MariadbServer
+) -> None:
+    """By the transaction, without it; the log says which, among thousands of others. What is not in the log is refused."""
+    server.sql(SHOP)
+    server.sql("SET GLOBAL sync_binlog = 0; SET GLOBAL innodb_flush_log_at_trx_commit = 0")
+    server.sql("CREATE TABLE orders (id INT); CREATE TABLE other (id INT)", "shop")
+    await world.add_storages("first")
+    await _begin(world, server)
+    many = "BEGIN NOT ATOMIC FOR i IN 1..1500 DO INSERT INTO stamps (at) VALUES (NOW(6)); END FOR; END//"
+    server.sql(
+        f"INSERT INTO orders VALUES (1), (2); DO SLEEP(1.1 - (UNIX_TIMESTAMP(NOW(6)) % 1));\nDELIMITER //\n{many}\nDROP TABLE other, `orders`//\n{many}\n",
+        "shop",
+    )
+    await _ship(world)
+    found = await world.engine.find_changes(ChangeQuery("shop", table="orders"))
+    (change,) = found.changes
+    assert (change.kind, change.database, change.tables) == ("dropped", "shop", ("other", "orders"))
+    then = RestoreRequest(
+        "", into="then", source="shop", at_transaction=change.transaction, is_before=True, databases=("shop",)
+    )
+    restored = await world.engine.restore(then)
+    assert (restored.status, restored.databases[0].into) == ("completed", "then")
+    assert server.sql("SELECT COUNT(*) FROM orders; SELECT COUNT(*) FROM stamps", "then") == [["2"], ["1500"]]
+    restored = await world.engine.restore(dataclasses.replace(then, into="after", is_before=False))
+    assert server.sql("SHOW TABLES; SELECT COUNT(*) FROM stamps", "after") == [["stamps"], ["1500"]]
+    restored = await world.engine.restore(dataclasses.replace(then, into="alone", tables=("orders",)))
+    assert server.sql("SHOW TABLES; SELECT COUNT(*) FROM orders", "alone") == [["orders"], ["2"]]
+    with pytest.raises(RestoreError, match="0-9-99999"):
+        await world.engine.restore(dataclasses.replace(then, at_transaction="0-9-99999"))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import struct
-import zlib
 from collections.abc import Sequence
 
 import pytest
@@ -13,52 +11,20 @@ from hypothesis import strategies as st
 
 from engine.errors import IncompleteDumpError
 from engine.sources.mariadb.binlog import (
-    FORMAT,
     GTID,
     HEADER,
     MAGIC,
-    ROTATE,
     BinlogReader,
     Transaction,
     parse_name,
 )
+from tests.families.binlog import BinlogWriter
 
-_QUERY, _LONG = 2, 70_000
-
-
-class _Writer:
-    """Writes a log as a server does."""
-
-    def __init__(self, *, has_checksums: bool = True) -> None:
-        self.log = bytearray(MAGIC)
-        self._has_checksums = has_checksums
-        body = (
-            struct.pack("<H50sIB", 4, b"10.11.18-MariaDB", 0, HEADER.size)
-            + bytes(40)
-            + bytes([has_checksums])
-        )
-        self.add(FORMAT, body, has_checksum=True)
-
-    def add(self, kind: int, body: bytes = b"", at: int = 0, *, has_checksum: bool | None = None) -> None:
-        """One event more."""
-        is_summed = self._has_checksums if has_checksum is None else has_checksum
-        size = HEADER.size + len(body) + 4 * is_summed
-        event = HEADER.pack(at, kind, 9, size, (len(self.log) + size) & 0xFFFFFFFF, 0) + body
-        self.log += event + (zlib.crc32(event).to_bytes(4, "little") if is_summed else b"")
-
-    def commit(self, sequence: int, at: int, size: int = 50) -> None:
-        """A transaction."""
-        self.add(GTID, struct.pack("<QIB", sequence, 0, 0) + bytes(6), at)
-        self.add(_QUERY, bytes(size), at)
-
-    def close(self) -> bytes:
-        """The log, whole."""
-        self.add(ROTATE, struct.pack("<Q", 4) + b"log.000002")
-        return bytes(self.log)
+_LONG = 70_000
 
 
 def _log(*, has_checksums: bool = True) -> bytes:
-    writer = _Writer(has_checksums=has_checksums)
+    writer = BinlogWriter(has_checksums=has_checksums)
     writer.commit(1, 1000)
     writer.commit(2, 1007, _LONG)
     writer.commit(3, 1005)
@@ -119,7 +85,7 @@ def test_anything_else_is_refused_and_nothing_worse(junk: bytes, is_behind_head:
 
 def test_a_log_without_its_end_is_whole_where_the_server_crashed() -> None:
     """Its mark of a log in use stays on it then."""
-    writer = _Writer()
+    writer = BinlogWriter()
     writer.commit(1, 1000)
     content = bytearray(writer.log)
     with pytest.raises(IncompleteDumpError, match="lacks its end"):

@@ -32,6 +32,8 @@ _NO_CHECKSUM, _CRC32 = 0, 1
 _HELD_BYTES: Final = 64 << 10
 """A longer event is looked at piece by piece."""
 _MOST_DIGITS: Final = 12
+GTID_TEXT: Final = re.compile(r"[0-9]{1,10}-[0-9]{1,10}-[0-9]{1,20}", re.ASCII)
+"""Domain, server and number of a transaction of MariaDB."""
 _NAME: Final = re.compile(rf"([ -.0-~]{{1,80}})\.([0-9]{{6,{_MOST_DIGITS}}})", re.ASCII)
 
 
@@ -58,10 +60,16 @@ def parse_name(name: str) -> tuple[str, int] | None:
 class BinlogReader:
     """Takes one log in pieces of any length, and holds little of it. Raises: IncompleteDumpError in `feed` and `require_whole`."""
 
-    def __init__(self, name: str, tell: Callable[[Transaction], None] | None = None) -> None:
-        """`tell` is called with each transaction as it comes."""
+    def __init__(
+        self,
+        name: str,
+        tell: Callable[[Transaction], None] | None = None,
+        see: Callable[[int, memoryview], None] | None = None,
+    ) -> None:
+        """`tell` is called with each transaction as it comes, `see` with the type and the body of each event of at most 64 KiB."""
         self._name = name
         self._tell = tell
+        self._see = see
         self._rest = b""
         """Of an event that is not there yet."""
         self._offset = 0
@@ -124,6 +132,8 @@ class BinlogReader:
             self._require_sum(zlib.crc32(event[:-_CHECKSUM_BYTES]), event[-_CHECKSUM_BYTES:])
         if kind in (GTID, _MYSQL_GTID, _ANONYMOUS):
             self._begin(kind, moment, server, event)
+        if self._see is not None:
+            self._see(kind, event[HEADER.size : size - _CHECKSUM_BYTES * self._has_checksums])
         self._is_closed = kind in (ROTATE, STOP)
         self._offset += size
         return size

@@ -8,13 +8,11 @@ it is fed, so that it can say how far it came.
 from __future__ import annotations
 
 import datetime
-import re
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
 
 from engine.errors import IncompleteDumpError, SourceError
 from engine.hosts.base import Command, OpenHost
@@ -25,7 +23,7 @@ from engine.sources.base import Database, ItemStream
 from engine.sources.logs import Replay, Replayed, Replaying
 from engine.sources.mariadb import accounts
 from engine.sources.mariadb.answers import texts
-from engine.sources.mariadb.binlog import BinlogReader, Transaction, parse_name
+from engine.sources.mariadb.binlog import GTID_TEXT, BinlogReader, Transaction, parse_name
 from engine.sources.mariadb.database import MariadbDatabase
 from engine.sources.mariadb.dumping import dump_command
 from engine.sources.mariadb.items import DatabaseItem, Gathered, MemoryItem
@@ -41,7 +39,6 @@ from engine.sources.mariadb.scratch import (
     require_gone,
 )
 
-_GTID: Final = re.compile(r"\d{1,10}-\d{1,10}-\d{1,20}", re.ASCII)
 # LOAD DATA comes as a file that mariadb-binlog writes and the client reads: as the server's account, which may read no more than the server.
 _LOGGING = r'set -- "$@" --log-bin="$d/data/replayed" --local-infile=ON'
 # Accounts that the log made, changed or dropped are not those that we log in by: these are made once more at its end, in the session that may.
@@ -269,7 +266,7 @@ def require_target(replay: Replay) -> None:
         raise SourceError(
             "MariaDB knows no restore points", hint="name an instant, or a transaction by its GTID"
         )
-    if replay.transaction and not _GTID.fullmatch(replay.transaction):
+    if replay.transaction and not GTID_TEXT.fullmatch(replay.transaction):
         raise SourceError(
             f"{replay.transaction!a} is no transaction of MariaDB", hint="name it by its GTID, as 0-1-4711"
         )

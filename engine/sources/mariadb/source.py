@@ -22,9 +22,19 @@ from engine.model.manifest import DatabaseFacts, Manifest
 from engine.model.secret import Secret
 from engine.sources import container
 from engine.sources.base import Database, Item, ParseStream, Revival, Secrets, Traits, TreeFeed
-from engine.sources.logs import BasePosition, LogLook, Replay, Replaying, SegmentStream, WaitingSegment
-from engine.sources.mariadb import accounts, partial, physical, preparation
+from engine.sources.logs import (
+    BasePosition,
+    KeptLog,
+    LogLook,
+    LogReading,
+    Replay,
+    Replaying,
+    SegmentStream,
+    WaitingSegment,
+)
+from engine.sources.mariadb import accounts, kept_log, partial, physical, preparation
 from engine.sources.mariadb.binary_logs import BinaryLogs
+from engine.sources.mariadb.binlog_search import BinlogReading
 from engine.sources.mariadb.connection import LOOK, Connection, Tools
 from engine.sources.mariadb.database import MariadbDatabase
 from engine.sources.mariadb.dumping import dump_command
@@ -46,6 +56,8 @@ class MariadbSource:
     traits = Traits(kind="mariadb", shape="items", can_load=True, is_database=True)
     scopes: AbstractSet[Scope] = partial.SCOPES
     preparation = staticmethod(preparation.of)
+    kept_log: KeptLog = kept_log
+    log_reading: LogReading = BinlogReading()
 
     def __init__(self, definition: Source, host: OpenHost, secrets: Secrets) -> None:
         """Raises: ConfigurationError."""
