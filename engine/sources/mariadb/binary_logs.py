@@ -39,13 +39,13 @@ _LIST_BYTES: Final = 64 << 20
 _NO_FOLDER: Final = 66
 """EX_NOINPUT of sysexits.h."""
 _SHORT_S: Final = 86400.0
-# `$1` is the folder, `$2` the logs' base name as a pattern.
-_LOOK = r"""
-cd "$1" && [ -r . ] || exit 66
-df -P -k . | tail -n 1
-exec find . -maxdepth 1 -type f -name "$2.[0-9]*" -printf '%C@ %s %f\n'
-"""
-_READ = 'cd "$1" || exit 66; shift; exec cat -- "$@"'
+# `$1` is the folder, `$2` the logs' base name as a pattern. Names come on standard input, and no line ends within a script: so a rule of sudo can
+# hold each of them word for word.
+_LOOK = (
+    'cd "$1" && [ -r . ] || exit 66; df -P -k . | tail -n 1; '
+    r"""exec find . -maxdepth 1 -type f -name "$2.[0-9]*" -printf '%C@ %s %f\n'"""
+)
+_READ = 'cd "$1" || exit 66; exec xargs -0 cat --'
 _READ_AS = "the account of the host must be able to read them: give the source --as mysql, or --as root"
 
 
@@ -103,21 +103,14 @@ class BinaryLogs:
     ) -> AsyncIterator[log_files.FileSegments]:
         """See `logs.LogSource.segments`."""
         del look
-        folder = (await self._settings()).folder
-
-        def command(names: Sequence[str]) -> Command:
-            return self._command(_READ, folder, *names)
-
-        async with log_files.reading(self.connection.host, wanted, command, _Judge) as stream:
+        command = self._reading((await self._settings()).folder)
+        async with log_files.reading(self.connection.host, wanted, lambda _: command, _Judge) as stream:
             yield stream
 
     async def commands(self) -> Sequence[Command]:
-        """What is run on the host besides the client. Raises: SourceError, HostError."""
+        """All that runs for it on the host, word for word, besides the client. Raises: SourceError, HostError."""
         settings = await self._settings()
-        return [
-            self._command(_LOOK, settings.folder, _pattern(settings.base_name)),
-            self._command(_READ, settings.folder, f"{settings.base_name}.000001"),
-        ]
+        return [self._looking(settings), self._reading(settings.folder)]
 
     async def setup(self) -> Sequence[str]:
         """See `logs.LogSource.setup`."""
@@ -185,7 +178,7 @@ class BinaryLogs:
         self, settings: _Settings, names: Sequence[str]
     ) -> tuple[list[WaitingSegment], int | None]:
         """Those logs as they lie on the host, and the room that is left there. One that somebody removed by hand is not among them."""
-        command = self._command(_LOOK, settings.folder, _pattern(settings.base_name))
+        command = self._looking(settings)
         done = await self.connection.host.run(command, limit_bytes=_LIST_BYTES)
         if done.exit.status == _NO_FOLDER:
             raise SourceError(
@@ -209,8 +202,12 @@ class BinaryLogs:
         free_bytes = int(parts[3]) << 10 if len(parts) > 3 and parts[3].isdecimal() else None
         return found, free_bytes
 
-    def _command(self, script: str, *words: str) -> Command:
-        return Command(("sh", "-c", script, "sh", *words), as_user=self.connection.as_user)
+    def _looking(self, settings: _Settings) -> Command:
+        words = ("sh", "-c", _LOOK, "sh", settings.folder, _pattern(settings.base_name))
+        return Command(words, as_user=self.connection.as_user)
+
+    def _reading(self, folder: str) -> Command:
+        return Command(("sh", "-c", _READ, "sh", folder), as_user=self.connection.as_user, input="stream")
 
 
 class _Judge:
