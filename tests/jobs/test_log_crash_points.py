@@ -14,13 +14,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from engine.format.snapshot import Snapshot
 from engine.hosts import registry as hosts
-from engine.jobs import log_store, log_tidying
+from engine.jobs import forget, log_store, log_tidying
 from engine.jobs.log_shipment import Shipment
 from engine.jobs.opening import open_repositories
+from engine.jobs.snapshot_tags import BACKUP_TAG, POSITION_TAG, SOURCE_TAG, position_text
 from engine.model.definitions import LOCAL_HOST, Host, Source
-from engine.model.logs import LogSegment
+from engine.model.logs import LogPosition, LogSegment
 from engine.model.requests import ForgetRequest, KeepPolicy, Limits, ShipRequest
+from engine.repository import writer
 from engine.sources.logs import BasePosition, LogLook, ReadSegment, SegmentStream, WaitingSegment
 from tests.fakes.disturbing import Steps, attempt, counting
 from tests.jobs.world import World
@@ -32,6 +35,7 @@ NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
 STORAGES = ("first", "second")
 SERVER = "7301"
 POINTS = 24
+CUTS = 10
 SOURCE = Source("shop", "postgres")
 
 
@@ -101,14 +105,66 @@ class _Stream:
         return ReadSegment(LogSegment(self.current.name, "1", number, 3000, at, at))
 
 
-async def _ship(world: World, spool: Spool) -> None:
+async def _ship(world: World, spool: Spool, *names: str) -> None:
     context = world.engine._parts.context("ship")
-    storages = [await context.catalog.storages.get(name) for name in STORAGES]
+    storages = [await context.catalog.storages.get(name) for name in names or STORAGES]
     async with hosts.open_pool(resolve_secret=context.secrets) as pool:
         host = await pool.host(Host(LOCAL_HOST, "local"))
         shipment = Shipment(context, ShipRequest((SOURCE.name,)), SOURCE, storages)
         await shipment.run(spool, host)
         await shipment.remember("")
+
+
+async def test_a_forget_cancelled_at_any_await_keeps_all_that_bases_need(
+    world: World, restic_newest: ResticProgram
+) -> None:
+    """What the catalog names is there, and the next shipment and the next forget go on from it."""
+    await world.add_storages("first")
+    await world.engine.add_source(dataclasses.replace(SOURCE, options={"all": True}))
+    spool = Spool()
+    request = ForgetRequest(KeepPolicy(last=1), is_pruning=True)
+    steps = Steps(0)
+
+    async def disturbed() -> None:
+        steps.victim = asyncio.current_task()
+        await forget.run(world.engine._parts.context("forget"), request)
+
+    count = 0
+    for number in range(CUTS + 1):
+        spool.grow(3)
+        await _ship(world, spool, "first")
+        base = len(spool.contents) - 2
+        await _add_base(world, base)
+        steps = Steps(1 + (2 * number - 1) * count // (2 * CUTS) if number else 0)
+        async with counting(steps):
+            await attempt(disturbed)
+        count = count or steps.count
+        needed = {name for name in spool.contents if int(name) >= base}
+        assert needed <= (await _kept(world, "first")).keys()
+    done = await forget.run(world.engine._parts.context("forget"), request)
+    assert done.status == "completed"
+    assert (await _kept(world, "first")).keys() == needed
+    (held,) = await world.engine._parts.catalog.logs.holdings("shop")
+    assert [(run.first, run.last) for run in held.runs] == [(base, base + 1)]
+    stock = world.restic(restic_newest, "first")
+    assert len(stock.snapshots()) == 2
+    stock.check()
+
+
+async def _add_base(world: World, number: int) -> None:
+    """A snapshot that says it is a backup that brings that segment."""
+    context = world.engine._parts.context()
+    at = NOON + datetime.timedelta(seconds=number)
+    position = BasePosition(LogPosition(SERVER, "1", number), at)
+    tags = (f"{SOURCE_TAG}shop", f"{BACKUP_TAG}{number:026d}", f"{POSITION_TAG}{position_text(position)}")
+    opening = open_repositories(
+        context, [await context.catalog.storages.get("first")], is_exclusive=False, limits=Limits()
+    )
+    async with opening as opened:
+        (found,) = opened.opened
+        async with writer.open_session([(found.repository, found.lock)], clock=context.clock) as session:
+            tree_id = await session.save_tree_blob(b'{"nodes":[]}\n')
+            await session.commit(Snapshot(at, tree_id, ["/postgres/shop"], "here", tags=tags))
 
 
 async def test_log_snapshots_that_newer_ones_stand_for_go_now_and_then(world: World) -> None:
