@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from engine.errors import HoldfastError, UsageError
-from engine.model import described
+from engine.model import described, log_words
 from engine.model.archives import DownloadResult, ShareResult, archive_name
 from engine.model.backup import Backup, BackupFilter, OrderBy, Ordered
 from engine.model.erasures import EraseResult
@@ -293,8 +293,11 @@ async def _only(console: ConsoleApp, ids: tuple[str, ...]) -> Sequence[str]:
     if done is None:
         return ["What only they hold is not known."]
     return [
-        f"Data that only these hold in {printable(each.storage)}: {size(each.size_bytes)}, freed at the next prune."
-        for each in done.only
+        *(f"! {log_words.lost(each, is_done=False)}" for each in done.lost),
+        *(
+            f"Data that only these hold in {printable(each.storage)}: {size(each.size_bytes)}, freed at the next prune."
+            for each in done.only
+        ),
     ]
 
 

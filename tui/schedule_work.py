@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from engine.model import log_words
 from engine.model.requests import ForgetRequest, PruneRequest
 from engine.model.results import ForgetResult, PruneResult
 from engine.model.schedules import Action, Hooks, PlannedRun, Schedule, TickResult
@@ -169,7 +170,8 @@ async def forget_now(console: ConsoleApp, schedule: Schedule, requests: Sequence
             return False
         plans.append((request, plan))
     going = [fate for _, plan in plans for fate in plan.fates if not fate.is_kept]
-    if not going:
+    lost = [each for _, plan in plans for each in plan.lost]
+    if not going and not lost:
         if plans:
             console.tell("by these rules nothing goes now")
         return False
@@ -183,7 +185,7 @@ async def forget_now(console: ConsoleApp, schedule: Schedule, requests: Sequence
     if not await console.pass_guard("keep.forget"):
         return False
     for request, plan in plans:
-        if any(not fate.is_kept for fate in plan.fates):
+        if plan.lost or any(not fate.is_kept for fate in plan.fates):
             despite = tuple(dict.fromkeys(each.name for each in plan.doubts))
             meant = dataclasses.replace(request, despite=despite)
             await console.submit("forget", meant, f"forgetting by the rules of {schedule.name}")
@@ -204,6 +206,7 @@ async def _chosen(console: ConsoleApp, requests: Sequence[ForgetRequest]) -> Seq
 
 def _plan_lines(schedule: Schedule, plans: Sequence[tuple[ForgetRequest, ForgetResult]]) -> list[str]:
     lines = [f"! {doubt.name}: {doubt.message}" for _, plan in plans for doubt in plan.doubts]
+    lines += [f"! {log_words.lost(each, is_done=False)}" for _, plan in plans for each in plan.lost]
     kept: dict[tuple[str, str], int] = {}
     going = []
     for _, plan in plans:

@@ -167,17 +167,7 @@ def tell_kept(output: Output, result: ForgetResult) -> None:
 def tell_lost(output: Output, lost: Sequence[LostInstants], *, is_done: bool) -> None:
     """What sources can no longer be brought back to, for people."""
     for each in lost:
-        verb = "is" if is_done else "would be"
-        spans = "; ".join(f"{instant(one.begins_at)} to {instant(one.ends_at)}" for one in each.windows)
-        if each.recoverable_from is None:
-            change = f"recoverable to no instant, instead of from {instant(each.instead_of)} on"
-        elif each.recoverable_from != each.instead_of:
-            change = (
-                f"recoverable from {instant(each.recoverable_from)} instead of {instant(each.instead_of)}"
-            )
-        else:
-            change = "recoverable no more in between"
-        output.line(f"{each.source} {verb} {change}; what goes: {spans}")
+        output.line(log_words.lost(each, is_done=is_done))
 
 
 def _declare_name(parser: Parser) -> None:

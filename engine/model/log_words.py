@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 
 from engine.model import text
+from engine.model.log_keeping import LostInstants
 from engine.model.logs import LogGap, LogReport, LogState
 from engine.model.spans import span
 
@@ -33,6 +34,19 @@ def _looked(state: LogState) -> list[str]:
         waiting = text.counted(state.waiting_segments, "segment")
         found.append(f"  {waiting} waiting on the host, {text.size(state.waiting_bytes)}{room}")
     return found
+
+
+def lost(found: LostInstants, *, is_done: bool) -> str:
+    """What a source can no longer be brought back to, or could not then."""
+    verb = "is" if is_done else "would be"
+    spans = "; ".join(f"{instant(each.begins_at)} to {instant(each.ends_at)}" for each in found.windows)
+    if found.recoverable_from is None:
+        change = f"recoverable to no instant, instead of from {instant(found.instead_of)} on"
+    elif found.recoverable_from != found.instead_of:
+        change = f"recoverable from {instant(found.recoverable_from)} instead of {instant(found.instead_of)}"
+    else:
+        change = "recoverable no more in between"
+    return text.printable(f"{found.source} {verb} {change}; what goes: {spans}")
 
 
 def gap_text(gap: LogGap) -> str:

@@ -7,7 +7,7 @@ import datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.model import log_keeping, logs
+from engine.model import log_keeping, log_words, logs
 from engine.model.log_keeping import Window
 from engine.model.logs import Base, LogFork, LogHoldings, LogPosition, LogSegment, Reach
 
@@ -106,3 +106,16 @@ def test_a_base_without_a_log_is_lost_with_its_one_instant() -> None:
 
 def _reaches(spans: list[tuple[int, int]]) -> list[Reach]:
     return [Reach(base(begin), "first", at(begin), at(begin + length)) for begin, length in spans]
+
+
+def test_what_is_lost_is_told_in_one_line() -> None:
+    """From which instant on, instead of which; or that some in between go."""
+    gone = (Window(at(0), at(5)),)
+    for since, words in (
+        (at(7), f"recoverable from {at(7).astimezone():%Y-%m-%d %H:%M:%S} instead of "),
+        (at(0), "recoverable no more in between"),
+        (None, "recoverable to no instant"),
+    ):
+        line = log_words.lost(log_keeping.LostInstants("shop", gone, at(0), since), is_done=False)
+        assert line.startswith(f"shop would be {words}")
+        assert f"what goes: {at(0).astimezone():%Y-%m-%d %H:%M:%S} to " in line
