@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import os
 import signal
@@ -23,13 +24,13 @@ from engine.jobs.snapshot_tags import JOB_TAG
 from engine.model.alerts import Condition, Destination
 from engine.model.definitions import Source, Storage
 from engine.model.job import JobStatus
-from engine.model.schedules import RunOutcome, Schedule, ScheduledRun, Timing
+from engine.model.schedules import Action, RunOutcome, Schedule, ScheduledRun, Timing
 from tests.fakes.shared_clock import SharedClock
 from tests.families.postgres import make_shop
 from tests.jobs.world import World, open_world
 from tests.servers.fault_proxy import ALWAYS, Fault, Harm, running_fault_proxy
 from tests.servers.mail import MailServer, Webhook, mail_server, webhook
-from tests.servers.postgres import Postgres
+from tests.servers.postgres import Postgres, running_postgres
 from tests.servers.restic import ResticProgram
 from tests.servers.sshd import Sshd
 from tests.servers.tools import PROJECT
@@ -112,6 +113,16 @@ class Day:
             return all([await self._is_over(name) for name in NAMES])
 
         await self._until(is_decided)
+
+    async def until_drilled(self) -> ScheduledRun:
+        """Waits until the drill to a random instant is over, which is due in the first minute."""
+
+        async def is_drilled() -> bool:
+            found = await self.runs("rehearse")
+            return bool(found) and found[-1].outcome is not RunOutcome.OPEN
+
+        await self._until(is_drilled)
+        return (await self.runs("rehearse"))[-1]
 
     async def _is_over(self, name: str) -> bool:
         due = self.clock.now().replace(second=0, microsecond=0)
@@ -206,11 +217,26 @@ def _session(pid: int) -> int:
         return 0
 
 
+async def _add_ledger(day: Day, cluster: Postgres) -> None:
+    """A server of this machine with a base. Once a day its log is shipped, and then it is brought back to a random instant."""
+    options = cluster.options(physical=True, log_spool=str(cluster.spool), objective=["recovery-point=3600"])
+    engine = day.world.engine
+    await engine.add_source(Source("ledger", "postgres", options=options))
+    await day.world.one_backup("ledger", ("logs",))
+    cluster.psql("create table stamps as select clock_timestamp() as at")
+    first = day.clock.now() + MINUTE
+    ship = Schedule("log", Action.SHIP, f"{first.minute} {first.hour} * * *")
+    drill = Schedule("rehearse", Action.DRILL, after="log", options={"level": "point-in-time"})
+    for each in (ship, drill):
+        await engine.add_schedule(dataclasses.replace(each, sources=("ledger",), storages=("logs",)))
+
+
 @contextlib.asynccontextmanager
 async def _day(
-    directory: Path, server: Sshd, postgres: Postgres, told: tuple[MailServer, Webhook]
+    directory: Path, server: Sshd, servers: tuple[Postgres, Postgres], told: tuple[MailServer, Webhook]
 ) -> AsyncIterator[Day]:
-    """Two sources of a host, each with a schedule of every minute to both storages, the second of which lies on that host."""
+    """Two sources of a host, each with a schedule of every minute to both storages, the second of which lies on that host; and a log."""
+    postgres, cluster = servers
     (directory / "world").mkdir()
     clock = SharedClock(directory / "world" / "clock")
     (directory / "tree").mkdir()
@@ -219,7 +245,7 @@ async def _day(
     async with open_world(directory / "world", clock) as world:
         day = Day(world, clock, postgres, make_shop(postgres))
         await world.add_host(server)
-        await world.add_storages("near")
+        await world.add_storages("near", "logs")
         options = {"host": "server", "path": str(world.place("far"))}
         password = f"file:{world.directory / 'password'}"
         await world.engine.add_storage(Storage("far", "sftp", options, password))
@@ -236,6 +262,7 @@ async def _day(
             await world.engine.add_schedule(
                 Schedule(name, rhythm="every minute", sources=(name,), storages=STORAGES, timing=timing)
             )
+        await _add_ledger(day, cluster)
         day.began = clock.now()
         day.start_worker()
         try:
@@ -249,9 +276,16 @@ async def test_a_day_of_kills_and_failures_misses_nothing_and_tells_all(
     tmp_path: Path, sshd: Sshd, postgres: Postgres, restic_newest: ResticProgram
 ) -> None:
     """What an administrator wants of a night: all of it done or accounted for, people told, and repositories that stock restic finds clean."""
-    async with mail_server() as mail, webhook() as hook, running_fault_proxy(sshd.port) as way:
-        async with _day(tmp_path, sshd.behind(way.port, tmp_path), postgres, (mail, hook)) as day:
+    async with (
+        mail_server() as mail,
+        webhook() as hook,
+        running_fault_proxy(sshd.port) as way,
+        _cluster() as cluster,
+    ):
+        servers = (postgres, cluster)
+        async with _day(tmp_path, sshd.behind(way.port, tmp_path), servers, (mail, hook)) as day:
             await day.minute()
+            await _is_rehearsed(day, await day.until_drilled())
             given_up = await day.kill_in_a_dump()
             day.to_next_minute(3)
             day.start_worker()
@@ -275,10 +309,28 @@ async def test_a_day_of_kills_and_failures_misses_nothing_and_tells_all(
             assert day.end_worker(signal.SIGTERM) == 0
             await _is_accounted_for(day, given_up, tried_again)
             await _is_kept(day, restic_newest)
+            assert (await day.world.engine.log_report("ledger")).gaps == ()
             assert day.left_processes() == []
             assert postgres.psql(f"select count(*) from pg_stat_activity where datname = '{day.database}'") == "0"  # fmt: skip
         _is_told([f"{each['subject']}\n{each.get_content()}" for each in mail.mails])
         _is_told([body for _, body in hook.posts])
+
+
+@contextlib.asynccontextmanager
+async def _cluster() -> AsyncIterator[Postgres]:
+    """A server whose log goes into its spool, in small segments."""
+    with running_postgres(is_archiving=True, segment_mib=1) as cluster:
+        yield cluster
+
+
+async def _is_rehearsed(day: Day, run: ScheduledRun) -> None:
+    """The drill came by itself, and its evidence tells the instant, how long it took, and what would have been lost."""
+    assert run.outcome is RunOutcome.COMPLETED, run
+    item, document, validity = await day.world.engine.show_evidence(run.job_id)
+    assert (item.source, item.level, item.status, validity) == ("ledger", "point-in-time", "passed", "valid")
+    drilled = document["drill"]
+    assert min(drilled["rto_s"], drilled["rpo_s"]) > 0
+    assert drilled["steps"][0]["step"] == "choose an instant"
 
 
 async def _is_accounted_for(day: Day, given_up: ScheduledRun, tried_again: ScheduledRun) -> None:
