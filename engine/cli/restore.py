@@ -56,6 +56,12 @@ def declare(parser: Parser) -> None:
         "files: to their own paths on their own host, a safety backup first; redis: emptied and filled again, a safety backup first",
     )
     parser.add_argument(
+        "--whole-server",
+        action="store_true",
+        help="with --source S and --in-place: the server's data folder is put aside for another one, and kept; needs --before-hook and "
+        "--after-hook, which stop and start it",
+    )
+    parser.add_argument(
         "--host", default="", metavar="HOST", help="with --to: a directory of that host, this machine else"
     )
     parser.add_argument(
@@ -199,6 +205,8 @@ async def _requested(call: Call, arguments: argparse.Namespace) -> RestoreReques
                 f"no log of {arguments.source} is kept, by which a transaction or a point could be found",
                 hint=f"holdfast logs ship {arguments.source}",
             )
+    if arguments.whole_server and not (is_replayed and arguments.in_place):
+        raise UsageError("--whole-server goes with --source S, whose log is kept, and --in-place")
     if not is_replayed:
         return request_of(arguments, await _chosen(call, arguments))
     _require_one_target(arguments)
@@ -210,6 +218,7 @@ async def _requested(call: Call, arguments: argparse.Namespace) -> RestoreReques
         at_transaction=arguments.at_transaction,
         at_point=arguments.at_point,
         is_before=arguments.just_before,
+        is_whole_server=arguments.whole_server,
     )
 
 

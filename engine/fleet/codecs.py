@@ -341,7 +341,7 @@ class PlanCodec:
     kind: type[Any] = Plan
     _not_of_a_step = ("restore",)
     _not_of_its_restore = (
-        "backup", "dry_run", "limits", "source", "at", "at_transaction", "at_point", "before",
+        "backup", "dry_run", "limits", "source", "at", "at_transaction", "at_point", "before", "whole_server",
     )  # fmt: skip
 
     def read(self, document: Document, entry: Entry) -> Plan:

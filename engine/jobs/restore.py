@@ -15,6 +15,7 @@ from engine.jobs import (
     restore_database,
     restore_in_place,
     restore_refill,
+    restore_server,
     room,
     safety,
     server_files,
@@ -38,7 +39,7 @@ from engine.sources import registry as sources
 
 async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
     """Restores, or says what it would do. Raises: UnknownNameError, PathMissingError, RestoreError, StorageError, RepositoryError."""
-    if replayed_backup.is_to_instant(request):
+    if replayed_backup.is_to_instant(request) or request.is_whole_server:
         return await _to_instant(context, request)
     if request.is_in_place or request.into:
         backup = await context.catalog.backups.find(request.backup)
@@ -62,6 +63,8 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
 
 
 async def _to_instant(context: JobContext, request: RestoreRequest) -> RestoreResult:
+    if request.is_whole_server:
+        return await restore_server.run(context, request)
     if request.into or request.is_in_place:
         return await restore_database.run(context, request)
     if not request.to:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from engine.errors import UsageError
 from engine.events import StepBegan
-from engine.jobs import restore_in_place, restore_refill, values
+from engine.jobs import restore_in_place, restore_refill, restore_server, values
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import open_database_source
 from engine.jobs.restore_database import aside_name
@@ -32,6 +32,8 @@ async def run(context: JobContext, request: RollbackRequest) -> RollbackResult:
             f"job {job.job_id} is no restore that was finished", hint="`holdfast jobs` lists all jobs"
         )
     restored = values.from_object(RestoreResult, job.result)
+    if asked.is_whole_server and restored.databases:
+        return await restore_server.roll_back(context, request, restored, asked.source)
     aside = [each for each in restored.databases if each.aside]
     if not aside:
         raise UsageError(f"job {job.job_id} put nothing aside, so there is nothing to bring back")

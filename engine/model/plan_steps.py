@@ -83,6 +83,7 @@ def restored_words(request: RestoreRequest) -> list[str]:
     words += ["--at-transaction", request.at_transaction] if request.at_transaction else []
     words += ["--at-point", request.at_point] if request.at_point else []
     words += ["--just-before"] if request.is_before else []
+    words += ["--whole-server"] if request.is_whole_server else []
     return [*words, *restore_words(request)]
 
 

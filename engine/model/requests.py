@@ -108,6 +108,8 @@ class RestoreRequest:
     """A restore point that somebody named."""
     is_before: bool = False
     """Just before it."""
+    is_whole_server: bool = False
+    """In place: the server's data folder is put aside for another one, in place of database by database."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -283,6 +283,51 @@ class Laying:
     """How a person starts a server there."""
 
 
+@dataclass(frozen=True, slots=True)
+class WholeSwap:
+    """How a server's data folder gives its place to another one; in this order. Each fails, saying why, and undoes itself."""
+
+    aside: str
+    """The path that the live one gets."""
+    look: Command
+    """Whether all of it can be done. Changes nothing."""
+    base: Command
+    """Takes an archive of the base's folder on its standard input, into a folder beside the live one."""
+    log: Command
+    """Takes an archive of segments, as `Laying.lay`."""
+    swap: Command
+    """Fails where the server still runs."""
+    undo: Command
+    """Swaps back, for as long as nobody started the server."""
+    clear: Command
+    """Removes what the first ones made, where the swap never was."""
+
+
+@runtime_checkable
+class WholeSource(Protocol):
+    """A source whose server's data folder can be put aside for another one."""
+
+    async def data_folder(self) -> str:
+        """Of the server, which must run. Raises: SourceError, HostError."""
+        ...
+
+    def whole(self, data: str, replay: Replay, depth: int, needed_bytes: int, stamp: str) -> WholeSwap:
+        """For that data folder; `stamp` is part of the name of what is put aside."""
+        ...
+
+    def whole_back(self, data: str, aside: str, kept: str) -> Command:
+        """Brings back what is aside, and puts what is in its place to `kept`. Fails where the server still runs."""
+        ...
+
+    def whole_discard(self, data: str, aside: str) -> Command:
+        """Removes what is aside, and what was replayed."""
+        ...
+
+    async def whole_reached(self) -> tuple[bool, datetime.datetime | None]:
+        """Whether the server has come out of recovery, and its last replayed transaction. Raises: SourceError while it does not answer; HostError."""
+        ...
+
+
 class LogChanges(Protocol):
     """A walk along a log, from its beginning."""
 

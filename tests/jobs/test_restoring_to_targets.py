@@ -8,13 +8,14 @@ import os
 import random
 import shlex
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from engine.errors import RestoreError
+from engine.errors import RefusedError, RestoreError, UsageError
 from engine.model.definitions import Source
 from engine.model.instants import ChangeQuery, Target
 from engine.model.requests import DrillRequest, RestoreRequest, RollbackRequest, ShipRequest
@@ -164,7 +165,8 @@ async def test_a_folder_that_was_restored_to_an_instant_comes_up_as_any_server_d
         assert done.status == "completed"
         data = to / "postgres/shop/data"
         assert f"-D {shlex.quote(str(data))}" in done.note
-        if not host or os.geteuid() == 0:
+        assert (data / "recovery.signal").exists()
+        if not host:
             with started_postgres(data.parent) as server:
                 while server.psql("select pg_is_in_recovery()") == "t":
                     server.psql("select pg_sleep(0.02)")
@@ -173,3 +175,40 @@ async def test_a_folder_that_was_restored_to_an_instant_comes_up_as_any_server_d
         with pytest.raises(RestoreError, match="something at"):
             await world.engine.restore(request)
     assert cluster.psql("select to_regclass('stamps') is null") == "t"
+    await _put_all_in_place(world, cluster, at)
+
+
+async def _put_all_in_place(world: World, cluster: Postgres, at: datetime.datetime) -> None:
+    """The data folder gives way to another one, between the person's own commands, and comes back by them."""
+    hooks = {each: _control(cluster, each) for each in ("stop", "start")}
+    request = RestoreRequest("", is_in_place=True, is_whole_server=True, source="shop", at=at)
+    with pytest.raises(UsageError, match="how the server is stopped"):
+        await world.engine.restore(request)
+    idle = dataclasses.replace(request, before_hook="true", after_hook="true")
+    with pytest.raises(RestoreError, match="still runs"):
+        await world.engine.restore(idle)
+    assert [each.name for each in cluster.directory.iterdir() if "holdfast" in each.name] == []
+    try:
+        done = await world.engine.restore(
+            dataclasses.replace(request, before_hook=hooks["stop"], after_hook=hooks["start"])
+        )
+        assert done.status == "completed"
+        assert cluster.psql("select count(*) from stamps") == "2000"
+        assert cluster.psql("select timeline_id from pg_control_checkpoint()") == "2"
+        with pytest.raises(RefusedError, match="still runs"):
+            await world.engine.rollback(RollbackRequest(done.job_id))
+        subprocess.run(hooks["stop"], shell=True, check=True)
+        await world.engine.rollback(RollbackRequest(done.job_id))
+        subprocess.run(hooks["start"], shell=True, check=True)
+        assert cluster.psql("select to_regclass('stamps') is null") == "t"
+    finally:
+        subprocess.run(hooks["stop"], shell=True, check=False)
+
+
+def _control(cluster: Postgres, verb: str) -> str:
+    """A line that stops or starts the server."""
+    ids = f"--reuid=$(id -u {cluster.account}) --regid=$(id -g {cluster.account}) --clear-groups"
+    way = f"setpriv {ids} -- " if os.geteuid() == 0 else ""
+    where = f"-k {cluster.directory} -p {cluster.port}"
+    line = f"{cluster.binaries}/pg_ctl -D {cluster.data} -m fast -o '{where}' -l {cluster.directory}/restarted {verb}"
+    return f"cd / && {way}{line} >/dev/null 2>&1 </dev/null"

@@ -25,8 +25,8 @@ while [ ! -d "$data" ]; do data=$(dirname "$data"); done
 set -- $(df -P -k "$data" | tail -n 1)
 [ "${4:-$needed}" -ge "$needed" ] || { echo "$4 KiB are free in $data, and $needed are needed" >&2; exit 73; }
 """
-_LAY = r"""
-data=$1 wal=$2 size=$3 settings=$4
+LAY = r"""
+data=$1 wal=$2 size=$3 settings=$4 is_of_its_own=$5
 umask 077
 mkdir "$wal" && tar -x -o -f - -C "$wal" || exit 73
 rm -f "$wal/.begin" "$wal/.end"
@@ -43,6 +43,7 @@ printf '\n%s\n' "$settings" >>"$data/postgresql.auto.conf" && : >"$data/recovery
 if [ "$(id -u)" = 0 ]; then
   owner=$(ls -nd "$data" | awk '{ print $3 ":" $4 }')
   (cd "$data" && chown -R "$owner" "$wal" && chown "$owner" postgresql.conf pg_hba.conf pg_ident.conf postgresql.auto.conf recovery.signal) || exit 73
+  [ -n "$is_of_its_own" ] || exit 0
   # The owner must get there, through folders that the restore made.
   beside=$(dirname "$data") above=$(dirname "$(dirname "$data")")
   chmod a+x "$beside" "$above" || exit 73
@@ -60,14 +61,19 @@ def laying(replay: Replay, data: str, version: str, needed_bytes: int) -> Laying
             hint="restore one of its databases: --into NAME",
         )
     log = posixpath.join(posixpath.dirname(data), "wal")
-    place = shlex.quote(log).replace("%", "%%")
-    fetch = f"test -f {place}/%f && cp {place}/%f %p"
-    settings = f"restore_command = {quoting.setting(fetch)}\narchive_mode = off\n{replay_settings(replay)}"
+    lines = f"{settings(replay, log)}\narchive_mode = off"
     words = shlex.join(
         ("pg_ctl", "-D", data, "-o", "-p 5433", "-l", posixpath.join(posixpath.dirname(data), "log"), "start")
     )
     return Laying(
         Command(("sh", "-c", _LOOK, "sh", data, log, str(needed_bytes >> 10))),
-        Command(("sh", "-c", _LAY, "sh", data, log, str(replay.segment_bytes), settings), input="stream"),
+        Command(("sh", "-c", LAY, "sh", data, log, str(replay.segment_bytes), lines, "1"), input="stream"),
         words,
     )
+
+
+def settings(replay: Replay, log: str) -> str:
+    """Of postgresql.conf: how far the segments that lie in that folder are replayed."""
+    place = shlex.quote(log).replace("%", "%%")
+    fetch = f"test -f {place}/%f && cp {place}/%f %p"
+    return f"restore_command = {quoting.setting(fetch)}\n{replay_settings(replay)}"

@@ -11,10 +11,10 @@ import asyncio
 import datetime
 import functools
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from engine.errors import SourceError, ToolMissingError
 from engine.hosts.base import Command, OpenHost, Process, require_started
@@ -29,7 +29,7 @@ from engine.sources.postgres.database import PostgresDatabase
 from engine.sources.postgres.dumping import DumpItem, Gathered, GlobalsItem, Wanted
 
 START_TIMEOUT_S = 120.0
-_REACHED = "select extract(epoch from pg_last_xact_replay_timestamp())::float8 as last, not pg_is_in_recovery() as over"
+REACHED = "select extract(epoch from pg_last_xact_replay_timestamp())::float8 as last, not pg_is_in_recovery() as over"
 _DATABASE = "select datname as name from pg_database where datallowconn and oid::text = {number}"
 _FILES = """
 select c.relfilenode::text as file, n.nspname || '.' || c.relname as name, c.relkind in ('r', 'm') and n.nspname <> 'pg_catalog' as is_table
@@ -224,9 +224,8 @@ class _Replaying:
         assert isinstance(started, PostgresDatabase)
         database = _ReplayedDatabase(self._host, started.connection, "postgres")
         async with session.opened(self._host, database.connection, "postgres") as asked:
-            row = await asked.row(_REACHED)
-        last = datetime.datetime.fromtimestamp(row["last"], datetime.UTC) if row["last"] is not None else None
-        return Replayed(database, last, row["over"])
+            row = await asked.row(REACHED)
+        return Replayed(database, last_of(row), row["over"])
 
 
 class _ReplayedDatabase(PostgresDatabase):
@@ -256,6 +255,11 @@ class _ReplayedDatabase(PostgresDatabase):
 
     def _wanted(self, tables: tuple[str, ...]) -> Wanted:
         return Wanted(self.host, self.connection, tables, Scope.ALL, 1)
+
+
+def last_of(row: Mapping[str, Any]) -> datetime.datetime | None:
+    """When the last transaction was that was replayed, of an answer to `REACHED`."""
+    return datetime.datetime.fromtimestamp(row["last"], datetime.UTC) if row["last"] is not None else None
 
 
 def replay_settings(replay: Replay) -> str:

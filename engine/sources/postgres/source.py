@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import datetime
 from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -28,6 +29,7 @@ from engine.sources.logs import (
     Replaying,
     SegmentStream,
     WaitingSegment,
+    WholeSwap,
 )
 from engine.sources.options import Reader
 from engine.sources.postgres import (
@@ -44,6 +46,7 @@ from engine.sources.postgres import (
     physical,
     scratch,
     session,
+    whole,
 )
 from engine.sources.postgres.database import PostgresDatabase
 from engine.sources.postgres.dumping import DumpItem, Gathered, GlobalsItem, Wanted, manifest_item
@@ -82,7 +85,9 @@ class PostgresSource:
         # Where nobody resolved it, as for grants, the commands still read one.
         secret = secrets.get("secret", Secret("") if given.text("secret", "") else None)
         self._connection = connection.parse(given, secret)
-        self._host = container.inside(host, given.text("in_container", ""))
+        box = given.text("in_container", "")
+        self._is_contained = bool(box)
+        self._host = container.inside(host, box)
         self._is_physical = given.flag("physical")
         jobs = given.number("jobs") or 1
         spool, slot = given.text("log_spool", ""), given.text("log_slot", "")
@@ -335,6 +340,34 @@ class PostgresSource:
     ) -> AbstractAsyncContextManager[Replaying]:
         """See `logs.ReplayingSource.replaying`."""
         return scratch.replaying(self._host, self._connection.as_user, manifest, depth, replay)
+
+    async def data_folder(self) -> str:
+        """See `logs.WholeSource.data_folder`."""
+        if self._is_contained:
+            raise SourceError(
+                f"the server of {self._host.name} runs in a container, which its data folder goes away with"
+            )
+        async with self._asked() as asked:
+            row = await asked.row("select current_setting('data_directory') as folder")
+        return str(row["folder"])
+
+    def whole(self, data: str, replay: Replay, depth: int, needed_bytes: int, stamp: str) -> WholeSwap:
+        """See `logs.WholeSource.whole`."""
+        return whole.swap(data, replay, depth, needed_bytes, stamp, self._connection.as_user)
+
+    def whole_back(self, data: str, aside: str, kept: str) -> Command:
+        """See `logs.WholeSource.whole_back`."""
+        return whole.back(data, aside, kept, self._connection.as_user)
+
+    def whole_discard(self, data: str, aside: str) -> Command:
+        """See `logs.WholeSource.whole_discard`."""
+        return whole.discard(data, aside, self._connection.as_user)
+
+    async def whole_reached(self) -> tuple[bool, datetime.datetime | None]:
+        """See `logs.WholeSource.whole_reached`."""
+        async with self._asked() as asked:
+            row = await asked.row(scratch.REACHED)
+        return row["over"], scratch.last_of(row)
 
     @property
     def _version(self) -> Command:

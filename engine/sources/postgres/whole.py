@@ -1,0 +1,85 @@
+"""A cluster's data folder that takes the place of the live one, which is put aside: both lie beside each other, so that a name is all that changes.
+
+The server is stopped and started by the person's own commands; what runs is never touched. What was put aside starts again under its old name.
+"""
+
+from __future__ import annotations
+
+from engine.hosts.base import Command
+from engine.sources.logs import Replay, WholeSwap
+from engine.sources.postgres import laying
+
+_RUNS = r"""
+runs() {
+  pid=$(head -n 1 "$1/postmaster.pid" 2>/dev/null) && [ -n "$pid" ] && ps -p "$pid" >/dev/null 2>&1 || return 1
+  echo "a server still runs in $1, as process $pid: the hook before the restore, or you, must stop it first" >&2
+  exit 75
+}
+"""
+_LOOK = r"""
+data=$1 new=$2 wal=$3 aside=$4 needed=$5
+[ -s "$data/PG_VERSION" ] || { echo "there is no data folder of a server at $data" >&2; exit 66; }
+for each in "$data" "$data/pg_wal"; do
+  [ ! -L "$each" ] || { echo "$each is a link, so it cannot be put aside by its name" >&2; exit 73; }
+done
+[ "$(df -P "$data" | awk 'NR == 2 { print $6 }')" != "$data" ] ||
+  { echo "$data is a file system of its own, so it cannot be put aside by its name" >&2; exit 73; }
+[ -z "$(ls -A "$data/pg_tblspc")" ] || { echo "the server has tablespaces, which lie elsewhere" >&2; exit 73; }
+[ -w "$(dirname "$data")" ] || { echo "this account may not write in $(dirname "$data")" >&2; exit 77; }
+for each in "$new" "$wal" "$aside"; do
+  [ ! -e "$each" ] || { echo "there is something at $each already: of a restore that was discarded by nobody" >&2; exit 73; }
+done
+set -- $(df -P -k "$data" | tail -n 1)
+[ "${4:-$needed}" -ge "$needed" ] || { echo "$4 KiB are free beside $data, and $needed are needed" >&2; exit 73; }
+"""
+_BASE = r"""
+data=$1 new=$2 depth=$3
+umask 077
+mkdir "$new" && tar -x -o -f - -C "$new" --strip-components="$depth" || exit 73
+if [ "$(id -u)" = 0 ]; then chown -R "$(ls -nd "$data" | awk '{ print $3 ":" $4 }')" "$new" || exit 73; fi
+"""
+_SWAP = (
+    _RUNS
+    + r"""
+data=$1 new=$2 aside=$3
+runs "$data"
+[ -d "$new" ] && [ ! -e "$aside" ] || { echo "there is no $new, or $aside is there already" >&2; exit 73; }
+mv "$data" "$aside" || exit 73
+mv "$new" "$data" || { mv "$aside" "$data"; exit 73; }
+"""
+)
+_DISCARD = r"""
+for each; do rm -rf "$each" || exit 73; done
+"""
+
+
+def swap(
+    data: str, replay: Replay, depth: int, needed_bytes: int, stamp: str, as_user: str | None
+) -> WholeSwap:
+    """See `logs.WholeSource.whole`."""
+    new, log, aside = f"{data}.holdfast-new", f"{data}.holdfast-wal", f"{data}.before-{stamp}"
+
+    def shell(script: str, *words: str, is_fed: bool = False) -> Command:
+        line = ("sh", "-c", script, "sh", *words)
+        return Command(line, as_user=as_user, input="stream") if is_fed else Command(line, as_user=as_user)
+
+    settings = laying.settings(replay, log)
+    return WholeSwap(
+        aside,
+        shell(_LOOK, data, new, log, aside, str(needed_bytes >> 10)),
+        shell(_BASE, data, new, str(depth), is_fed=True),
+        shell(laying.LAY, new, log, str(replay.segment_bytes), settings, "", is_fed=True),
+        shell(_SWAP, data, new, aside),
+        shell(_SWAP, data, aside, new),
+        shell(_DISCARD, new, log),
+    )
+
+
+def back(data: str, aside: str, kept: str, as_user: str | None) -> Command:
+    """See `logs.WholeSource.whole_back`."""
+    return Command(("sh", "-c", _SWAP, "sh", data, aside, kept), as_user=as_user)
+
+
+def discard(data: str, aside: str, as_user: str | None) -> Command:
+    """See `logs.WholeSource.whole_discard`."""
+    return Command(("sh", "-c", _DISCARD, "sh", aside, f"{data}.holdfast-wal"), as_user=as_user)
