@@ -198,7 +198,13 @@ class PointView(TimelineView, can_focus=True):
 
     def _request(self, target: Target, asked: RestoreRequest, backup: Backup) -> RestoreRequest:
         """What is asked for, of what is chosen."""
-        if self.timeline is not None and target in REPLAYED:
+        timeline = self.timeline
+        if timeline is not None and target is Target.FILES and not asked.include:
+            end = Instant(timeline.ends_at)
+            return timelines.restore_at(
+                asked, self.source, end if timelines.is_end(self.instant) else self.instant
+            )
+        if timeline is not None and target in REPLAYED:
             return timelines.restore_at(asked, self.source, self.instant)
         return timelines.of_backup(asked, backup.backup_id)
 

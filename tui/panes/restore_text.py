@@ -210,7 +210,7 @@ def plan_lines(target: Target, chosen: Chosen) -> list[str]:
         chosen.restore.source or (target is Target.DRILL and chosen.is_replayed)
     ):
         budget_s = chosen.drill.budget_s if target is Target.DRILL else None
-        lines = timelines.replayed(chosen.replay, budget_s)
+        lines = timelines.replayed(chosen.replay, budget_s, is_laid_out=target is Target.FILES)
         lines += ["writes to live hosts: none"] if target is Target.DRILL else _of_target(target, chosen)
         return [printable(each) for each in (*lines, f"same as: {command(target, chosen)}")]
     backup = chosen.backup

@@ -181,8 +181,8 @@ def where(timeline: Timeline, instant: Target, now: datetime.datetime) -> str:
     return printable(f"{before}{what}, looked for up to {to_second(timeline.ends_at)}")
 
 
-def replayed(plan: InstantPlan, budget_s: float | None = None) -> list[str]:
-    """What is fetched for it, where it is replayed, how long that takes."""
+def replayed(plan: InstantPlan, budget_s: float | None = None, *, is_laid_out: bool = False) -> list[str]:
+    """What is fetched for it, where it is replayed, how long that takes; or that it is laid out for a server that replays when it starts."""
     log = (
         f"at most {counted(plan.segments, 'segment')} of log, {short_size(plan.log_bytes)}"
         if plan.segments
@@ -192,11 +192,11 @@ def replayed(plan: InstantPlan, budget_s: float | None = None) -> list[str]:
     if plan.estimated_s is not None:
         budget = f" of {clock(budget_s)}" if budget_s is not None else ""
         took = f"about {clock(max(1.0, plan.estimated_s))}{budget}, by {counted(plan.drills, 'drill')}"
-    return [
-        f"from {plan.storage}: base {plan.backup_id[:8]} of {_short(plan.base_at)}, {short_size(plan.base_bytes)}",
-        f"{log or 'no log'}, replayed on {plan.host} (space {short_size(plan.scratch_bytes)})",
-        took,
-    ]
+    base = f"from {plan.storage}: base {plan.backup_id[:8]} of {_short(plan.base_at)}, {short_size(plan.base_bytes)}"
+    if is_laid_out:
+        return [base, f"{log or 'no log'}: a server that is started there replays it"]
+    where_to = f"replayed on {plan.host} (space {short_size(plan.scratch_bytes)})"
+    return [base, f"{log or 'no log'}, {where_to}", took]
 
 
 def drill_at(request: DrillRequest, timeline: Timeline, instant: Target) -> DrillRequest:
