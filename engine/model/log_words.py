@@ -10,15 +10,17 @@ from engine.model.logs import LogGap, LogReport, LogState
 from engine.model.spans import span
 
 
-def lines(report: LogReport) -> list[str]:
-    """To which instants it reaches, from which base in which storage, what is missing, and how the last look went."""
+def lines(report: LogReport, most: int | None = None) -> list[str]:
+    """To which instants it reaches, from which base in which storage (`most`: the newest so many), what is missing, and how the last look went."""
+    shown = report.reaches if most is None else report.reaches[-most:]
     found = [
         f"{report.source}: recoverable from {instant(report.recoverable_from)} to {instant(report.recoverable_to)}"
     ]
     found += [
         f"  base {each.base.backup_id} on {each.storage}: {instant(each.begins_at)} to {instant(each.ends_at)}"
-        for each in report.reaches
+        for each in shown
     ]
+    found += [f"  and {len(report.reaches) - len(shown)} older"] if len(shown) < len(report.reaches) else []
     found += [f"  {gap_text(gap)}" for gap in report.gaps]
     return [
         text.printable(each)

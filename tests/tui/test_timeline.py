@@ -70,6 +70,13 @@ async def _back_up(world: World, seat: Seat, cluster: Postgres) -> list[datetime
     await seat.press("i")
     await seat.sees("shop: recoverable from", "base ", "lag  ", "Same as: holdfast logs show shop")
     await seat.press("escape")
+    await seat.press("0", "G")
+    await seat.sees("> - shop           its log is to be shipped", "m schedule it")
+    await seat.press("m")
+    await seat.sees("New schedule", "--action ship", "every 5 minutes")
+    await seat.press("ctrl+s")
+    await seat.sees("schedule ship is written down")
+    await seat.press("1")
     await do(seat, "what its server lacks before its log can be shipped")
     await seat.sees("nothing is missing")
     return found

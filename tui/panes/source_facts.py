@@ -6,8 +6,10 @@ import datetime
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from engine.model import log_words
 from engine.model.backup import Backup, BackupFilter, BackupStatus
 from engine.model.definitions import Source
+from engine.model.log_watch import is_logged
 from engine.model.status import Concern
 from tui.text import age, fit, ladder, moment, short_size
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from engine.service import Engine
 
 _BACKUPS: Final = 8
+_BASES: Final = 4
 
 
 async def source_lines(engine: Engine, name: str, concerns: Sequence[Concern]) -> Sequence[str]:
@@ -28,6 +31,8 @@ async def source_lines(engine: Engine, name: str, concerns: Sequence[Concern]) -
     limit = f" ({health.limit})" if health.limit else ""
     lines.append(f"health      {health.score} of 100{limit}")
     lines += [f"  {part.name:<10}{part.points:>3} of {part.most:<3} {part.reason}" for part in health.parts]
+    if is_logged(source):
+        lines += ["", *log_words.lines(await engine.log_report(name), _BASES)]
     return [*lines, "", *_defined(source)]
 
 
