@@ -13,6 +13,7 @@ from engine.model import described, log_words
 from engine.model.archives import DownloadResult, ShareResult, archive_name
 from engine.model.backup import Backup, BackupFilter, OrderBy, Ordered
 from engine.model.erasures import EraseResult
+from engine.model.instants import Target
 from engine.model.job import Job, JobStatus
 from engine.model.requests import (
     BackupRequest,
@@ -43,17 +44,23 @@ _SAME_INSTANT: Final = 64
 class Chooser(Protocol):
     """The pane that restores, as others lead to it."""
 
-    async def choose(self, source: str, backup: str = "", paths: Sequence[str] = ()) -> None:
-        """Shows the plan of a drill or restore of this source's newest backup, or of that one; `paths`: of these alone."""
+    async def choose(
+        self, source: str, backup: str = "", paths: Sequence[str] = (), instant: Target | None = None
+    ) -> None:
+        """Shows the plan of a drill or restore of this source's newest backup, or of that one; `paths`: of these alone; `instant`: by its log."""
 
 
 async def lead_to_restore(
-    console: ConsoleApp, source: str, backup: str = "", paths: Sequence[str] = ()
+    console: ConsoleApp,
+    source: str,
+    backup: str = "",
+    paths: Sequence[str] = (),
+    instant: Target | None = None,
 ) -> None:
     """To the pane that restores and drills, with these chosen."""
     pane = await console.main.go("restore")
     if isinstance(pane, Chooser):
-        await pane.choose(source, backup, paths)
+        await pane.choose(source, backup, paths, instant)
 
 
 async def as_of(console: ConsoleApp, source: str, said: str) -> Backup:

@@ -10,7 +10,7 @@ import pytest
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres, running_postgres
 from tests.tui.brought_back import over
-from tests.tui.seat import Seat, do
+from tests.tui.seat import Seat
 from tests.tui.test_wizards import choose, put, show_all
 from tui.dialogs import base, form
 from tui.panes.timeline import to_second
@@ -77,7 +77,7 @@ async def _back_up(world: World, seat: Seat, cluster: Postgres) -> list[datetime
     await seat.press("ctrl+s")
     await seat.sees("schedule ship is written down")
     await seat.press("1")
-    await do(seat, "what its server lacks before its log can be shipped")
+    await _do(seat, "what its server lacks before its log can be shipped")
     await seat.sees("nothing is missing")
     return found
 
@@ -87,6 +87,13 @@ async def _choose(seat: Seat, text: str) -> None:
     await seat.press("T")
     await seat.sees("just before ...")
     await seat.paste(text)
+    await seat.press("enter")
+
+
+async def _do(seat: Seat, said: str) -> None:
+    """By the palette, said at once."""
+    await seat.press("colon")
+    await seat.paste(said)
     await seat.press("enter")
 
 
@@ -122,8 +129,10 @@ async def test_from_a_bare_server_to_a_table_of_a_chosen_second_by_keys_alone(
     await world.add_storages("main")
     await _define(seat, cluster)
     first, second = await _back_up(world, seat, cluster)
-    await seat.press("3")
-    await seat.sees("shop")
+    await _do(seat, f"drill shop --at {first.isoformat()}")
+    await seat.sees(f"TO     {to_second(first)}")
+    await seat.press("escape")
+    await seat.sees("LAST DRILL")
     await seat.press("D")
     await seat.sees(
         "BASES  |", "LOG    =", "#\n", ": the end of the log", "at most", "holdfast drill shop --at"

@@ -16,6 +16,7 @@ from tui.actions import ACTIONS, Action
 from tui.actions.places import NOUNS, PLACES
 from tui.palette import used
 from tui.palette.lines import Name, Wanted
+from tui.panes import timeline as timelines
 from tui.panes.base import View
 from tui.place import Place
 from tui.widgets.rows import RowTable
@@ -98,6 +99,12 @@ async def _back_up_to(console: ConsoleApp, wanted: Wanted) -> None:
 
 async def _to_instant(console: ConsoleApp, wanted: Wanted) -> None:
     (source, *_) = _sources(console, wanted)
+    timeline = timelines.timeline_of(await console.engine.log_report(source))
+    if timeline is not None:
+        chosen = timelines.read(wanted.options["--at"], console.engine.instant)
+        timeline.reach(chosen)
+        await backup_work.lead_to_restore(console, source, instant=chosen)
+        return
     backup = await backup_work.as_of(console, source, wanted.options["--at"])
     await backup_work.lead_to_restore(console, source, backup.backup_id)
 

@@ -13,6 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from engine.model.drills import DrillStanding, UnderWay
+from engine.model.instants import Target
 from engine.model.text import counted
 from tui import backup_work
 from tui.actions import Action
@@ -279,8 +280,10 @@ class RestorePane(Pane):
     def __init__(self, *, id: str) -> None:  # noqa: A002 -- Textual's own name
         super().__init__(RestoreView(), id=id)
 
-    async def choose(self, source: str, backup: str = "", paths: Sequence[str] = ()) -> None:
-        """Shows the plan of a drill or restore of a source's newest backup, or of that one; `paths`: of these alone."""
+    async def choose(
+        self, source: str, backup: str = "", paths: Sequence[str] = (), instant: Target | None = None
+    ) -> None:
+        """See `backup_work.Chooser`."""
         while await self.pop():
             pass
-        await self.push(PointView(source, backup, paths))
+        await self.push(PointView(source, backup, paths, instant))

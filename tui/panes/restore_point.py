@@ -46,8 +46,11 @@ class PointView(TimelineView, can_focus=True):
     PointView > .ruled { border-top: ascii $foreground; }
     """
 
-    def __init__(self, source: str, backup: str = "", paths: Sequence[str] = ()) -> None:
+    def __init__(
+        self, source: str, backup: str = "", paths: Sequence[str] = (), instant: Instant | None = None
+    ) -> None:
         super().__init__()
+        self.instant = instant or Instant()
         self.source = source
         self.wanted = backup
         self.target = Target.FILES if paths else Target.DRILL
