@@ -98,8 +98,9 @@ SINGLES: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "postgres-growth": postgres.growth,
     "two-storages": fan_out.figures,
     "huge-stream": huge_stream,
-    "logs": logs.restores,
+    "logs": logs.figures,
+    "logs-restore": logs.restores,
     "logs-shipping": logs.shipping,
 }
-ONLY_BY_NAME = {"catalog", "due-at-once", "huge-stream", "logs", "logs-shipping"}
+ONLY_BY_NAME = {"catalog", "due-at-once", "huge-stream", "logs", "logs-restore", "logs-shipping"}
 """Not part of a run that names nothing: they take minutes."""
