@@ -21,6 +21,7 @@ from tests.jobs.world import World, open_world
 from tests.servers.fault_proxy import Fault, Harm, Way, running_fault_proxy
 from tests.servers.postgres import Postgres, running_postgres
 from tests.servers.restic import ResticProgram
+from tests.servers.small_disk import fill, small_disk
 from tests.servers.sshd import Sshd
 
 pytestmark = pytest.mark.slow
@@ -262,3 +263,29 @@ async def test_nothing_is_released_while_a_storage_is_away(
     assert _spooled(cluster) == {}
     for storage in ("first", "second"):
         assert _kept(world, restic_packaged, storage).items() >= archived.items()
+
+
+async def test_a_full_storage_leaves_the_spool_alone_and_tells_how_long_it_will_last(
+    world: World, cluster: Postgres
+) -> None:
+    """Once there is room again all of it comes."""
+    world.place("").mkdir()
+    with small_disk(world.place("first"), 64 << 10):
+        await _begin(world, cluster, "first")
+        filler = world.place("first") / "filler"
+        fill(filler)
+        for _ in range(2):
+            _close(cluster)
+        there = _spooled(cluster)
+        with pytest.raises(HoldfastError, match="first"):
+            await _ship(world, "first")
+        assert _spooled(cluster).items() >= there.items()
+        state = (await _report(world)).state
+        assert state is not None
+        assert "first" in state.error
+        assert state.waiting_segments >= len(there)
+        assert state.lasts_s is not None
+        assert state.lasts_s > 0
+        filler.unlink()
+        shipped = await _ship(world, "first")
+        assert (shipped.status, shipped.gaps, _spooled(cluster)) == ("completed", (), {})
