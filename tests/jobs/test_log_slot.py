@@ -142,6 +142,9 @@ async def test_what_was_committed_just_now_can_be_reached(
     state = (await world.engine.log_report("shop")).state
     assert state is not None
     assert state.free_bytes
+    assert f'port-forwarding,permitopen="127.0.0.1:{cluster.port}"' in await world.engine.host_grants(
+        "server"
+    )
     assert last.recoverable_to is not None
     for at, expected in ((before, "2"), (last.recoverable_to, "1002")):
         check = ("postgres", "select count(*) from stamps", expected)

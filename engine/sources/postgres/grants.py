@@ -18,6 +18,7 @@ LOG_REASONS: Final = {
     "spool": "The log is shipped from its spool: which server it is, and that it closes a segment at each look",
     "slot": "The log is streamed from a slot: which server it is, and its slot, which a base makes",
 }
+FORWARDING_REASON = "The log of a slot is streamed through sshd, to the server and nowhere else; over a socket, sshd_config must say `AllowStreamLocalForwarding` local or yes too"
 PART_REASON = "`--only configuration` finds included files that set nothing now"
 REASON = "PostgreSQL 14 or newer: an account that reads everything, and changes nothing; set its password by \\password in psql"
 
@@ -55,6 +56,12 @@ def log_statements(role: str, way: str) -> str:
             f"grant execute on function pg_drop_replication_slot(name) to {name};",
         ]
     return "\n".join(lines)
+
+
+def forwarding(address: str, port: int) -> str:
+    """What a key that is restricted in authorized_keys needs besides, for a stream of the log; no address: a socket."""
+    to = f',permitopen="{address}:{port or 5432}"' if address and not address.startswith("/") else ""
+    return f"# in authorized_keys, where the key has the word `restrict`: restrict,port-forwarding{to}"
 
 
 def restore_statements(role: str, databases: Sequence[str]) -> str:

@@ -288,7 +288,7 @@ class Replication:
     async def _authorities(self) -> bytes:
         if not self._place.tls.startswith("verify"):
             return b""
-        command = Command(("cat", "--", self._connection.tls_ca), as_user=self._connection.as_user)
+        command = Command(("cat", "--", self._connection.tls_ca))
         done = await self._host.run(command, limit_bytes=_MOST_AUTHORITY_BYTES)
         require_success(self._host.name, command, done.exit)
         return done.stdout

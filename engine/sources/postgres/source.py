@@ -185,11 +185,15 @@ class PostgresSource:
         """See `base.GrantingSource`. A superuser needs none."""
         connection = self._connection
         user = connection.user or (connection.as_user or "")
+        way_in = []
+        if isinstance(self._logged, Slot):
+            text = grants.forwarding(connection.address, connection.port)
+            way_in.append(Grant("note", text, grants.FORWARDING_REASON))
         if user == "postgres":
-            return []
+            return way_in
         role = user or DEFAULT_ROLE
         text = grants.statements(role, self._databases, is_physical=self._is_physical)
-        found = [Grant("sql", text, grants.REASON)]
+        found = [Grant("sql", text, grants.REASON), *way_in]
         if self._is_physical:
             way = "spool" if isinstance(self._logged, Spool) else "slot" if self._logged else ""
             if way:
