@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import RefusedError, RestoreError
+from engine.errors import RefusedError, RestoreError, SourceError
+from engine.events import Warned
 from engine.model.definitions import OptionValue, Source
 from engine.model.instants import ChangeQuery
 from engine.model.logs import ShippedLog
@@ -63,6 +64,18 @@ def _logs(server: MariadbServer) -> list[Path]:
     return sorted((server.directory / "data").glob("log.0*"))
 
 
+async def test_a_server_without_a_log_is_told_what_it_lacks(
+    world: World, other_mariadb: MariadbServer
+) -> None:
+    """In lines for its configuration; a shipment says that there is nothing to ship."""
+    await world.add_storages("first")
+    options: dict[str, OptionValue] = {"socket": str(other_mariadb.socket), "user": "root", "physical": True, "log_binlog": True}  # fmt: skip
+    await world.engine.add_source(Source("shop", "mariadb", options=options))
+    assert "log_bin = binlog" in await world.engine.log_setup("shop")
+    with pytest.raises(SourceError, match="keeps no binary log"):
+        await _ship(world)
+
+
 async def test_closed_logs_are_shipped_and_what_is_wrong_with_them_is_told(
     world: World, server: MariadbServer
 ) -> None:
@@ -74,8 +87,12 @@ async def test_closed_logs_are_shipped_and_what_is_wrong_with_them_is_told(
     first = await _ship(world)
     assert (first.status, first.waiting, first.gaps, first.warnings) == ("completed", 0, (), ()), first
     assert first.segments
+    server.sql("SET GLOBAL binlog_expire_logs_seconds = 7200")
     again = await _ship(world)
     assert (again.status, again.segments, again.waiting) == ("completed", 0, 0)
+    assert "forgets its binary logs after 7200 seconds" in str(again.warnings)
+    (line,) = await world.engine.log_setup("shop")
+    assert line.startswith("binlog_expire_logs_seconds")
     assert again.recoverable_to is not None
     assert first.recoverable_to is not None
     assert again.recoverable_to > first.recoverable_to
@@ -192,11 +209,14 @@ async def test_a_dropped_table_is_found_in_the_log_and_comes_back_into_the_live_
     server.sql(SHOP)
     server.sql("SET GLOBAL sync_binlog = 0; SET GLOBAL innodb_flush_log_at_trx_commit = 0")
     server.sql("CREATE TABLE orders (id INT); CREATE TABLE other (id INT)", "shop")
+    (rows := server.directory / "rows").write_text("2\n3\n", encoding="ascii")
     await world.add_storages("first")
     await _begin(world, server)
+    # A file that is loaded comes by the log too, and accounts of the server's own are other ones then.
+    more = f"SET SESSION binlog_format = STATEMENT; LOAD DATA INFILE '{rows}' INTO TABLE orders; CREATE USER mysql@localhost IDENTIFIED BY 'a'; CREATE USER late; FLUSH PRIVILEGES"
     many = "BEGIN NOT ATOMIC FOR i IN 1..1500 DO INSERT INTO stamps (at) VALUES (NOW(6)); END FOR; END//"
     server.sql(
-        f"INSERT INTO orders VALUES (1), (2); DO SLEEP(1.1 - (UNIX_TIMESTAMP(NOW(6)) % 1));\nDELIMITER //\n{many}\nDROP TABLE other, `orders`//\n{many}\n",
+        f"INSERT INTO orders VALUES (1); {more}; DO SLEEP(1.1 - (UNIX_TIMESTAMP(NOW(6)) % 1));\nDELIMITER //\n{many}\nDROP TABLE other, `orders`//\n{many}\n",
         "shop",
     )
     await _ship(world)
@@ -208,10 +228,11 @@ async def test_a_dropped_table_is_found_in_the_log_and_comes_back_into_the_live_
     )
     restored = await world.engine.restore(then)
     assert (restored.status, restored.databases[0].into) == ("completed", "then")
-    assert server.sql("SELECT COUNT(*) FROM orders; SELECT COUNT(*) FROM stamps", "then") == [["2"], ["1500"]]
+    assert server.sql("SELECT COUNT(*) FROM orders; SELECT COUNT(*) FROM stamps", "then") == [["3"], ["1500"]]
     restored = await world.engine.restore(dataclasses.replace(then, into="after", is_before=False))
     assert server.sql("SHOW TABLES; SELECT COUNT(*) FROM stamps", "after") == [["stamps"], ["1500"]]
     restored = await world.engine.restore(dataclasses.replace(then, into="alone", tables=("orders",)))
-    assert server.sql("SHOW TABLES; SELECT COUNT(*) FROM orders", "alone") == [["orders"], ["2"]]
+    assert server.sql("SHOW TABLES; SELECT COUNT(*) FROM orders", "alone") == [["orders"], ["3"]]
+    assert not [each for each in world.heard if isinstance(each, Warned) and "holdfast_" in each.message]
     with pytest.raises(RestoreError, match="0-9-99999"):
         await world.engine.restore(dataclasses.replace(then, at_transaction="0-9-99999"))

@@ -39,9 +39,18 @@ from engine.sources.mariadb.scratch import (
     require_gone,
 )
 
+# While the log is replayed an account of a name that it cannot have is used: what it does to any other is as it was then. At its end the one that
+# revivals have is made, in the session that may; neither stays in the tables that a dump of the accounts reads, but in the server's memory alone.
 # LOAD DATA comes as a file that mariadb-binlog writes and the client reads: as the server's account, which may read no more than the server.
-_LOGGING = r'set -- "$@" --log-bin="$d/data/replayed" --local-infile=ON'
-# Accounts that the log made, changed or dropped are not those that we log in by: these are made once more at its end, in the session that may.
+_LOGGING = r"""
+mv "$d/tmp/init" "$d/after"
+x() { od -An -N"$1" -tx1 /dev/urandom </dev/null | tr -d " \n"; }
+k=holdfast_$(x 8)
+MYSQL_PWD="Aa1!$(x 16)"
+for w in "CREATE USER $k@localhost IDENTIFIED BY '$MYSQL_PWD'" "GRANT ALL ON *.* TO $k@localhost WITH GRANT OPTION"; do echo "$w;"; done >"$d/tmp/init"
+[ -z "$u" ] || chown "$u" "$d/tmp/init"
+set -- "$@" --log-bin="$d/data/replayed" --local-infile=ON
+"""
 _REPLAY = rf"""
 mkdir "$d/logs"; [ -z "$u" ] || chown "$u" "$d/logs"
 echo logs=1
@@ -49,10 +58,11 @@ echo logs=1
 IFS= read -r from && IFS= read -r until && IFS= read -r n || exit {FAILED}
 set --
 while [ $# -lt "$n" ]; do IFS= read -r f || exit {FAILED}; set -- "$@" "$d/logs/$f"; done
-r() {{ (as mariadb-binlog --no-defaults --start-position="$from" ${{until:+"--stop-position=$until"}} --local-load="$d/tmp" "$@") 2>"$d/be"; echo $? >"$d/bs"; echo "DELIMITER ;"; echo "SET SESSION sql_log_bin = 0;"; cat "$d/tmp/init"; }}
-c() {{ as mariadb --no-defaults --socket="$d/s" --user="${{u:-$me}}" --binary-mode --local-infile=1 --max-allowed-packet=1G; }}
-w() {{ tail -n 2 "$d/be" >&2; sed -n "s/^\(ERROR [0-9]* ([0-9A-Z]*)\).*/the server refused what the log holds: \1/p" "$d/ce" >&2; exit {FAILED}; }}
-if [ "$n" -gt 0 ]; then r "$@" </dev/null | (c >/dev/null) 2>"$d/ce" & wait $! && [ "$(cat "$d/bs")" = 0 ] || w; fi
+l() {{ [ $# = 0 ] || (as mariadb-binlog --no-defaults --start-position="$from" ${{until:+"--stop-position=$until"}} --local-load="$d/tmp" "$@") 2>"$d/be"; echo $? >"$d/bs"; }}
+r() {{ l "$@"; echo "DELIMITER ;"; echo "SET SESSION sql_log_bin = 0;"; cat "$d/after"; echo "DELETE FROM mysql.global_priv WHERE Host = 'localhost' AND User IN ('$k', '$me');"; }}
+c() {{ export MYSQL_PWD; as mariadb --no-defaults --socket="$d/s" --user="$k" --binary-mode --local-infile=1 --max-allowed-packet=1G; }}
+w() {{ [ ! -e "$d/be" ] || tail -n 2 "$d/be" >&2; sed -n "s/^\(ERROR [0-9]* ([0-9A-Z]*)\).*/the server refused what the log holds: \1/p" "$d/ce" >&2; exit {FAILED}; }}
+r "$@" </dev/null | (c >/dev/null) 2>"$d/ce" & wait $! && [ "$(cat "$d/bs")" = 0 ] || w
 echo replayed=1
 """
 _SCRIPT = one_line(

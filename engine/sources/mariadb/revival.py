@@ -49,7 +49,7 @@ echo taking=1
 wait $pid && tail -n 1 "$d/log" | grep -q "completed OK!" || {{ tell; exit {FAILED}; }}
 o() {{ sed -n "s/^$1=\([A-Za-z0-9_:;.]*\)\$/--$1=\1/p" "$d/data/backup-my.cnf" 2>/dev/null | tail -n 1; }}
 me=$(id -un)
-for a in "$me" $u; do echo "CREATE OR REPLACE USER \`$a\`@localhost IDENTIFIED VIA unix_socket;"; echo "GRANT ALL ON *.* TO \`$a\`@localhost WITH GRANT OPTION;"; done >"$d/tmp/init"
+for w in "CREATE OR REPLACE USER \`$me\`@localhost IDENTIFIED VIA unix_socket" "GRANT ALL ON *.* TO \`$me\`@localhost WITH GRANT OPTION"; do echo "$w;"; done >"$d/tmp/init"
 [ -z "$u" ] || chown "$u" "$d/tmp/init"
 echo "user=$me"
 set -- --init-file="$d/tmp/init" {" ".join(f"$(o {each})" for each in _SETTINGS)}
