@@ -44,15 +44,15 @@ async def run(context: JobContext, query: ChangeQuery) -> FoundChanges:
     """Raises: UnknownNameError where there is no log; UsageError where it does not tell such a thing; StorageError, DamagedError, HostError."""
     definition = await context.catalog.sources.get(query.source)
     reading = sources.log_reading(definition.kind)
-    if query.statement:
-        raise UsageError(
-            f"the log of {query.source}, of kind {definition.kind}, cannot be searched for statements: it holds what they did",
-            hint=f"holdfast logs find {query.source} --dropped TABLE, or --between WHEN WHEN",
-        )
     if reading is None:
         raise UsageError(
-            f"the log of {query.source}, of kind {definition.kind}, cannot be searched yet",
-            hint=f"choose an instant: holdfast logs show {query.source}",
+            f"the log of {query.source}, of kind {definition.kind}, cannot be searched",
+            hint=f"`holdfast logs show {query.source}` tells to which instants it can be brought back",
+        )
+    if query.statement:
+        raise UsageError(
+            f"the log of {query.source}, of kind {definition.kind}, holds no statements, but what they did",
+            hint=f"holdfast logs find {query.source} --dropped TABLE, or --between WHEN WHEN",
         )
     reached = await replay.reached(context, query.source, query.storage)
     best = max(reached, key=lambda each: (each.ends_at, each.storage))

@@ -142,6 +142,13 @@ async def test_a_dropped_table_is_located_among_ten_thousand_transactions_and_co
         ("deleted", ("public.young",), ticks["delete from young"]),
     ]
     assert every.changes[-1].rows == 300
+    await world.engine.add_source(Source("other", "sqlite", options={"path": "/other.db"}))
+    for query, words in (
+        (ChangeQuery("shop", statement="drop"), "no statements"),
+        (ChangeQuery("other", "t"), "cannot be"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            await world.engine.find_changes(query)
 
 
 async def test_a_folder_that_was_restored_to_an_instant_comes_up_as_any_server_does(
