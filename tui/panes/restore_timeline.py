@@ -97,7 +97,8 @@ class TimelineView(View):
         end = f"recoverable to {moment(last, now)}" if last == timeline.ends_at else moment(last, now)
         ends = padded_ends(moment(first, now), end, restore_text.STRIP_WIDTH)
         self.ends.show(f"       {ends}", tone="dim")
-        self.point.show(f"TO     {timelines.where(timeline, self.instant, now)}", tone="strong")
+        gap = "   x: a gap" if "x" in log else ""
+        self.point.show(f"TO     {timelines.where(timeline, self.instant, now)}{gap}", tone="strong")
 
     def _here(self, timeline: Timeline) -> datetime.datetime:
         return self.instant.at or timeline.ends_at
