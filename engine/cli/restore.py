@@ -12,7 +12,7 @@ from engine.cli.detach import add_detach, hand_over, is_detached
 from engine.cli.options import add_key, add_limits, add_yes, limits, seconds
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
-from engine.model import plan_steps, told, when
+from engine.model import plan_steps, text, told, when
 from engine.model.definitions import LOCAL_HOST
 from engine.model.requests import RestoreRequest
 from engine.model.results import RestoreResult
@@ -201,6 +201,7 @@ async def _requested(call: Call, arguments: argparse.Namespace) -> RestoreReques
             or arguments.in_place
         )
         if not has_log and (arguments.at_transaction or arguments.at_point):
+            await call.engine.require_log(arguments.source)
             raise UsageError(
                 f"no log of {arguments.source} is kept, by which a transaction or a point could be found",
                 hint=f"holdfast logs ship {arguments.source}",
@@ -240,7 +241,12 @@ async def _chosen(call: Call, arguments: argparse.Namespace) -> str:
     if arguments.backup:
         return (await call.engine.show_backup(arguments.backup)).backup_id
     at = when.parse(arguments.at, call.clock.now(), call.clock.local_offset) if arguments.at else None
-    return (await call.engine.latest_backup(arguments.source, at)).backup_id
+    backup = await call.engine.latest_backup(arguments.source, at)
+    if at is not None:
+        call.output.line(
+            f"as it was at {text.instant(backup.created_at)}: backup {backup.backup_id} is the newest before"
+        )
+    return backup.backup_id
 
 
 def tell(output: Output, result: RestoreResult) -> None:

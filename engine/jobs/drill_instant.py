@@ -22,14 +22,15 @@ from engine.model.instants import Target
 from engine.model.manifest import CheckResult
 from engine.model.requests import DrillRequest
 from engine.model.results import KeptScratch
+from engine.sources import registry as sources
 from engine.sources.logs import Replayed, ReplayingSource
 
 LEVEL = "point-in-time"
 
 
 async def chosen(context: JobContext, request: DrillRequest, seed: int, record: DrillRecord) -> ReplayPlan:
-    """The plan for the instant. Raises: UnknownNameError, RestoreError where it cannot be reached."""
-    await context.catalog.sources.get(request.source)
+    """The plan for the instant. Raises: UsageError where its log is not replayed here; UnknownNameError, RestoreError where it cannot be reached."""
+    sources.require_replayable(await context.catalog.sources.get(request.source))
     if request.at is not None:
         return await replay.plan(context, request.source, Target(request.at), request.storage)
     whole = await replay.plan(context, request.source, Target(), request.storage)

@@ -51,10 +51,11 @@ class ReplayPlan:
 
 
 async def reached(context: JobContext, source: str, storage: str = "") -> list[Reach]:
-    """What each base leads to, at least one. Raises: UnknownNameError where there is none."""
+    """What each base leads to, at least one. Raises: UnknownNameError where there is none; UsageError where its kind has no log."""
     catalog = context.catalog
     bases = await catalog.logs.bases(source)
     if not bases:
+        sources.require_log(await catalog.sources.get(source))
         raise UnknownNameError(
             f"{source} has no base that a log could be replayed onto",
             hint=f"back its files up first: holdfast backup {source}, of a source with --physical and --log-spool, --log-slot or --log-binlog",

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from engine.clock import sleep_until_set
-from engine.errors import ConfigurationError, HoldfastError, RefusedError, UsageError
+from engine.errors import ConfigurationError, HoldfastError, RefusedError
 from engine.events import StepBegan, Warned
 from engine.hosts import registry as hosts
 from engine.hosts.base import OpenHost
@@ -80,11 +80,11 @@ class _Work:
             secrets = await sources.secrets_of(self.source, context.secrets)
             opened = await self.stack.enter_async_context(sources.open_source(self.source, host, secrets))
             if not isinstance(opened, LogSource):
-                raise UsageError(f"{name} is of kind {self.source.kind}, whose log is not shipped")
+                raise sources.no_log(self.source)
             if not opened.is_logged:
                 raise ConfigurationError(
                     f"source {name} does not say how its log comes",
-                    hint=f"holdfast source edit {name} --log-slot NAME, or --log-spool FOLDER; of MariaDB --log-binlog",
+                    hint=f"holdfast source edit {name} --log-slot NAME, or --log-spool FOLDER; of MariaDB --log-binlog, of MongoDB --log-oplog",
                 )
             self.opened = opened
         return self.opened
@@ -102,8 +102,9 @@ class _Done:
 
 
 async def _work(context: JobContext, name: str) -> _Work:
-    """Raises: UnknownNameError; RefusedError where its host is retired."""
+    """Raises: UnknownNameError; UsageError where its kind has no log; RefusedError where its host is retired."""
     source = await context.catalog.sources.get(name)
+    sources.require_log(source)
     host = (
         Host(LOCAL_HOST, "local")
         if source.host == LOCAL_HOST

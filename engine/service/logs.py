@@ -11,6 +11,7 @@ from engine.model.log_keeping import LostInstants
 from engine.model.logs import LogReport
 from engine.model.schedules import Action
 from engine.service.parts import Methods
+from engine.sources import registry as sources
 
 
 class LogMethods(Methods):
@@ -85,10 +86,15 @@ class LogMethods(Methods):
         from engine.sources.logs import LogSource
 
         found = await self._parts.catalog.sources.get(source)
+        sources.require_log(found)
         async with open_on_host(self._parts.context(), found) as (opened, _host):
             if not isinstance(opened, LogSource):
-                raise UsageError(f"{source} is of kind {found.kind}, whose log is not shipped")
+                raise sources.no_log(found)
             return await opened.setup()
+
+    async def require_log(self, source: str) -> None:
+        """Raises: UsageError where sources of that kind have no log, with what to do instead; UnknownNameError."""
+        sources.require_log(await self._parts.catalog.sources.get(source))
 
     async def drop_log(self, source: str) -> str:
         """Has the source's server keep no log for us any more: its replication slot is dropped; what it was kept by, or empty where by nothing.

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from engine.errors import ConfigurationError, UnknownNameError
+from engine.errors import ConfigurationError, UnknownNameError, UsageError
 from engine.hosts.base import OpenHost
 from engine.model.backup import Scope
 from engine.model.contents import RowSample
@@ -116,6 +116,35 @@ def preparation(kind: str, folder: str, version: str) -> Preparation | None:
     """What a server's files of that kind and version need, which lie in that folder; None where they need nothing. Raises: UnknownNameError."""
     make: Callable[[str, str], Preparation] | None = getattr(_member(kind), "preparation", None)
     return make(folder, version) if make is not None else None
+
+
+def require_log(source: Source) -> None:
+    """Raises: UsageError where servers of that kind have no log that is shipped; UnknownNameError for the kind."""
+    if not hasattr(_member(source.kind), "base_position"):
+        raise no_log(source)
+
+
+def require_replayable(source: Source) -> None:
+    """Raises: UsageError where servers of that kind have no log, or none that is replayed here; UnknownNameError for the kind."""
+    require_log(source)
+    member = _member(source.kind)
+    if not hasattr(member, "replaying"):
+        raise UsageError(
+            f"{source.name} is of kind {source.kind}, whose log is kept, and not replayed here",
+            hint=getattr(
+                member,
+                "replayed_by",
+                "restore a backup, and replay what the log's snapshot holds by the server's own tools",
+            ),
+        )
+
+
+def no_log(source: Source) -> UsageError:
+    """What is said of a source without a log, and the way out."""
+    return UsageError(
+        f"{source.name} is of kind {source.kind}, which has no log that could be shipped: frequent backups, of which only what changed is stored, are the way",
+        hint=f"holdfast schedule add {source.name}-often --cron '*/15 * * * *' --source {source.name}",
+    )
 
 
 def kept_log(kind: str) -> KeptLog | None:

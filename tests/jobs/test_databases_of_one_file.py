@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 from engine import errors
 from engine.model.backup import Proof
 from engine.model.definitions import Source
-from engine.model.requests import DrillRequest, RestoreRequest, RollbackRequest
+from engine.model.instants import Target
+from engine.model.requests import DrillRequest, RestoreRequest, RollbackRequest, ShipRequest
+from tests.jobs.command_line import CommandLine
 from tests.jobs.keeping import look_in
 from tests.jobs.world import World
 from tests.servers.redis import Redis
@@ -55,6 +58,27 @@ async def test_a_file_comes_back_beside_and_in_place_and_rolls_back(world: World
     assert (count(shop), count(shop.with_name(done.aside))) == (100, 0)
     await world.engine.rollback(RollbackRequest(result.job_id))
     assert count(shop) == 0
+
+
+async def test_a_file_has_no_log_and_is_told_what_to_do_instead(
+    world: World, shop: Path, tmp_path: Path
+) -> None:
+    """One sentence, and the schedule to paste; an instant is the newest backup before it, and which one that is is said."""
+    engine = world.engine
+    for way in (
+        engine.ship(ShipRequest(("shop",))),
+        engine.log_setup("shop"),
+        engine.plan_instant("shop", Target()),
+        engine.drill(DrillRequest("shop", level="point-in-time")),
+    ):
+        with pytest.raises(errors.UsageError, match="shop is of kind sqlite, which has no log") as caught:
+            await way
+        assert str(caught.value.hint).startswith("holdfast schedule add shop-often --cron '*/15 * * * *'")
+    backup = await engine.latest_backup("shop")
+    at = (backup.created_at + datetime.timedelta(seconds=1)).isoformat()
+    line = CommandLine(world.directory)
+    ran = line.run("restore", "--source", "shop", "--at", at, "--to", str(tmp_path / "back"), "--dry-run")
+    assert f"backup {backup.backup_id} is the newest before" in ran.out + ran.err, ran
 
 
 async def test_what_was_put_aside_can_be_removed(world: World, shop: Path) -> None:
