@@ -409,7 +409,7 @@ class Shipment:
             sealed = look.sealed
             for each in await self.context.catalog.logs.holdings(self.source.name):
                 if logs.holds(each.runs, sealed.identity, sealed.series, sealed.number):
-                    return sealed, 0, look.at
+                    return sealed, 0, look.sealed_at or look.at
                 if look.sealed_bytes and logs.holds_tail(each.tails, sealed, look.sealed_bytes):
                     return sealed, look.sealed_bytes, look.at
         if before is not None:  # of another server it is what can still be reached of that one

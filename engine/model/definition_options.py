@@ -51,6 +51,7 @@ SOURCE_OPTIONS: Final[Mapping[str, str]] = {
     "tls_ca": "text",
     "uri_from": "reference",
     "oplog": "flag",
+    "log_oplog": "flag",
     "read_preference": "text",
     "as_user": "text",
     "in_container": "text",

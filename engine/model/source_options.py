@@ -43,6 +43,7 @@ DATABASES: Final = (
     Option("tls_ca", "certificates that are trusted, a file of the host", "FILE"),
     Option("uri_from", "mongodb: where its URI is kept", "REF", is_secret=True),
     Option("oplog", "mongodb: a dump of one instant (replica sets alone)", is_flag=True),
+    Option("log_oplog", "mongodb, with --oplog: ship the oplog by the minute (untested against a real server)", is_flag=True),
     Option("read_preference", "mongodb: secondary, for one", "MODE"),
     Option("as_user", "run the client as this user of the host", "USER", typed_as="as"),
     Option(
@@ -63,7 +64,7 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "mariadb": (*_SQL, "log_binlog"),
     "mysql": _SQL,
     "redis": ("socket", "db_host", "port", "user", "secret", "tls", "tls_ca", "as_user", "in_container"),
-    "mongodb": ("uri_from", "oplog", "read_preference", "as_user", "in_container"),
+    "mongodb": ("uri_from", "oplog", "log_oplog", "read_preference", "as_user", "in_container"),
     "command": ("run", "filename"),
 }
 """Those of each kind that can be defined by its options, most wanted first; every kind has `objective`."""

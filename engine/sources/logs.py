@@ -52,7 +52,7 @@ class LogLook:
 
     identity: str
     way: str
-    """spool, slot, binlog."""
+    """spool, slot, binlog, oplog."""
     series: str
     number: int
     """Of the segment that the server is writing."""
@@ -62,6 +62,8 @@ class LogLook:
     """In the order in which they were written."""
     sealed: LogPosition | None = None
     """Once all up to this segment is in the storages, all that was committed before `at` is; None where the server did not close its segment."""
+    sealed_at: datetime.datetime | None = None
+    """By the server's clock: it is all that was committed before this, where that is not `at`."""
     sealed_bytes: int = 0
     """Where the server is writing that segment: so much of it will do; 0 where it is whole."""
     archived: LogPosition | None = None

@@ -24,13 +24,17 @@ from engine.model.secret import Secret
 from engine.sources import container
 from engine.sources.base import Item, ItemStream, Secrets, Traits, TreeFeed
 from engine.sources.dump import manifest_item
+from engine.sources.logs import BasePosition, LogLook, SegmentStream, WaitingSegment
 from engine.sources.mongodb.archive import ArchiveCheck
 from engine.sources.mongodb.messages import DumpLog, archive_path
+from engine.sources.mongodb.oplog import DATE, Oplog
 from engine.sources.options import Reader
 
 _PREFERENCES = ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest")
 # The shell's own printf: the text is in no command line, and on no disk. The status is that of mongodump, which is the last.
-_SCRIPT = 'c=$MONGODUMP_CONFIG; unset MONGODUMP_CONFIG; printf "%s\\n" "$c" | mongodump --config=/dev/stdin --archive "$@"'
+_SCRIPT = (
+    'c=$MONGODUMP_CONFIG; unset MONGODUMP_CONFIG; printf "%s\\n" "$c" | mongodump --config=/dev/stdin "$@"'
+)
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
@@ -38,6 +42,12 @@ class MongodbSource:
     """See `base.OpenSource`."""
 
     traits = Traits(kind="mongodb", shape="items")
+    replayed_by = (
+        "restore the backup before it with --to DIR, and the snapshot tagged holdfast:logs-of=SOURCE with `restic restore`; then "
+        "`mongorestore --archive=FILE --oplogReplay`, and of the slices, joined in their order into oplog.bson, "
+        "`mongorestore --oplogReplay --oplogFile=oplog.bson --oplogLimit=SECONDS:0` on an empty folder"
+    )
+    """How a person brings such a source to an instant."""
 
     def __init__(self, definition: Source, host: OpenHost, secrets: Secrets) -> None:
         """Raises: ConfigurationError."""
@@ -46,10 +56,16 @@ class MongodbSource:
         self._host = container.inside(host, given.text("in_container", ""))
         self._as_user = given.text("as_user", "") or None
         self._arguments = _arguments(definition, given)
+        self._is_logged = given.flag("log_oplog")
         given.require_no_more()
+        if self._is_logged and "--oplog" not in self._arguments:
+            raise ConfigurationError(
+                f"option --log-oplog of source {definition.name} is for dumps of one instant: add --oplog"
+            )
         # Without its value the name is there all the same: `host grants` shows the command as it will be.
         uri = secrets["uri_from"].reveal().decode(errors="replace") if "uri_from" in secrets else ""
         self._server = _Server.read(definition.name, uri) if uri else _Server("", "", "")
+        self._log = Oplog(self._host, self._read_by, Command(DATE, as_user=self._as_user), self._server.hide)
         if "--oplog" in self._arguments and self._server.database:
             raise ConfigurationError(
                 f"option --oplog of source {definition.name} needs a connection string that names no database",
@@ -80,24 +96,63 @@ class MongodbSource:
 
     async def commands(self) -> Sequence[Command]:
         """See `base.OpenSource.commands`. Raises: ToolMissingError, HostError."""
-        return container.as_started(self._host, await self._commands())
+        commands = [*await self._commands(), *(self._log.commands() if self._is_logged else ())]
+        return container.as_started(self._host, commands)
 
     async def _commands(self) -> Sequence[Command]:
         await self._require_tool()
-        config = json.dumps({"uri": self._server.uri})
         return [
-            Command(
-                ("sh", "-c", _SCRIPT, "mongodump", *self._arguments),
-                secrets={"MONGODUMP_CONFIG": Secret(config)},
-                as_user=self._as_user,
-            ),
+            self._started("--archive", *self._arguments),
             Command(("mongodump", "--version"), as_user=self._as_user),
         ]
+
+    def _started(self, *arguments: str) -> Command:
+        config = json.dumps({"uri": self._server.uri})
+        return Command(
+            ("sh", "-c", _SCRIPT, "mongodump", *arguments),
+            secrets={"MONGODUMP_CONFIG": Secret(config)},
+            as_user=self._as_user,
+        )
+
+    def _read_by(self, arguments: Sequence[str]) -> Command:
+        """What reads one collection, from the same member as a dump."""
+        return self._started(*(each for each in self._arguments if each != "--oplog"), *arguments)
 
     async def items(self) -> Sequence[Item]:
         """See `base.OpenSource.items`. Raises: ToolMissingError, HostError."""
         gathered = _Gathered()
+        if self._is_logged:
+            await self._require_tool()
+            await self._log.begin()
         return [await self._dump(gathered), manifest_item(lambda: self._manifest(gathered))]
+
+    @property
+    def is_logged(self) -> bool:
+        """See `logs.LogSource.is_logged`."""
+        return self._is_logged
+
+    async def base_position(self) -> BasePosition | None:
+        """See `logs.LogSource.base_position`."""
+        return await self._log.base_position()
+
+    async def look(self) -> LogLook:
+        """See `logs.LogSource.look`."""
+        await self._require_tool()
+        return await self._log.look()
+
+    def segments(
+        self, wanted: Sequence[WaitingSegment], look: LogLook
+    ) -> AbstractAsyncContextManager[SegmentStream]:
+        """See `logs.LogSource.segments`."""
+        return self._log.segments(wanted, look)
+
+    async def release(self, names: Sequence[str]) -> None:
+        """Nothing: the oplog forgets by itself. See `logs.LogSource.release`."""
+
+    async def setup(self) -> Sequence[str]:
+        """See `logs.LogSource.setup`."""
+        await self._require_tool()
+        return await self._log.setup()
 
     def tree(self) -> AbstractAsyncContextManager[TreeFeed]:
         """There is none. Raises: SourceError."""
