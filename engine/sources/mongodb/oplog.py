@@ -52,8 +52,8 @@ class Oplog:
     """The oplog that this connection reaches. See `logs.LogSource`."""
 
     host: OpenHost
-    dump: Callable[[Sequence[str]], Command]
-    """mongodump with these arguments besides the connection."""
+    dump: Callable[[Sequence[str], str], Command]
+    """mongodump with these arguments besides the connection, and that query or none."""
     date: Command
     hide: Callable[[str], str]
     """The tool's words without the login."""
@@ -116,19 +116,19 @@ class Oplog:
 
     def commands(self) -> Sequence[Command]:
         """What is run on the host."""
-        return [self.dump(_SET), self.dump(_OPLOG), self.dump(_since(0)), self.date]
+        return [self.dump(_SET, ""), self.dump(_OPLOG, ""), self.dump(_OPLOG, _since(0)), self.date]
 
     async def oldest_s(self) -> int:
         """Of the oldest entry. Raises: SourceError where there is none; HostError."""
-        found = await self._first(_OPLOG)
+        found = await self._first()
         if found is None:
             raise SourceError(f"the oplog that {self.host.name} reaches is empty")
         return found
 
     @asynccontextmanager
-    async def started(self, arguments: Sequence[str]) -> AsyncIterator[Process]:
+    async def started(self, query: str = "", arguments: Sequence[str] = _OPLOG) -> AsyncIterator[Process]:
         """The tool; leaving ends it. Raises: SourceError, HostError."""
-        async with self.host.start(self.dump(arguments)) as process:
+        async with self.host.start(self.dump(arguments, query)) as process:
             yield process
 
     async def entries(self, process: Process) -> AsyncGenerator[bytes, None]:
@@ -144,7 +144,7 @@ class Oplog:
         name = self.host.name
         if ended.status is None and ended.signal is None:
             raise ConnectionLostError(f"{name} never said how mongodump ended")
-        require_started(name, self.dump(_OPLOG), ended)
+        require_started(name, self.dump(_OPLOG, ""), ended)
         if not ended.is_success:
             log = DumpLog()
             for line in ended.stderr.splitlines():
@@ -154,7 +154,7 @@ class Oplog:
 
     async def _identified(self) -> str:
         if not self.identity:
-            async with self.started(_SET) as process:
+            async with self.started(arguments=_SET) as process:
                 found = [entries.replica_set_id(each) async for each in self.entries(process)]
             if len(found) != 1 or not found[0]:
                 raise SourceError(
@@ -197,9 +197,9 @@ class Oplog:
         """Whether there is an entry in that slice, or behind it."""
         return await self._first(_since(number * entries.SLICE_S)) is not None
 
-    async def _first(self, arguments: Sequence[str]) -> int | None:
+    async def _first(self, query: str = "") -> int | None:
         """Of the first entry that comes, in seconds; None where none does."""
-        async with self.started(arguments) as process, aclosing(self.entries(process)) as found:
+        async with self.started(query) as process, aclosing(self.entries(process)) as found:
             async for entry in found:
                 return entries.timestamp_of(entry)[0]
         return None
@@ -300,6 +300,6 @@ class OplogSegments:
         return entry
 
 
-def _since(seconds: int) -> tuple[str, ...]:
+def _since(seconds: int) -> str:
     query = {"ts": {"$gte": {"$timestamp": {"t": max(seconds, 0), "i": 0}}}}
-    return (*_OPLOG, f"--query={json.dumps(query, separators=(',', ':'))}")
+    return json.dumps(query, separators=(",", ":"))

@@ -8,7 +8,7 @@ import json
 import urllib.parse
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.errors import (
     ConfigurationError,
@@ -34,6 +34,11 @@ _PREFERENCES = ("primary", "primaryPreferred", "secondary", "secondaryPreferred"
 # The shell's own printf: the text is in no command line, and on no disk. The status is that of mongodump, which is the last.
 _SCRIPT = (
     'c=$MONGODUMP_CONFIG; unset MONGODUMP_CONFIG; printf "%s\\n" "$c" | mongodump --config=/dev/stdin "$@"'
+)
+# What is asked for changes, and comes beside the words of the command line, which a restricted key can name.
+_QUERY = (
+    "c=$MONGODUMP_CONFIG; q=$MONGODUMP_QUERY; unset MONGODUMP_CONFIG MONGODUMP_QUERY; "
+    'printf "%s\\n" "$c" | mongodump --config=/dev/stdin --query="$q" "$@"'
 )
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
@@ -114,9 +119,17 @@ class MongodbSource:
             as_user=self._as_user,
         )
 
-    def _read_by(self, arguments: Sequence[str]) -> Command:
+    def _read_by(self, arguments: Sequence[str], query: str) -> Command:
         """What reads one collection, from the same member as a dump."""
-        return self._started(*(each for each in self._arguments if each != "--oplog"), *arguments)
+        options = [each for each in self._arguments if each != "--oplog"]
+        found = self._started(*options, *arguments)
+        if not query:
+            return found
+        return replace(
+            found,
+            words=("sh", "-c", _QUERY, *found.words[3:]),
+            secrets={**found.secrets, "MONGODUMP_QUERY": Secret(query)},
+        )
 
     async def items(self) -> Sequence[Item]:
         """See `base.OpenSource.items`. Raises: ToolMissingError, HostError."""
