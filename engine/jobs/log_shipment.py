@@ -201,8 +201,10 @@ class Shipment:
             return
         async with source.segments(wanted, look) as stream:
             is_more = True
-            while is_more:
+            while is_more and group:
                 is_more = await self._batch(stream, host, look, group)
+                # One that missed a batch must get no snapshot that names what it lacks: it is brought up at the next look.
+                group = [each for each in group if each.name not in self.missed]
 
     def _is_done(self, waiting: WaitingSegment, look: LogLook, held: Held) -> bool:
         """Whether it is kept, and was compared since it came to wait on the host."""

@@ -7,16 +7,19 @@ import datetime
 import random
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from engine.clock import SystemClock
-from engine.errors import HoldfastError, RefusedError, RestoreError
+from engine.errors import HoldfastError, RefusedError, RestoreError, StorageFullError
+from engine.jobs import log_shipment
 from engine.model.definitions import Source
 from engine.model.logs import LogReport, ShippedLog
 from engine.model.requests import DrillRequest, ShipRequest
+from engine.storages.base import Buffer, Key, Kind
+from engine.storages.local import LocalStorage
 from tests.jobs.world import World, open_world
 from tests.servers.fault_proxy import Fault, Harm, Way, running_fault_proxy
 from tests.servers.postgres import Postgres, running_postgres
@@ -275,6 +278,36 @@ async def test_nothing_is_released_while_a_storage_is_away(
     assert _spooled(cluster) == {}
     for storage in ("first", "second"):
         assert _kept(world, restic_packaged, storage).items() >= archived.items()
+
+
+async def test_a_storage_that_missed_a_batch_gets_no_snapshot_of_the_next_one(
+    world: World, cluster: Postgres, restic_packaged: ResticProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would name what the storage lacks; at the next look it gets all of it."""
+    await _begin(world, cluster, "first", "second")
+    put = LocalStorage.put
+    failed: list[Key] = []
+
+    async def failing_once(self: LocalStorage, key: Key, parts: Sequence[Buffer]) -> None:
+        if key.kind is Kind.PACK and "second" in str(self.traits.local_path) and not failed:
+            failed.append(key)
+            raise StorageFullError("second has no room")
+        await put(self, key, parts)
+
+    for _ in range(3):
+        _close(cluster)
+    there = _spooled(cluster)
+    monkeypatch.setattr(LocalStorage, "put", failing_once)
+    monkeypatch.setattr(log_shipment, "BATCH_SEGMENTS", 1)
+    shipped = await _ship(world, "first", "second")
+    assert (shipped.status, shipped.released, shipped.storages) == ("incomplete", 0, ("first",)), shipped
+    assert failed
+    for storage in ("first", "second"):
+        world.restic(restic_packaged, storage).run("check", "--read-data")
+    shipped = await _ship(world, "first", "second")
+    assert (shipped.status, shipped.gaps) == ("completed", ()), shipped
+    for storage in ("first", "second"):
+        assert _kept(world, restic_packaged, storage).items() >= there.items()
 
 
 async def test_a_full_storage_leaves_the_spool_alone_and_tells_how_long_it_will_last(
