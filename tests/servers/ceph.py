@@ -24,6 +24,9 @@ from tests.servers.tools import CACHE, PROJECT, require_tool
 _NEEDED = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool", "setpriv", "setsid")
 
 
+_ATTEMPTS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Ceph:
     """A running gateway. Buckets are shared by all who use it: each test makes its own, by a name that no other takes."""
@@ -75,7 +78,15 @@ def _alive(room: Path) -> Ceph | None:
 
 
 def _start(room: Path) -> Ceph:
-    """It is nobody's child, so that it may outlive the process that started it."""
+    """It is nobody's child, so that it may outlive the process that started it. One that ends at once, as where a port that was free is taken
+    meanwhile, is started again."""
+    for _attempt in range(_ATTEMPTS):
+        if (found := _started(room)) is not None:
+            return found
+    raise RuntimeError(f"Ceph did not start: {(room / 'log').read_text(encoding='utf-8')[-2000:]}")
+
+
+def _started(room: Path) -> Ceph | None:
     (room / ceph_cluster.SERVER_FILE).unlink(missing_ok=True)
     with (room / "log").open("wb") as log:
         command = ["setsid", "--fork", sys.executable, "-m", "tests.servers.ceph_cluster", str(room)]
@@ -86,8 +97,10 @@ def _start(room: Path) -> Ceph:
     while time.monotonic() < deadline:
         if (found := _alive(room)) is not None:
             return found
+        if b"Traceback" in (room / "log").read_bytes():
+            return None
         time.sleep(0.05)
-    raise RuntimeError(f"Ceph did not start: {(room / 'log').read_text(encoding='utf-8')[-2000:]}")
+    return None
 
 
 @pytest.fixture(scope="session")
