@@ -20,8 +20,6 @@ from textual.worker import NoActiveWorker, Worker, get_current_worker
 if TYPE_CHECKING:
     from tui.app import ConsoleApp
 
-AGAIN_S: Final = 0.1
-"""What was sent through the widgets is sent again after so long: a field that goes away with its enter takes it along."""
 LONGEST_S: Final = 0.6
 """So long a key waits at most: what takes longer goes on while others are given."""
 
@@ -48,7 +46,6 @@ class Typed:
         self._begun: set[Worker[Any]] = set()
         """What that one began, and neither ended nor asks."""
         self._timer: Timer | None = None
-        self._again: Timer | None = None
         self._turn = 0
         """Of the one on its way: what comes late for an earlier one counts for nothing."""
         self._rounds = 0
@@ -85,13 +82,6 @@ class Typed:
         if self._timer is not None:
             self._timer.stop()
         self._timer = self._app.set_timer(self.longest_s, partial(self.next, self._turn))
-        if self._again is not None:
-            self._again.stop()
-        self._again = self._app.set_interval(AGAIN_S, self._look_again)
-
-    def _look_again(self) -> None:
-        if self._rounds > 0:
-            self.look()
 
     def look(self) -> None:
         """Sends something through the widgets behind all that was sent before."""
@@ -123,9 +113,6 @@ class Typed:
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
-        if self._again is not None:
-            self._again.stop()
-            self._again = None
         self._given = self._waiting.popleft() if self._waiting else None
         if self._given is not None:
             self._app.post_message(self._given)
