@@ -29,6 +29,7 @@ async def test_rules_are_judged_as_they_are_typed_and_done_after_the_name(
         await world.one_backup("tree")
     backups = sorted(await world.engine.backups(), key=lambda each: each.created_at)
     async with open_console(world.engine) as seat:
+        seat.app.typed.longest_s = 2.0  # an enter that closes its field is waited for as long
         await seat.sees("> tree")
         await seat.press("K")
         await seat.sees("keep (7d 4w 12m", "no rules yet")
@@ -39,7 +40,9 @@ async def test_rules_are_judged_as_they_are_typed_and_done_after_the_name(
         await seat.sees(
             "tree keeps 2 last", "as things are now: keeps 2, lets 1 go", "! go", "no rule keeps it"
         )
-        await seat.press("enter", "F")
+        await seat.press("enter")
+        await seat.misses("keep (7d 4w 12m")
+        await seat.press("F")
         await seat.sees("FORGET 1 BACKUP of tree", backups[0].backup_id[:8], "--keep-last 2")
         assert await _kept(world) == {each.backup_id for each in backups}
         await seat.type_name("tree")
@@ -53,7 +56,9 @@ async def test_rules_are_judged_as_they_are_typed_and_done_after_the_name(
         await seat.press("K")
         await seat.type("1d")
         await seat.sees("main keeps 1 daily", "keeps 1, lets 1 go", "tree")
-        await seat.press("enter", "F")
+        await seat.press("enter")
+        await seat.misses("keep (7d 4w 12m")
+        await seat.press("F")
         await seat.sees("FORGET 1 BACKUP of main", "--storage main")
         await seat.answer("escape")
         await seat.sees("main keeps 1 daily")
