@@ -205,4 +205,6 @@ async def type_rules(console: ConsoleApp, *, source: str = "", storage: str = ""
     """Opens the view, and asks for the rules."""
     view = RulesView(source=source, storage=storage)
     await console.main.pane.push(view)
+    # At once: when the line is answered the keys go back to whatever has them now.
+    console.screen.set_focus(view.table.list)
     await view.do_keep_edit()
