@@ -142,6 +142,8 @@ def test_a_damaged_header_is_noticed(data: st.DataObject) -> None:
     new = data.draw(st.integers(0, 255))
     if packed[place] == new or 154 <= place < 156:
         return  # unchanged, or the checksum's own end, of which tar itself takes no notice
+    if place == 148 and bytes([new]) in b" \t\n\v\f\r\0":
+        return  # a blank in place of the checksum's leading zero is the same number
     packed[place] = new
     with pytest.raises(SourceError):
         unpack(bytes(packed))
