@@ -12,6 +12,7 @@ from engine.config import Home, Settings
 from engine.events import Emit
 from engine.model.definitions import Host
 from engine.model.secret import Secret
+from engine.repository.keys import KnownKeys
 from engine.vault import Vault
 
 
@@ -40,3 +41,5 @@ class JobContext:
     """Hosts whose load this job wrote down."""
     hosts: Mapping[str, Host] = field(default_factory=dict)
     """Hosts that are about to be defined, before those of the catalog."""
+    known_keys: KnownKeys = field(default_factory=KnownKeys, repr=False)
+    """Of repositories that this job opened before."""

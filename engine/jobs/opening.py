@@ -188,7 +188,13 @@ async def open_unlocked(
     """Opens one storage and its repository, without lock or index; closed with the stack. Raises: StorageError, RepositoryError, VaultError."""
     storage = await open_storage(context, definition, limits, stack)
     password = await context.secrets(definition.password)
-    return await open_repository(storage, password, cache_directory=context.home.cache, clock=context.clock)
+    return await open_repository(
+        storage,
+        password,
+        cache_directory=context.home.cache,
+        clock=context.clock,
+        known=context.known_keys,
+    )
 
 
 async def open_or_create(

@@ -52,12 +52,35 @@ class Unlocked:
     master: MasterKey
 
 
+class KnownKeys:
+    """What passwords opened before, for whoever opens the same repositories again and again: a job that looks each few seconds would spend
+    most of its time on deriving keys. A key file that is gone opens nothing here either.
+    """
+
+    def __init__(self) -> None:
+        self._opened: dict[tuple[str, bytes], MasterKey] = {}
+
+    def find(self, name: str, password: Secret) -> MasterKey | None:
+        """What that file, which is still there, was opened to by that password."""
+        return self._opened.get(_told(name, password))
+
+    def put(self, name: str, password: Secret, master: MasterKey) -> None:
+        """A file's name is the digest of its content, so that it stands for one key alone."""
+        self._opened[_told(name, password)] = master
+
+
+def _told(name: str, password: Secret) -> tuple[str, bytes]:
+    return name, ids.digest(password.reveal())
+
+
 async def names(storage: OpenStorage) -> list[str]:
     """Names of all key files."""
     return sorted([listed.key.name async for listed in storage.list(Kind.KEY)])
 
 
-async def unlock(storage: OpenStorage, password: Secret, hint: str = "") -> Unlocked:
+async def unlock(
+    storage: OpenStorage, password: Secret, hint: str = "", known: KnownKeys | None = None
+) -> Unlocked:
     """Tries the password on the key files, at most 20 of them, the one named `hint` first.
 
     Raises: WrongPasswordError where it opens none; DamagedError, naming the file, where one that might have been it is damaged;
@@ -70,7 +93,7 @@ async def unlock(storage: OpenStorage, password: Secret, hint: str = "") -> Unlo
     damage: HoldfastError | None = None
     for name in found[: key_file.TRIED_KEYS]:
         try:
-            return Unlocked(name, await _unlock_one(storage, name, password))
+            return Unlocked(name, await _unlock_one(storage, name, password, known))
         except WrongPasswordError:
             continue
         except DamagedError as error:
@@ -135,9 +158,16 @@ async def change_password(
     return Unlocked(name, unlocked.master)
 
 
-async def _unlock_one(storage: OpenStorage, name: str, password: Secret) -> MasterKey:
+async def _unlock_one(
+    storage: OpenStorage, name: str, password: Secret, known: KnownKeys | None = None
+) -> MasterKey:
     parsed = await _read(storage, name)
-    return await asyncio.to_thread(parsed.unlock, password.reveal())
+    if known is not None and (opened := known.find(name, password)) is not None:
+        return opened
+    opened = await asyncio.to_thread(parsed.unlock, password.reveal())
+    if known is not None:
+        known.put(name, password, opened)
+    return opened
 
 
 async def _read(storage: OpenStorage, name: str) -> key_file.KeyFile:

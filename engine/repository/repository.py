@@ -329,6 +329,7 @@ async def open_repository(
     cache_directory: Path | None,
     clock: Clock,
     key_hint: str = "",
+    known: keys.KnownKeys | None = None,
 ) -> Repository:
     """Opens the repository that lies on the storage. Reads the config while the password's key is derived.
 
@@ -336,7 +337,7 @@ async def open_repository(
     Raises: NoRepositoryError, WrongPasswordError, UnsupportedRepositoryError, DamagedError naming the config or key.
     """
     async with task_scope() as group:
-        unlocking = group.create_task(_unlock(storage, password, key_hint))
+        unlocking = group.create_task(_unlock(storage, password, key_hint, known))
         # What is wrong with the place itself says more than what is wrong with the keys in it.
         sealed = await _read_config(storage)
     unlocked = unlocking.result()
@@ -352,9 +353,11 @@ async def open_repository(
     return Repository(storage, config, unlocked, clock, cache_directory)
 
 
-async def _unlock(storage: OpenStorage, password: Secret, key_hint: str) -> Unlocked | HoldfastError:
+async def _unlock(
+    storage: OpenStorage, password: Secret, key_hint: str, known: keys.KnownKeys | None
+) -> Unlocked | HoldfastError:
     try:
-        return await keys.unlock(storage, password, key_hint)
+        return await keys.unlock(storage, password, key_hint, known)
     except HoldfastError as error:
         return error
 

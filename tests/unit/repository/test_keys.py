@@ -44,6 +44,28 @@ async def test_a_changed_password_replaces_the_old(
         await keys.unlock(storage, PASSWORD)
 
 
+async def test_what_was_opened_before_is_not_derived_again_and_opens_nothing_once_its_file_is_gone(
+    opened: Repository, storage: MemoryStorage, clock: LoopClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that looks each few seconds would derive keys all day; but a password that was taken back must end there, too."""
+    known = keys.KnownKeys()
+    derived = []
+    unlock = key_file.KeyFile.unlock
+    monkeypatch.setattr(
+        key_file.KeyFile, "unlock", lambda file, password: derived.append(password) or unlock(file, password)
+    )
+    for _ in range(3):
+        assert (await keys.unlock(storage, PASSWORD, known=known)).master == opened.master
+    assert derived == [PASSWORD.reveal()]
+    with pytest.raises(WrongPasswordError):
+        await keys.unlock(storage, NEW, known=known)
+    assert PASSWORD.reveal().decode() not in repr(vars(known))
+    await keys.change_password(storage, _current(opened), NEW, clock=clock, kdf=QUICK)
+    with pytest.raises(WrongPasswordError):
+        await keys.unlock(storage, PASSWORD, known=known)
+    assert (await keys.unlock(storage, NEW, known=known)).master == opened.master
+
+
 @pytest.mark.parametrize("mode", [Mode.BEFORE, Mode.AFTER, Mode.POWER_LOSS])
 @pytest.mark.parametrize("at", range(1, 8))
 async def test_a_change_that_fails_leaves_a_password_that_opens(
