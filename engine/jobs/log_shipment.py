@@ -248,11 +248,18 @@ class Shipment:
         """One segment into the session, where it is not kept already. One that is not what its name says stays on the host, and those
         behind it are shipped all the same. Raises: RefusedError where another is kept; SourceError, HostError, StorageError."""
         waiting, stream = reading.waiting, reading.stream
+        known = None
+        if not waiting.is_tail:
+            group = "" if waiting.is_extra else log_store.group_of(waiting.series, waiting.number)
+            known = await log_store.find(
+                first.opened.repository, first.tree, reading.look.identity, group, waiting.name
+            )
         hashed = hashlib.sha256()
 
         async def pieces() -> AsyncIterator[bytes]:
             while piece := await stream.read():
-                hashed.update(piece)
+                if known is not None:
+                    hashed.update(piece)
                 yield piece
 
         result = await reading.session.save_stream(pieces())
@@ -262,21 +269,14 @@ class Shipment:
             self.damaged[waiting.name] = error.message
             self.context.emit(Warned(f"{self.source.name}: {error.message}"))
             return
-        if waiting.is_tail:
-            batch.add(StoredSegment(waiting.name, result.content, result.size_bytes, judged.segment), ())
-            return
-        repository = first.opened.repository
-        group = "" if waiting.is_extra else log_store.group_of(waiting.series, waiting.number)
-        known = await log_store.find(repository, first.tree, reading.look.identity, group, waiting.name)
         if known is None:
-            batch.add(
-                StoredSegment(waiting.name, result.content, result.size_bytes, judged.segment), judged.forks
-            )
+            stored = StoredSegment(waiting.name, result.content, result.size_bytes, judged.segment)
+            batch.add(stored, () if waiting.is_tail else judged.forks)
             self._tell(batch.size_bytes)
             return
         # Other identifiers may mean no more than another cutting.
         is_same = known.content == result.content or (
-            await dump.sha256_of(repository, known) == hashed.hexdigest()
+            await dump.sha256_of(first.opened.repository, known) == hashed.hexdigest()
         )
         if not is_same:
             raise RefusedError(

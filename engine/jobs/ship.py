@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Final
 
 from engine.clock import sleep_until_set
 from engine.errors import ConfigurationError, HoldfastError, RefusedError
@@ -32,6 +33,9 @@ from engine.model.requests import ShipRequest
 from engine.sources import registry as sources
 from engine.sources.logs import LiveLogSource, LogSource
 
+LEAST_PACE_S: Final = 1.0
+"""Between the beginnings of two looks at a log that comes by itself: a busy server closes several segments a second, and a look has its price."""
+
 
 async def run(context: JobContext, request: ShipRequest) -> ShipResult:
     """Ships once, or for as long as was asked for. Raises where nothing at all could be shipped; what failed in part is told in the result."""
@@ -45,6 +49,7 @@ async def run(context: JobContext, request: ShipRequest) -> ShipResult:
             stack.push_async_callback(each.close)
         while True:
             polls += 1
+            looked_at = context.clock.monotonic()
             for each in work:
                 done = await _poll(context, request, each, storages, pool)
                 shipped[each.source.name] = _together(
@@ -56,7 +61,8 @@ async def run(context: JobContext, request: ShipRequest) -> ShipResult:
             # Not a look that would end behind the next start of its schedule.
             if left_s <= request.poll_s:
                 break
-            await _pause(context, work, min(request.poll_s, left_s))
+            least_s = LEAST_PACE_S - (context.clock.monotonic() - looked_at)
+            await _pause(context, work, least_s, min(request.poll_s, left_s))
     results = list(shipped.values())
     if all(each.status == "failed" for each in results):
         raise HoldfastError(results[0].error)
@@ -144,8 +150,11 @@ async def _poll(
     return _Done(await shipment.result(None))
 
 
-async def _pause(context: JobContext, work: Sequence[_Work], span_s: float) -> None:
+async def _pause(context: JobContext, work: Sequence[_Work], least_s: float, span_s: float) -> None:
     """Waits so long, or until a log that comes by itself is worth a look. Raises: SourceError, HostError."""
+    if 0 < least_s < span_s:
+        await sleep_until_set(context.clock, least_s)
+        span_s -= least_s
     live = [each.opened for each in work if isinstance(each.opened, LiveLogSource) and each.opened.is_live]
     async with asyncio.TaskGroup() as group:
         waits = [
