@@ -8,6 +8,7 @@ import pytest
 
 from engine.errors import RefusedError, StorageError, WrongPasswordError
 from engine.format import key_file
+from engine.format.crypto import MasterKey
 from engine.model.secret import Secret
 from engine.repository import keys, repository
 from engine.repository.keys import Unlocked
@@ -49,11 +50,14 @@ async def test_what_was_opened_before_is_not_derived_again_and_opens_nothing_onc
 ) -> None:
     """A job that looks each few seconds would derive keys all day; but a password that was taken back must end there, too."""
     known = keys.KnownKeys()
-    derived = []
+    derived: list[bytes] = []
     unlock = key_file.KeyFile.unlock
-    monkeypatch.setattr(
-        key_file.KeyFile, "unlock", lambda file, password: derived.append(password) or unlock(file, password)
-    )
+
+    def told(file: key_file.KeyFile, password: bytes) -> MasterKey:
+        derived.append(password)
+        return unlock(file, password)
+
+    monkeypatch.setattr(key_file.KeyFile, "unlock", told)
     for _ in range(3):
         assert (await keys.unlock(storage, PASSWORD, known=known)).master == opened.master
     assert derived == [PASSWORD.reveal()]
