@@ -7,8 +7,6 @@ import statistics
 from collections.abc import Sequence
 from typing import Final
 
-from rich.cells import cell_len
-
 from engine.model.amounts import size
 from engine.model.backup import Proof
 from engine.model.text import columns, padded, printable, shortened
@@ -26,6 +24,7 @@ __all__ = [
     "levels",
     "moment",
     "padded_ends",
+    "parts_in",
     "printable",
     "short_size",
     "size",
@@ -57,6 +56,18 @@ def padded_ends(left: str, right: str, width: int) -> str:
     """One text on the left and one on the right of so many columns; the right one alone where both do not fit."""
     gap = width - columns(left) - columns(right)
     return left + " " * gap + right if gap > 0 else padded(right, width, is_right=True)
+
+
+def parts_in(left: Sequence[tuple[str, str]], right: str, width: int) -> list[tuple[str, str]]:
+    """A line of texts with their tones, in exactly so many columns: what is on the left is shortened, what is on the right is not."""
+    room = max(0, width - columns(right) - (1 if right else 0))
+    parts: list[tuple[str, str]] = []
+    for text, tone in left:
+        part = shortened(text, room) if room else ""
+        room -= columns(part)
+        parts.append((part, tone))
+    gap = max(0, width - sum(columns(text) for text, _ in parts) - columns(right))
+    return [*parts, (padded("", gap) + shortened(right, width), "")]
 
 
 def differing(was: str, now: str, width: int) -> tuple[int, int]:
@@ -143,6 +154,8 @@ def in_ascii(text: str) -> str:
 
 
 def _replaced(character: str) -> str:
+    from rich.cells import cell_len  # as Textual counts
+
     return _ASCII_OF.get(character) or "?" * cell_len(character)
 
 

@@ -9,7 +9,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from engine.model.text import columns, padded, shortened
+from tui.text import parts_in
 
 
 class Line(Widget):
@@ -51,14 +51,7 @@ class Line(Widget):
 
     def _parts(self, width: int) -> list[tuple[str, str]]:
         """Texts with their tones, in exactly so many columns."""
-        room = max(0, width - columns(self._right) - (1 if self._right else 0))
-        parts: list[tuple[str, str]] = []
-        for text, tone in self._left:
-            part = shortened(text, room) if room else ""
-            room -= columns(part)
-            parts.append((part, tone))
-        gap = max(0, width - sum(columns(text) for text, _ in parts) - columns(self._right))
-        return [*parts, (padded("", gap) + shortened(self._right, width), "")]
+        return parts_in(self._left, self._right, width)
 
     def render_line(self, y: int) -> Strip:
         """Textual asks for it."""

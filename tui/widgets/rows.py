@@ -17,20 +17,15 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from engine.model.text import columns as columns_of
-from engine.model.text import shortened
 from tui.actions import Action
 from tui.place import Place, bindings
-from tui.text import fit, fit_end, padded_ends
+from tui.text import fit
+from tui.widgets import row_layout
 from tui.widgets.line import Line
 from tui.widgets.row_source import Column, FixedRows, Row, RowSource
 
 if TYPE_CHECKING:
     from tui.app import ConsoleApp
-
-
-_LEAST_FILTER = 6
-"""Columns beside the place, for a filter's text that is shortened."""
 
 
 class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
@@ -135,12 +130,9 @@ class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
         self.post_message(self.Moved(self._table, self.current))
 
     def _keep_in_sight(self) -> None:
-        height = self.size.height
         top = round(self.scroll_y)
-        if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False)
-        elif height and self.cursor >= top + height:
-            self.scroll_to(y=self.cursor - height + 1, animate=False)
+        if (wanted := row_layout.top_for(self.cursor, top, self.size.height)) != top:
+            self.scroll_to(y=wanted, animate=False)
 
     def on_resize(self, _event: events.Resize) -> None:
         """Columns are laid out anew."""
@@ -168,8 +160,7 @@ class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
         is_current = index == self.cursor
         is_marked = row.key in self.marked
         has_cursor = is_current and (self.has_focus or not self._table.is_quiet)
-        marker = (">" if has_cursor else " ") + ("*" if is_marked else " ")
-        text = marker + self._table.lay_cells(row.cells)
+        text = self._table.lay_row(row.cells, has_cursor=has_cursor, is_marked=is_marked)
         style = plain
         if row.tone:
             style += self.get_component_rich_style(f"rows--{row.tone}", partial=True)
@@ -177,7 +168,7 @@ class RowList(ScrollView, Place, can_focus=True, inherit_bindings=False):
             style += self.get_component_rich_style("rows--marked", partial=True)
         if is_current and self.has_focus:
             style += self.get_component_rich_style("rows--cursor", partial=True)
-        return Strip([Segment(fit(text, width), style)])
+        return Strip([Segment(text, style)])
 
     def on_focus(self) -> None:
         """The cursor is shown."""
@@ -298,8 +289,7 @@ class RowTable(Vertical):
         self.head = Line()
         self._rows: Sequence[Row] = ()
         self._is_read = False
-        self._shown: Sequence[int] = range(len(columns))
-        self._widths: Sequence[int] = [each.width for each in columns]
+        self._laid_out = row_layout.as_they_are(columns)
 
     def compose(self) -> Iterator[Line | RowList]:
         """Titles, rows."""
@@ -392,52 +382,19 @@ class RowTable(Vertical):
 
     def lay_out(self) -> None:
         """Decides which columns fit, and how wide each is."""
-        room = self.list.size.width - 2
-        shown = list(range(len(self.columns)))
-        while not self.is_wide and _needed(self.columns, shown) > room:
-            worst = max(shown, key=lambda index: (self.columns[index].rank, index))
-            if self.columns[worst].rank == 0:
-                break
-            shown.remove(worst)
-        spare = max(0, room - _needed(self.columns, shown))
-        flexible = [index for index in shown if self.columns[index].is_flexible]
-        widths = {index: self.columns[index].width for index in shown}
-        for number, index in enumerate(flexible):
-            widths[index] += spare // len(flexible) + (1 if number < spare % len(flexible) else 0)
-        self._shown, self._widths = shown, [widths[index] for index in shown]
+        self._laid_out = row_layout.lay_out(self.columns, self.list.size.width, is_wide=self.is_wide)
         self.tell_place()
         self.list.refresh()
 
-    def lay_cells(self, cells: Sequence[str]) -> str:
-        """The cells of a row in their columns."""
-        return " ".join(
-            _cell(cells[index] if index < len(cells) else "", width, self.columns[index])
-            for index, width in zip(self._shown, self._widths, strict=True)
-        )
+    def lay_row(self, cells: Sequence[str], *, has_cursor: bool, is_marked: bool) -> str:
+        """The cells of a row in their columns, and its marks before them."""
+        width = self.list.size.width
+        return self._laid_out.row(cells, width, has_cursor=has_cursor, is_marked=is_marked)
 
     def tell_place(self) -> None:
         """Titles, and which row of how many the cursor is on where not all of them are seen."""
-        count = len(self.list.source)
-        place = f"{self.list.cursor + 1}/{count}" if count > max(1, self.list.size.height) else ""
-        self.head.show(*self._headed(place))
-
-    def _headed(self, place: str) -> tuple[str, str]:
-        """The titles, and the filter and the place beside them: after the title that leaves most room, or else over the end of the last ones."""
-        titles = {index: self.columns[index].title for index in self._shown}
-        spare, wide, roomy = max(
-            ((width - columns_of(titles[index]) - 1, width, index) for index, width in zip(self._shown, self._widths, strict=True)),
-            default=(0, 0, 0),
-        )  # fmt: skip
-        said = f"/{self.filter} {place}".rstrip() if self.filter else place
-        if self.filter and columns_of(said) > spare >= len(place) + _LEAST_FILTER:
-            said = f"/{shortened(self.filter, spare - len(place) - 2)} {place}".rstrip()
-        if said and spare >= columns_of(said):
-            is_right = self.columns[roomy].is_right
-            titles[roomy] = padded_ends(*((said, titles[roomy]) if is_right else (titles[roomy], said)), wide)
-            said = ""
-        line = "  " + self.lay_cells([titles.get(index, "") for index in range(len(self.columns))])
-        room = max(0, self.list.size.width - columns_of(said) - 1)
-        return line[:room] if said else line, said
+        place = row_layout.place_of(self.list.cursor, len(self.list.source), self.list.size.height)
+        self.head.show(*self._laid_out.head(self.list.size.width, place, self.filter))
 
 
 class AskingTable(RowTable):
@@ -463,10 +420,6 @@ class AskingTable(RowTable):
         self.post_message(self.Asked(self))
 
 
-def _cell(text: str, width: int, column: Column) -> str:
-    return fit_end(text, width) if column.keeps_end else fit(text, width, is_right=column.is_right)
-
-
 def _differing(was: RowSource, cursor_was: int, now: RowSource, cursor: int) -> Sequence[int] | None:
     """Which rows are to be drawn; None: all of them."""
     if not (isinstance(was, FixedRows) and isinstance(now, FixedRows) and len(was) == len(now) > 0):
@@ -477,10 +430,6 @@ def _differing(was: RowSource, cursor_was: int, now: RowSource, cursor: int) -> 
         for index, (one, other) in enumerate(zip(was.rows, now.rows, strict=True))
         if one != other or index in moved
     ]
-
-
-def _needed(columns: Sequence[Column], shown: Sequence[int]) -> int:
-    return sum(columns[index].width + 1 for index in shown) - 1
 
 
 def _order(row: Row, column: int) -> tuple[bool, object]:
