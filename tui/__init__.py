@@ -20,6 +20,7 @@ Knows the Engine, events, model and errors, nothing deeper; no job runs in this 
     colourless.py  for NO_COLOR
     terminal.py    what is repaired in Textual's driver
     browser/       the same in a browser of this machine: who is let in, and a child for each page
+    keys.py        the keys that do things now, for sentences that name one
     keyboard.py    what comes from the keyboard, made safe: noise, old mouse reports, pastes
     themes are data, in ../themes
 """

@@ -19,7 +19,7 @@ from textual.worker import Worker, WorkerCancelled, WorkerFailed, get_current_wo
 from engine.errors import HoldfastError
 from engine.model.job import Change, Job, JobStatus
 from engine.model.secret import Secret
-from tui import bridge, clipboard, haste, theme_loader
+from tui import bridge, clipboard, haste, keys, theme_loader
 from tui.actions import ACTIONS, Action, key_names
 from tui.batches import Batches
 from tui.colourless import filters_of
@@ -116,6 +116,7 @@ class ConsoleApp(App[int]):
 
     def on_mount(self) -> None:
         """Sets keys and theme, and begins to follow the catalog."""
+        keys.follow(self.key_of)
         self._give_keys()
         self._opening.enter_context(self.batch_update())  # one picture, with the rows, in place of three
         self.set_timer(_OPENING_S, self._opening.close)
@@ -155,7 +156,7 @@ class ConsoleApp(App[int]):
         self._tell_mistakes()
 
     def _give_keys(self) -> None:
-        self.set_keymap({action: ",".join(keys) for action, keys in self.preferences.keys.items()})
+        self.set_keymap({action: ",".join(given) for action, given in self.preferences.keys.items()})
 
     def _wanted_theme(self) -> str:
         """Reads all themes; the name of the one that is wanted, or of the usual one."""
@@ -355,8 +356,8 @@ class ConsoleApp(App[int]):
 
     def key_of(self, action: Action) -> str:
         """The first key that does it now, as a person calls it."""
-        keys = self.preferences.keys_of(action.action_id)
-        return self.get_key_display_of(keys[0]) if keys else ""
+        given = self.preferences.keys_of(action.action_id)
+        return self.get_key_display_of(given[0]) if given else ""
 
     def get_key_display_of(self, key: str) -> str:
         """`question_mark` is `?`."""
@@ -440,7 +441,7 @@ class ConsoleApp(App[int]):
             return
         self._driver.take_mouse(is_wanted=not self._driver.has_mouse)
         self.tell(
-            "the mouse works here; M leaves it to the terminal"
+            f"the mouse works here; {keys.of('view.mouse')} leaves it to the terminal"
             if self._driver.has_mouse
             else "the mouse is the terminal's"
         )
@@ -454,7 +455,7 @@ class ConsoleApp(App[int]):
             self.exit()
         else:
             self._interrupted_at = now
-            self.tell("ctrl+c again leaves the console, as q does; jobs go on")
+            self.tell(f"ctrl+c again leaves the console, as {keys.of('app.quit')} does; jobs go on")
 
     def _fatal_error(self) -> None:
         """In place of Textual's, which prints a traceback with all values: the log has it, the terminal gets a sentence."""

@@ -25,6 +25,7 @@ from engine.model.requests import (
 )
 from engine.model.results import ForgetResult
 from engine.model.text import counted, instant
+from tui import keys
 from tui.dialogs.confirm import Confirm, TypeName
 from tui.dialogs.menu import Menu
 from tui.dialogs.reader import Reader
@@ -98,7 +99,7 @@ def _well(last: Job) -> Job:
     if last.status not in (JobStatus.COMPLETED, JobStatus.INCOMPLETE):
         raise HoldfastError(
             f"job {last.job_id} ended as {last.status.value}{f': {last.error}' if last.error else ''}",
-            hint="9 shows its log",
+            hint=f"{keys.of('drawer.jobs')} shows its log",
         )
     return last
 
@@ -143,7 +144,7 @@ async def drill_all(console: ConsoleApp, sources: Sequence[str]) -> None:
         *[printable(each) for each in sources[:20]],
         *([f"and {len(sources) - 20} more"] if len(sources) > 20 else []),
         "One after the other, each into a scratch target that is thrown away; nothing that is live is written to.",
-        "They go on whoever leaves; 9 shows how far they are, and what came of all of them.",
+        f"They go on whoever leaves; {keys.of('drawer.jobs')} shows how far they are, and what came of all of them.",
     ]
     if await console.ask(Confirm(f"Drill {counted(len(sources), 'source')}?", lines, yes="drill them")):
         requests = [DrillRequest(each) for each in sources]
@@ -273,7 +274,7 @@ async def delete(console: ConsoleApp, backups: Sequence[Backup]) -> bool:
     if kept is not None:
         raise UsageError(
             f"backup {kept.backup_id} is kept: {kept.hold_reason or 'it is protected'}",
-            hint="P takes that away, if you may",
+            hint=f"{keys.of('history.unprotect')} takes that away, if you may",
         )
     sources = sorted({each.source for each in backups})
     name = sources[0] if len(sources) == 1 else f"delete {len(backups)}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.model.batches import batch_of
 from engine.model.job import Job
+from tui import keys
 
 if TYPE_CHECKING:
     from tui.app import ConsoleApp
@@ -23,7 +24,7 @@ class Batches:
         """Hands jobs to a worker of which one runs at a time, and says so. Raises: what the engine raises."""
         batch = await self._console.engine.submit_in_turn(verb, requests)
         self._open.add(batch.batch_id)
-        told = f"{said}, one after the other; 9 shows how far they are, X there ends all of them"
+        told = f"{said}, one after the other; {keys.of('drawer.jobs')} shows how far they are, {keys.of('job.cancel_all')} there ends all of them"
         self._console.tell(told, is_brief=True)
 
     async def look(self, running: Sequence[Job]) -> None:

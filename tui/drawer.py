@@ -11,6 +11,7 @@ from textual.widget import Widget
 from engine.model.batches import batch_of
 from engine.model.job import Job, JobStatus
 from engine.model.text import counted
+from tui import keys
 from tui.actions import ACTIONS, Action
 from tui.dialogs.confirm import Confirm
 from tui.dialogs.menu import Menu
@@ -128,7 +129,7 @@ class Drawer(Vertical, Place):
             case "job.newest":
                 return "" if self._pages else "these are the newest"
             case "job.cancel_all" if not self._batch:
-                return "it runs for itself: x cancels it"
+                return f"it runs for itself: {keys.of('job.cancel')} cancels it"
         return "" if self.table.current is not None else "there is no job here"
 
     def copyables(self) -> Sequence[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import UsageError
 from engine.model.secret import Secret
-from tui import files
+from tui import files, keys
 from tui.dialogs.confirm import AskSecret, Confirm
 from tui.dialogs.reader import Reader
 from tui.place import Place
@@ -93,7 +93,7 @@ class Office(Place):
         """What a bug report needs."""
         await self.console.ask(
             Reader(
-                "What a bug report needs; o writes it to a file",
+                f"What a bug report needs; {keys.of('text.save')} writes it to a file",
                 _tree(await self.console.engine.doctor(), ""),
             )
         )

@@ -116,7 +116,7 @@ def _keys(text: str, given: Mapping[str, Any], mistakes: list[str]) -> Mapping[s
             near = nearest(action_id, list(ACTIONS))
             mistakes.append(
                 f"{line}: there is no action {action_id}"
-                + (f"; did you mean {near}?" if near else "; ? shows them")
+                + (f"; did you mean {near}?" if near else "; the palette lists them")
             )
         elif not isinstance(listed, list) or not listed or not all(isinstance(each, str) for each in listed):
             mistakes.append(f"{line}: {action_id} needs a key, or a list of keys")

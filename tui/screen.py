@@ -16,6 +16,7 @@ from textual.widgets import ContentSwitcher
 
 from engine.model.job import Job, JobStatus
 from engine.model.text import printable
+from tui import keys
 from tui.actions import ACTIONS, of_place
 from tui.office import Office
 from tui.panes.backups import BackupsPane
@@ -161,12 +162,12 @@ class MainScreen(Screen[None], Office):
     def show_tabs(self) -> None:
         """Row 2."""
         parts = []
-        for number, each in enumerate(TABS, 1):
-            label = f"{number} {each.capitalize()}"
+        for each in TABS:
+            label = f"{keys.of(f'tab.{each}')} {each.capitalize()}"
             parts.append(
                 (f"[{label}]" if each == self._tab else f" {label} ", "strong" if each == self._tab else "")
             )
-        self._tabs.show(parts, "? help")
+        self._tabs.show(parts, f"{keys.of('help.open')} help")
 
     def show_title(self, home: str, right: str) -> None:
         """Row 1: where am I; who works; what time it is. On a narrow terminal the home's name gives way."""
@@ -177,12 +178,12 @@ class MainScreen(Screen[None], Office):
     def show_message(self, text: str, tone: str = "") -> None:
         """Row 23."""
         self._has_job_line = False
-        self._message.show(printable(text), "9 jobs", tone=tone)
+        self._message.show(printable(text), _jobs_key(), tone=tone)
 
     def show_jobs(self, jobs: Sequence[Job], now: datetime.datetime) -> None:
         """The newest running job, in row 23; one that ended does not stay there."""
         if jobs or self._has_job_line:
-            self._message.show(job_line(jobs[0], now) if jobs else "", "9 jobs")
+            self._message.show(job_line(jobs[0], now) if jobs else "", _jobs_key())
         self._has_job_line = bool(jobs)
 
     def show_hints(self) -> None:
@@ -295,7 +296,7 @@ class MainScreen(Screen[None], Office):
         if drawer is not None and drawer.is_open:
             drawer.toggle()
         elif not await self.pane.pop():
-            self.console.tell("this is the outermost view: q leaves the console")
+            self.console.tell(f"this is the outermost view: {keys.of('app.quit')} leaves the console")
 
     async def do_palette_open(self) -> None:
         """Any action, by its name, from anywhere."""
@@ -343,12 +344,14 @@ class MainScreen(Screen[None], Office):
 
         console = self.console
         wrong = [f"! {each}" for each in console.mistakes] or ["nothing is wrong in it"]
-        keys = [
-            f"{action_id:<24} {' '.join(map(console.get_key_display_of, keys))}"
-            for action_id, keys in console.preferences.keys.items()
+        given = [
+            f"{action_id:<24} {' '.join(map(console.get_key_display_of, wanted))}"
+            for action_id, wanted in console.preferences.keys.items()
         ]
         lines = [str(console.engine.home.directory / FILE), "", *wrong, "", f"theme {console.theme}"]
-        await console.ask(Reader("What console.toml says", [*lines, *(["", "keys:", *keys] if keys else [])]))
+        await console.ask(
+            Reader("What console.toml says", [*lines, *(["", "keys:", *given] if given else [])])
+        )
 
     async def do_view_freeze(self) -> None:
         """Live updates off, or on."""
@@ -356,7 +359,9 @@ class MainScreen(Screen[None], Office):
         if not self.console.is_frozen:
             await self.console.read_again()
         self.console.tell(
-            "nothing is read anew until z is pressed again" if self.console.is_frozen else "live again"
+            f"nothing is read anew until {keys.of('view.freeze')} is pressed again"
+            if self.console.is_frozen
+            else "live again"
         )
 
     async def do_view_refresh(self) -> None:
@@ -385,6 +390,10 @@ def _make_pane(tab: str) -> Pane:
     """The pane of a tab; its module is imported now."""
     module = importlib.import_module(f"tui.panes.{tab}")
     return cast("Pane", getattr(module, f"{tab.capitalize()}Pane")(id=tab))
+
+
+def _jobs_key() -> str:
+    return f"{keys.of('drawer.jobs')} jobs"
 
 
 def job_line(job: Job, now: datetime.datetime) -> str:

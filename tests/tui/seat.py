@@ -16,6 +16,7 @@ from textual.pilot import Pilot
 
 from engine.service import Engine
 from tests.tui.pressed import DONE
+from tui import keys
 from tui.actions import ACTIONS
 from tui.app import ConsoleApp
 from tui.dialogs.base import Dialog
@@ -211,6 +212,7 @@ async def open_console(
     """A console on that engine, with its first screen drawn."""
     app = kind(engine, preferences or Preferences("home"), is_read_only=is_read_only, is_guiding=is_guiding)
     app.drawn = asyncio.Event()
+    keys.follow(app.key_of)  # a seat has the screen drawn by itself
     async with app.run_test(size=size) as pilot:
         seat = Seat(app, pilot, app.drawn)
         await seat.sees("backups")

@@ -25,7 +25,7 @@ from tui.panes.found import FoundView
 from tui.panes.restore_point import PointView
 from tui.panes.restore_text import Target
 from tui.place import Place
-from tui.preferences import read_preferences
+from tui.preferences import Preferences, read_preferences
 
 pytestmark = pytest.mark.slow
 
@@ -135,6 +135,30 @@ async def test_keys_of_ones_own_work_and_are_shown_wherever_keys_are(world: Worl
         await seat.press("escape", "ctrl+t")
         await seat.sees("kind")
         await seat.press("escape")
+
+
+async def test_sentences_name_the_keys_that_do_it_now(world: World, tmp_path: Path) -> None:
+    """At 3 in the morning nobody looks up that the key in the sentence was given to something else."""
+    given = {
+        "source.new": "f6", "source.backup": "f7", "storage.new": "f8", "host.new": "f9", "text.search": "f10", "tab.storage": "S",
+        "list.sort": "f11", "drawer.jobs": "J", "restore.running": "f12", "point.running": "f12", "app.quit": "Q", "view.freeze": "Z",
+    }  # fmt: skip
+    await world.add_files("tree", tmp_path)
+    preferences = Preferences("home", keys={action: (key,) for action, key in given.items()})
+    async with open_console(world.engine, preferences=preferences) as seat:
+        await seat.sees("S Storage", "f7 backup")
+        await seat.press("V")
+        await seat.sees("tree was never backed up: f7 does", "J jobs")
+        await seat.press("escape")
+        await seat.sees("this is the outermost view: Q leaves the console")
+        await seat.press("Z")
+        await seat.sees("nothing is read anew until Z is pressed again")
+        await seat.press("Z", "S")
+        await seat.sees("there is no storage yet: f8 defines one")
+        await seat.press("H")
+        await seat.sees("t logs in")
+        await seat.press("3", "enter")
+        await seat.sees("there is no backup of it yet: f7 in the backups takes one")
 
 
 async def test_each_place_is_reached_and_what_it_copies_is_understood_by_the_command_line(

@@ -9,6 +9,7 @@ from textual import on
 from textual.binding import Binding
 from textual.widget import Widget
 
+from tui import keys
 from tui.actions import ACTIONS, of_place
 from tui.actions.places import PLACES
 from tui.dialogs.base import Dialog
@@ -36,7 +37,8 @@ class Help(Dialog[str]):
 
     def __init__(self, console: ConsoleApp, places: Sequence[Place]) -> None:
         super().__init__(
-            "Keys of this place", hint="enter do it    / search    : finds all others    esc back"
+            "Keys of this place",
+            hint=keys.said("enter do it    {list.filter} search    : finds all others    esc back"),
         )
         self._reasons: dict[str, str] = {}
         self._rows: list[Row] = []
@@ -45,8 +47,8 @@ class Help(Dialog[str]):
             for action in of_place(place.PLACE):
                 reason = console.why_off(action) or place.why_off(action)
                 self._reasons[action.action_id] = reason
-                keys = console.preferences.keys_of(action.action_id)
-                shown = " ".join(console.get_key_display_of(each) for each in keys)
+                given = console.preferences.keys_of(action.action_id)
+                shown = " ".join(console.get_key_display_of(each) for each in given)
                 title = printable(f"{action.title} ({reason})") if reason else action.title
                 self._rows.append(Row(action.action_id, (shown, title), "dim" if reason else ""))
         self.table = RowTable(

@@ -13,6 +13,7 @@ from textual.widget import Widget
 
 from engine.model.job import Job
 from engine.model.text import instant
+from tui import keys
 from tui.bridge import guarded
 from tui.dialogs.base import Dialog
 from tui.place import Place, bindings
@@ -106,7 +107,10 @@ class JobPage(Dialog[bool]):
     def __init__(self, console: ConsoleApp, job: Job) -> None:
         super().__init__(
             f"job {job.job_id}, {job.verb}",
-            hint="f follow  t times  w wrap  / search  n N next  y copy  o to a file  esc back",
+            hint=keys.said(
+                "{log.follow} follow  {log.times} times  {text.wrap} wrap  {text.search} search  {text.next} {text.previous} next"
+                "  y copy  {text.save} to a file  esc back"
+            ),
         )
         self._bearer, self._body = console, JobLog(console, job)
 

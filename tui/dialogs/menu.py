@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from textual import on
 from textual.widget import Widget
 
+from tui import keys
 from tui.dialogs.base import Dialog
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
@@ -21,7 +22,7 @@ class Menu(Dialog[str]):
     """
 
     def __init__(self, title: str, entries: Sequence[tuple[str, str]], *, tones: Sequence[str] = ()) -> None:
-        super().__init__(title, hint="enter choose    / filter    esc back")
+        super().__init__(title, hint=keys.said("enter choose    {list.filter} filter    esc back"))
         self._entries = entries
         self._tones = tones or [""] * len(entries)
         self.table = RowTable([Column("", 20, is_flexible=True)], empty="there is nothing to choose from")

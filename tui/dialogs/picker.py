@@ -14,6 +14,7 @@ from textual.binding import Binding
 from textual.widget import Widget
 
 from engine.model.text import printable
+from tui import keys
 from tui.dialogs.base import Dialog
 from tui.text import short_size
 from tui.widgets.line import Line
@@ -37,7 +38,9 @@ class Picker(Dialog[str]):
     def __init__(self, begin: str = "", *, title: str = "Pick a path of this machine") -> None:
         super().__init__(
             title,
-            hint="enter into, or take the file    . take this folder    backspace up    / filter    esc back",
+            hint=keys.said(
+                "{list.open} into, or take the file    . take this folder    backspace up    {list.filter} filter    esc back"
+            ),
         )
         self._folder = _nearest(begin)
         self._place = Line(tone="strong")

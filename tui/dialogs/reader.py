@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from textual.binding import Binding
 from textual.widget import Widget
 
+from tui import keys
 from tui.dialogs.base import Dialog
 from tui.widgets.page import Page
 
@@ -18,7 +19,12 @@ class Reader(Dialog[bool]):
     DEFAULT_CSS = "Reader > Vertical { width: 100%; height: 100%; }"
 
     def __init__(self, title: str, lines: Sequence[str]) -> None:
-        super().__init__(title, hint="/ search   n N next, before   w wrap   o write to a file   esc back")
+        super().__init__(
+            title,
+            hint=keys.said(
+                "{text.search} search   {text.next} {text.previous} next, before   {text.wrap} wrap   {text.save} write to a file   esc back"
+            ),
+        )
         self.page = Page(lines)
 
     def body(self) -> list[Widget]:

@@ -8,6 +8,7 @@ from textual import on
 from textual.widget import Widget
 
 from engine.model.text import printable
+from tui import keys
 from tui.dialogs.base import Dialog
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
@@ -24,8 +25,8 @@ class Several(Dialog[Sequence[str]]):
     def __init__(
         self, title: str, entries: Sequence[tuple[str, str]], *, is_one: bool = False, hint: str = ""
     ) -> None:
-        keys = "enter take this" if is_one else "space mark    ctrl+a all    enter take"
-        super().__init__(title, hint=hint or f"{keys}    / filter    esc back")
+        way = "enter take this" if is_one else "{mark.row} mark    {mark.all} all    enter take"
+        super().__init__(title, hint=hint or keys.said(f"{way}    {{list.filter}} filter    esc back"))
         self._entries = entries
         self.table = RowTable([Column("", 20, is_flexible=True)], empty="there is nothing to choose from")
 

@@ -11,7 +11,7 @@ from engine.errors import UnknownNameError, UsageError
 from engine.model.job import Job
 from engine.model.requests import BackupRequest
 from engine.model.text import instant, printable
-from tui import backup_work
+from tui import backup_work, keys
 from tui.actions import ACTIONS, Action
 from tui.actions.places import NOUNS, PLACES
 from tui.palette import used
@@ -77,7 +77,7 @@ async def _act(console: ConsoleApp, action: Action, wanted: Wanted) -> None:
         return
     place = await reach(console, action.place, wanted.names)
     if PLACES[action.place].is_by_hand(action):
-        console.tell(f"choose one, then {console.key_of(action) or 'enter'}: {action.title}")
+        console.tell(f"choose one, then {console.key_of(action) or keys.of('list.open')}: {action.title}")
     else:
         place.perform(action)
 
@@ -291,7 +291,10 @@ async def _running(console: ConsoleApp, names: Sequence[str]) -> Place:
 
     job = await console.engine.show_job(_one(names, "job"))
     if job.verb not in _SHOWN_RUNNING:
-        raise UsageError(f"job {job.job_id} is a {job.verb}, no drill and no restore", hint="9 shows its log")
+        raise UsageError(
+            f"job {job.job_id} is a {job.verb}, no drill and no restore",
+            hint=f"{keys.of('drawer.jobs')} shows its log",
+        )
     return await _over(console, "restore", RunningView(job, target_of(job)))
 
 

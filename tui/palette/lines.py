@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from engine.model.names import is_id_prefix
+from tui import keys
 from tui.actions.base import Action
 from tui.actions.places import NOUNS, PLACES
 from tui.actions.verbs import WITHOUT_ACTION
@@ -116,7 +117,7 @@ def entry_of(action: Action, shown_key: str, *, is_here: bool, reason: str) -> E
         takes_text=action.action_id in _TAKE_TEXT,
         options=_OPTIONS.get(action.action_id, {}),
         is_here=is_here,
-        reason=reason or ("" if is_here else about.why_not_from_afar(action)),
+        reason=reason or ("" if is_here else keys.said(about.why_not_from_afar(action))),
         texts=tuple(map(text, (action.title, *commands))),
         about=(text(about.title),),
     )

@@ -11,6 +11,7 @@ from engine.model.alerts import Alert
 from engine.model.job import Job
 from engine.model.status import Concern
 from engine.model.text import instant
+from tui import keys
 from tui.dialogs.reader import Reader
 from tui.panes import remedies
 from tui.text import age
@@ -47,6 +48,7 @@ def page_lines(
 ) -> Sequence[str]:
     """All that is known, a fact a line."""
     lines = []
+    opened_from = "alert" if alert is not None else "source"
     if concern is not None:
         risk = "a risk" if concern.is_risk else "advice"
         lines += [f"what        {concern.condition.value} of {concern.subject}: {risk}"]
@@ -58,12 +60,12 @@ def page_lines(
     if job is not None:
         ended = f", {age(job.completed_at, now)} ago" if job.completed_at is not None else ""
         lines += [
-            f"evidence    job {job.job_id}, {job.verb}: {job.status.value}{ended}  (esc, then L: its log)"
+            f"evidence    job {job.job_id}, {job.verb}: {job.status.value}{ended}  (esc, then {keys.of(f'{opened_from}.log')}: its log)"
         ]
         lines += [f"            {job.error}"] if job.error else []
     if concern is not None and concern.covered_by:
         lines += [f"            {concern.covered_by} says it already: mend that first"]
-    lines += ["", *_mending(alert, concern)]
+    lines += ["", *_mending(alert, concern, keys.of(f"{opened_from}.mend"))]
     return [*lines, *_people(alert, now)]
 
 
@@ -72,7 +74,11 @@ def _times(alert: Alert | None, job: Job | None, now: datetime.datetime) -> list
         since = f"{instant(job.completed_at)}, {age(job.completed_at, now)} ago"
         return [f"since       {since}; no alert stands for it"]
     if alert is None:
-        return ["since       it was found just now; no alert stands for it yet (E among the alerts)"]
+        return [
+            keys.said(
+                "since       it was found just now; no alert stands for it yet ({alert.evaluate} among the alerts)"
+            )
+        ]
     lines = [f"since       {instant(alert.raised_at)}, {age(alert.raised_at, now)} ago"]
     if alert.recovered_at is not None:
         lines += [f"over since  {instant(alert.recovered_at)}, {age(alert.recovered_at, now)} ago"]
@@ -81,12 +87,14 @@ def _times(alert: Alert | None, job: Job | None, now: datetime.datetime) -> list
     return lines
 
 
-def _mending(alert: Alert | None, concern: Concern | None) -> list[str]:
+def _mending(alert: Alert | None, concern: Concern | None, key: str) -> list[str]:
     remedy = concern.remedy if concern is not None else alert.remedy if alert is not None else ""
     if concern is None:
         return [f"what to do  nothing: it is not found any more (it was: {remedy})"]
-    key, _, words = remedies.words_of(concern).partition(" ")
-    return [f"what to do  esc, then {key}: {words}", f"same as     {remedy}"]
+    return [
+        f"what to do  esc, then {key}: {remedies.words_of(concern)}",
+        f"same as     {remedy}",
+    ]
 
 
 def _people(alert: Alert | None, now: datetime.datetime) -> list[str]:

@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from engine.model.alerts import Alert, Alerts, MaintenanceWindow, Silence
 from engine.model.spans import span
-from tui import backup_work
+from tui import backup_work, keys
 from tui.actions import ACTIONS, Action
 from tui.dialogs.reader import Reader
 from tui.panes import remedies
@@ -157,7 +157,7 @@ class AlertsView(View):
         alert = self.current
         concern = await concern_of(self.console, alert) if alert is not None else None
         if concern is None or not concern.job_id:
-            self.console.tell("no job showed it: enter says all that is known")
+            self.console.tell(f"no job showed it: {keys.of('list.open')} says all that is known")
         else:
             await backup_work.show_log(self.console, concern.job_id)
 
@@ -166,7 +166,9 @@ class AlertsView(View):
         alert = self.current
         concern = await concern_of(self.console, alert) if alert is not None else None
         if concern is None:
-            self.console.tell("it is not found any more: E looks at everything now")
+            self.console.tell(
+                f"it is not found any more: {keys.of('alert.evaluate')} looks at everything now"
+            )
             return
         await remedies.mend(self._sources, concern)
 

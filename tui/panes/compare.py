@@ -9,6 +9,7 @@ from typing import Final
 from engine.model import described
 from engine.model.results import Difference
 from engine.model.text import printable
+from tui import keys
 from tui.actions import Action
 from tui.dialogs.reader import Reader
 from tui.panes.stream import StreamView
@@ -66,7 +67,11 @@ class CompareView(StreamView):
     def summary(self) -> str:
         """How many of each, and what nobody looked at."""
         counts = ", ".join(f"{self._counts[each]:,} {each}" for each in _TONES if self._counts[each])
-        more = f"; not compared: {len(self._not_compared)}, d says what" if self._not_compared else ""
+        more = (
+            f"; not compared: {len(self._not_compared)}, {keys.of('compare.details')} says what"
+            if self._not_compared
+            else ""
+        )
         return (counts or "nothing differs") + more
 
     def why_off(self, action: Action) -> str:

@@ -12,7 +12,7 @@ from textual import on
 
 from engine.model.backup import Backup
 from engine.model.results import FileItem
-from tui import backup_work
+from tui import backup_work, keys
 from tui.actions import Action
 from tui.dialogs.reader import Reader
 from tui.panes.stream import StreamView
@@ -95,7 +95,7 @@ class ContentsView(StreamView):
         """How many, and whether there are more."""
         if not (self._first or self._has_more):
             return f"{self.count:,}"
-        more = ", n shows more" if self._has_more else ", n begins again"
+        more = f", {keys.of('contents.more')} {'shows more' if self._has_more else 'begins again'}"
         return f"{self._first + 1:,} to {self._first + self.count:,}{more}"
 
     @property
@@ -143,7 +143,10 @@ class ContentsView(StreamView):
         try:
             await self.console.engine.dump(self.backup.backup_id, path, take)
         except _EnoughError:
-            more = ["", f"its first {SHOWN_BYTES // 1024} KiB: O writes it whole to a file"]
+            more = [
+                "",
+                f"its first {SHOWN_BYTES // 1024} KiB: {keys.of('contents.dump')} writes it whole to a file",
+            ]
         text = bytes(found).decode(errors="backslashreplace")
         await self.console.ask(Reader(printable(path), [*text.splitlines(), *more]))
 

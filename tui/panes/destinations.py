@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from textual.widget import Widget
 
+from tui import keys
 from tui.actions import Action
 from tui.dialogs import wizards
 from tui.dialogs.confirm import TypeName
@@ -14,6 +16,8 @@ from tui.place import bindings
 from tui.text import moment, printable
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowTable
+
+_NONE: Final = "nobody is told of anything yet: {destination.new} defines where"
 
 
 class DestinationsView(View):
@@ -29,7 +33,7 @@ class DestinationsView(View):
                 Column("NAME", 10, is_flexible=True), Column("KIND", 7, rank=1), Column("ADDRESS", 14, is_flexible=True),
                 Column("TOLD OF", 14, is_flexible=True, rank=2), Column("LAST MESSAGE", 16, is_flexible=True),
             ],
-            empty="nobody is told of anything yet: n defines where",
+            empty=_NONE,
         )  # fmt: skip
 
     @property
@@ -69,7 +73,7 @@ class DestinationsView(View):
         """Most need one."""
         if action.action_id in ("destination.new", "destination.flush"):
             return ""
-        return "" if self.chosen else "nobody is told of anything yet: n defines where"
+        return "" if self.chosen else keys.said(_NONE)
 
     def copyables(self) -> list[tuple[str, str]]:
         """The name, and a test of it."""

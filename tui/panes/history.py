@@ -60,7 +60,7 @@ class HistoryView(View):
         ]
         self._orders = [order for _, order in columns]
         empty = (
-            f"there is no backup of {printable(source)} yet: b in the list of sources makes one"
+            f"there is no backup of {printable(source)} yet: {{source.backup}} in the list of sources makes one"
             if source
             else "there is no backup yet"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from textual import on
 from textual.widget import Widget
@@ -13,7 +14,7 @@ from engine.model.definitions import LOCAL_HOST, Host, Source, retired_reason
 from engine.model.results import HostReport
 from engine.model.spans import span
 from engine.model.text import counted
-from tui import backup_work
+from tui import backup_work, keys
 from tui.actions import Action
 from tui.dialogs import wizards
 from tui.dialogs.busy import Busy
@@ -25,6 +26,8 @@ from tui.text import printable
 from tui.widgets.page import Page
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
+
+_NONE: Final = "there is no host yet: {host.new} defines one"
 
 
 class HostsView(View):
@@ -45,7 +48,7 @@ class HostsView(View):
                 Column("HOST", 12, is_flexible=True), Column("ADDRESS", 22, is_flexible=True), Column("SOURCES", 7, is_right=True),
                 Column("UNCOVERED", 9, is_right=True), Column("STATE", 8),
             ],
-            empty="there is no host yet: n defines one",
+            empty=_NONE,
         )  # fmt: skip
         self.page = Page()
         self.page.add_class("aside")
@@ -112,11 +115,11 @@ class HostsView(View):
                 )
         uncovered = self._uncovered.get(host.name)
         if uncovered is None:
-            lines += ["", "t logs in, and says what is there and what no source takes"]
+            lines += ["", f"{keys.of('host.test')} logs in, and says what is there and what no source takes"]
         elif uncovered:
             lines += [
                 "",
-                "found, and no source takes it (c makes the source):",
+                f"found, and no source takes it ({keys.of('host.cover')} makes the source):",
                 *(f"  {each}" for each in uncovered),
             ]
         return lines
@@ -135,7 +138,7 @@ class HostsView(View):
     def why_off(self, action: Action) -> str:
         """This machine is no definition that could be changed."""
         if self.current is None and action.action_id != "host.new":
-            return "there is no host yet: n defines one"
+            return keys.said(_NONE)
         if self.chosen == LOCAL_HOST and action.action_id in ("host.edit", "host.retire", "host.remove"):
             return f"{LOCAL_HOST} is this machine: it is there by itself"
         return ""
@@ -230,6 +233,9 @@ def report_lines(report: HostReport) -> list[str]:
     lines = [f"connected as {report.user} to {report.hostname} in {span(report.duration_s)}", ""]
     lines += [f"  {tool:<12} {version or 'missing'}" for tool, version in report.tools]
     if report.uncovered:
-        lines += ["", f"no source takes {counted(len(report.uncovered), 'thing')} (c makes the source):"]
+        lines += [
+            "",
+            f"no source takes {counted(len(report.uncovered), 'thing')} ({keys.of('host.cover')} makes the source):",
+        ]
         lines += [f"  {each}" for each in report.uncovered]
     return lines

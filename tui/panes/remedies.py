@@ -27,7 +27,7 @@ def name_of(concern: Concern) -> str:
 
 def words_of(concern: Concern) -> str:
     """What `m` does."""
-    return _REMEDIES[concern.condition][0] if _is_of_source(concern) else "m its log"
+    return _REMEDIES[concern.condition][0] if _is_of_source(concern) else "its log"
 
 
 async def mend(view: SourcesView, concern: Concern) -> None:
@@ -174,33 +174,33 @@ async def _schedule_log(view: SourcesView, concern: Concern) -> None:
 
 
 _REMEDIES: Final[Mapping[Condition, tuple[str, Mend]]] = {
-    Condition.FAILED: ("m back up", _back_up),
-    Condition.INCOMPLETE: ("m back up", _back_up),
-    Condition.OVERDUE: ("m back up", _back_up),
-    Condition.COPY_MISSING: ("m copy it there", _copy),
-    Condition.SIZE_ANOMALY: ("m what changed", _compare),
-    Condition.UNPROVEN: ("m drill", _drill),
-    Condition.PROOF_FAILED: ("m drill", _drill),
-    Condition.DRILL_OVER_BUDGET: ("m its log", _show_log),
-    Condition.OBJECTIVE_MISSED: ("m details", _details),
-    Condition.UNCOVERED: ("m cover it", _cover),
-    Condition.STORAGE_LOW: ("m to storages", _to_storages),
-    Condition.UNREACHABLE: ("m test it", _test),
-    Condition.LOCK_HELD: ("m to storages", _to_storages),
-    Condition.CATALOG_COPY_OLD: ("m copy it", _copy_catalog),
-    Condition.WORKER_GONE: ("m how", _show_log),
-    Condition.HOME_FULL: ("m how", _show_log),
-    Condition.KIT_UNTESTED: ("m drill the kit", _rehearse_kit),
-    Condition.PAUSED_LONG: ("m resume", _resume),
-    Condition.DELIVERY_FAILED: ("m send again", _test_destination),
-    Condition.LOG_GAP: ("m back up", _back_up),
-    Condition.LOG_OTHER_SERVER: ("m back up", _back_up),
-    Condition.LOG_LONG: ("m back up", _back_up),
-    Condition.LOG_STOPPED: ("m ship now", _ship),
-    Condition.LOG_ROOM: ("m ship now", _ship),
-    Condition.LOG_WARNED: ("m its log", _show_reach),
-    Condition.LOG_CLOCK: ("m its log", _show_reach),
-    Condition.LOG_UNSCHEDULED: ("m schedule it", _schedule_log),
+    Condition.FAILED: ("back up", _back_up),
+    Condition.INCOMPLETE: ("back up", _back_up),
+    Condition.OVERDUE: ("back up", _back_up),
+    Condition.COPY_MISSING: ("copy it there", _copy),
+    Condition.SIZE_ANOMALY: ("what changed", _compare),
+    Condition.UNPROVEN: ("drill", _drill),
+    Condition.PROOF_FAILED: ("drill", _drill),
+    Condition.DRILL_OVER_BUDGET: ("its log", _show_log),
+    Condition.OBJECTIVE_MISSED: ("details", _details),
+    Condition.UNCOVERED: ("cover it", _cover),
+    Condition.STORAGE_LOW: ("to storages", _to_storages),
+    Condition.UNREACHABLE: ("test it", _test),
+    Condition.LOCK_HELD: ("to storages", _to_storages),
+    Condition.CATALOG_COPY_OLD: ("copy it", _copy_catalog),
+    Condition.WORKER_GONE: ("how", _show_log),
+    Condition.HOME_FULL: ("how", _show_log),
+    Condition.KIT_UNTESTED: ("drill the kit", _rehearse_kit),
+    Condition.PAUSED_LONG: ("resume", _resume),
+    Condition.DELIVERY_FAILED: ("send again", _test_destination),
+    Condition.LOG_GAP: ("back up", _back_up),
+    Condition.LOG_OTHER_SERVER: ("back up", _back_up),
+    Condition.LOG_LONG: ("back up", _back_up),
+    Condition.LOG_STOPPED: ("ship now", _ship),
+    Condition.LOG_ROOM: ("ship now", _ship),
+    Condition.LOG_WARNED: ("its log", _show_reach),
+    Condition.LOG_CLOCK: ("its log", _show_reach),
+    Condition.LOG_UNSCHEDULED: ("schedule it", _schedule_log),
 }
 _OF_SOURCES: Final = frozenset(
     (Condition.FAILED, Condition.INCOMPLETE, Condition.OVERDUE, Condition.UNPROVEN, Condition.PROOF_FAILED, Condition.OBJECTIVE_MISSED)

@@ -15,7 +15,7 @@ from textual.widget import Widget
 from engine.model.drills import DrillStanding, UnderWay
 from engine.model.instants import Target
 from engine.model.text import counted
-from tui import backup_work
+from tui import backup_work, keys
 from tui.actions import Action
 from tui.dialogs.confirm import Confirm
 from tui.dialogs.menu import Menu
@@ -55,7 +55,7 @@ class RestoreView(View):
                 Column("SOURCE", 14, is_flexible=True), Column("RECOVERABLE TO", 14), Column("LAST DRILL", 12), Column("AGO", 5, is_right=True),
                 Column("TOOK", 7, is_right=True), Column("BUDGET", 7, is_right=True), Column("LEVEL", 8, rank=1), Column("KIND", 8, rank=2),
             ],
-            empty="there is no source yet: n in the backups defines one",
+            empty="there is no source yet: {source.new} in the backups defines one",
         )  # fmt: skip
         self.detail = Detail()
         self._under_way: Sequence[UnderWay] = ()
@@ -105,13 +105,13 @@ class RestoreView(View):
             said = f"> {each.job.verb} of {backup_work.named(each.sources)}  {each.job.status.value}"
             if progress.kept is not None:
                 said = f"* {each.job.verb} of {backup_work.named(each.sources)}: {progress.kept.status}, kept until {moment(progress.kept.until, now)}"
-                said += f", x lets it go: {progress.kept.connect[0] if progress.kept.connect else ''}"
+                said += f", {keys.of('restore.end_kept')} lets it go: {progress.kept.connect[0] if progress.kept.connect else ''}"
             elif progress.step:
                 said += f": {progress.step}"
             more = (
                 f"{len(self._under_way) - _RUNNING_ROWS} more"
                 if number == _RUNNING_ROWS - 1 and len(self._under_way) > _RUNNING_ROWS
-                else "J shows it"
+                else f"{keys.of('restore.running')} shows it"
             )
             line.show(printable(said), more, tone="warning" if progress.kept is not None else "strong")
 
@@ -190,7 +190,9 @@ class RestoreView(View):
         """Of the one that ended last."""
         last = self._standings[self.source].last
         if last is None:
-            self.console.tell(f"{printable(self.source)} was never drilled: D drills it")
+            self.console.tell(
+                f"{printable(self.source)} was never drilled: {keys.of('restore.drill')} drills it"
+            )
         else:
             await backup_work.show_log(self.console, last.job_id)
 

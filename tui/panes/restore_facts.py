@@ -11,6 +11,7 @@ from engine.model.drills import DrillStanding, PastDrill
 from engine.model.requests import DrillRequest, RestoreRequest
 from engine.model.results import DrillResult
 from engine.model.text import counted
+from tui import keys
 from tui.panes import restore_text
 from tui.panes.restore_text import Chosen, Target
 from tui.text import age, clock, ladder, moment, short_size
@@ -38,7 +39,7 @@ async def _point(engine: Engine, standing: DrillStanding, past: Sequence[PastDri
     try:
         backup = await engine.latest_backup(standing.source)
     except UnknownNameError:
-        return ["", "it has no backup: b in the backups takes one"]
+        return ["", f"it has no backup: {keys.of('source.backup')} in the backups takes one"]
     points = await engine.count_backups_of(standing.source)
     chosen = Chosen(
         backup,
@@ -56,7 +57,7 @@ async def _point(engine: Engine, standing: DrillStanding, past: Sequence[PastDri
         f"           {backup.kind} {short_size(backup.size_bytes)}, {ladder(backup.proof, backup.proven_at, engine.now())}, {backup.backup_id}",
         f"lies in    {described.storages(backup) or 'no storage any more'}",
         "",
-        "a drill of it (D)",
+        f"a drill of it ({keys.of('restore.drill')})",
         *(f"  {each}" for each in restore_text.plan_lines(Target.DRILL, chosen)),
         f"  checks: {restore_text.checks_line(Target.DRILL, chosen)}",
     ]

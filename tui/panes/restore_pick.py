@@ -17,6 +17,7 @@ from engine.model.drills import Ways
 from engine.model.job import Change
 from engine.model.requests import RestoreRequest
 from engine.model.text import counted
+from tui import keys
 from tui.actions import ACTIONS, Action
 from tui.panes.base import View
 from tui.panes.contents import path_of
@@ -145,10 +146,10 @@ class PickView(View):
         return [*named, ("backup", backup), ("command", f"holdfast {command}")]
 
     def _tell(self) -> None:
-        count = len(self.marked)
+        count, take = len(self.marked), keys.of("pick.take")
         place = "" if self.is_of_databases else f"{fit_end(printable(self.folder), 40).rstrip()}   "
-        said = f"{counted(count, 'mark')}: t takes them" if count else "no mark: t takes all of it"
-        self.said.show(f"{place}{said}", "space marks")
+        said = f"{counted(count, 'mark')}: {take} takes them" if count else f"no mark: {take} takes all of it"
+        self.said.show(f"{place}{said}", f"{keys.of('mark.row')} marks")
 
     @property
     def marked(self) -> Sequence[str]:
@@ -209,9 +210,9 @@ class PickView(View):
         if not self.is_of_databases:
             patterns = tuple(self.console.engine.pattern_of(each) for each in self.marked)
             return dataclasses.replace(self.request, include=patterns)
-        keys = [each.split("\n") for each in self.marked]
-        whole = [name for kind, name, *_ in keys if kind == "d"]
-        tables = [(name, rest[0]) for kind, name, *rest in keys if kind == "t"]
+        marked = [each.split("\n") for each in self.marked]
+        whole = [name for kind, name, *_ in marked if kind == "d"]
+        tables = [(name, rest[0]) for kind, name, *rest in marked if kind == "t"]
         if whole and tables:
             raise UsageError(
                 "whole databases and single tables cannot be brought back by one restore",

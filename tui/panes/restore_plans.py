@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from textual import on
 from textual.widget import Widget
@@ -10,6 +11,7 @@ from textual.widget import Widget
 from engine.model import command_lines, told
 from engine.model.plans import Plan, PlanRequest, PlanResult
 from engine.model.text import counted
+from tui import keys
 from tui.actions import ACTIONS, Action
 from tui.dialogs import wizards
 from tui.dialogs.confirm import Confirm, TypeName
@@ -20,6 +22,8 @@ from tui.place import bindings
 from tui.text import clock, printable
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
+
+_NONE: Final = "there is no recovery plan yet: {plans.new} writes one down"
 
 
 class PlansView(View):
@@ -32,7 +36,7 @@ class PlansView(View):
         super().__init__()
         self.table = RowTable(
             [Column("PLAN", 14), Column("STEPS", 20, is_flexible=True), Column("BUDGET", 7, is_right=True), Column("NOTE", 16, is_flexible=True, rank=1)],
-            empty="there is no recovery plan yet: n writes one down",
+            empty=_NONE,
         )  # fmt: skip
         self._plans: dict[str, Plan] = {}
 
@@ -60,7 +64,7 @@ class PlansView(View):
         """All but a new one need a plan."""
         if action.action_id == "plans.new" or self.table.current is not None:
             return ""
-        return "there is no recovery plan yet: n writes one down"
+        return keys.said(_NONE)
 
     def copyables(self) -> Sequence[tuple[str, str]]:
         """The name, the line that defines it, and the one that rehearses it."""

@@ -16,7 +16,7 @@ from engine.model.definitions import Source
 from engine.model.drills import PastDrill, UnderWay, Ways, estimate_s
 from engine.model.instants import Target as Instant
 from engine.model.requests import DrillRequest, RestoreRequest
-from tui import backup_work
+from tui import backup_work, keys
 from tui.actions import Action
 from tui.panes import restore_text, restore_work
 from tui.panes import timeline as timelines
@@ -243,7 +243,10 @@ class PointView(TimelineView, can_focus=True):
             self._show_timeline(self.timeline)
             return
         if self.backup is None:
-            self.strip.show("POINT  there is no backup of it yet: b in the backups takes one", tone="warning")
+            self.strip.show(
+                f"POINT  there is no backup of it yet: {keys.of('source.backup')} in the backups takes one",
+                tone="warning",
+            )
             self.ends.show("")
             self.point.show("")
             return
@@ -255,7 +258,7 @@ class PointView(TimelineView, can_focus=True):
 
     def _show_target(self, target: Target, line: Line, chosen: Chosen | None) -> None:
         mark = ">" if target is self.target else " "
-        key = restore_text.KEYS[target]
+        key = keys.of(f"point.{target.value}")
         label = "TARGET" if target is Target.DRILL else "      "
         reason = restore_text.why_not(target, self._ways)
         if chosen is None:
@@ -274,7 +277,10 @@ class PointView(TimelineView, can_focus=True):
         if job is not None:
             kept = self.console.engine.progress_of(job).kept
             said = f"kept until {moment(kept.until, self.console.now())}" if kept is not None else job.status.value  # fmt: skip
-            self.running.show(f"NOW    {job.verb} {job.job_id[:8]}, {said}: J shows it", tone="warning")
+            self.running.show(
+                f"NOW    {job.verb} {job.job_id[:8]}, {said}: {keys.of('point.running')} shows it",
+                tone="warning",
+            )
 
     # Actions.
 
@@ -284,13 +290,13 @@ class PointView(TimelineView, can_focus=True):
         if name in _OF_A_TARGET:
             return restore_text.why_not(Target(name.removeprefix("point.")), self._ways)
         if name in _NEED_A_POINT and self._ready.is_set() and self.backup is None:
-            return "there is no backup of it yet: b in the backups takes one"
+            return f"there is no backup of it yet: {keys.of('source.backup')} in the backups takes one"
         if name == "point.running" and not self._under_way:
             return "nothing of it runs"
         if name == "point.pick" and self.target in (Target.DRILL, Target.EXPORT):
             return "a drill takes all of it: choose beside, live or files first"
         if name == "point.dry" and self.target in (Target.DRILL, Target.EXPORT):
-            return "a drill and an export change nothing that is there: enter starts it"
+            return f"a drill and an export change nothing that is there: {keys.of('point.start')} starts it"
         return self._why_off_timeline(name)
 
     def copyables(self) -> Sequence[tuple[str, str]]:
@@ -459,7 +465,8 @@ class PointView(TimelineView, can_focus=True):
         chosen = self.chosen
         if chosen is None:
             raise UnknownNameError(
-                f"there is no backup of {self.source} yet", hint="b in the backups takes one"
+                f"there is no backup of {self.source} yet",
+                hint=f"{keys.of('source.backup')} in the backups takes one",
             )
         if self.target is Target.DRILL:
             await self._start_drill(chosen)

@@ -16,7 +16,7 @@ from engine.model.plans import PlanResult
 from engine.model.requests import RollbackRequest
 from engine.model.results import DrillResult, DrillStep, RestoreResult, RollbackResult
 from engine.model.text import counted
-from tui import bridge
+from tui import bridge, keys
 from tui.actions import Action
 from tui.dialogs.confirm import Confirm, TypeName
 from tui.dialogs.reader import Reader
@@ -147,7 +147,9 @@ class RunningView(View, can_focus=True):
         kept = self.console.engine.progress_of(self.job).kept
         if kept is None:
             return
-        self.now_line.show(f" kept until {moment(kept.until, self.console.now())}; x throws it away now")
+        self.now_line.show(
+            f" kept until {moment(kept.until, self.console.now())}; {keys.of('running.end')} throws it away now"
+        )
         self.verdict.show(f"{kept.status}: look into it by:", tone="strong")
         self._say_after([f"  {each}" for each in kept.connect])
 
@@ -166,7 +168,11 @@ class RunningView(View, can_focus=True):
                 lines = [*told.restored(result)]
                 lines += [f"  {printable(each)}" for each in result.warnings]
                 if can_be_undone(result):
-                    lines.append("u rolls it back; X lets go what was put aside, when all is well")
+                    lines.append(
+                        keys.said(
+                            "{running.rollback} rolls it back; {running.discard} lets go what was put aside, when all is well"
+                        )
+                    )
             case PlanResult():
                 verdict, status = told.plan_verdict(result), result.status if result.is_drill else ""
             case RollbackResult():
@@ -175,7 +181,10 @@ class RunningView(View, can_focus=True):
                 lines = [*told.rolled_back(result, is_discarding=is_discarding)]
             case _:
                 verdict = self.job.status.value.upper()
-                lines = [self.job.error or "it gave no result", "Nothing more is done; enter shows the log."]
+                lines = [
+                    self.job.error or "it gave no result",
+                    f"Nothing more is done; {keys.of('running.show')} shows the log.",
+                ]
         self.verdict.show(verdict, tone=restore_text.tone_of(self.job, status))
         self._say_after(lines)
 

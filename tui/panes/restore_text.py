@@ -19,6 +19,7 @@ from engine.model.job import Job, JobStatus
 from engine.model.plan_steps import drill_words, restore_words, restored_words
 from engine.model.requests import DrillRequest, RestoreRequest
 from engine.model.results import DrillResult, DrillStep
+from tui import keys
 from tui.panes import timeline as timelines
 from tui.panes.timeline import Timeline
 from tui.text import age, bar, clock, ladder, moment, printable, short_size, size, span
@@ -43,9 +44,6 @@ class Target(StrEnum):
     LIVE = "live"
     FILES = "files"
     EXPORT = "export"
-
-
-KEYS: Final = {Target.DRILL: "d", Target.BESIDE: "s", Target.LIVE: "l", Target.FILES: "f", Target.EXPORT: "x"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +158,13 @@ def why_not(target: Target, ways: Ways) -> str:
     """Why a source cannot go there, in one sentence; empty where it can."""
     if target is Target.BESIDE and not ways.is_loading:
         if ways.is_files:
-            return "files have no name to lie beside: f brings them into another folder"
-        return (
-            f"nothing can be loaded beside what runs: {ways.load_hint or 'f brings its dump into a folder'}"
-        )
+            return (
+                f"files have no name to lie beside: {keys.of('point.files')} brings them into another folder"
+            )
+        way = ways.load_hint or f"{keys.of('point.files')} brings its dump into a folder"
+        return f"nothing can be loaded beside what runs: {way}"
     if target is Target.LIVE and not ways.is_in_place:
-        return "nothing of this kind can be put in place: f brings it into a folder"
+        return f"nothing of this kind can be put in place: {keys.of('point.files')} brings it into a folder"
     return ""
 
 
@@ -293,13 +292,14 @@ def checks_line(target: Target, chosen: Chosen) -> str:
     """What is looked at before it is believed."""
     if target is Target.DRILL:
         own = f"; {len(chosen.drill.checks)} of your own" if chosen.drill.checks else ""
+        more = own or f"; your own: {keys.of('point.options')}"
         if chosen.drill.level in ("bytes", "parse") or not (chosen.ways.is_database or chosen.ways.is_files):
             return f"every byte against its digest{own}"
         if chosen.ways.is_files:
             return "each file's SHA-256 against what was backed up"
         if chosen.is_replayed:
-            return f"the server's own word on where it ended{own or '; your own: e'}"
-        return f"tables, rows, indexes, constraints against the manifest{own or '; your own: e'}"
+            return f"the server's own word on where it ended{more}"
+        return f"tables, rows, indexes, constraints against the manifest{more}"
     if target in (Target.BESIDE, Target.LIVE) and chosen.ways.is_loading:
         return "tables, rows, indexes, constraints, before it gets its name"
     return "every byte against its digest" + (

@@ -13,6 +13,7 @@ from engine.model.instants import InstantPlan
 from engine.model.instants import Target as Instant
 from engine.model.plan_steps import instant_word
 from engine.model.requests import RestoreRequest
+from tui import keys
 from tui.panes import restore_text
 from tui.panes import timeline as timelines
 from tui.panes.base import View
@@ -111,9 +112,9 @@ class TimelineView(View):
             and self.target is Target.DRILL
             and (self.instant.transaction or self.instant.point)
         ):
-            return "a drill goes to an instant: T types one; s brings a transaction or a point beside"  # fmt: skip
+            return keys.said("a drill goes to an instant: {point.time} types one; {point.beside} brings a transaction or a point beside")  # fmt: skip
         if name == "point.pick" and self.timeline is not None and self.target in REPLAYED:
-            return "no base lists what came after it: e takes names of databases and tables"
+            return f"no base lists what came after it: {keys.of('point.options')} takes names of databases and tables"
         return ""
 
     async def _step_timeline(self, timeline: Timeline, step: int) -> None:

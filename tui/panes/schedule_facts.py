@@ -22,6 +22,7 @@ from engine.model.schedules import (
 )
 from engine.model.text import counted
 from engine.model.timetables import DayAhead, Instant, KeepAhead, Lane, worst
+from tui import keys
 from tui.text import clock, fit, printable, short_size
 from tui.widgets.row_source import Row
 
@@ -242,7 +243,8 @@ def _meeting(day: DayAhead, missed: int) -> list[str]:
         words = [
             f"! overlaps: {starts} starts, busiest {day.busiest_at.astimezone():%H:%M} ({day.busiest} at {printable(day.busiest_host)})"
         ]
-    words.append(f"missed 24 h: {missed}{' (m)' if missed else ''}")
+    missed_key = f" ({keys.of('schedule.missed')})" if missed else ""
+    words.append(f"missed 24 h: {missed}{missed_key}")
     return words
 
 
@@ -274,7 +276,9 @@ def _trouble(instant: Instant) -> str:
     more = f" (and {len(parts) - 1} more)" if len(parts) > 1 else ""
     mark = "!" if instant.outcome is RunOutcome.FAILED else "-"
     part = f" {first.part}" if first.part else ""
-    reason = first.reason or (f"job {first.job_id} says why (L)" if first.job_id else "")
+    reason = first.reason or (
+        f"job {first.job_id} says why ({keys.of('schedule.log')})" if first.job_id else ""
+    )
     return f"{mark} {instant.planned_at.astimezone():%a %H:%M} {instant.outcome.value}{part}: {reason}{more}"
 
 
@@ -317,7 +321,8 @@ def _keeping(keep: KeepAhead) -> str:
     line = f"{when} keeps {kept}, lets {len(going)} go"
     named = [f"{each.backup_id[:6]} {each.created_at.astimezone():%d %b}" for each in going[:3]]
     more = f" and {len(going) - 3} more" if len(going) > 3 else ""
-    return f"{line}: {', '.join(named)}{more}  (K)" if going else f"{line}  (K)"
+    said = f"{line}: {', '.join(named)}{more}" if going else line
+    return f"{said}  ({keys.of('schedule.keep')})"
 
 
 def _times(status: ScheduleStatus, lane: Lane | None) -> list[str]:
@@ -333,7 +338,7 @@ def _times(status: ScheduleStatus, lane: Lane | None) -> list[str]:
     lines.append(f"{words}, {timing.timezone}{begins}")
     if lane is not None and lane.overlapping:
         lines.append(
-            f"! {len(lane.overlapping)} of {counted(len(lane.starts), 'start')} until tomorrow meet others at {', '.join(lane.hosts[:_NAMED])}  (f)"
+            f"! {len(lane.overlapping)} of {counted(len(lane.starts), 'start')} until tomorrow meet others at {', '.join(lane.hosts[:_NAMED])}  ({keys.of('schedule.ahead')})"
         )
     parts = [
         f"window {timing.window}" if timing.window else "no window",

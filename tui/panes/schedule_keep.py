@@ -14,7 +14,7 @@ from engine.model.results import Fate
 from engine.model.schedules import Action as ScheduleAction
 from engine.model.schedules import Schedule
 from engine.model.timetables import KeepAhead
-from tui import schedule_work
+from tui import keys, schedule_work
 from tui.actions import Action
 from tui.panes.base import View
 from tui.place import bindings
@@ -93,7 +93,7 @@ class KeepView(View):
         if action.action_id in ("keep.forget", "keep.now") and (
             self._keep is None or not self._keep.requests
         ):
-            return "it has no keep rules: e gives it some"
+            return f"it has no keep rules: {keys.of('keep.edit')} gives it some"
         return ""
 
     def copyables(self) -> Sequence[tuple[str, str]]:
@@ -174,7 +174,10 @@ class RulesView(KeepView):
                 f"{printable(self.subject)}: {(self._typed and printable(self._typed)) or 'no rules yet'}"
             )
             said = f"{error.message}: {error.hint}" if error.hint else error.message
-            self.said.show(printable(said if self._typed else f"e types them: {EXAMPLES}"), tone="warning")
+            self.said.show(
+                printable(said if self._typed else f"{keys.of('keep.edit')} types them: {EXAMPLES}"),
+                tone="warning",
+            )
             self.table.empty = ""
             self.table.show_rows([])
             return
@@ -187,7 +190,9 @@ class RulesView(KeepView):
         if action.action_id == "keep.now":
             return "these rules are of no schedule: they judge as things are now"
         if action.action_id == "keep.forget" and (self._keep is None or not self._keep.going):
-            return "by these rules nothing goes" if self._keep is not None else "e types rules first"
+            if self._keep is not None:
+                return "by these rules nothing goes"
+            return f"{keys.of('keep.edit')} types rules first"
         return ""
 
     def type_rules(self, text: str) -> None:

@@ -46,7 +46,7 @@ class InstantsView(View):
                 Column("PLANNED", 16), Column("STARTED", 8, rank=1), Column("TOOK", 6, is_right=True), Column("OUTCOME", 10), Column("PART", 8, is_flexible=True),
                 Column("WHY", 16, is_flexible=True), Column("JOB", 14, rank=2),
             ],
-            empty="it never ran: t runs it now",
+            empty="it never ran: {instant.run} runs it now",
         )  # fmt: skip
         self.page = Page()
         self.page.add_class("aside")

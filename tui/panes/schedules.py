@@ -16,7 +16,7 @@ from textual.worker import Worker
 from engine.model.job import Change
 from engine.model.schedules import Pause, RunOutcome, ScheduledRun, ScheduleStatus
 from engine.model.timetables import DayAhead, KeepAhead, Lane, instants
-from tui import bridge, schedule_work
+from tui import bridge, keys, schedule_work
 from tui.actions import Action
 from tui.dialogs.reader import Reader
 from tui.panes import schedule_facts as facts
@@ -64,7 +64,7 @@ class ScheduleView(DefinesSchedules):
                 Column("SCHEDULE", 12, is_flexible=True), Column("ACTION", 6, rank=1), Column("WHEN", 14, is_flexible=True), Column("NEXT", 9), Column("LAST", 4),
                 Column("KEEP", 10), Column("GOES", 8, is_right=True),
             ],
-            empty="there is none yet: n defines one",
+            empty="there is none yet: {schedule.new} defines one",
         )  # fmt: skip
         self.day = Page(id="day")
         self.day.is_wrapped = False
@@ -283,7 +283,7 @@ class ScheduleView(DefinesSchedules):
         if identity in _WITHOUT_SCHEDULE:
             return ""
         if status is None:
-            return "there is no schedule yet: n defines one"
+            return f"there is no schedule yet: {keys.of('schedule.new')} defines one"
         return self._why_not(identity, status)
 
     def _why_not(self, identity: str, status: ScheduleStatus) -> str:
@@ -294,7 +294,7 @@ class ScheduleView(DefinesSchedules):
             is_paused = any(each is not None and each.covers(now) for each in pauses)
             return "" if is_paused else "it is not paused"
         if identity == "schedule.run" and status.schedule.is_template:
-            return "a template never runs: n makes a schedule from it"
+            return f"a template never runs: {keys.of('schedule.new')} makes a schedule from it"
         if (
             identity == "schedule.keep"
             and schedule_work.is_prune(status.schedule)
@@ -302,7 +302,7 @@ class ScheduleView(DefinesSchedules):
         ):
             return "this console is read-only, and only a job knows what a prune would free"
         if identity == "schedule.keep" and not schedule_work.has_rules(status.schedule):
-            return "it lets nothing go: it has no keep rules, e gives it some"
+            return f"it lets nothing go: it has no keep rules, {keys.of('schedule.edit')} gives it some"
         return ""
 
     def copyables(self) -> Sequence[tuple[str, str]]:
@@ -372,7 +372,7 @@ class ScheduleView(DefinesSchedules):
                 await engine.pause_schedule(name, reason, until)
 
         if await schedule_work.ask_pause(self.console, names, pause):
-            self.console.tell(f"{', '.join(names)} paused; u resumes")
+            self.console.tell(f"{', '.join(names)} paused; {keys.of('schedule.resume')} resumes")
             self.reload()
 
     async def do_schedule_resume(self) -> None:
@@ -389,7 +389,9 @@ class ScheduleView(DefinesSchedules):
             await self.console.engine.pause(reason, until)
 
         if await schedule_work.ask_pause(self.console, (), pause):
-            self.console.tell("nothing starts by itself; U ends that", "warning")
+            self.console.tell(
+                f"nothing starts by itself; {keys.of('everything.resume')} ends that", "warning"
+            )
             self.reload()
 
     async def do_everything_resume(self) -> None:

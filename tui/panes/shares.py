@@ -33,7 +33,7 @@ class SharesView(View):
         self.said.add_class("aside")
         self.table = RowTable(
             [Column("STORAGE", 12), Column("NAME", 20, is_flexible=True, keeps_end=True), Column("SIZE", 5, is_right=True), Column("LEFT", 4, is_right=True), Column("UNTIL", 16, rank=1)],
-            empty="nothing is shared: s on a backup shares it",
+            empty="nothing is shared: {history.share} on a backup shares it",
         )  # fmt: skip
         self._shares: dict[str, Share] = {}
 

@@ -14,6 +14,7 @@ from textual.widget import Widget
 from engine.model.alerts import Condition
 from engine.model.backup import Proof
 from engine.model.status import Concern, SourceStatus, Status
+from tui import keys
 from tui.actions import Action
 from tui.panes import remedies, source_rows
 from tui.panes.base import View
@@ -54,7 +55,7 @@ class SourcesView(View):
                 Column("SIZE", 5, is_right=True), Column("ADDED", 5, is_right=True, rank=4), Column("PROOF", 12), Column("SIZES", 6, rank=1),
                 Column("STATE", 7),
             ],
-            empty="there is no source yet: n defines one",
+            empty="there is no source yet: {source.new} defines one",
         )  # fmt: skip
         self.detail = Detail()
         self.status: Status | None = None
@@ -149,9 +150,11 @@ class SourcesView(View):
         if not self.chosen():
             return "there is no source yet" if not len(self.table.list.source) else "this is about no source"
         if action.action_id in _NEED_LOG and not self._is_logged(self.source):
-            return f"no log of {printable(self.source)} is shipped: e says how it comes"
+            return (
+                f"no log of {printable(self.source)} is shipped: {keys.of('source.edit')} says how it comes"
+            )
         if action.action_id in _NEED_BACKUP and not self._newest_of(self.source):
-            return f"{printable(self.source)} was never backed up: b does"
+            return f"{printable(self.source)} was never backed up: {keys.of('source.backup')} does"
         return ""
 
     def _is_logged(self, source: str) -> bool:
@@ -462,7 +465,16 @@ def _attention_row(key: str, concern: Concern, seen: Mapping[tuple[Condition, st
     tone = "dim" if by else "risk" if concern.is_risk else "warning"
     mark = "!" if concern.is_risk and not by else "-"
     reason = printable(f"{by}: {concern.reason}" if by else concern.reason)
-    return Row(key, (mark, printable(remedies.name_of(concern)), reason, remedies.words_of(concern)), tone)
+    return Row(
+        key,
+        (
+            mark,
+            printable(remedies.name_of(concern)),
+            reason,
+            f"{keys.of('source.mend')} {remedies.words_of(concern)}",
+        ),
+        tone,
+    )
 
 
 def _worst(status: Status) -> Mapping[str, Concern]:

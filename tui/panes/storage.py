@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from textual import on
 from textual.widget import Widget
@@ -12,7 +12,7 @@ from textual.widget import Widget
 from engine.model.requests import CopyCatalogRequest, CopyRequest, PruneRequest, VerifyRequest
 from engine.model.results import PruneResult, VerifyResult
 from engine.model.standings import Loss, StorageStanding
-from tui import backup_work
+from tui import backup_work, keys
 from tui.actions import Action
 from tui.dialogs import wizards
 from tui.dialogs.confirm import Confirm, TypeName
@@ -36,6 +36,8 @@ _CHECKS = (
     ("repair", "all of its data, and make anew what is damaged, from other storages"),
 )
 
+_NONE: Final = "there is no storage yet: {storage.new} defines one"
+
 
 class StorageView(View):
     """The storages, and below them what is known of the one under the cursor."""
@@ -56,7 +58,7 @@ class StorageView(View):
                 Column("FREE", 6, is_right=True), Column("BACKUPS", 7, is_right=True, rank=2), Column("LACKS", 5, is_right=True),
                 Column("LAG", 5, is_right=True), Column("PROVED", 6, is_right=True), Column("STATE", 12),
             ],
-            empty="there is no storage yet: n defines one",
+            empty=_NONE,
         )  # fmt: skip
         self.page = Page()
         self.page.add_class("aside")
@@ -108,7 +110,7 @@ class StorageView(View):
             return ""
         if action.action_id.startswith("catalog."):
             return "" if self._known else "there is no storage yet"
-        return "" if self.current is not None else "there is no storage yet: n defines one"
+        return "" if self.current is not None else keys.said(_NONE)
 
     def copyables(self) -> Sequence[tuple[str, str]]:
         """Name, where it lies, its repository, and the command line that measures it."""
@@ -271,7 +273,7 @@ class StorageView(View):
         is_enabled = not standing.storage.is_enabled
         await self.console.engine.enable_storage(standing.storage.name, is_enabled=is_enabled)
         self.console.tell(
-            f"{standing.storage.name} is switched {'on' if is_enabled else 'off'}; o switches it back"
+            f"{standing.storage.name} is switched {'on' if is_enabled else 'off'}; {keys.of('storage.switch')} switches it back"
         )
         self.reload()
 
@@ -381,7 +383,11 @@ def _room(standing: StorageStanding) -> list[str]:
         lines.append(f"room  [{bar(1 - free / total, 30)}]  {size(free)} of {size(total)} free")
     elif free is not None:
         lines.append(f"room  {size(free)} free")
-    parts = [f"holds {size(used)}"] if used is not None else ["u measures what it holds"]
+    parts = (
+        [f"holds {size(used)}"]
+        if used is not None
+        else [f"{keys.of('storage.measure')} measures what it holds"]
+    )
     if standing.growth_bytes_per_day is not None:
         parts.append(f"grows by {size(standing.growth_bytes_per_day)} a day")
     if standing.days_until_full is not None:
@@ -391,7 +397,7 @@ def _room(standing: StorageStanding) -> list[str]:
 
 def _behind(standing: StorageStanding) -> str:
     lacks = (
-        f"lacks {standing.missing} that it was meant to take (m copies them)"
+        f"lacks {standing.missing} that it was meant to take ({keys.of('storage.copy')} copies them)"
         if standing.missing
         else "lacks nothing it was meant to take"
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from textual.widget import Widget
 
 from engine.model.secret import Secret
 from engine.model.text import counted, instant
+from tui import keys
 from tui.actions import Action
 from tui.dialogs.confirm import AskSecret, Confirm, TypeName
 from tui.panes.base import View
@@ -15,6 +17,8 @@ from tui.place import bindings
 from tui.text import printable
 from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowTable
+
+_NONE: Final = "the vault is empty: {secret.set} seals a secret"
 
 
 class VaultView(View):
@@ -31,7 +35,7 @@ class VaultView(View):
                 Column("SET", 16),
                 Column("NAMED BY", 24, is_flexible=True),
             ],
-            empty="the vault is empty: n seals a secret",
+            empty=_NONE,
         )
 
     @property
@@ -67,7 +71,7 @@ class VaultView(View):
     def why_off(self, action: Action) -> str:
         """Most need a secret."""
         if not self.chosen and action.action_id != "secret.set":
-            return "the vault is empty: n seals a secret"
+            return keys.said(_NONE)
         return ""
 
     def copyables(self) -> Sequence[tuple[str, str]]:
@@ -84,7 +88,9 @@ class VaultView(View):
         if not name:
             return
         if any(each == name for each, _ in await self.console.engine.secrets()):
-            self.console.tell(f"there is a secret named {name}: e puts another in its place")
+            self.console.tell(
+                f"there is a secret named {name}: {keys.of('secret.replace')} puts another in its place"
+            )
             return
         await self._seal(name, f"Secret {name}")
 

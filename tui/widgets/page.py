@@ -14,6 +14,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from engine.model.text import printable
+from tui import keys
 from tui.actions import Action
 from tui.files import write_new
 from tui.place import Place, bindings
@@ -144,7 +145,7 @@ class Page(ScrollView, Place, can_focus=True, inherit_bindings=False):
     def why_off(self, action: Action) -> str:
         """Nothing was searched for yet."""
         if action.action_id in ("text.next", "text.previous") and not self._sought:
-            return "search for something first: /"
+            return f"search for something first: {keys.of('text.search')}"
         return ""
 
     async def do_text_search(self) -> None:

@@ -17,6 +17,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tui import keys
 from tui.actions import Action
 from tui.place import Place, bindings
 from tui.text import fit
@@ -313,7 +314,11 @@ class RowTable(Vertical):
         """What stands in place of the first row: nothing was read yet, nothing holds the filter's text, or there is nothing."""
         if not self._is_read:
             return "…"
-        return f"no row holds {self.filter}: / and an empty text show all" if self.filter else self.empty
+        return (
+            f"no row holds {self.filter}: {keys.of('list.filter')} and an empty text show all"
+            if self.filter
+            else keys.said(self.empty)
+        )
 
     def go_to(self, key: str) -> None:
         """Puts the cursor on the row of that key, where it is known."""

@@ -73,8 +73,7 @@ def test_each_concern_has_a_remedy_in_few_words(condition: Condition) -> None:
     """A key that mends nothing is worse than none."""
     for subject in ("source shop", "schedule nightly"):
         words = remedies.words_of(Concern(subject, True, "why", "holdfast status", condition))
-        assert words.startswith("m ")
-        assert len(words) <= 15
+        assert 0 < len(words) <= 13
 
 
 def _source(name: str, proof: Proof | None, days: int = 0, retired: str = "") -> SourceStatus:

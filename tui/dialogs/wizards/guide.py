@@ -19,6 +19,7 @@ from engine.model.definitions import LOCAL_HOST, Host, Source, Storage
 from engine.model.host_options import is_number, name_of
 from engine.model.requests import BackupRequest
 from engine.model.results import HostReport
+from tui import keys
 from tui.dialogs.base import Dialog
 from tui.dialogs.busy import Busy
 from tui.dialogs.form import Left
@@ -97,7 +98,7 @@ async def first_backup(console: ConsoleApp) -> None:
         return
     host = await _host(console, address) if address is not None else None
     if host is None:
-        console.tell("n defines a host or a source, when you like")
+        console.tell(f"{keys.of('source.new')} defines a host or a source, when you like")
         return
     sources = await find_sources(console, host)
     if not sources:

@@ -11,7 +11,7 @@ from engine.model.definitions import LOCAL_HOST, OptionValue, Source
 from engine.model.options import Option
 from engine.model.secret import Secret
 from engine.model.text import counted
-from tui import paths
+from tui import keys, paths
 from tui.dialogs.fields import Check, Field, Values
 from tui.dialogs.wizards import option_fields
 from tui.dialogs.wizards.host import trial_text
@@ -247,7 +247,7 @@ async def add_source(console: ConsoleApp, begun: Source | None = None, *, title:
     wizard = await _wizard(console, begun=begun)
     done = await wizard.run(title)
     if done is not None:
-        console.tell(f"source {done.name} is defined: b backs it up")
+        console.tell(f"source {done.name} is defined: {keys.of('source.backup')} backs it up")
     return done
 
 

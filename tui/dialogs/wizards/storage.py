@@ -15,7 +15,7 @@ from engine.model.storage_results import StorageCreated
 from engine.model.text import size
 from engine.model.trials import StorageTrial
 from engine.model.typed import is_reference
-from tui import paths
+from tui import keys, paths
 from tui.dialogs.fields import Check, Field, Values
 from tui.dialogs.reader import Reader
 from tui.dialogs.wizards import option_fields
@@ -201,7 +201,8 @@ class StorageWizard(Wizard[Storage]):
             return
         if storage.password in typed:
             raise UsageError(
-                "a password is not changed here", hint="P in the list of storages changes it everywhere"
+                "a password is not changed here",
+                hint=f"{keys.of('storage.rotate')} in the list of storages changes it everywhere",
             )
         known = [each.kept_as for each in storage_options.OPTIONS]
         changes = option_fields.differences(self.old.options, storage.options, known)
@@ -240,7 +241,9 @@ async def show_kit(console: ConsoleApp, created: StorageCreated) -> None:
         f"storage {created.name}: repository {created.repository_id[:8]} {'created' if created.is_new else 'opened'} at {created.location}",
         "",
         f"Its password, shown this once:  {created.password}",
-        "Keep what follows off this machine; E in the list of storages shows it again, o writes it to a file.",
+        keys.said(
+            "Keep what follows off this machine; {storage.kit} in the list of storages shows it again, {text.save} writes it to a file."
+        ),
         "",
         *kit.splitlines(),
     ]
