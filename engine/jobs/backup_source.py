@@ -10,11 +10,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import engine
-from engine.errors import DamagedError, HoldfastError, HostError, ObjectMissingError, SourceError
+from engine.errors import HoldfastError, HostError, SourceError
 from engine.events import Progress, Warned
 from engine.format.snapshot import Snapshot
 from engine.hosts.base import OpenHost
-from engine.jobs import anchors, item_tree
+from engine.jobs import anchors, backup_parents, item_tree
 from engine.jobs.context import JobContext
 from engine.jobs.item_tree import StoredItem
 from engine.jobs.opening import Opened
@@ -36,11 +36,10 @@ from engine.model.backup import Backup, BackupStatus, Copy, Scope
 from engine.model.definitions import Source
 from engine.model.entry import Failure
 from engine.model.requests import BackupRequest
-from engine.repository import wholeness, writer
+from engine.repository import writer
 from engine.repository.finishing import Committed
 from engine.repository.lanes import LaneStatistics
 from engine.repository.pool import Processes
-from engine.repository.repository import Repository
 from engine.repository.spill import SpillOptions
 from engine.repository.tree_parts import FileKey, StreamResult, TreeCounts, TreeResult
 from engine.repository.writer import Parent, WriteOptions, WriteSession
@@ -123,7 +122,7 @@ async def capture(
         source = await stack.enter_async_context(
             sources.open_source(job.source, job.host, await sources.secrets_of(job.source, context.secrets))
         )
-        parents = {} if job.request.kind == "full" else await _parents(job, opened)
+        parents = {} if job.request.kind == "full" else await backup_parents.find(job, opened)
         session = await stack.enter_async_context(
             writer.open_session(
                 [(each.repository, each.lock) for each in opened],
@@ -177,8 +176,8 @@ async def _read(
 ) -> _Read:
     if source.traits.shape == "items":
         return await _read_items(job, await _items(job, source), session)
-    result, warnings = await _read_tree(source, session, opened, _parent(opened, parents))
-    paths, excludes = _option(job.source, "path"), _option(job.source, "exclude")
+    result, warnings = await _read_tree(source, session, opened, backup_parents.parent(opened, parents))
+    paths, excludes = backup_parents.option(job.source, "path"), backup_parents.option(job.source, "exclude")
     return _Read(result.tree_id, result.counts, paths, warnings, result.failures, excludes)
 
 
@@ -228,20 +227,6 @@ def _worst(failures: Sequence[Failure]) -> list[Failure]:
         if failure.path not in found or found[failure.path].reason == "changed":
             found[failure.path] = failure
     return list(found.values())
-
-
-def _parent(opened: Sequence[Opened], parents: Mapping[str, tuple[str, Snapshot]]) -> Parent | None:
-    having = [each.repository for each in opened if each.repository.id in parents]
-    if not having:
-        return None
-    snapshot_id, snapshot = parents[having[0].id]
-    # A storage that missed a backup has another parent, which proves nothing of this one's tree.
-    is_whole = len(having) == len(opened) and all(
-        parents[repository.id][1].tree == snapshot.tree
-        and wholeness.is_whole(repository, parents[repository.id][0])
-        for repository in having
-    )
-    return Parent(having[0], snapshot.tree, is_whole, snapshot_id)
 
 
 async def _read_items(job: Capture, items: Sequence[Item], session: WriteSession) -> _Read:
@@ -338,39 +323,6 @@ def _expected_bytes(job: Capture) -> int | None:
     return job.last.size_bytes if job.last is not None else None
 
 
-async def _parents(job: Capture, opened: Sequence[Opened]) -> dict[str, tuple[str, Snapshot]]:
-    """By repository: the snapshot to decide against. The catalog's last backup where it is still there, else what restic would take."""
-    known = {copy.storage: copy.snapshot_id for copy in job.last.copies} if job.last is not None else {}
-    found = {}
-    for each in opened:
-        snapshot_id = known.get(each.definition.name, "")
-        parent = await _load(each.repository, snapshot_id) if snapshot_id else None
-        if parent is None and job.source.kind == "files" and job.request.kind == "incremental":
-            parent = await _newest_alike(job, each.repository)
-        if parent is not None:
-            found[each.repository.id] = parent
-    return found
-
-
-async def _load(repository: Repository, snapshot_id: str) -> tuple[str, Snapshot] | None:
-    try:
-        return snapshot_id, await repository.load_snapshot(snapshot_id)
-    except (DamagedError, ObjectMissingError):
-        return None
-
-
-async def _newest_alike(job: Capture, repository: Repository) -> tuple[str, Snapshot] | None:
-    """restic's rule: the newest snapshot of this host, not from the future, whose paths hold every path of ours."""
-    hostname = (await job.host.facts()).hostname
-    paths = set(_option(job.source, "path"))
-    alike = [
-        (name, snapshot)
-        for name, snapshot in await repository.snapshots(on_damaged=lambda _name, _error: None)
-        if snapshot.hostname == hostname and paths <= set(snapshot.paths) and snapshot.time <= job.started_at
-    ]
-    return alike[-1] if alike else None
-
-
 async def _snapshot(job: Capture, read: _Read) -> Snapshot:
     """But for what was added, which each repository has a figure of its own for."""
     clock = job.context.clock
@@ -461,10 +413,3 @@ def _warnings(read: _Read) -> list[str]:
     if len(read.failures) > NAMED_FAILURES:
         named.append(f"and {len(read.failures) - NAMED_FAILURES} more files")
     return [*read.warnings, *named]
-
-
-def _option(source: Source, name: str) -> tuple[str, ...]:
-    value = source.options.get(name)
-    if value is None or isinstance(value, bool | int):
-        return ()
-    return (value,) if isinstance(value, str) else tuple(value)
