@@ -236,14 +236,19 @@ def _start(
 
 @contextlib.contextmanager
 def running_postgres(
-    *, is_durable: bool = False, is_archiving: bool = False, segment_mib: int = 16, settings: str = ""
+    *,
+    is_durable: bool = False,
+    is_archiving: bool = False,
+    segment_mib: int = 16,
+    settings: str = "",
+    programs: Path | None = None,
 ) -> Iterator[Postgres]:
     """Starts a server with the roles `backup` (reads all) and `owner` (makes databases). Stopped, with its folder removed, at the end.
 
     `is_durable`: it writes as a server does that people rely on; else it is as quick as can be. `is_archiving`: its log goes into `spool`.
-    `segment_mib`: of its log. `settings`: more lines of its configuration.
+    `segment_mib`: of its log. `settings`: more lines of its configuration. `programs`: the folder of another version's.
     """
-    folder, account = binaries(), _account()
+    folder, account = programs or binaries(), _account()
     # The socket's path must be short, and the account must be able to go there.
     directory = Path(tempfile.mkdtemp(prefix="hf-pg-", dir="/tmp"))
     directory.chmod(0o755)
@@ -258,7 +263,7 @@ def running_postgres(
             lines + _spooling(directory, account, is_archiving=is_archiving),
             segment_mib,
         )
-        with started_postgres(directory) as server:
+        with started_postgres(directory, programs=folder) as server:
             password = PASSWORD.replace("'", "''").replace("\\", "\\\\")
             server.psql(
                 f"create role backup login password E'{password}'; grant pg_read_all_data to backup;"
@@ -309,12 +314,12 @@ def stop(server: Postgres, how: signal.Signals = signal.SIGINT) -> None:
 
 
 @contextlib.contextmanager
-def started_postgres(directory: Path, port: int = 0) -> Iterator[Postgres]:
+def started_postgres(directory: Path, port: int = 0, programs: Path | None = None) -> Iterator[Postgres]:
     """Starts a server on the folder `data` that lies there, whose access rules trust everybody on the socket; stopped at the end.
 
-    `port`: 0 for any that is free.
+    `port`: 0 for any that is free. `programs`: the folder of another version's than `binaries` gives.
     """
-    folder, account = binaries(), _account()
+    folder, account = programs or binaries(), _account()
     directory.chmod(0o755)
     if os.geteuid() == 0:
         os.chown(directory, account.pw_uid, account.pw_gid)
