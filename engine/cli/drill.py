@@ -9,7 +9,16 @@ from pathlib import Path
 from engine.cli import diagnostics
 from engine.cli.command import Call, Command, Parser
 from engine.cli.detach import add_detach, is_detached, submit
-from engine.cli.options import add_key, add_limits, duration, limits, number, seconds
+from engine.cli.options import (
+    add_key,
+    add_limits,
+    add_marks,
+    duration,
+    limits,
+    number,
+    require_one_target,
+    seconds,
+)
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
 from engine.model import text, told, when
@@ -30,6 +39,7 @@ def _declare(parser: Parser) -> None:
         metavar="WHEN",
         help="as it was then, by base and log; --level point-in-time alone: a random instant",
     )
+    add_marks(parser)
     declare_how(parser, "--host")
     parser.add_argument("--budget", type=seconds, metavar="SECONDS", help="the restore must take no longer")
     parser.add_argument(
@@ -87,6 +97,7 @@ async def _drill(call: Call) -> int:
         raise UsageError("--backup goes with one source")
     if arguments.keep is not None and len(arguments.sources) > 1:
         raise UsageError("--keep goes with one source")
+    require_one_target(arguments)
     at = when.parse(arguments.at, call.clock.now(), call.clock.local_offset) if arguments.at else None
     asked = [
         (dataclasses.replace(_request(arguments, source), at=at), _key(arguments, source))
@@ -127,6 +138,9 @@ def _request(arguments: argparse.Namespace, source: str) -> DrillRequest:
         keep_s=arguments.keep,
         note=arguments.note,
         limits=limits(arguments),
+        at_transaction=arguments.at_transaction,
+        at_point=arguments.at_point,
+        is_before=arguments.just_before,
     )
 
 

@@ -36,6 +36,31 @@ def limits(arguments: argparse.Namespace) -> Limits:
     return Limits(arguments.wait_lock, arguments.timeout, arguments.limit_upload, arguments.limit_download)
 
 
+def add_marks(parser: Parser, beside: str = "") -> None:
+    """Where a replay ends but for an instant: at a transaction or a point, or just before. `beside`: what they go with."""
+    parser.add_argument(
+        "--at-transaction",
+        default="",
+        metavar="ID",
+        help=f"{beside}as it was behind this transaction, by its log",
+    )
+    parser.add_argument(
+        "--at-point",
+        default="",
+        metavar="NAME",
+        help=f"{beside}as it was at this named restore point, by its log",
+    )
+    parser.add_argument(
+        "--just-before", action="store_true", help="end just before that instant, transaction or point"
+    )
+
+
+def require_one_target(arguments: argparse.Namespace) -> None:
+    """Raises: UsageError where several places to end at are named."""
+    if sum(bool(each) for each in (arguments.at, arguments.at_transaction, arguments.at_point)) > 1:
+        raise UsageError("name one of --at, --at-transaction and --at-point")
+
+
 def add_key(parser: Parser) -> None:
     """The key by which a job is done once."""
     parser.add_argument("--idempotency-key", default="", metavar="KEY", help="the same key twice is one job")

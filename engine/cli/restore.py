@@ -9,7 +9,7 @@ from typing import Final
 from engine.cli import asking, definitions, diagnostics
 from engine.cli.command import Call, Command, Parser
 from engine.cli.detach import add_detach, hand_over, is_detached
-from engine.cli.options import add_key, add_limits, add_yes, limits, seconds
+from engine.cli.options import add_key, add_limits, add_marks, add_yes, limits, require_one_target, seconds
 from engine.cli.output import Output, shape
 from engine.errors import UsageError
 from engine.model import plan_steps, text, told, when
@@ -27,21 +27,7 @@ def declare(parser: Parser) -> None:
     )
     parser.add_argument("--source", default="", metavar="S", help="the newest backup of this source")
     parser.add_argument("--at", metavar="WHEN", help="with --source: as it was then")
-    parser.add_argument(
-        "--at-transaction",
-        default="",
-        metavar="ID",
-        help="with --source: as it was behind this transaction, by its log",
-    )
-    parser.add_argument(
-        "--at-point",
-        default="",
-        metavar="NAME",
-        help="with --source: as it was at this named restore point, by its log",
-    )
-    parser.add_argument(
-        "--just-before", action="store_true", help="end just before that instant, transaction or point"
-    )
+    add_marks(parser, "with --source: ")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument(
         "--to", default="", metavar="DIR", help="/srv/a becomes DIR/srv/a; a database a native file"
@@ -210,7 +196,7 @@ async def _requested(call: Call, arguments: argparse.Namespace) -> RestoreReques
         raise UsageError("--whole-server goes with --source S, whose log is kept, and --in-place")
     if not is_replayed:
         return request_of(arguments, await _chosen(call, arguments))
-    _require_one_target(arguments)
+    require_one_target(arguments)
     at = when.parse(arguments.at, call.clock.now(), call.clock.local_offset) if arguments.at else None
     return dataclasses.replace(
         request_of(arguments, ""),
@@ -221,13 +207,6 @@ async def _requested(call: Call, arguments: argparse.Namespace) -> RestoreReques
         is_before=arguments.just_before,
         is_whole_server=arguments.whole_server,
     )
-
-
-def _require_one_target(arguments: argparse.Namespace) -> None:
-    """Raises: UsageError."""
-    targets = [arguments.at, arguments.at_transaction, arguments.at_point]
-    if sum(bool(each) for each in targets) > 1:
-        raise UsageError("name one of --at, --at-transaction and --at-point")
 
 
 async def _chosen(call: Call, arguments: argparse.Namespace) -> str:

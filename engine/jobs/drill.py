@@ -24,6 +24,7 @@ from engine.jobs import (
     drill_parse,
     drill_scenarios,
     evidence,
+    replay,
     values,
 )
 from engine.jobs.context import JobContext
@@ -41,7 +42,7 @@ from engine.repository import check as checking
 from engine.repository.check import CheckOptions
 from engine.sources import registry as sources
 
-LEVELS = ("bytes", "parse", "files", "database", "server", "point-in-time")
+LEVELS = ("bytes", "parse", "files", "database", "server", drill_instant.LEVEL)
 _OF_DATABASES, _OF_FILES = ("bytes", "parse", "database", "server"), ("bytes", "files")
 
 
@@ -55,7 +56,7 @@ async def run(context: JobContext, request: DrillRequest) -> DrillResult:
     record = DrillRecord(context.clock, context.emit)
     planned = await drill_instant.chosen(context, request, seed, record) if is_to_instant(request) else None
     if planned is not None:
-        request = dataclasses.replace(request, backup=planned.reach.base.backup_id, level="point-in-time")
+        request = dataclasses.replace(request, backup=planned.reach.base.backup_id, level=drill_instant.LEVEL)
     backup = await drill_scenarios.chosen(context, request, seed, record)
     if request.host:
         source = await context.catalog.sources.get(backup.source)
@@ -81,13 +82,16 @@ async def run(context: JobContext, request: DrillRequest) -> DrillResult:
 
 
 def is_to_instant(request: DrillRequest) -> bool:
-    """Whether a log is replayed."""
-    return request.at is not None or request.level == "point-in-time"
+    """Whether a log is replayed. Raises: UsageError where several targets are named."""
+    return replay.target_of(request).is_named or request.level == drill_instant.LEVEL
 
 
 def require_known(request: DrillRequest) -> None:
     """Raises: UsageError for a level or a scenario that is none, or that goes without what else was asked for."""
-    if request.at is not None and request.level not in ("", "point-in-time"):
+    is_named = replay.target_of(request).is_named
+    if request.is_before and not is_named:
+        raise UsageError("--just-before goes with --at, --at-transaction or --at-point")
+    if is_named and request.level not in ("", drill_instant.LEVEL):
         raise UsageError(f"a drill to an instant has no level {request.level}", hint="leave --level out")
     if is_to_instant(request) and (request.backup or request.scenario):
         raise UsageError(

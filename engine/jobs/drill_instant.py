@@ -8,15 +8,16 @@ from __future__ import annotations
 import datetime
 import random
 from contextlib import AsyncExitStack, suppress
+from typing import Final
 
 from engine.errors import UsageError
-from engine.jobs import drill_database, replay
+from engine.jobs import drill_database, replay, replayed_backup
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import open_backup, open_database_source
 from engine.jobs.drill_database import Hold
 from engine.jobs.drill_steps import TEAR_DOWN, DrillRecord, StepFailedError
 from engine.jobs.replay import ReplayPlan
-from engine.model import logs
+from engine.model import instants, logs
 from engine.model.backup import Backup
 from engine.model.instants import Target
 from engine.model.manifest import CheckResult
@@ -26,13 +27,21 @@ from engine.sources import registry as sources
 from engine.sources.logs import Replayed, ReplayingSource
 
 LEVEL = "point-in-time"
+_CHOOSE: Final = "choose an instant"
+_TOGETHER: Final = datetime.timedelta(seconds=1)
+"""Transactions that end at once may lie in a log in another order than that of their times: the one before a mark may bear a later time than it."""
 
 
 async def chosen(context: JobContext, request: DrillRequest, seed: int, record: DrillRecord) -> ReplayPlan:
     """The plan for the instant. Raises: UsageError where its log is not replayed here; UnknownNameError, RestoreError where it cannot be reached."""
     sources.require_replayable(await context.catalog.sources.get(request.source))
-    if request.at is not None:
-        return await replay.plan(context, request.source, Target(request.at), request.storage)
+    target = replay.target_of(request)
+    if target.is_named:
+        planned = await replay.plan(context, request.source, target, request.storage)
+        await replayed_backup.tell(context, planned)
+        with record.step(_CHOOSE, is_proof=False) as detail:
+            detail.append(instants.place(await replay.described(context, planned)))
+        return planned
     whole = await replay.plan(context, request.source, Target(), request.storage)
     found = logs.reaches(
         await context.catalog.logs.bases(request.source),
@@ -44,7 +53,7 @@ async def chosen(context: JobContext, request: DrillRequest, seed: int, record: 
         await context.catalog.logs.state(request.source),
     )
     picked = _random_instant(found, seed)
-    with record.step("choose an instant", is_proof=False) as detail:
+    with record.step(_CHOOSE, is_proof=False) as detail:
         detail.append(f"{picked.isoformat()}, seed {seed}")
     return await replay.plan(context, request.source, Target(picked), request.storage)
 
@@ -106,12 +115,14 @@ def _judge(planned: ReplayPlan, reached: Replayed, record: DrillRecord) -> None:
     record.checks.append(
         CheckResult("recovery", "over", "over" if reached.is_over else "going on", reached.is_over)
     )
-    last, wanted = reached.last_transaction_at, planned.until
-    record.reached_at = planned.target.at or last or planned.reach.base.consistent_at
+    last, mark = reached.last_transaction_at, planned.mark
+    found_at = mark.at if mark is not None else None
+    record.reached_at = planned.target.at or found_at or last or planned.reach.base.consistent_at
+    wanted = planned.until or found_at
     if wanted is None:
         record.checks.append(CheckResult("last transaction", "the log's last", _text(last), True))
         return
-    is_kept = last is None or last <= wanted
+    is_kept = last is None or last <= wanted + (_TOGETHER if planned.until is None else datetime.timedelta())
     record.checks.append(
         CheckResult("last transaction", f"at most {wanted.isoformat()}", _text(last), is_kept)
     )

@@ -21,6 +21,7 @@ from engine.jobs.log_search import Place
 from engine.model import instants, logs
 from engine.model.instants import InstantPlan, LogMark, Target
 from engine.model.logs import LogRun, Reach
+from engine.model.requests import DrillRequest, RestoreRequest
 from engine.repository import dump
 from engine.repository.reader import Visited
 from engine.repository.repository import Repository
@@ -267,7 +268,8 @@ def _file(name: bytes, node: Node | None = None) -> Visited:
     return Visited(name, Node(name, "file", _MODE, mtime="1970-01-01T00:00:00Z", size=size, content=content))
 
 
-def require_one(at: object, transaction: str, point: str) -> None:
-    """Raises: UsageError where several targets are named."""
-    if sum(bool(each) for each in (at, transaction, point)) > 1:
+def target_of(request: RestoreRequest | DrillRequest) -> Target:
+    """Where to. Raises: UsageError where several targets are named."""
+    if sum(bool(each) for each in (request.at, request.at_transaction, request.at_point)) > 1:
         raise UsageError("name one of --at, --at-transaction and --at-point")
+    return Target(request.at, request.at_transaction, request.at_point, request.is_before)

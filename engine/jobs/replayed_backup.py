@@ -17,7 +17,6 @@ from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup, open_backup
 from engine.jobs.replay import ReplayPlan
 from engine.model import instants
-from engine.model.instants import Target
 from engine.model.manifest import DatabaseFacts
 from engine.model.requests import RestoreRequest
 from engine.sources.base import Database, ItemStream, Selection
@@ -75,16 +74,10 @@ def is_to_instant(request: RestoreRequest) -> bool:
     return bool(request.source)
 
 
-def target_of(request: RestoreRequest) -> Target:
-    """Where to. Raises: UsageError."""
-    replay.require_one(request.at, request.at_transaction, request.at_point)
-    return Target(request.at, request.at_transaction, request.at_point, request.is_before)
-
-
 @asynccontextmanager
 async def opened(context: JobContext, request: RestoreRequest) -> AsyncIterator[ReplayedBackup]:
     """The source as it was then. Raises: RestoreError where that cannot be reached; UsageError, SourceError, HostError, StorageError."""
-    planned = await replay.plan(context, request.source, target_of(request), request.storage)
+    planned = await replay.plan(context, request.source, replay.target_of(request), request.storage)
     await tell(context, planned)
     backup = await context.catalog.backups.get(planned.reach.base.backup_id)
     async with AsyncExitStack() as stack:

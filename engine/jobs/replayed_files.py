@@ -72,7 +72,7 @@ async def prepare(context: JobContext, request: RestoreRequest) -> LaidInstant:
     Raises: RestoreError where the target cannot be reached, or the folder is not free; UsageError, HostError, StorageError, RepositoryError.
     """
     _require_whole(request)
-    planned = await replay.plan(context, request.source, replayed_backup.target_of(request), request.storage)
+    planned = await replay.plan(context, request.source, replay.target_of(request), request.storage)
     await replayed_backup.tell(context, planned)
     backup = await context.catalog.backups.get(planned.reach.base.backup_id)
     async with open_backup(context, backup, planned.reach.storage, request.limits) as base:

@@ -78,7 +78,7 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
     """Restores, or says what it would do. Raises: UsageError, RefusedError, RestoreError, SourceError, HostError, RepositoryError."""
     began = context.clock.monotonic()
     _require_whole(request)
-    planned = await replay.plan(context, request.source, replayed_backup.target_of(request), request.storage)
+    planned = await replay.plan(context, request.source, replay.target_of(request), request.storage)
     await replayed_backup.tell(context, planned)
     backup = await context.catalog.backups.get(planned.reach.base.backup_id)
     log, is_there = hooks.HookLog(), True

@@ -26,6 +26,11 @@ class Target:
     """Just before it."""
 
     @property
+    def is_named(self) -> bool:
+        """Whether it is anything but the log's end."""
+        return bool(self.at or self.transaction or self.point)
+
+    @property
     def words(self) -> str:
         """For people."""
         before = "just before " if self.is_before else ""
@@ -146,16 +151,21 @@ def estimate(drills: Iterable[PastDrill], size_bytes: int) -> tuple[float | None
     return None, 0
 
 
+def place(plan: InstantPlan) -> str:
+    """The target, and where a transaction or a point was found."""
+    found = f", which ended at {_text(plan.found_at)}" if plan.found_at is not None else ""
+    return f"{plan.target.words}{found}"
+
+
 def lines(plan: InstantPlan) -> list[str]:
     """For people: what it takes, in the order in which it happens."""
-    found = f", which ended at {_text(plan.found_at)}" if plan.found_at is not None else ""
     taken = (
         f"about {span(plan.estimated_s)}, by {text.counted(plan.drills, 'drill')}"
         if plan.estimated_s is not None
         else f"not known: `holdfast drill {plan.source} --level point-in-time` measures it"
     )
     return [
-        f"{plan.source} to {plan.target.words}{found}",
+        f"{plan.source} to {place(plan)}",
         f"base {plan.backup_id} of {_text(plan.base_at)} from {plan.storage}, {text.size(plan.base_bytes)}",
         f"log: at most {text.counted(plan.segments, 'segment')}, {text.size(plan.log_bytes)}; it reaches to {_text(plan.ends_at)}",
         f"a throwaway server on {plan.host}, which needs at most {text.size(plan.scratch_bytes)} there and is removed at the end",

@@ -64,7 +64,7 @@ DRILLED: Final = {
 
 def drill_words(request: DrillRequest) -> list[str]:
     """Source and options of a drill, as `holdfast drill` takes them; what is as by default is left out."""
-    words = [request.source, *(["--at", instant_word(request.at)] if request.at is not None else [])]
+    words = [request.source, *_target_words(request)]
     for field, option in DRILLED.items():
         value = getattr(request, field)
         if value not in ("", (), None):
@@ -78,13 +78,16 @@ def restored_words(request: RestoreRequest) -> list[str]:
     """All that `holdfast restore` takes: the backup, or the source and the instant that it is brought back to, and options."""
     if not request.source:
         return [request.backup, *restore_words(request)]
-    words = ["--source", request.source]
-    words += ["--at", instant_word(request.at)] if request.at is not None else []
-    words += ["--at-transaction", request.at_transaction] if request.at_transaction else []
-    words += ["--at-point", request.at_point] if request.at_point else []
-    words += ["--just-before"] if request.is_before else []
+    words = ["--source", request.source, *_target_words(request)]
     words += ["--whole-server"] if request.is_whole_server else []
     return [*words, *restore_words(request)]
+
+
+def _target_words(request: RestoreRequest | DrillRequest) -> list[str]:
+    words = ["--at", instant_word(request.at)] if request.at is not None else []
+    words += ["--at-transaction", request.at_transaction] if request.at_transaction else []
+    words += ["--at-point", request.at_point] if request.at_point else []
+    return [*words, *(["--just-before"] if request.is_before else [])]
 
 
 def instant_word(at: datetime.datetime) -> str:

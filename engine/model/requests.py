@@ -148,7 +148,13 @@ class DrillRequest:
     limits: Limits = field(default_factory=Limits)
     hooks: Hooks = field(default_factory=Hooks)
     at: datetime.datetime | None = None
-    """The instant that the source is brought back to; with the level point-in-time and no instant a random one that can be reached."""
+    """The instant that the source is brought back to, or one of the next two; with the level point-in-time and none of them a random instant that
+    can be reached."""
+    at_transaction: str = ""
+    at_point: str = ""
+    """A restore point that somebody named."""
+    is_before: bool = False
+    """Just before it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,19 @@ async def test_a_transaction_and_a_named_point_are_found_in_the_log_by_themselve
         restored = await world.engine.restore(request)
         assert restored.status == "completed"
         assert cluster.psql("select count(*) from stamps", request.into or "bank") == rows
+    counted = ("bank", "select count(*) from stamps", "2")
+    drilled = await world.engine.drill(
+        DrillRequest("shop", at_transaction=ids[2], is_before=True, checks=(counted,))
+    )
+    assert (drilled.status, drilled.level) == ("passed", "point-in-time"), (drilled.steps, drilled.checks)
+    assert drilled.steps[0].detail.startswith(f"just before transaction {ids[2]}, which ended at")
+    for bad, words in (
+        (DrillRequest("shop", at_point="x", at_transaction=ids[0]), "name one of"),
+        (DrillRequest("shop", is_before=True), "--just-before goes with"),
+        (DrillRequest("shop", at_point="x", level="server"), "no level server"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            await world.engine.drill(bad)
     (undoable,) = await world.engine.undoable_restores()
     assert (undoable.job_id, undoable.source) == (restored.job_id, "shop")
     await world.engine.rollback(RollbackRequest(restored.job_id))

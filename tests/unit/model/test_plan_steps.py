@@ -26,3 +26,5 @@ def test_a_restore_to_an_instant_names_its_source_and_what_it_ends_at() -> None:
     said = ["--source", "shop", "--at-transaction", "742", "--just-before", "--into", "then"]
     assert plan_steps.restored_words(request) == said
     assert plan_steps.restored_words(RestoreRequest("1abc", into="then")) == ["1abc", "--into", "then"]
+    drilled = DrillRequest("shop", at_point="before deploying", is_before=True)
+    assert plan_steps.drill_words(drilled) == ["shop", "--at-point", "before deploying", "--just-before"]
