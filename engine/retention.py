@@ -28,6 +28,14 @@ PRESETS: Final[Mapping[str, KeepPolicy]] = {
     "long": KeepPolicy(daily=31, weekly=13, monthly=36, yearly=10),
 }
 """Policies by name; gfs: grandfather, father, son."""
+_PERIODS_S: Final[Mapping[str, float]] = {
+    "hourly": 3600.0,
+    "daily": 86_400.0,
+    "weekly": 7 * 86_400.0,
+    "monthly": 31 * 86_400.0,
+    "yearly": 366 * 86_400.0,
+}
+"""The longest that each can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +143,21 @@ def preset(name: str, policy: KeepPolicy) -> KeepPolicy:
     fields = [each.name for each in dataclasses.fields(KeepPolicy)]
     said = {each: getattr(policy, each) for each in fields if getattr(policy, each) != getattr(default, each)}
     return dataclasses.replace(PRESETS[name], **said)
+
+
+def log_span_s(policy: KeepPolicy) -> float | None:
+    """How far back, in seconds, a log is kept that no base goes with: what the policy says of logs, else the longest time that its rules look
+    back, a day at least. None where they name no end, or no time at all."""
+    if policy.logs_within_s is not None:
+        return policy.logs_within_s
+    counts = {each: getattr(policy, each) for each in _PERIODS_S}
+    if ALL in counts.values() or policy.last == ALL:
+        return None
+    spans = [policy.within_s or 0.0]
+    spans += [getattr(policy, f"within_{each}_s") or 0.0 for each in _PERIODS_S]
+    spans += [count * _PERIODS_S[each] for each, count in counts.items()]
+    longest_s = max(spans)
+    return max(longest_s, _PERIODS_S["daily"]) if longest_s else None
 
 
 def in_words(policy: KeepPolicy) -> str:

@@ -156,6 +156,8 @@ def tell_kept(output: Output, result: ForgetResult) -> None:
     """What went of logs, or would, and which instants with it; for people."""
     would = "would be " if result.is_dry_run else ""
     for each in result.logs:
+        if each.why:
+            output.line(text.printable(each.why))
         if each.segments:
             output.line(
                 f"log of {each.source} in {each.storage}: {each.segments} segments ({text.size(each.size_bytes)}), "

@@ -67,7 +67,7 @@ async def run(context: JobContext, request: ForgetRequest) -> ForgetResult:
         tuple(prunes),
         request.is_dry_run,
         tuple(doubted),
-        logs=tuple(each.cut for each in kept if each.cut.segments or each.cut.snapshots),
+        logs=tuple(each.cut for each in kept if each.cut.segments or each.cut.snapshots or each.cut.why),
         lost=log_retention.lost(before, judged, kept),
     )
 

@@ -15,7 +15,7 @@ from engine.jobs.fates import Held
 from engine.jobs.known import Known, chosen, known_of
 from engine.model.backup import BackupFilter, Scope
 from engine.model.definitions import OptionValue
-from engine.model.requests import ForgetRequest
+from engine.model.requests import ForgetRequest, KeepPolicy
 from engine.model.results import Fate
 from engine.model.schedules import Action, Schedule, ScheduleStatus
 from engine.model.timetables import KeepAhead
@@ -70,6 +70,23 @@ async def by_rules(
         await _judge(catalog, clock, ForgetRequest(policy, name, storages), at, found)
     request = ForgetRequest(policy, source, storages)
     return KeepAhead("", retention.in_words(policy), (request,), at, 0, tuple(found.fates), found.going_bytes)
+
+
+async def policies(catalog: Catalog, source: str, storage: str) -> list[KeepPolicy]:
+    """By which schedules forget backups of that source in that storage. Raises: UsageError for rules that cannot be understood."""
+    known = await known_of(catalog)
+    requests = [
+        each
+        for schedule in await catalog.schedules.all()
+        if not schedule.is_template and schedule.action in (Action.FORGET, Action.BACKUP)
+        for each in _requests(schedule, known)
+    ]
+    found = [
+        each.policy
+        for each in requests
+        if each.source in ("", source) and storage in (each.storages or (storage,))
+    ]
+    return list(dict.fromkeys(found))
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ In that order, with the catalog between them: killed anywhere, what the catalog 
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 from engine.catalog.catalog import Catalog
 from engine.errors import DamagedError
 from engine.events import Warned
-from engine.jobs import log_merge, log_store
+from engine.jobs import log_merge, log_rule, log_store
 from engine.jobs.context import JobContext
 from engine.jobs.log_merge import Log, Snapshots
+from engine.jobs.log_rule import LogRule
 from engine.jobs.log_store import LOGS_TAG, LogTree
 from engine.jobs.opening import Opened
 from engine.jobs.snapshot_tags import tag_value
@@ -68,8 +70,8 @@ async def cut(
     context: JobContext, opened: Opened, snapshots: Snapshots, request: ForgetRequest | None
 ) -> list[Kept]:
     """Cuts the log of each source, or of that one that the request names, behind the oldest base of it among `snapshots`: all that the
-    repository is to hold, oldest first. One without a base there is left whole; without a request all are, and only what newer log snapshots
-    stand for goes. What is left of each; nothing is written in a dry run.
+    repository is to hold, oldest first; for one without a base there see `log_rule`. Without a request all are left whole, and only what newer
+    log snapshots stand for goes. What is left of each; nothing is written in a dry run.
 
     Raises: DamagedError, StorageError, LockLostError.
     """
@@ -83,14 +85,14 @@ async def cut(
         if request is not None and request.source not in ("", name):
             continue
         found = [each for each in snapshots if tag_value(each[1], LOGS_TAG) == name]
-        bases: Sequence[Base] = ()
+        storage, kept = opened.definition.name, LogRule()
         if request is not None:
-            there = log_merge.bases_in(snapshots, name, opened.definition.name)
-            bases = log_keeping.counting(there, request.policy.logs_within_s)
+            there = log_merge.bases_in(snapshots, name, storage)
+            kept = await log_rule.rule(context.catalog, name, storage, there, request.policy)
         try:
             log = await log_merge.load(opened.repository, found, tips, heads.get(name, ""))
             is_dry_run = request is not None and request.is_dry_run
-            left.append(await _cut_one(context, opened, log, bases, is_dry_run=is_dry_run))
+            left.append(await _cut_one(context, opened, log, kept, is_dry_run=is_dry_run))
         except DamagedError as error:
             context.emit(
                 Warned(f"the log of {name} in {opened.definition.name} is left as it is: {error.message}")
@@ -98,11 +100,10 @@ async def cut(
     return left
 
 
-async def _cut_one(
-    context: JobContext, opened: Opened, log: Log, bases: Sequence[Base], *, is_dry_run: bool
-) -> Kept:
-    if bases:
-        await _plan(opened.repository, log, bases)
+async def _cut_one(context: JobContext, opened: Opened, log: Log, rule: LogRule, *, is_dry_run: bool) -> Kept:
+    oldest = await _oldest(opened, log, rule)
+    if oldest is not None:
+        await _plan(opened.repository, log, rule.bases, oldest)
     storage, name = opened.definition.name, log.source.name
     superseded = [each for each, _ in log.found if log.is_changed or each != log.head]
     kept = await log_merge.holdings(opened.repository, log, storage)
@@ -123,16 +124,27 @@ async def _cut_one(
         min(begins, default=None),
         max(ends, default=None),
         len(superseded),
+        rule.why,
     )
     return Kept(going, kept)
 
 
-async def _plan(repository: Repository, log: Log, bases: Sequence[Base]) -> None:
+async def _oldest(opened: Opened, log: Log, rule: LogRule) -> datetime.datetime | None:
+    """From when on a log is kept that no base leads along; None where all is."""
+    if rule.bases:
+        return min(each.consistent_at for each in rule.bases)
+    if rule.span_s is None:
+        return None
+    held = await log_merge.holdings(opened.repository, log, opened.definition.name)
+    newest = max((run.ends_at for run in (*held.runs, *held.tails) if run.ends_at is not None), default=None)
+    return newest - datetime.timedelta(seconds=rule.span_s) if newest is not None else None
+
+
+async def _plan(repository: Repository, log: Log, bases: Sequence[Base], oldest: datetime.datetime) -> None:
     """Decides what goes."""
     trees = Trees(repository)
     forks = await log_store.forks(repository, log.source, LogTree(b"", log.groups))
     needed = log_keeping.first_needed(bases, forks)
-    oldest = min(each.consistent_at for each in bases)
     for identity, groups in log.groups.items():
         for name in [name for name, node in sorted(groups.items()) if node.subtree is not None]:
             series = log_store.series_of(name)
@@ -142,7 +154,7 @@ async def _plan(repository: Repository, log: Log, bases: Sequence[Base]) -> None
             nodes = await log_merge.nodes(trees, log, identity, name)
             segments = {each: log_store.segment_of(node, series) for each, node in nodes.items()}
             if first is None:
-                # No base leads there as far as is known: what was over before the oldest of them began is no use.
+                # No base leads there as far as is known: what was over by then is no use.
                 over = [
                     one.number
                     for one in segments.values()

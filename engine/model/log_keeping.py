@@ -25,6 +25,8 @@ class LogCut:
     ends_at: datetime.datetime | None = None
     snapshots: int = 0
     """Log snapshots that a newer one stands for, which go as well."""
+    why: str = ""
+    """Of a storage that has no base: what goes, and why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ def lines(report: LogReport, most: int | None = None) -> list[str]:
     ]
     found += [f"  and {len(report.reaches) - len(shown)} older"] if len(shown) < len(report.reaches) else []
     found += [f"  {gap_text(gap)}" for gap in report.gaps]
+    found += [f"  {each}" for each in report.baseless]
     return [
         text.printable(each)
         for each in (*found, *(_looked(report.state) if report.state is not None else ()))

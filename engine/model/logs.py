@@ -467,6 +467,8 @@ class LogReport:
     """That hold any of it."""
     size_bytes: int
     """Of the log in the storage that holds most of it."""
+    baseless: Sequence[str] = ()
+    """Of each storage that holds log and no base for it: what becomes of that, in a sentence."""
 
     @property
     def lag_s(self) -> float | None:

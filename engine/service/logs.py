@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from engine.errors import UsageError
@@ -19,14 +20,17 @@ class LogMethods(Methods):
 
     async def log_report(self, source: str) -> LogReport:
         """Which instants the source can be brought back to, and what is missing. Asks the catalog alone. Raises: UnknownNameError."""
+        from engine.jobs import log_rule
+
         catalog = self._parts.catalog
         await catalog.sources.get(source)
-        return logs.report(
+        found = logs.report(
             source,
             await catalog.logs.bases(source),
             await catalog.logs.holdings(source),
             await catalog.logs.state(source),
         )
+        return dataclasses.replace(found, baseless=await log_rule.sentences(catalog, source))
 
     async def log_storages(self, source: str) -> tuple[str, ...]:
         """The storages that schedules ship its log to, all of which must have a segment before its host forgets it; none where none says."""

@@ -9,20 +9,24 @@ import asyncio
 import dataclasses
 import datetime
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
+from engine.catalog.jobs import NewJob, Outcome, SlotLimits
 from engine.format.snapshot import Snapshot
 from engine.hosts import registry as hosts
 from engine.jobs import forget, log_store, log_tidying
 from engine.jobs.log_shipment import Shipment
 from engine.jobs.opening import open_repositories
-from engine.jobs.snapshot_tags import BACKUP_TAG, POSITION_TAG, SOURCE_TAG, position_text
-from engine.model.definitions import LOCAL_HOST, Host, Source
+from engine.jobs.snapshot_tags import BACKUP_TAG, JOB_TAG, POSITION_TAG, SOURCE_TAG, position_text
+from engine.model.definitions import LOCAL_HOST, Host, OptionValue, Source
+from engine.model.job import JobStatus
 from engine.model.logs import LogPosition, LogSegment
 from engine.model.requests import ForgetRequest, KeepPolicy, Limits, ShipRequest
+from engine.model.schedules import Action, Schedule
+from engine.process import ProcessIdentity
 from engine.repository import writer
 from engine.sources.logs import BasePosition, LogLook, ReadSegment, SegmentStream, WaitingSegment
 from tests.fakes.disturbing import Steps, attempt, counting
@@ -151,12 +155,13 @@ async def test_a_forget_cancelled_at_any_await_keeps_all_that_bases_need(
     stock.check()
 
 
-async def _add_base(world: World, number: int) -> None:
-    """A snapshot that says it is a backup that brings that segment."""
+async def _add_base(world: World, number: int, job: str = "") -> None:
+    """A snapshot that says it is a backup, of that job, that brings that segment."""
     context = world.engine._parts.context()
     at = NOON + datetime.timedelta(seconds=number)
     position = BasePosition(LogPosition(SERVER, "1", number), at)
-    tags = (f"{SOURCE_TAG}shop", f"{BACKUP_TAG}{number:026d}", f"{POSITION_TAG}{position_text(position)}")
+    tags = [f"{SOURCE_TAG}shop", f"{BACKUP_TAG}{number:016d}", f"{POSITION_TAG}{position_text(position)}"]
+    tags += [f"{JOB_TAG}{job}"] if job else []
     opening = open_repositories(
         context, [await context.catalog.storages.get("first")], is_exclusive=False, limits=Limits()
     )
@@ -165,6 +170,54 @@ async def _add_base(world: World, number: int) -> None:
         async with writer.open_session([(found.repository, found.lock)], clock=context.clock) as session:
             tree_id = await session.save_tree_blob(b'{"nodes":[]}\n')
             await session.commit(Snapshot(at, tree_id, ["/postgres/shop"], "here", tags=tags))
+
+
+async def test_a_log_without_a_base_is_kept_for_the_span_that_the_rules_name(world: World) -> None:
+    """And whole while a base is being taken, or where the rules name none; the plan says which, and so does what is told of the log."""
+    await world.add_storages(*STORAGES)
+    engine, catalog = world.engine, world.engine._parts.catalog
+    await engine.add_source(dataclasses.replace(SOURCE, options={"all": True}))
+    spool = Spool()
+    spool.grow(10)
+    await _ship(world, spool)
+    within = KeepPolicy(last=1, logs_within_s=4.0)
+
+    async def judged(policy: KeepPolicy, *, is_dry_run: bool = True) -> list[tuple[int, str]]:
+        done = await engine.forget(ForgetRequest(policy, "shop", is_dry_run=is_dry_run))
+        return [(each.segments, each.why) for each in done.logs]
+
+    assert "no schedule forgets there" in (await engine.log_report("shop")).baseless[0]
+    for first, second in (await judged(KeepPolicy(last=1)), await judged(KeepPolicy(last=1, daily=-1))):
+        assert (first[0], second[0]) == (0, 0)
+        assert "name no span of time" in first[1]
+    await catalog.jobs.create(NewJob("1", "backup", {"sources": ["shop"]}))
+    here = ProcessIdentity.current()
+    assert await catalog.jobs.claim(here, SlotLimits())
+    taking = await judged(within, is_dry_run=False)
+    assert [each[0] for each in taking] == [0, 0]
+    assert "job 1 is taking one" in taking[0][1]
+    await catalog.jobs.finish("1", here, Outcome(JobStatus.FAILED))
+    assert [each[0] for each in await judged(KeepPolicy(daily=1))] == [0, 0]
+    options: Mapping[str, OptionValue] = {"keep_last": 1, "keep_logs_within": 4}
+    await engine.add_schedule(
+        Schedule("tidy", Action.FORGET, "daily at 02:00", sources=("shop",), options=options)
+    )
+    (told, _) = (await engine.log_report("shop")).baseless
+    planned = await judged(within)
+    assert (planned[0][0], planned[0][1]) == (5, told)
+    assert await judged(within, is_dry_run=False) == planned
+    assert [(run.first, run.last) for held in await catalog.logs.holdings("shop") for run in held.runs] == [
+        (5, 9),
+        (5, 9),
+    ]
+    spool.grow(1)
+    await _ship(world, spool)
+    assert sorted(await _kept(world, "second")) == [f"{number:08d}" for number in range(5, 11)]
+    await _add_base(world, 8, "1")
+    first, second = await judged(KeepPolicy(last=1))
+    assert first == (3, "")
+    assert second[0] == 3, second
+    assert "those in first may be copied there" in second[1]
 
 
 async def test_log_snapshots_that_newer_ones_stand_for_go_now_and_then(world: World) -> None:

@@ -79,6 +79,21 @@ bounded = st.builds(
 rules = ("last", "hourly", "daily", "weekly", "monthly", "yearly", "within_s")
 
 
+@given(bounded)
+def test_a_log_without_a_base_is_kept_as_long_as_the_longest_rule_looks_back(policy: KeepPolicy) -> None:
+    """Never shorter than any of them, nor than a day; what people say of logs counts alone."""
+    span_s = retention.log_span_s(policy)
+    counts = {each: getattr(policy, each) for each in rules[:-1]}
+    if ALL in counts.values():
+        assert span_s is None
+    elif span_s is not None:
+        assert span_s >= max(86_400.0, policy.within_s or 0.0, policy.within_monthly_s or 0.0)
+        assert span_s >= policy.hourly * 3_600.0 + policy.daily * 86_400.0 - min(policy.hourly, 24) * 3_600.0
+    else:
+        assert not any(counts[each] for each in rules[1:-1])
+    assert retention.log_span_s(dataclasses.replace(policy, logs_within_s=5.0)) == 5.0
+
+
 @given(snapshots(), counted)
 def test_the_newest_is_kept_by_any_rule(given_snapshots: list[Candidate], policy: KeepPolicy) -> None:
     """Whatever else a policy does, the last good backup stays."""
