@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -35,7 +35,15 @@ class Logs:
         return [row[0] for row in await self._database.fetch_all("list_logged_sources")]
 
     async def holdings(self, source: str) -> list[LogHoldings]:
-        """By storage, what it holds of the source's log."""
+        """By storage, what it holds of the source's log, as its newest log snapshot has it."""
+        while True:
+            heads = await self.heads(source)
+            found = await self._holdings(source, {each.storage: each.snapshot_id for each in heads})
+            # A shipment may have written meanwhile.
+            if heads == await self.heads(source):
+                return found
+
+    async def _holdings(self, source: str, heads: Mapping[str, str]) -> list[LogHoldings]:
         runs: dict[str, list[LogRun]] = {}
         for storage, *rest in await self._database.fetch_all("list_log_runs", source=source):
             runs.setdefault(storage, []).append(_to_run(rest))
@@ -46,8 +54,14 @@ class Logs:
             LogFork(*row) for row in await self._database.fetch_all("list_log_forks", source=source)
         )
         return [
-            LogHoldings(storage, tuple(runs.get(storage, ())), forks, tuple(tails.get(storage, ())))
-            for storage in sorted({*runs, *tails, *(head.storage for head in await self.heads(source))})
+            LogHoldings(
+                storage,
+                tuple(runs.get(storage, ())),
+                forks,
+                tuple(tails.get(storage, ())),
+                heads.get(storage, ""),
+            )
+            for storage in sorted({*runs, *tails, *heads})
         ]
 
     async def heads(self, source: str = "") -> list[LogHead]:

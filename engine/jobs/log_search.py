@@ -77,8 +77,7 @@ async def opened(context: JobContext, source: str, found: Sequence[Reach]) -> As
         storage = found[-1].storage
         copy = await open_copy(context, backup, storage, Limits(), stack)
         definition = await context.catalog.sources.get(source)
-        heads = {each.storage: each.snapshot_id for each in await context.catalog.logs.heads(source)}
-        _, tree = await log_store.open_head(copy.repository, definition, heads.get(storage, ""))
+        _, tree = await log_store.open_head(copy.repository, definition, found[-1].snapshot_id)
         runs = tuple(dict.fromkeys(run for reach in found for run in reach.path))
         yield KeptLog(definition, copy.repository, tree, found[-1].base.position.identity, runs)
 

@@ -127,7 +127,8 @@ async def segments(
             yield node, None
             continue
         series = series_of(name)
-        for each in (await trees.nodes(node.subtree))[::turned]:
+        # Names of binary logs grow longer: by their names the millionth comes before the one before it.
+        for each in sorted(await trees.nodes(node.subtree), key=lambda one: (one.inode, one.name))[::turned]:
             yield each, segment_of(each, series)
 
 

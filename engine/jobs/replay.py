@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -203,12 +203,24 @@ def replay_of(planned: ReplayPlan, segment_bytes: int) -> Replay:
         planned.mark.transaction if planned.mark is not None else target.transaction,
         target.point,
         target.is_before,
+        last_needed(planned),
+        planned.size_bytes,
     )
+
+
+def last_needed(planned: ReplayPlan) -> datetime.datetime | None:
+    """When the last transaction ended that is replayed where nothing says where to stop; None where something does, or it is not known.
+
+    A server takes damage in its log for the log's end, and says no word of it.
+    """
+    if planned.until is not None or planned.target.transaction or planned.target.point:
+        return None
+    return logs.last_ending(planned.reach.path)
 
 
 async def segment_bytes(context: JobContext, base: DatabaseBackup, planned: ReplayPlan) -> int:
     """How long each segment of that log is. Raises: DamagedError, StorageError; RestoreError where nothing of it is kept."""
-    tree = await _tree(base)
+    tree = await _tree(base, planned)
     async for _, segment in log_store.segments(base.repository, tree, planned.reach.base.position.identity):
         if segment is not None and not segment.is_tail:
             return segment.size_bytes
@@ -217,8 +229,8 @@ async def segment_bytes(context: JobContext, base: DatabaseBackup, planned: Repl
 
 
 async def members(base: DatabaseBackup, planned: ReplayPlan) -> AsyncIterator[Visited]:
-    """What is replayed, in its order, with what tells the host where it is."""
-    tree = await _tree(base)
+    """What is replayed, in its order, with what tells the host where it is. Raises: RestoreError where the log is not as it was planned."""
+    tree = await _tree(base, planned)
     identity = planned.reach.base.position.identity
     for name, node in sorted(tree.identities.get(identity, {}).items()):
         if node.subtree is None:
@@ -232,17 +244,20 @@ async def members(base: DatabaseBackup, planned: ReplayPlan) -> AsyncIterator[Vi
 async def _kept(
     repository: Repository, tree: log_store.LogTree, planned: ReplayPlan
 ) -> AsyncIterator[Visited]:
-    """The segments of the path, as far as the target wants them."""
+    """The segments of the path, each of them, as far as the target wants them."""
     identity = planned.reach.base.position.identity
     by_series: dict[str, list[LogRun]] = {}
     for run in planned.reach.path:
         by_series.setdefault(run.series, []).append(run)
     for series, wanted in by_series.items():
+        places = _places(wanted)
         async for node, segment in log_store.segments(repository, tree, identity, series):
             if segment is None or not any(
                 run.first <= segment.number <= run.last and run.is_tail == segment.is_tail for run in wanted
             ):
                 continue
+            if next(places, None) != (segment.number, segment.size_bytes if segment.is_tail else 0):
+                raise _changed(planned)
             yield _file(node.name, node)
             if (
                 planned.until is not None
@@ -250,14 +265,28 @@ async def _kept(
                 and segment.begins_at > planned.until
             ):
                 return
+        if next(places, None) is not None:
+            raise _changed(planned)
 
 
-async def _tree(base: DatabaseBackup) -> log_store.LogTree:
-    """The log as the base's storage has it. Raises: RestoreError where it has none."""
-    heads = {
-        each.storage: each.snapshot_id for each in await base.context.catalog.logs.heads(base.source.name)
-    }
-    _, tree = await log_store.open_head(base.repository, base.source, heads.get(base.storage, ""))
+def _places(runs: Sequence[LogRun]) -> Iterator[tuple[int, int]]:
+    """The numbers of their segments, in order, and of a tail how much there is."""
+    for run in runs:
+        for number in range(run.first, run.last + 1):
+            yield number, run.size_bytes if run.is_tail else 0
+
+
+def _changed(planned: ReplayPlan) -> RestoreError:
+    """What is not there must not pass for the end of the log."""
+    return RestoreError(
+        f"{planned.source} was not brought back to {planned.target.words}: {planned.reach.storage} does not hold its log as it did when that was planned",
+        hint="try again; where it is refused again, `holdfast verify` names what the storage lacks",
+    )
+
+
+async def _tree(base: DatabaseBackup, planned: ReplayPlan) -> log_store.LogTree:
+    """The log as the base's storage had it when that was planned: it grows meanwhile, and what was the beginning of a segment becomes whole."""
+    _, tree = await log_store.open_head(base.repository, base.source, planned.reach.snapshot_id)
     return tree
 
 

@@ -31,7 +31,7 @@ from engine.jobs.replay import ReplayPlan
 from engine.model.requests import RestoreRequest, RollbackRequest
 from engine.model.results import RestoredDatabase, RestoreResult, RollbackResult
 from engine.repository import dump
-from engine.sources.logs import WholeSource, WholeSwap
+from engine.sources.logs import WholeSource, WholeSwap, is_short
 
 _RECORD_BYTES: Final = 10240
 """Of tar, which reads whole ones."""
@@ -203,6 +203,10 @@ async def _is_there(whole: _Whole, log: hooks.HookLog) -> bool:
         if planned.until is not None and last is not None and last > planned.until:
             raise RestoreError(
                 f"{planned.source} did not come to {planned.target.words}: its last transaction is of {last}"
+            )
+        if is_short(last, needed := replay.last_needed(planned)):
+            raise RestoreError(
+                f"{planned.source} replayed its log to {last or 'no transaction'}, and it goes on to {needed}: a record between is damaged"
             )
     except asyncio.CancelledError:
         _go_on()

@@ -65,6 +65,8 @@ class LogRun:
     size_bytes: int = 0
     is_tail: bool = False
     """Whether it is the beginning of one segment: see `LogHoldings.tails`."""
+    is_cut: bool = False
+    """Whether it is the first part of a longer one, of which `ends_at` is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,8 @@ class Reach:
     """The latest instant; by the host's clock."""
     path: tuple[LogRun, ...] = ()
     """What is replayed, in order; the last one to its end, or to the instant that is meant."""
+    snapshot_id: str = ""
+    """The log snapshot that has the path; empty where none is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,8 @@ class LogHoldings:
     forks: Sequence[LogFork] = ()
     tails: Sequence[LogRun] = ()
     """What had come of segments that the server was writing: at most one of each server and series, until all of it comes."""
+    snapshot_id: str = ""
+    """The log snapshot that has all of it; empty where none is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,7 +367,9 @@ def reaches(
             ends = [base.consistent_at, *(run.ends_at for run in path if run.ends_at is not None)]
             if state is not None and state.covered_until is not None and _covers(path, base, state):
                 ends.append(state.covered_until)
-            found.append(Reach(base, held.storage, base.consistent_at, max(ends), tuple(path)))
+            found.append(
+                Reach(base, held.storage, base.consistent_at, max(ends), tuple(path), held.snapshot_id)
+            )
     return found
 
 
@@ -375,6 +383,16 @@ def nearest_instant(found: Sequence[Reach], instant: datetime.datetime) -> datet
     """The instant closest to that one that can be reached; None where none can."""
     ends = [end for each in found for end in (each.begins_at, each.ends_at)]
     return min(ends, key=lambda end: abs(end - instant), default=None)
+
+
+def last_ending(path: Sequence[LogRun]) -> datetime.datetime | None:
+    """When the last transaction on the path ended; None where that is not known."""
+    for run in reversed(path):
+        if run.series != path[-1].series or run.is_cut:
+            return None
+        if run.ends_at is not None:
+            return run.ends_at
+    return None
 
 
 def segments_in(path: Sequence[LogRun]) -> int:
@@ -396,7 +414,8 @@ def _gap(before: LogRun, after: LogRun, first: int, last: int, series: str = "")
 def _cut(run: LogRun, first: int, last: int) -> LogRun:
     """A part of it; about so many bytes."""
     share = (last - first + 1) / (run.last - run.first + 1)
-    return replace(run, first=first, last=last, size_bytes=round(run.size_bytes * share))
+    size_bytes = round(run.size_bytes * share)
+    return replace(run, first=first, last=last, size_bytes=size_bytes, is_cut=last < run.last)
 
 
 def _tail(identity: str, each: LogSegment) -> LogRun:

@@ -16,6 +16,8 @@ from engine.model.manifest import Manifest
 from engine.sources.base import Database, ItemStream
 
 TAIL_SUFFIX: Final = ".partial"
+_OUT_OF_ORDER: Final = datetime.timedelta(seconds=1)
+"""Transactions that end at once lie in a log by their places, not by their times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,15 @@ class Replay:
     """Up to the restore point of this name."""
     is_exclusive: bool = False
     """Whether it ends just before the target: without the transaction, or what was committed at that very instant."""
+    ends_at: datetime.datetime | None = None
+    """Without a target: when the last transaction ended that must be replayed, by what was seen of the log; None where that is not known."""
+    size_bytes: int = 0
+    """Of the log, at most."""
+
+
+def is_short(last: datetime.datetime | None, ends_at: datetime.datetime | None) -> bool:
+    """Whether a replay that ended with the one transaction left some out, where it was to go to the other."""
+    return ends_at is not None and (last is None or ends_at - last > _OUT_OF_ORDER)
 
 
 @runtime_checkable

@@ -77,7 +77,7 @@ async def replaying(
     """See `logs.ReplayingSource.replaying`. Raises on leaving: SourceError where its folder stayed."""
     require_target(replay)
     path = ReplayedPath(replay, *_begin(manifest))
-    needed_kib = sum(each.size_bytes for each in manifest.databases) >> 10
+    needed_kib = (sum(each.size_bytes for each in manifest.databases) + replay.size_bytes) >> 10
     words = ("sh", "-c", _SCRIPT, "mariadb-replay", str(depth), str(needed_kib))
     said: dict[str, str] = {}
     try:

@@ -22,7 +22,7 @@ from engine.model.backup import Scope
 from engine.model.manifest import Manifest
 from engine.sources import tar_feed
 from engine.sources.base import Database, ItemStream, Revival
-from engine.sources.logs import NamedFiles, Replay, Replayed, Replaying
+from engine.sources.logs import NamedFiles, Replay, Replayed, Replaying, is_short
 from engine.sources.postgres import quoting, session, wal, words
 from engine.sources.postgres.connection import Connection
 from engine.sources.postgres.database import PostgresDatabase
@@ -185,7 +185,7 @@ async def replaying(
 ) -> AsyncIterator[Replaying]:
     """See `logs.ReplayingSource.replaying`."""
     major = major_version(manifest.server_version)
-    needed_kib = sum(each.size_bytes for each in manifest.databases) >> 10
+    needed_kib = (sum(each.size_bytes for each in manifest.databases) + replay.size_bytes) >> 10
     first = wal.segment_name(int(replay.base.series, 16), replay.base.number + 1, replay.segment_bytes)
     words = (major, str(depth), str(needed_kib), replay_settings(replay), first, str(replay.segment_bytes))
     command = Command(("sh", "-c", REPLAY, "sh", *words), as_user=as_user, input="stream")
@@ -196,7 +196,7 @@ async def replaying(
             superuser = manifest.roles[0] if manifest.roles else "postgres"
             start = functools.partial(starting.database, superuser, RECOVERY_TIMEOUT_S)
             feed = tar_feed.TarFeed(process, starting.fail, start)
-            yield _Replaying(host, starting, feed)
+            yield _Replaying(host, starting, feed, replay.ends_at)
         finally:
             await tar_feed.stop(process)
 
@@ -204,10 +204,17 @@ async def replaying(
 class _Replaying:
     """See `logs.Replaying`."""
 
-    def __init__(self, host: OpenHost, starting: _Starting, feed: tar_feed.TarFeed) -> None:
+    def __init__(
+        self,
+        host: OpenHost,
+        starting: _Starting,
+        feed: tar_feed.TarFeed,
+        ends_at: datetime.datetime | None,
+    ) -> None:
         self._host = host
         self._starting = starting
         self._feed = feed
+        self._ends_at = ends_at
 
     async def write(self, data: bytes) -> None:
         """See `logs.Replaying.write`."""
@@ -225,7 +232,13 @@ class _Replaying:
         database = _ReplayedDatabase(self._host, started.connection, "postgres")
         async with session.opened(self._host, database.connection, "postgres") as asked:
             row = await asked.row(REACHED)
-        return Replayed(database, last_of(row), row["over"])
+        last = last_of(row)
+        if is_short(last, self._ends_at):
+            raise SourceError(
+                f"the server replayed its log to {last or 'no transaction'}, and it goes on to {self._ends_at}: a record between is damaged",
+                hint="an earlier instant can be reached; `holdfast verify BACKUP --read-data` judges each segment. Take a base",
+            )
+        return Replayed(database, last, row["over"])
 
 
 class _ReplayedDatabase(PostgresDatabase):
