@@ -31,7 +31,7 @@ umask 077
 mkdir "$wal" && tar -x -o -f - -C "$wal" || exit 73
 rm -f "$wal/.begin" "$wal/.end"
 for tail in "$wal"/*.partial; do
-  [ -e "$tail" ] || continue
+  [ -e "$tail" ] && [ ! -e "${tail%.partial}" ] || continue
   dd if=/dev/null of="$tail" bs=1 seek="$size" count=0 2>/dev/null && mv "$tail" "${tail%.partial}" || exit 73
 done
 for name in postgresql.conf pg_hba.conf pg_ident.conf; do
@@ -39,6 +39,11 @@ for name in postgresql.conf pg_hba.conf pg_ident.conf; do
   [ -e "$data/$name" ] || case $name in pg_hba.conf) echo "local all all peer" ;; esac >"$data/$name" || exit 73
 done
 rm -f "$data/standby.signal"
+for name in postgresql.conf postgresql.auto.conf; do
+  # Of a restore before: two targets are refused, and what one of them left out would be left out again.
+  [ -s "$data/$name" ] && [ ! -L "$data/$name" ] || continue
+  sed '/^[[:space:]]*recovery_target/d' "$data/$name" >"$wal/.settings" && cat "$wal/.settings" >"$data/$name" && rm "$wal/.settings" || exit 73
+done
 printf '\n%s\n' "$settings" >>"$data/postgresql.auto.conf" && : >"$data/recovery.signal" || exit 73
 if [ "$(id -u)" = 0 ]; then
   owner=$(ls -nd "$data" | awk '{ print $3 ":" $4 }')
@@ -76,4 +81,10 @@ def settings(replay: Replay, log: str) -> str:
     """Of postgresql.conf: how far the segments that lie in that folder are replayed."""
     place = shlex.quote(log).replace("%", "%%")
     fetch = f"test -f {place}/%f && cp {place}/%f %p"
-    return f"restore_command = {quoting.setting(fetch)}\n{replay_settings(replay)}"
+    # What a standby runs on the way, and at its end, is about the live server's archive.
+    lines = [
+        f"restore_command = {quoting.setting(fetch)}",
+        *("archive_cleanup_command = ''", "recovery_end_command = ''", "recovery_min_apply_delay = 0"),
+        replay_settings(replay),
+    ]
+    return "\n".join(lines)
