@@ -39,18 +39,16 @@ async def _shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 @asynccontextmanager
 async def _listening(path: Path) -> AsyncIterator[tuple[int, str]]:
     """Whoever came is answered before it ends: a server of asyncio's waits for none of them."""
-    served: set[asyncio.Task[None]] = set()
+    async with asyncio.TaskGroup() as group:
 
-    def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        served.add(asyncio.create_task(_shout(reader, writer)))
+        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            group.create_task(_shout(reader, writer))
 
-    async with (
-        await asyncio.start_server(serve, "127.0.0.1", 0) as by_port,
-        await asyncio.start_unix_server(serve, path),
-    ):
-        yield by_port.sockets[0].getsockname()[1], str(path)
-    async with asyncio.timeout(10):
-        await asyncio.gather(*served)
+        async with (
+            await asyncio.start_server(serve, "127.0.0.1", 0) as by_port,
+            await asyncio.start_unix_server(serve, path),
+        ):
+            yield by_port.sockets[0].getsockname()[1], str(path)
 
 
 async def _answer(host: OpenHost, address: str, port: int) -> bytes:
