@@ -440,11 +440,8 @@ class ConsoleApp(App[int]):
             self.tell("the mouse is the terminal's")
             return
         self._driver.take_mouse(is_wanted=not self._driver.has_mouse)
-        self.tell(
-            f"the mouse works here; {keys.of('view.mouse')} leaves it to the terminal"
-            if self._driver.has_mouse
-            else "the mouse is the terminal's"
-        )
+        works = f"the mouse works here; {keys.of('view.mouse')} leaves it to the terminal"
+        self.tell(works if self._driver.has_mouse else "the mouse is the terminal's")
 
     def action_help_quit(self) -> None:
         """Ctrl+C, by Textual's binding: closes a dialog; pressed twice it leaves."""

@@ -6,7 +6,8 @@ import datetime
 
 from engine.model import text
 from engine.model.log_keeping import LostInstants
-from engine.model.logs import LogGap, LogReport, LogState
+from engine.model.log_report import LogReport
+from engine.model.logs import LogGap, LogState
 from engine.model.spans import span
 
 

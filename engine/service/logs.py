@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 
 from engine.errors import UsageError
-from engine.model import logs
+from engine.model import log_report
 from engine.model.instants import ChangeQuery, FoundChanges, InstantPlan, Target
 from engine.model.log_keeping import LostInstants
-from engine.model.logs import LogReport
+from engine.model.log_report import LogReport
 from engine.model.schedules import Action
 from engine.service.parts import Methods
 from engine.sources import registry as sources
@@ -24,7 +24,7 @@ class LogMethods(Methods):
 
         catalog = self._parts.catalog
         await catalog.sources.get(source)
-        found = logs.report(
+        found = log_report.report(
             source,
             await catalog.logs.bases(source),
             await catalog.logs.holdings(source),

@@ -16,7 +16,8 @@ from engine.clock import SystemClock
 from engine.errors import HoldfastError, RefusedError, RestoreError, StorageFullError
 from engine.jobs import log_shipment
 from engine.model.definitions import Source
-from engine.model.logs import LogReport, ShippedLog
+from engine.model.log_report import LogReport
+from engine.model.logs import ShippedLog
 from engine.model.requests import DrillRequest, ShipRequest
 from engine.storages.base import Buffer, Key, Kind
 from engine.storages.local import LocalStorage

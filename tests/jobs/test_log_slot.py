@@ -19,7 +19,8 @@ import pytest
 from engine.errors import HoldfastError, SourceError
 from engine.events import Warned
 from engine.model.definitions import OptionValue, Source
-from engine.model.logs import LogReport, ShippedLog
+from engine.model.log_report import LogReport
+from engine.model.logs import ShippedLog
 from engine.model.requests import DrillRequest, ShipRequest
 from engine.sources.postgres import wal
 from tests.jobs.world import World

@@ -243,10 +243,7 @@ class PointView(TimelineView, can_focus=True):
             self._show_timeline(self.timeline)
             return
         if self.backup is None:
-            self.strip.show(
-                f"POINT  there is no backup of it yet: {keys.of('source.backup')} in the backups takes one",
-                tone="warning",
-            )
+            self.strip.show(f"POINT  {_no_backup()}", tone="warning")
             self.ends.show("")
             self.point.show("")
             return
@@ -277,10 +274,8 @@ class PointView(TimelineView, can_focus=True):
         if job is not None:
             kept = self.console.engine.progress_of(job).kept
             said = f"kept until {moment(kept.until, self.console.now())}" if kept is not None else job.status.value  # fmt: skip
-            self.running.show(
-                f"NOW    {job.verb} {job.job_id[:8]}, {said}: {keys.of('point.running')} shows it",
-                tone="warning",
-            )
+            shows = f"{keys.of('point.running')} shows it"
+            self.running.show(f"NOW    {job.verb} {job.job_id[:8]}, {said}: {shows}", tone="warning")
 
     # Actions.
 
@@ -290,7 +285,7 @@ class PointView(TimelineView, can_focus=True):
         if name in _OF_A_TARGET:
             return restore_text.why_not(Target(name.removeprefix("point.")), self._ways)
         if name in _NEED_A_POINT and self._ready.is_set() and self.backup is None:
-            return f"there is no backup of it yet: {keys.of('source.backup')} in the backups takes one"
+            return _no_backup()
         if name == "point.running" and not self._under_way:
             return "nothing of it runs"
         if name == "point.pick" and self.target in (Target.DRILL, Target.EXPORT):
@@ -464,10 +459,8 @@ class PointView(TimelineView, can_focus=True):
     async def _start(self) -> None:
         chosen = self.chosen
         if chosen is None:
-            raise UnknownNameError(
-                f"there is no backup of {self.source} yet",
-                hint=f"{keys.of('source.backup')} in the backups takes one",
-            )
+            takes = f"{keys.of('source.backup')} in the backups takes one"
+            raise UnknownNameError(f"there is no backup of {self.source} yet", hint=takes)
         if self.target is Target.DRILL:
             await self._start_drill(chosen)
         elif self.target is Target.EXPORT:
@@ -502,3 +495,7 @@ class PointView(TimelineView, can_focus=True):
             return None
         chosen = self.chosen
         return chosen.restore if chosen is not None else None
+
+
+def _no_backup() -> str:
+    return f"there is no backup of it yet: {keys.of('source.backup')} in the backups takes one"

@@ -13,7 +13,8 @@ from typing import Final
 from engine.errors import RestoreError
 from engine.model import logs
 from engine.model.instants import InstantPlan, Target
-from engine.model.logs import LogReport, Reach
+from engine.model.log_report import LogReport
+from engine.model.logs import Reach
 from engine.model.requests import DrillRequest, RestoreRequest
 from engine.model.text import counted
 from tui.text import age, clock, printable, short_size

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.model import log_words, logs
+from engine.model import log_report, log_words, logs
 from engine.model.logs import Base, LogFork, LogHoldings, LogPosition, LogRun, LogSegment, LogState
 
 NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
@@ -188,7 +188,7 @@ def test_a_server_that_went_back_is_seen() -> None:
 def test_a_report_is_told_with_its_newest_bases_and_the_number_of_the_others() -> None:
     """Beside a list there is no room for a base of each hour; what is missing is always told."""
     held = LogHoldings("main", runs_of([1, 2, 3, 4, 7, 8, 9]))
-    report = logs.report("shop", [base(1), base(2), base(7)], [held], None)
+    report = log_report.report("shop", [base(1), base(2), base(7)], [held], None)
     told = log_words.lines(report, 1)
     assert [each.strip().split()[0] for each in told] == ["shop:", "base", "and", "gap:"]
     assert "base b7 on main" in told[1]
