@@ -225,7 +225,9 @@ async def _one(context: JobContext, request: BackupRequest, work: _Work, means: 
 
     kept = await backup_source.capture(capture, means.opened.opened, means.processes, keep)
     backup = await _finish(capture, kept, failed)
-    return _result(backup, context.clock.monotonic() - began)
+    return dataclasses.replace(
+        _result(backup, context.clock.monotonic() - began), kind=backup.kind, notes=tuple(kept.notes)
+    )
 
 
 async def _finish(capture: Capture, kept: Kept, failed: Sequence[Copy]) -> Backup:
@@ -246,7 +248,7 @@ def _backup(capture: Capture, kept: Kept, failed: Sequence[Copy]) -> Backup:
         backup_id=capture.backup_id,
         source=capture.source.name,
         host=capture.source.host,
-        kind=request.kind,
+        kind=kept.kind,
         scope=request.scope,
         status=BackupStatus.COMPLETED if is_whole else BackupStatus.INCOMPLETE,
         created_at=capture.started_at,

@@ -10,11 +10,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import engine
-from engine.errors import HoldfastError, HostError, SourceError
-from engine.events import Progress, Warned
+from engine.errors import DamagedError, HoldfastError, HostError, SourceError
+from engine.events import Noted, Progress, Warned
 from engine.format.snapshot import Snapshot
 from engine.hosts.base import OpenHost
-from engine.jobs import anchors, backup_parents, item_tree
+from engine.jobs import anchors, backup_parents, files_before, item_tree
 from engine.jobs.context import JobContext
 from engine.jobs.item_tree import StoredItem
 from engine.jobs.opening import Opened
@@ -54,6 +54,7 @@ from engine.sources.base import (
     PartedItem,
     PartialSource,
 )
+from engine.sources.incremental import IncrementalSource, NoIncrementError
 from engine.sources.logs import BasePosition, LogSource
 
 _READINGS = 5
@@ -93,6 +94,10 @@ class Kept:
     """Whether all that was asked for is in it."""
     base: BasePosition | None = None
     """Where the source's log goes on from it; None where it keeps none."""
+    kind: str = ""
+    """full, incremental, differential: what it was in the end."""
+    notes: Sequence[str] = ()
+    """What is worth knowing of how it was read, and no warning."""
 
 
 @dataclass(slots=True)
@@ -108,6 +113,9 @@ class _Read:
     is_partial: bool = False
     """Whether an item of several could not be read."""
     base: BasePosition | None = None
+    kind: str = ""
+    """Where it is another one than was asked for."""
+    notes: list[str] = field(default_factory=list)
 
 
 async def capture(
@@ -142,7 +150,7 @@ async def capture(
             context.emit(Warned(warning))
 
         async def tell(committed: Sequence[Committed]) -> None:
-            await keep(_kept(read, warnings, opened, committed))
+            await keep(_kept(job, read, warnings, opened, committed))
 
         committed = await session.commit(
             await _snapshot(job, read),
@@ -150,11 +158,15 @@ async def capture(
             complete=functools.partial(_completed, read.counts),
             tell=tell,
         )
-    return _kept(read, warnings, opened, committed)
+    return _kept(job, read, warnings, opened, committed)
 
 
 def _kept(
-    read: _Read, warnings: Sequence[str], opened: Sequence[Opened], committed: Sequence[Committed]
+    job: Capture,
+    read: _Read,
+    warnings: Sequence[str],
+    opened: Sequence[Opened],
+    committed: Sequence[Committed],
 ) -> Kept:
     return Kept(
         copies=[_copy(each, done) for each, done in zip(opened, committed, strict=True)],
@@ -164,6 +176,8 @@ def _kept(
         warnings=warnings,
         is_whole=_is_whole(read),
         base=read.base,
+        kind=read.kind or job.request.kind,
+        notes=read.notes,
     )
 
 
@@ -174,11 +188,42 @@ async def _read(
     opened: Sequence[Opened],
     parents: Mapping[str, tuple[str, Snapshot]],
 ) -> _Read:
+    if isinstance(source, IncrementalSource) and source.folder:
+        return await _read_since(job, source, session, opened, parents)
     if source.traits.shape == "items":
         return await _read_items(job, await _items(job, source), session)
     result, warnings = await _read_tree(source, session, opened, backup_parents.parent(opened, parents))
     paths, excludes = backup_parents.option(job.source, "path"), backup_parents.option(job.source, "exclude")
     return _Read(result.tree_id, result.counts, paths, warnings, result.failures, excludes)
+
+
+async def _read_since(
+    job: Capture,
+    source: OpenSource,
+    session: WriteSession,
+    opened: Sequence[Opened],
+    parents: Mapping[str, tuple[str, Snapshot]],
+) -> _Read:
+    """What changed since the backup before, where that can be had; else all, and why."""
+    assert isinstance(source, IncrementalSource)
+    read, notes = None, []
+    if job.request.kind != "full":
+        try:
+            before = files_before.of(job.source, source.folder, opened, parents)
+            read = await _read_items(job, await source.items_since(before), session, before.kept)
+        except (NoIncrementError, DamagedError) as error:
+            notes.append(f"{job.source.name} was read in full: {error.message}")
+        else:
+            notes.append(
+                f"{source.received_bytes} bytes of {job.source.name} came from {job.host.name}, of {read.counts.total_bytes}"
+            )
+    if read is None:
+        read = await _read_items(job, await _items(job, source), session)
+        read.kind = "full"
+    for note in notes:
+        job.context.emit(Noted(note))
+    read.notes += notes
+    return read
 
 
 async def _items(job: Capture, source: OpenSource) -> Sequence[Item]:
@@ -229,7 +274,9 @@ def _worst(failures: Sequence[Failure]) -> list[Failure]:
     return list(found.values())
 
 
-async def _read_items(job: Capture, items: Sequence[Item], session: WriteSession) -> _Read:
+async def _read_items(
+    job: Capture, items: Sequence[Item], session: WriteSession, kept: item_tree.Kept | None = None
+) -> _Read:
     root = "" if job.source.kind == "stdin" else f"{job.source.kind}/{job.source.name}/"
     stored: list[StoredItem] = []
     warnings: list[str] = []
@@ -238,7 +285,9 @@ async def _read_items(job: Capture, items: Sequence[Item], session: WriteSession
         if failed and len(failed) == len(items) - 1 and not stored:
             break  # what describes the others, and there are none
         try:
-            stored += await _read_item(job, item, root + item.path, session, warnings)
+            stored += await _read_item(job, item, root + item.path, _Storing(session, warnings, kept))
+        except NoIncrementError:
+            raise
         except (SourceError, HostError) as error:
             # Its bytes are in the repository and nothing names them: a half dump is no item.
             failed.append(error)
@@ -252,15 +301,22 @@ async def _read_items(job: Capture, items: Sequence[Item], session: WriteSession
     return _Read(tree_id, counts, paths, warnings, is_partial=bool(failed))
 
 
-async def _read_item(
-    job: Capture, item: Item, path: str, session: WriteSession, warnings: list[str]
-) -> list[StoredItem]:
-    tell = _teller(job, path)
+@dataclass(frozen=True, slots=True)
+class _Storing:
+    """Where items go."""
+
+    session: WriteSession
+    warnings: list[str]
+    kept: item_tree.Kept | None
+
+
+async def _read_item(job: Capture, item: Item, path: str, storing: _Storing) -> list[StoredItem]:
+    tell, session, warnings = _teller(job, path), storing.session, storing.warnings
     if isinstance(item, PartedItem):
         return await _read_parts(item, path.removesuffix(item.path), session, warnings, tell)
     async with item.open() as stream:
         if isinstance(stream, FolderStream):
-            stored = await item_tree.read_folder(session, stream, path, tell)
+            stored = await item_tree.read_folder(session, stream, path, tell, storing.kept)
         else:
             result = await _save(session, stream, tell)
             stored = [StoredItem(path, result.content, result.size_bytes)]
@@ -369,7 +425,7 @@ def _tags(job: Capture, read: _Read) -> list[str]:
     tags = [
         f"{BACKUP_TAG}{job.backup_id}",
         f"{SOURCE_TAG}{job.source.name}",
-        f"{KIND_TAG}{job.request.kind}",
+        f"{KIND_TAG}{read.kind or job.request.kind}",
         f"{SOURCE_KIND_TAG}{job.source.kind}",
         f"{HOST_TAG}{job.source.host}",
         f"{JOB_TAG}{job.context.job_id}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from engine.errors import IncompleteDumpError
@@ -12,7 +12,8 @@ from engine.format.tree import encode_tree, node_prefix, node_suffix
 from engine.model.entry import Entry
 from engine.repository.tree_parts import StreamResult
 from engine.repository.writer import WriteSession
-from engine.sources.base import FolderStream, Member, Renamed
+from engine.sources.base import Member, Renamed
+from engine.sources.incremental import IncrementStream, KeptPieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,16 @@ class _File:
         return StoredItem(path, tuple(content), size_bytes, self.member)
 
 
+Kept = Callable[[KeptPieces], Awaitable[StreamResult]]
+"""Gives pieces of a file of the backup before, as they are stored."""
+
+
 async def read_folder(
-    session: WriteSession, stream: FolderStream, path: str, tell: Callable[[int], None]
+    session: WriteSession,
+    stream: IncrementStream,
+    path: str,
+    tell: Callable[[int], None],
+    kept: Kept | None = None,
 ) -> list[StoredItem]:
     """Stores what a stream of many files brings; `path` is their folder's. Raises: what the stream raises."""
     files: dict[str, _File] = {}
@@ -75,6 +84,12 @@ async def read_folder(
         if isinstance(member, Renamed):
             file = files.pop(member.path)
             files |= {member.to: file} if member.to else {}
+            continue
+        if isinstance(member, KeptPieces):
+            assert kept is not None
+            result = await kept(member)
+            tell(result.size_bytes)
+            files.setdefault(member.member.path, _File(member.member)).parts[member.member.offset] = result
             continue
         file = files.setdefault(member.path, _File(member))
         if member.type == "f":

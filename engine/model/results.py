@@ -30,6 +30,10 @@ class SourceResult:
     storages: Sequence[Copy] = ()
     warnings: Sequence[str] = ()
     error: str = ""
+    kind: str = ""
+    """full, incremental, differential: what it was in the end."""
+    notes: Sequence[str] = ()
+    """How it was read, and why in full where less was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

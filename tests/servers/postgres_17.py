@@ -40,13 +40,17 @@ def programs() -> Path:
 
 
 @contextlib.contextmanager
-def running_postgres_17(settings: str = "", *, is_archiving: bool = False) -> Iterator[Postgres]:
+def running_postgres_17(
+    settings: str = "", *, is_archiving: bool = False, segment_mib: int = 1
+) -> Iterator[Postgres]:
     """As `running_postgres`, of that version, whose programs are the first that are found; it writes down what changes."""
     folder, before = programs(), os.environ["PATH"]
     os.environ["PATH"] = f"{folder}{os.pathsep}{before}"
     try:
         lines = f"summarize_wal = on\n{settings}"
-        with running_postgres(is_archiving=is_archiving, settings=lines, programs=folder) as server:
+        with running_postgres(
+            is_archiving=is_archiving, segment_mib=segment_mib, settings=lines, programs=folder
+        ) as server:
             yield server
     finally:
         os.environ["PATH"] = before

@@ -7,21 +7,18 @@ was fetched after the copy, whole segments each. Source: PostgreSQL's documentat
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.errors import IncompleteDumpError
 from engine.sources.base import Member
+from engine.sources.postgres import backup_manifest
 
 _BLOCK = 512
-_MANIFEST = "backup_manifest"
 _LABEL = "backup_label"
 _LOG = "pg_wal/0"
-_MOST_MANIFEST_BYTES = 512 << 20
 _FOLDER_MODE = 0o700
-_CHECKSUM_KEY = b'"Manifest-Checksum"'
 
 
 Event = Member | memoryview
@@ -128,7 +125,7 @@ class BaseReader:
             # The server sends no entry for the data folder itself; it belongs to whom its content does.
             self._folder = replace(member, path="", type="d", mode=_FOLDER_MODE, size_bytes=0)
             self._events.append(self._folder)
-        if path == _MANIFEST:
+        if path == backup_manifest.NAME:
             # The program adds it, and knows no owner.
             folder = self._folder
             member = replace(member, uid=folder.uid, gid=folder.gid, user=folder.user, group=folder.group)
@@ -136,8 +133,8 @@ class BaseReader:
         if member.type == "d":
             self._folders.add(path)
             return
-        is_manifest = path == _MANIFEST
-        if is_manifest and member.size_bytes > _MOST_MANIFEST_BYTES:
+        is_manifest = path == backup_manifest.NAME
+        if is_manifest and member.size_bytes > backup_manifest.MOST_BYTES:
             raise IncompleteDumpError("the manifest of the base backup has no end")
         kept = bytearray() if is_manifest else None
         size = member.size_bytes
@@ -177,27 +174,12 @@ def _member(header: bytes, path: str) -> Member:
     )
 
 
-def _listed(manifest: bytes) -> Mapping[str, tuple[int, str]]:
+def _listed(content: bytes) -> Mapping[str, tuple[int, str]]:
     """Path to size and SHA-256. Raises: IncompleteDumpError where the manifest is not what its own checksum says."""
-    try:
-        content = json.loads(manifest)
-        before = manifest[: manifest.rindex(_CHECKSUM_KEY)]
-        files = content["Files"]
-        listed = {_path(each): (int(each["Size"]), str(each["Checksum"])) for each in files}
-        kinds = {each["Checksum-Algorithm"] for each in files}
-    except (ValueError, KeyError, TypeError) as error:
-        raise IncompleteDumpError("the manifest of the base backup cannot be read") from error
-    if hashlib.sha256(before).hexdigest() != content.get("Manifest-Checksum"):
-        raise IncompleteDumpError("the manifest of the base backup is not as it was written")
-    if kinds - {"SHA256"}:
+    files = backup_manifest.parse(content).files
+    if {each.algorithm for each in files.values()} - {"SHA256"}:
         raise IncompleteDumpError("the manifest of the base backup has other checksums than were asked for")
-    return listed
-
-
-def _path(entry: Mapping[str, Any]) -> str:
-    if "Path" in entry:
-        return str(entry["Path"])
-    return bytes.fromhex(entry["Encoded-Path"]).decode("utf-8", "surrogateescape")
+    return {path: (each.size_bytes, each.checksum) for path, each in files.items()}
 
 
 def _is_header(header: bytes) -> bool:

@@ -74,6 +74,8 @@ class Gathered:
     """Of the server's own files, where they are what is backed up."""
     base: BasePosition | None = None
     """Of a copy of the server's own files: from where on its log goes on."""
+    received_bytes: int = 0
+    """Of such a copy: so much came from the server, where it sent only what changed."""
 
     def add(
         self,

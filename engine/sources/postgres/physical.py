@@ -59,28 +59,40 @@ class BaseItem:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[ItemStream]:
-        wanted = self.wanted
-        async with session.opened(wanted.host, wanted.connection, self.database) as asked:
-            server = await facts.server(asked)
-            self.gathered.roles = [row["name"] for row in await asked.rows(_ROLES)]
-            names = [row["name"] for row in await asked.rows(facts.DATABASES)]
-            spaces = [row["name"] for row in await asked.rows(_TABLESPACES)]
-        if spaces:
-            raise SourceError(
-                f"the cluster of {wanted.host.name} has the tablespace {spaces[0]!a}: pg_basebackup cannot send it and the data folder as one stream",
-                hint="back its databases up as dumps, by --all instead of --physical; or move what lies there: ALTER DATABASE … SET TABLESPACE pg_default",
-            )
-        async with wanted.host.start(command(wanted)) as process:
-            yield _BaseStream(self, process, server, names)
+        server, names = await ask(self.wanted, self.database, self.gathered)
+        started = command(self.wanted)
+        async with self.wanted.host.start(started) as process:
+            yield BaseStream(self, started, process, server, names)
 
 
-class _BaseStream:
-    """See `base.FolderStream`."""
+async def ask(wanted: Wanted, database: str, gathered: Gathered) -> tuple[facts.ServerFacts, Sequence[str]]:
+    """What the server is before it is copied, and its databases. Raises: SourceError where there are tablespaces; HostError."""
+    async with session.opened(wanted.host, wanted.connection, database) as asked:
+        server = await facts.server(asked)
+        gathered.roles = [row["name"] for row in await asked.rows(_ROLES)]
+        names = [row["name"] for row in await asked.rows(facts.DATABASES)]
+        spaces = [row["name"] for row in await asked.rows(_TABLESPACES)]
+    if spaces:
+        raise SourceError(
+            f"the cluster of {wanted.host.name} has the tablespace {spaces[0]!a}: pg_basebackup cannot send it and the data folder as one stream",
+            hint="back its databases up as dumps, by --all instead of --physical; or move what lies there: ALTER DATABASE … SET TABLESPACE pg_default",
+        )
+    return server, names
+
+
+class BaseStream:
+    """The tar stream of pg_basebackup. See `base.FolderStream`."""
 
     def __init__(
-        self, item: BaseItem, process: Process, server: facts.ServerFacts, names: Sequence[str]
+        self,
+        item: BaseItem,
+        started: Command,
+        process: Process,
+        server: facts.ServerFacts,
+        names: Sequence[str],
     ) -> None:
         self._item = item
+        self._started = started
         self._names = names
         self._process = process
         self._server = server
@@ -161,7 +173,7 @@ class _BaseStream:
         ended = await self._process.wait()
         if ended.status is None and ended.signal is None:
             raise ConnectionLostError(f"{host.name} never said how pg_basebackup ended")
-        require_started(host.name, command(self._item.wanted), ended)
+        require_started(host.name, self._started, ended)
         if not ended.is_success:
             raise words.failure(ended, f"the cluster of {host.name} could not be copied", IncompleteDumpError)
         return ended

@@ -20,6 +20,7 @@ from engine.scope import task_scope
 from engine.sources import container
 from engine.sources.base import Database, Item, ParseStream, Revival, Secrets, Traits, TreeFeed
 from engine.sources.dump import DumpItem as FileItem
+from engine.sources.incremental import FilesBefore
 from engine.sources.logs import (
     BasePosition,
     KeptLog,
@@ -38,6 +39,7 @@ from engine.sources.postgres import (
     dumping,
     facts,
     grants,
+    incremental,
     kept_log,
     laying,
     log_ways,
@@ -168,7 +170,7 @@ class PostgresSource:
             *(session.command(self._connection, each) for each in dict.fromkeys((MAINTENANCE, *names))),
         ]
         if self._is_physical:
-            commands.append(physical.command(self._wanted))
+            commands += [physical.command(self._wanted), incremental.command(self._wanted)]
             commands += self._logged.commands() if isinstance(self._logged, Spool) else ()
             return container.as_started(self._host, commands)
         commands += [
@@ -242,6 +244,24 @@ class PostgresSource:
             *(dumped(self._wanted, name, gathered) for name in names),
             manifest_item(self._wanted, gathered),
         ]
+
+    @property
+    def folder(self) -> str:
+        """See `incremental.IncrementalSource.folder`."""
+        return physical.FOLDER if self._is_physical else ""
+
+    async def items_since(self, before: FilesBefore) -> Sequence[Item]:
+        """See `incremental.IncrementalSource.items_since`."""
+        async with self._asked() as asked:
+            known, block_bytes = await incremental.before(asked, before)
+        base, manifest = await self.items()
+        assert isinstance(base, BaseItem)
+        return [incremental.IncrementItem(base, known, block_bytes), manifest]
+
+    @property
+    def received_bytes(self) -> int:
+        """See `incremental.IncrementalSource.received_bytes`."""
+        return self._base.received_bytes if self._base is not None else 0
 
     async def partial_items(self, scope: Scope) -> Sequence[Item]:
         """See `base.PartialSource.partial_items`."""
