@@ -45,6 +45,8 @@ class Entry:
     """A digest of the statement that makes it, and of its owner."""
     copy_statement: str = ""
     """Of a TABLE DATA: `COPY public.orders (id, text) FROM stdin;`."""
+    tablespace: str = ""
+    """That it lies in; empty for the database's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ class ArchiveReader:
         self._text()
         copy_statement = self._text()
         namespace = self._text()
-        self._text()
+        tablespace = self._text()
         if version >= (1, 14):
             self._text()
         if version >= (1, 16):
@@ -184,6 +186,7 @@ class ArchiveReader:
             section,
             definition,
             copy_statement,
+            tablespace,
         )
 
     def _take(self, size: int) -> memoryview | bytes:

@@ -65,6 +65,7 @@ and (datname <> current_database() or exists (
 select from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p') and c.relpersistence <> 't'
 and n.nspname !~ '^pg_' and n.nspname <> 'information_schema')) order by datname"""
 """The server's own database only where somebody keeps tables in it, as hosted ones do."""
+_SPACES = "select spcname as name from pg_tablespace"
 _INVALID_INDEXES = """
 select n.nspname || '.' || c.relname as name from pg_index x join pg_class c on c.oid = x.indexrelid
 join pg_namespace n on n.oid = c.relnamespace where not (x.indisvalid and x.indisready) and n.nspname !~ '^pg_' order by 1"""
@@ -161,7 +162,11 @@ class PostgresDatabase:
             else:
                 self._analysing[name] = self._tasks.create_task(self._analyse(name))
 
-        return Loading(self._host, self._connection, name, selection, make_schemas, analyse)
+        async def spaces() -> frozenset[str]:
+            async with self._asked() as asked:
+                return frozenset(row["name"] for row in await asked.rows(_SPACES))
+
+        return Loading(self._host, self._connection, name, selection, make_schemas, analyse, spaces)
 
     async def inspect(self, name: str) -> Sequence[CheckResult]:
         """See `base.Database.inspect`. pg_amcheck is run where the host has it and the server the extension; it leaves nothing behind."""

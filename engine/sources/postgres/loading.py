@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -36,6 +37,8 @@ class Loading:
     selection: Selection
     make_schemas: Callable[[Sequence[str]], Awaitable[None]]
     analyse: Callable[[], Awaitable[None]]
+    spaces: Callable[[], Awaitable[AbstractSet[str]]]
+    """The tablespaces of the server."""
 
     def command(self, picked: Sequence[int] | None, *more: str) -> Command:
         """pg_restore, of all or of the picked entries. Raises: SourceError where too many are picked."""
@@ -66,6 +69,8 @@ class Choice:
     picked: Sequence[int] | None
     """Ids of its entries; None for all."""
     warnings: Sequence[str]
+    flags: Sequence[str] = ()
+    """For pg_restore."""
 
 
 async def prepare(what: Loading, archive: ArchiveReader) -> Choice:
@@ -81,7 +86,20 @@ async def prepare(what: Loading, archive: ArchiveReader) -> Choice:
     picked = selection.pick(entries, chosen) if chosen else all_but_loose if loose else None
     if schemas := selection.missing_schemas(entries, picked):
         await what.make_schemas(schemas)
-    return Choice(picked, warnings)
+    missing = await _missing_spaces(what, archive, picked)
+    if not missing:
+        return Choice(picked, warnings)
+    said = f"the server has no tablespace {', '.join(missing)}: all of {what.database} lies in the tablespace of its own"
+    return Choice(picked, [*warnings, *((said,) if what.selection.is_owned else ())], ("--no-tablespaces",))
+
+
+async def _missing_spaces(
+    what: Loading, archive: ArchiveReader, picked: Sequence[int] | None
+) -> Sequence[str]:
+    """Tablespaces that the archive wants something to lie in, and the server does not have: a throwaway one has none."""
+    among = None if picked is None else set(picked)
+    wanted = {each.tablespace for each in archive.entries if among is None or each.id in among} - {""}
+    return sorted(wanted - await what.spaces()) if wanted else ()
 
 
 class Restoring:
@@ -162,7 +180,9 @@ class _RestoreStream:
         what = self._what
         choice = await prepare(what, self._archive)
         self._warnings = choice.warnings
-        process = await self._stack.enter_async_context(what.host.start(what.command(choice.picked)))
+        process = await self._stack.enter_async_context(
+            what.host.start(what.command(choice.picked, *choice.flags))
+        )
         restoring = Restoring(what, process, may_end_early=bool(what.selection.tables))
         held, self._held = self._held, []
         for piece in held:

@@ -36,6 +36,7 @@ class _PartedLoad:
         """The main archive's beginning, with its table of contents."""
         self._entries = ArchiveReader().entries
         self._choice: Choice | None = None
+        self._flags: Sequence[str] = ()
         self._large: dict[tuple[str, str], None] = {}
         """Schema and name of the tables whose rows come in parts; an ordered set."""
         self._are_tables_made = asyncio.Event()
@@ -94,6 +95,7 @@ class _PartedLoad:
         """What comes before the rows. Raises: SourceError, HostError."""
         self.contents, self._entries = contents, archive.entries
         choice = await loading.prepare(self.what, archive)
+        self._flags = choice.flags
         await self._describe(choice.picked, "--section=pre-data", "--no-privileges")
         self._choice = choice
         self._are_tables_made.set()
@@ -116,7 +118,7 @@ class _PartedLoad:
 
     async def _describe(self, picked: Sequence[int] | None, *more: str) -> list[str]:
         """Entries that have no rows."""
-        async with self.what.host.start(self.what.command(picked, *more)) as process:
+        async with self.what.host.start(self.what.command(picked, *more, *self._flags)) as process:
             restoring = Restoring(self.what, process, may_end_early=True)
             for piece in self.contents:
                 await restoring.send(piece)
