@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from engine.catalog.logs import NEWS
 from engine.errors import HoldfastError, IncompleteDumpError, RefusedError
-from engine.events import Progress, Warned
+from engine.events import Noted, Progress, Warned
 from engine.hosts.base import OpenHost
-from engine.jobs import log_adopting, log_store
+from engine.jobs import log_adopting, log_release, log_store
 from engine.jobs.context import JobContext
 from engine.jobs.log_batch import Batch, Held, Reading
 from engine.jobs.log_store import Addition, StoredSegment
@@ -330,11 +330,26 @@ class Shipment:
         """Lets the host forget what each storage has. Raises: SourceError, HostError."""
         if any(each.name in self.missed for each in held):
             return
-        names = [name for name in self.left if name not in self.damaged]
+        kept = set(self.damaged)
+        if look.forgets_after_s is None:
+            kept |= await self._kept_for_others(look)
+        names = [name for name in self.left if name not in kept]
         await source.release(names)
         if look.forgets_after_s is None:
             self.released += len(names)
-        self.left = {name: each for name, each in self.left.items() if name in self.damaged}
+        self.left = {name: each for name, each in self.left.items() if name in kept}
+
+    async def _kept_for_others(self, look: LogLook) -> set[str]:
+        """What storages lack that schedules ship to, and this shipment did not."""
+        asked = {each.name for each in self.storages}
+        lacking = await log_release.lacking(
+            self.context.catalog, self.source.name, asked, look, self.left.values()
+        )
+        for name, missing in lacking.items():
+            if missing:
+                said = f"{len(missing)} files of the log of {self.source.name} stay on {self.source.host} until {name} has them, which a schedule ships to"
+                self.context.emit(Noted(said))
+        return set().union(*lacking.values())
 
     def _tell(self, size_bytes: int) -> None:
         total = sum(each.size_bytes for each in self.left.values())

@@ -10,7 +10,7 @@ from engine.model import log_report
 from engine.model.instants import ChangeQuery, FoundChanges, InstantPlan, Target
 from engine.model.log_keeping import LostInstants
 from engine.model.log_report import LogReport
-from engine.model.schedules import Action
+from engine.model.logs import LogReport
 from engine.service.parts import Methods
 from engine.sources import registry as sources
 
@@ -34,16 +34,9 @@ class LogMethods(Methods):
 
     async def log_storages(self, source: str) -> tuple[str, ...]:
         """The storages that schedules ship its log to, all of which must have a segment before its host forgets it; none where none says."""
-        from engine.jobs.known import chosen, known_of
+        from engine.jobs import log_release
 
-        catalog = self._parts.catalog
-        known = await known_of(catalog)
-        found = [
-            each
-            for each in await catalog.schedules.all()
-            if each.action is Action.SHIP and source in (one.name for one in chosen(each.sources, known))
-        ]
-        return tuple(dict.fromkeys(storage for each in found for storage in each.storages))
+        return await log_release.demanded(self._parts.catalog, source)
 
     async def log_reports(self) -> Sequence[LogReport]:
         """Of every source whose log was looked at, by name."""

@@ -19,6 +19,7 @@ from engine.model.definitions import Source
 from engine.model.log_report import LogReport
 from engine.model.logs import ShippedLog
 from engine.model.requests import DrillRequest, ShipRequest
+from engine.model.schedules import Action, Schedule
 from engine.storages.base import Buffer, Key, Kind
 from engine.storages.local import LocalStorage
 from tests.jobs.world import World, open_world
@@ -279,6 +280,22 @@ async def test_nothing_is_released_while_a_storage_is_away(
     assert _spooled(cluster) == {}
     for storage in ("first", "second"):
         assert _kept(world, restic_packaged, storage).items() >= archived.items()
+
+
+async def test_a_shipment_by_hand_takes_nothing_from_a_storage_that_a_schedule_ships_to(
+    world: World, cluster: Postgres
+) -> None:
+    """The default storage alone is asked for; what the other lacks stays on the host until the schedule's own run."""
+    await _begin(world, cluster, "first", "second")
+    schedule = Schedule("log", Action.SHIP, "daily at 02:00", sources=("sho*",), storages=("first", "second"))
+    await world.engine.add_schedule(schedule)
+    path = _close(cluster)
+    by_hand = await _ship(world)
+    assert (by_hand.status, by_hand.released) == ("completed", 0)
+    assert path.name in _spooled(cluster)
+    shipped = await _ship(world, "first", "second")
+    assert (shipped.status, shipped.gaps, _spooled(cluster)) == ("completed", (), {})
+    assert {each.storage for each in (await _report(world)).reaches if each.path} == {"first", "second"}
 
 
 async def test_a_storage_that_missed_a_batch_gets_no_snapshot_of_the_next_one(
