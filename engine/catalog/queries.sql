@@ -998,7 +998,7 @@ INSERT INTO log_tails (source, storage, identity, series, number, begins_at, end
 VALUES (:source, :storage, :identity, :series, :first, :begins_at, :ends_at, :size_bytes);
 
 -- name: list_log_forks
-SELECT series, parent, number FROM log_forks WHERE source = :source ORDER BY identity, series;
+SELECT series, parent, number, identity FROM log_forks WHERE source = :source ORDER BY identity, series;
 
 -- name: put_log_fork
 INSERT INTO log_forks (source, identity, series, parent, number) VALUES (:source, :identity, :series, :parent, :number)
@@ -1041,7 +1041,7 @@ SELECT source, storage, identity, series, number, number, begins_at, ends_at, si
 ORDER BY source, storage, identity, series;
 
 -- name: list_all_log_forks
-SELECT source, series, parent, number FROM log_forks ORDER BY source, identity, series;
+SELECT source, series, parent, number, identity FROM log_forks ORDER BY source, identity, series;
 
 -- name: list_edge_bases
 -- Of each storage that holds any of a source's log: the oldest and the newest base that it holds too.

@@ -42,7 +42,7 @@ async def wanted(
             ours = held.get(storage)
             if ours is None or storage == target:
                 continue
-            forks = [(server, fork) for server in servers for fork in ours.forks]
+            forks = [(server, fork) for server in servers for fork in ours.forks if fork.is_of(server)]
             needed = log_keeping.first_needed(bases, forks)
             if any(log_keeping.lacks(there, run, needed) for run in (*ours.runs, *ours.tails)):
                 found.setdefault(storage, []).append(name)

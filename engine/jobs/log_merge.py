@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.format.snapshot import Snapshot
 from engine.format.tree import Node
@@ -115,7 +115,12 @@ async def holdings(repository: Repository, log: Log, storage: str) -> LogHolding
         runs = logs.add(runs, identity, [each for each in kept if not each.is_tail])
         tails = logs.add_tails(tails, identity, [], [each for each in kept if each.is_tail])
     forks = await log_store.forks(repository, log.source, LogTree(b"", log.groups))
-    return LogHoldings(storage, tuple(runs), tuple(dict.fromkeys(fork for _, fork in forks)), tuple(tails))
+    return LogHoldings(
+        storage,
+        tuple(runs),
+        tuple(dict.fromkeys(replace(fork, identity=identity) for identity, fork in forks)),
+        tuple(tails),
+    )
 
 
 async def write(

@@ -49,6 +49,12 @@ class LogFork:
     parent: str
     number: int
     """The first segment that is read of the new series: what the parent has from there on does not count."""
+    identity: str = ""
+    """Of the server; empty: of whichever."""
+
+    def is_of(self, identity: str) -> bool:
+        """Whether it is that server's."""
+        return self.identity in ("", identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +307,7 @@ def gaps(runs: Sequence[LogRun], forks: Sequence[LogFork] = ()) -> list[LogGap]:
         if (before.identity, before.series) == (after.identity, after.series):
             found.append(_gap(before, after, before.last + 1, after.first - 1))
     for fork in forks:
-        for identity in sorted({run.identity for run in ordered}):
+        for identity in sorted({run.identity for run in ordered if fork.is_of(run.identity)}):
             left = [run for run in ordered if run.identity == identity and run.series == fork.parent]
             gone_on = [run for run in ordered if run.identity == identity and run.series == fork.series]
             if not left or not gone_on or left[0].first >= fork.number:
@@ -439,7 +445,7 @@ def _covers(path: Sequence[LogRun], base: Base, state: LogState) -> bool:
 def _lineage(holdings: LogHoldings, position: LogPosition, wanted: str) -> list[tuple[str, int | None]]:
     """The series from that position on, each with the segment from which on the next one counts in its place."""
     children: dict[str, list[LogFork]] = {}
-    for fork in holdings.forks:
+    for fork in (each for each in holdings.forks if each.is_of(position.identity)):
         children.setdefault(fork.parent, []).append(fork)
     found: list[tuple[str, int | None]] = []
     series, at = position.series, position.number

@@ -93,6 +93,8 @@ def test_a_fail_over_is_followed_and_what_the_old_server_wrote_behind_it_does_no
     (reach,) = logs.reaches([base(1)], [held])
     assert [(run.series, run.first, run.last) for run in reach.path] == [("1", 2, 4), ("2", 5, 7)]
     assert logs.gaps(held.runs, forks) == []
+    other = (LogFork("2", "1", 3, "another"), LogFork("2", "1", 5, SERVER))
+    assert logs.reaches([base(1)], [LogHoldings("main", held.runs, other)]) == [reach]
     old = logs.path_from(held, LogPosition(SERVER, "1", 1), "1")
     assert [(run.series, run.first, run.last) for run in old] == [("1", 2, 6)]
     broken = LogHoldings("main", [*runs_of([2, 3]), *runs_of([6, 7], "2")], forks)
