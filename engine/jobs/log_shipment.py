@@ -20,15 +20,9 @@ from engine.jobs.opening import Opened, open_repositories
 from engine.model import definitions, logs
 from engine.model.definitions import Source
 from engine.model.log_watch import CLOCK_S
-from engine.model.logs import (
-    LogHead,
-    LogHoldings,
-    LogPosition,
-    LogRun,
-    LogState,
-    ShippedLog,
-)
+from engine.model.logs import LogHead, LogHoldings, LogPosition, LogRun, LogState
 from engine.model.requests import ShipRequest
+from engine.model.shipments import ShippedLog
 from engine.repository import dump, writer
 from engine.repository.writer import WriteSession
 from engine.sources.logs import LogLook, LogSource, SegmentStream, WaitingSegment

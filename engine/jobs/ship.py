@@ -25,11 +25,8 @@ from engine.jobs.context import JobContext
 from engine.jobs.log_shipment import Shipment
 from engine.model import definitions
 from engine.model.definitions import LOCAL_HOST, Host, Source, retired_reason
-from engine.model.logs import (
-    ShippedLog,
-    ShipResult,
-)
 from engine.model.requests import ShipRequest
+from engine.model.shipments import ShippedLog, ShipResult
 from engine.sources import registry as sources
 from engine.sources.logs import LiveLogSource, LogSource
 

@@ -13,7 +13,6 @@ from engine.jobs import values
 from engine.model.archives import DownloadResult, ShareResult
 from engine.model.erasures import EraseResult
 from engine.model.job import Job
-from engine.model.logs import ShipResult
 from engine.model.plans import PlanRequest, PlanResult
 from engine.model.reports import ReportResult
 from engine.model.requests import (
@@ -48,6 +47,7 @@ from engine.model.results import (
     RollbackResult,
     VerifyResult,
 )
+from engine.model.shipments import ShipResult
 
 
 @dataclass(frozen=True, slots=True)

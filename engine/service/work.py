@@ -22,7 +22,6 @@ from engine.model.batches import Batch
 from engine.model.definitions import LOCAL_HOST, Storage
 from engine.model.erasures import EraseResult
 from engine.model.job import Job, QueueRule
-from engine.model.logs import ShipResult
 from engine.model.names import new_id
 from engine.model.plans import Plan, PlanRequest, PlanResult
 from engine.model.reports import ReportResult
@@ -58,6 +57,7 @@ from engine.model.results import (
     RollbackResult,
     VerifyResult,
 )
+from engine.model.shipments import ShipResult
 from engine.service.job_kinds import KINDS, kind_of, require_detachable, require_known
 from engine.service.parts import Methods
 from engine.worker import LINGER_S, Tick, Worker, WorkerOptions

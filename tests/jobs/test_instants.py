@@ -17,8 +17,8 @@ import pytest
 
 from engine.errors import RestoreError
 from engine.model.definitions import Source
-from engine.model.logs import ShippedLog
 from engine.model.requests import DrillRequest, ShipRequest
+from engine.model.shipments import ShippedLog
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres, running_postgres, standby_of, started_postgres, stop
 

@@ -11,8 +11,8 @@ from engine.jobs import replay
 from engine.jobs.database_backup import open_backup
 from engine.model.definitions import Source
 from engine.model.instants import Target
-from engine.model.logs import ShippedLog
 from engine.model.requests import DrillRequest, Limits, ShipRequest
+from engine.model.shipments import ShippedLog
 from engine.sources.postgres import wal
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres, running_postgres

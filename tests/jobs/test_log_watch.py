@@ -12,9 +12,9 @@ from engine.export import prometheus
 from engine.model.alerts import Condition
 from engine.model.definitions import Source
 from engine.model.log_watch import LogGlance
-from engine.model.logs import ShippedLog
 from engine.model.requests import ShipRequest
 from engine.model.schedules import Action, Schedule
+from engine.model.shipments import ShippedLog
 from engine.model.status import SourceStatus
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres, running_postgres

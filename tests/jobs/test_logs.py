@@ -11,9 +11,9 @@ import pytest
 from engine.errors import RestoreError
 from engine.model.definitions import Source
 from engine.model.job import JobStatus
-from engine.model.logs import ShippedLog
 from engine.model.requests import DrillRequest, RestoreRequest, ShipRequest
 from engine.model.schedules import Action, Schedule
+from engine.model.shipments import ShippedLog
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres, running_postgres
 

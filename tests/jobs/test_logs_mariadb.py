@@ -17,8 +17,8 @@ from engine.errors import RefusedError, RestoreError, SourceError
 from engine.events import Warned
 from engine.model.definitions import OptionValue, Source
 from engine.model.instants import ChangeQuery
-from engine.model.logs import ShippedLog
 from engine.model.requests import DrillRequest, RestoreRequest, ShipRequest
+from engine.model.shipments import ShippedLog
 from tests.jobs.world import World
 from tests.servers.mariadb import MariadbServer, started_mariadb
 from tests.servers.tools import free_port, require_tool

@@ -13,8 +13,8 @@ from engine.clock import SystemClock
 from engine.errors import HoldfastError, UsageError
 from engine.model import logs
 from engine.model.definitions import OptionValue, Source
-from engine.model.logs import ShippedLog
 from engine.model.requests import RestoreRequest, ShipRequest
+from engine.model.shipments import ShippedLog
 from tests.jobs.world import World
 
 pytestmark = pytest.mark.slow
