@@ -13,7 +13,6 @@ from engine.model import log_words, text
 from engine.model.log_keeping import LostInstants
 from engine.model.log_report import LogReport
 from engine.model.log_words import gap_text, instant
-from engine.model.logs import LogReport, ShippedLog, ShipResult
 from engine.model.requests import ShipRequest
 from engine.model.results import ForgetResult
 from engine.model.shipments import ShippedLog, ShipResult

@@ -10,7 +10,6 @@ from engine.model import log_report
 from engine.model.instants import ChangeQuery, FoundChanges, InstantPlan, Target
 from engine.model.log_keeping import LostInstants
 from engine.model.log_report import LogReport
-from engine.model.logs import LogReport
 from engine.service.parts import Methods
 from engine.sources import registry as sources
 

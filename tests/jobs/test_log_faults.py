@@ -17,7 +17,6 @@ from engine.errors import HoldfastError, RefusedError, RestoreError, StorageFull
 from engine.jobs import log_shipment
 from engine.model.definitions import Source
 from engine.model.log_report import LogReport
-from engine.model.logs import LogReport, ShippedLog
 from engine.model.requests import DrillRequest, ShipRequest
 from engine.model.schedules import Action, Schedule
 from engine.model.shipments import ShippedLog

@@ -20,7 +20,6 @@ from engine.errors import HoldfastError, SourceError
 from engine.events import Warned
 from engine.model.definitions import OptionValue, Source
 from engine.model.log_report import LogReport
-from engine.model.logs import LogReport, ShippedLog
 from engine.model.requests import DrillRequest, ShipRequest
 from engine.model.shipments import ShippedLog
 from engine.sources.postgres import wal

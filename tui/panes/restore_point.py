@@ -488,10 +488,8 @@ class PointView(TimelineView, can_focus=True):
         """What is to be restored and where to, asked for where it is not said; None where nobody says."""
         await self._ready.wait()
         request = self.restores[self.target]
-        is_missing = (self.target is Target.FILES and not request.to) or (
-            self.target is Target.BESIDE and not request.into
-        )
-        if is_missing and not await self._ask_options():
+        wanted = {Target.FILES: request.to, Target.BESIDE: request.into}
+        if not wanted.get(self.target, "-") and not await self._ask_options():
             return None
         chosen = self.chosen
         return chosen.restore if chosen is not None else None
