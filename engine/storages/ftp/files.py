@@ -88,10 +88,11 @@ async def rename(client: Client, old: str, new: str) -> None:
             await client.command(f"RNFR {old}", "350")
             await client.command(f"RNTO {new}", "2xx")
         except aioftp.StatusCodeError as error:
-            # Others may write the same object at the same time, and be first again and again.
-            if tried == RENAME_TRIES - 1 or not failures.is_refusal(error) or await size(client, new) is None:
+            if tried == RENAME_TRIES - 1 or not failures.is_refusal(error):
                 raise
-            await remove(client, new)
+            # Others may write the same object at the same time, be first again and again, and have removed it a moment ago.
+            if await size(client, new) is not None:
+                await remove(client, new)
         else:
             return
 
