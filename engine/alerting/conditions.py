@@ -80,6 +80,19 @@ class HomeFacts:
     """Those that hold."""
     unwritable: str = ""
     """Why what jobs do cannot be written down, or soon cannot; empty where it can."""
+    left: Sequence[LeftRestore] = ()
+    """Restores of whole servers that ended half-way."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftRestore:
+    """A restore that ended while data folders of a server were changing places."""
+
+    source: str
+    job_id: str
+    sentence: str
+    """What stands where."""
+    remedy: str
 
 
 def says_all(newest: Backup, now: datetime.datetime) -> bool:
@@ -276,6 +289,17 @@ def of_home(facts: HomeFacts, now: datetime.datetime, settings: AlertSettings) -
     if facts.unwritable:
         said = f"what is done cannot be written down, so that nothing is done: {facts.unwritable}"
         found.append(Concern("catalog", True, said, "holdfast doctor", Condition.HOME_FULL))
+    found += [
+        Concern(
+            f"source {each.source}",
+            True,
+            each.sentence,
+            each.remedy,
+            Condition.RESTORE_LEFT,
+            job_id=each.job_id,
+        )
+        for each in facts.left
+    ]
     for name, attempts, why in facts.undelivered:
         if attempts >= _TRIED_OFTEN:
             said = f"its last message was tried {attempts} times: {why}"

@@ -12,6 +12,7 @@ import datetime
 from engine.catalog.catalog import Catalog
 from engine.catalog.jobs import LEASE_S, Outcome
 from engine.clock import Clock
+from engine.jobs import left_restores
 from engine.model.job import Job, JobStatus
 from engine.process import Liveness, ProcessIdentity, boot
 
@@ -76,6 +77,9 @@ async def _end(catalog: Catalog, job: Job, reason: str) -> bool:
     if job.status is JobStatus.RUNNING and await catalog.jobs.try_again(job, outcome, is_ours=False):
         await tell_again(catalog, job.job_id)
         return True
+    record = await left_restores.of_job(catalog, job.job_id)
+    if record is not None:
+        reason = f"{reason}; {record.sentence}: {record.remedy}"
     return await catalog.jobs.interrupt(job, reason)
 
 

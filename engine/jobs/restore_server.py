@@ -24,14 +24,16 @@ from engine.errors import (
 )
 from engine.events import Noted, StepBegan, Warned
 from engine.hosts.base import Command, OpenHost, require_success
-from engine.jobs import hooks, replay, replayed_backup
+from engine.jobs import hooks, left_restores, replay, replayed_backup
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup, open_backup, open_on_host
+from engine.jobs.left_restores import LeftRestore, Stage
 from engine.jobs.replay import ReplayPlan
+from engine.model.job import Job
 from engine.model.requests import RestoreRequest, RollbackRequest
 from engine.model.results import RestoredDatabase, RestoreResult, RollbackResult
 from engine.repository import dump
-from engine.sources.logs import WholeSource, WholeSwap, is_short
+from engine.sources.logs import WholePlace, WholeSource, WholeSwap, is_short
 
 _RECORD_BYTES: Final = 10240
 """Of tar, which reads whole ones."""
@@ -78,6 +80,8 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
     """Restores, or says what it would do. Raises: UsageError, RefusedError, RestoreError, SourceError, HostError, RepositoryError."""
     began = context.clock.monotonic()
     _require_whole(request)
+    for each in await left_restores.left(context.catalog, request.source):
+        raise RefusedError(each.sentence, hint=each.remedy)
     planned = await replay.plan(context, request.source, replay.target_of(request), request.storage)
     await replayed_backup.tell(context, planned)
     backup = await context.catalog.backups.get(planned.reach.base.backup_id)
@@ -137,6 +141,8 @@ async def _put_in_place(whole: _Whole, request: RestoreRequest, base: DatabaseBa
     """Makes the new folder, has the server stopped, swaps, and has it started. What it made is removed where the swap never was."""
     context, planned, swap = whole.context, whole.planned, whole.swap
     is_swapped = False
+    record = LeftRestore(context.job_id, planned.source, whole.data, swap.aside, Stage.LAYING)
+    await left_restores.put(context.catalog, record)
     try:
         context.emit(StepBegan(f"lay the base beside {whole.data}"))
         await whole.feed(swap.base, lambda write: base.read(base.manifest.folder, write))
@@ -148,8 +154,10 @@ async def _put_in_place(whole: _Whole, request: RestoreRequest, base: DatabaseBa
         source = await context.catalog.sources.get(planned.source)
         async with hooks.around(context, request, source.host) as log:
             context.emit(StepBegan(f"put {whole.data} aside"))
+            await left_restores.reach(context.catalog, record, Stage.SWAPPING)
             await _swapped(whole)
             is_swapped = True
+            await left_restores.reach(context.catalog, record, Stage.SWAPPED)
         return log
     except asyncio.CancelledError:
         if not is_swapped:
@@ -162,8 +170,19 @@ async def _put_in_place(whole: _Whole, request: RestoreRequest, base: DatabaseBa
         ) from error
     finally:
         if not is_swapped:
-            with contextlib.suppress(HoldfastError):
-                await asyncio.shield(whole.host.run(swap.clear, timeout_s=_TIMEOUT_S))
+            await asyncio.shield(_cleared(whole))
+
+
+async def _cleared(whole: _Whole) -> None:
+    """Removes what was made beside what is live; where it cannot, it says what stands where."""
+    context = whole.context
+    with contextlib.suppress(HoldfastError):
+        await whole.run(whole.swap.clear)
+        await left_restores.forget(context.catalog, context.job_id)
+        return
+    record = await left_restores.of_job(context.catalog, context.job_id)
+    if record is not None:
+        context.emit(Warned(f"{record.sentence}: {record.remedy}"))
 
 
 async def _swapped(whole: _Whole) -> None:
@@ -244,28 +263,37 @@ async def _recovered(whole: _Whole) -> datetime.datetime | None:
 
 
 async def roll_back(
-    context: JobContext, request: RollbackRequest, result: RestoreResult, name: str
+    context: JobContext, request: RollbackRequest, job: Job, name: str, place: WholePlace
 ) -> RollbackResult:
-    """Changes the names back, or removes what was put aside. Raises: RefusedError where the server runs; UsageError, HostError."""
-    (done,) = result.databases
+    """Changes the names back, or removes what was put aside, also of a restore that ended in the middle.
+
+    Raises: RefusedError where the server runs; UsageError, HostError.
+    """
     source = await context.catalog.sources.get(name)
     async with open_on_host(context, source) as (opened, host):
-        if not isinstance(opened, WholeSource) or not done.aside.startswith(f"{done.into}.before-"):
-            raise UsageError(f"job {result.job_id} put no server aside")
-        warnings: tuple[str, ...] = ()
+        if not isinstance(opened, WholeSource) or not place.aside.startswith(f"{place.data}.before-"):
+            raise UsageError(f"job {job.job_id} put no server aside")
+        kept = f"{place.data}.restored-{context.clock.now().astimezone(datetime.UTC):%Y%m%d_%H%M%S}"
         if request.is_discarding:
-            context.emit(StepBegan(f"remove {done.aside}"))
-            command = opened.whole_discard(done.into, done.aside)
+            context.emit(StepBegan(f"remove {place.aside}"))
+            command = opened.whole_discard(place)
         else:
-            context.emit(StepBegan(f"bring back {done.into}"))
-            kept = f"{done.into}.restored-{context.clock.now().astimezone(datetime.UTC):%Y%m%d_%H%M%S}"
-            command = opened.whole_back(done.into, done.aside, kept)
-            warnings = (f"what the restore brought is kept as {kept}; start the server now",)
+            context.emit(StepBegan(f"bring back {place.data}"))
+            command = opened.whole_back(place, kept)
         ended = await host.run(command, timeout_s=_TIMEOUT_S)
     if not ended.exit.is_success:
         said = ended.exit.stderr.decode(errors="replace").strip()
-        raise RefusedError(f"{done.into} was left as it is: {said}", hint="stop the server, and try again")
-    return RollbackResult(context.job_id, "completed", result.job_id, (done.into,), warnings)
+        raise RefusedError(f"{place.data} was left as it is: {said}", hint="stop the server, and try again")
+    await left_restores.forget(context.catalog, job.job_id)
+    words = {
+        "kept": f"what the restore brought is kept as {kept}; start the server now",
+        "back": f"{place.data} is what was live; start the server now",
+        "never": f"{place.data} was never put aside; start the server where the hook before the restore stopped it",
+    }
+    told = words.get(ended.stdout.decode(errors="replace").strip())
+    return RollbackResult(
+        context.job_id, "completed", job.job_id, (place.data,), (told,) if told is not None else ()
+    )
 
 
 def _require_whole(request: RestoreRequest) -> None:

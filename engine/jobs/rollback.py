@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 from engine.errors import UsageError
 from engine.events import StepBegan
-from engine.jobs import restore_in_place, restore_refill, restore_server, values
+from engine.jobs import left_restores, restore_in_place, restore_refill, restore_server, values
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import open_database_source
 from engine.jobs.restore_database import aside_name
 from engine.model.definitions import Source
+from engine.model.job import Job
 from engine.model.requests import RestoreRequest, RollbackRequest
 from engine.model.results import RestoredDatabase, RestoreResult, RollbackResult
 from engine.sources import registry as sources
 from engine.sources.base import Database
+from engine.sources.logs import WholePlace
 
 
 async def run(context: JobContext, request: RollbackRequest) -> RollbackResult:
@@ -27,13 +29,15 @@ async def run(context: JobContext, request: RollbackRequest) -> RollbackResult:
             return await restore_in_place.roll_back(context, request, job, asked, source)
         if sources.is_refillable(source.kind):
             return await restore_refill.roll_back(context, request, job, asked, source)
+    if asked is not None and asked.is_whole_server:
+        place = await _whole_place(context, job)
+        if place is not None:
+            return await restore_server.roll_back(context, request, job, asked.source, place)
     if asked is None or not job.result:
         raise UsageError(
             f"job {job.job_id} is no restore that was finished", hint="`holdfast jobs` lists all jobs"
         )
     restored = values.from_object(RestoreResult, job.result)
-    if asked.is_whole_server and restored.databases:
-        return await restore_server.roll_back(context, request, restored, asked.source)
     aside = [each for each in restored.databases if each.aside]
     if not aside:
         raise UsageError(f"job {job.job_id} put nothing aside, so there is nothing to bring back")
@@ -51,6 +55,15 @@ async def run(context: JobContext, request: RollbackRequest) -> RollbackResult:
     return RollbackResult(
         context.job_id, "completed", job.job_id, tuple(each.into for each in aside), tuple(warnings)
     )
+
+
+async def _whole_place(context: JobContext, job: Job) -> WholePlace | None:
+    """Where the folders of a server lie that the job put aside, or was about to; None where it is not over, or changed nothing."""
+    if job.result:
+        found = values.from_object(RestoreResult, job.result).databases
+        return WholePlace(found[0].into, found[0].aside) if found else None
+    record = await left_restores.of_job(context.catalog, job.job_id) if job.status.is_final else None
+    return WholePlace(record.data, record.aside, is_left=True) if record is not None else None
 
 
 async def _source(context: JobContext, asked: RestoreRequest) -> Source:

@@ -53,6 +53,7 @@ class Condition(StrEnum):
     LOG_CLOCK = "log-clock"
     LOG_UNSCHEDULED = "log-unscheduled"
     LOG_LONG = "log-long"
+    RESTORE_LEFT = "restore-left"
 
 
 class Occasion(StrEnum):

@@ -24,6 +24,7 @@ from typing import Any, Final
 import engine
 from engine.config import Home
 from engine.errors import HoldfastError
+from engine.jobs import left_restores
 from engine.model.job import JobStatus
 from engine.model.secret import Secret
 from engine.service import measured
@@ -84,6 +85,9 @@ async def examine(parts: Parts) -> dict[str, Any]:
                 "error": anonymous.text(job.error),
             }
             for job in wrong
+        ],
+        "restores_left": [
+            anonymous.text(f"{each.sentence}: {each.remedy}") for each in await left_restores.left(catalog)
         ],
         "log": logged,
     }

@@ -13,7 +13,7 @@ from typing import Final
 
 from engine.alerting import conditions, sizes
 from engine.errors import VaultError
-from engine.jobs import presence
+from engine.jobs import left_restores, presence
 from engine.jobs.known import general_pause
 from engine.model import log_watch
 from engine.model import status as judging
@@ -297,6 +297,10 @@ async def _home(
         ],
         pauses=await _pauses(parts, parts.clock.now()),
         unwritable=_unwritable(parts),
+        left=[
+            conditions.LeftRestore(each.source, each.job_id, each.sentence, each.remedy)
+            for each in await left_restores.left(parts.catalog)
+        ],
     )
 
 

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from engine.errors import HoldfastError
-from engine.jobs import values
+from engine.jobs import left_restores, values
+from engine.jobs.left_restores import LeftRestore
 from engine.model import drills
 from engine.model.drills import DrillStanding, PastDrill, UnderWay, Undoable, Ways
 from engine.model.job import Job, JobStatus
 from engine.model.manifest import Manifest
 from engine.model.objectives import objectives_of
 from engine.model.requests import Limits
-from engine.model.results import RestoreResult
+from engine.model.results import RestoredDatabase, RestoreResult
 from engine.service.parts import Methods
 from engine.sources import registry as sources
 
@@ -94,8 +95,9 @@ class RestoreMethods(Methods):
             if each.status in (JobStatus.COMPLETED, JobStatus.RUNNING, JobStatus.QUEUED)
         }
         found = []
+        left = {each.job_id: each for each in await left_restores.left(self._parts.catalog)}
         for job in await jobs.page(verb="restore", limit=_LOOKED_AT):
-            result = _restored(job)
+            result = _left(left[job.job_id]) if job.job_id in left else _restored(job)
             if result is not None and job.job_id not in over and drills.can_be_undone(result):
                 names = await self._brought_back(job)
                 found.append(
@@ -124,6 +126,14 @@ class RestoreMethods(Methods):
         except HoldfastError:
             pass
         return []
+
+
+def _left(record: LeftRestore) -> RestoreResult:
+    """As it would be of one that came to its end."""
+    whole = RestoredDatabase(f"the server of {record.source}", record.data, record.aside)
+    return RestoreResult(
+        record.job_id, "incomplete", 0, 0, 0.0, f"{record.source}: {record.data}", databases=(whole,)
+    )
 
 
 def _restored(job: Job) -> RestoreResult | None:

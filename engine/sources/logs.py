@@ -313,7 +313,17 @@ class WholeSwap:
     undo: Command
     """Swaps back, for as long as nobody started the server."""
     clear: Command
-    """Removes what the first ones made, where the swap never was."""
+    """Removes what the first ones made; fails where what was live is aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class WholePlace:
+    """Where a server's data folders lie after a restore."""
+
+    data: str
+    aside: str
+    is_left: bool = False
+    """Whether the restore ended without a word, so that nobody knows whether anything was put aside."""
 
 
 @runtime_checkable
@@ -328,12 +338,14 @@ class WholeSource(Protocol):
         """For that data folder; `stamp` is part of the name of what is put aside."""
         ...
 
-    def whole_back(self, data: str, aside: str, kept: str) -> Command:
-        """Brings back what is aside, and puts what is in its place to `kept`. Fails where the server still runs."""
+    def whole_back(self, place: WholePlace, kept: str) -> Command:
+        """Brings back what is aside, puts what is in its place to `kept`, and removes what else the restore left, but for a log that `kept` still
+        needs. Prints `kept`, `back` where nothing was in its place, or `never` where nothing was aside. Fails where the server still runs; as
+        often as one likes."""
         ...
 
-    def whole_discard(self, data: str, aside: str) -> Command:
-        """Removes what is aside, and what was replayed."""
+    def whole_discard(self, place: WholePlace) -> Command:
+        """Removes what is aside, and what was replayed. Fails where the server's folder is not there, or it has not replayed yet."""
         ...
 
     async def whole_reached(self) -> tuple[bool, datetime.datetime | None]:

@@ -10,17 +10,20 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from engine.errors import RefusedError, RestoreError, UsageError
+from engine.model.alerts import Condition
 from engine.model.definitions import Source
 from engine.model.instants import ChangeQuery, Target
+from engine.model.job import JobStatus
 from engine.model.requests import DrillRequest, RestoreRequest, RollbackRequest, ShipRequest
+from tests.jobs.half_way import HalfWay
 from tests.jobs.keeping import look_in
-from tests.jobs.world import World
+from tests.jobs.world import World, open_world
 from tests.servers.postgres import Postgres, running_postgres, started_postgres
 from tests.servers.sshd import Sshd
 
@@ -163,7 +166,7 @@ async def test_a_dropped_table_is_located_among_ten_thousand_transactions_and_co
 
 
 async def test_a_folder_that_was_restored_to_an_instant_comes_up_as_any_server_does(
-    world: World, cluster: Postgres, sshd: Sshd, folder: Path
+    world: World, cluster: Postgres, sshd: Sshd, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And a drill to it keeps a server for as long as one looks. On this machine and on a host: at that instant, in a timeline of its own, and without a word to the live server's spool."""
     await world.add_host(sshd)
@@ -193,10 +196,16 @@ async def test_a_folder_that_was_restored_to_an_instant_comes_up_as_any_server_d
         with pytest.raises(RestoreError, match="something at"):
             await world.engine.restore(request)
     assert cluster.psql("select to_regclass('stamps') is null") == "t"
-    await _put_all_in_place(world, cluster, at)
+    half_way = HalfWay(world, cluster.data, folder)
+    with monkeypatch.context() as patched:
+        await _put_all_in_place(world, cluster, at, lambda: half_way.watch(patched))
+    half_way.keep_between("after note swapping")
+    await _require_undone(half_way)
 
 
-async def _put_all_in_place(world: World, cluster: Postgres, at: datetime.datetime) -> None:
+async def _put_all_in_place(
+    world: World, cluster: Postgres, at: datetime.datetime, begin: Callable[[], None]
+) -> None:
     """The data folder gives way to another one, between the person's own commands, and comes back by them."""
     hooks = {each: _control(cluster, each) for each in ("stop", "start")}
     request = RestoreRequest("", is_in_place=True, is_whole_server=True, source="shop", at=at)
@@ -206,6 +215,7 @@ async def _put_all_in_place(world: World, cluster: Postgres, at: datetime.dateti
     with pytest.raises(RestoreError, match="still runs"):
         await world.engine.restore(idle)
     assert [each.name for each in cluster.directory.iterdir() if "holdfast" in each.name] == []
+    begin()
     try:
         done = await world.engine.restore(
             dataclasses.replace(request, before_hook=hooks["stop"], after_hook=hooks["start"])
@@ -221,6 +231,55 @@ async def _put_all_in_place(world: World, cluster: Postgres, at: datetime.dateti
         assert cluster.psql("select to_regclass('stamps') is null") == "t"
     finally:
         subprocess.run(hooks["stop"], shell=True, check=False)
+
+
+async def _require_undone(half_way: HalfWay) -> None:
+    """Killed at any of its steps, a restore is told of by whoever looks next, and rolled back by the verb for it."""
+    begun = half_way.steps.index("after note laying")
+    seen = set()
+    for number in range(begun, len(half_way.steps)):
+        place = half_way.to / str(number)
+        async with open_world(place) as left:
+            (undoable,) = await left.engine.undoable_restores()
+            job = await left.engine.show_job(undoable.job_id)
+            assert job.status is JobStatus.INTERRUPTED
+            assert f"holdfast rollback {job.job_id}" in job.error
+            assert str(place / "data") in job.error
+            (concern,) = [
+                each
+                for each in (await left.engine.status()).concerns
+                if each.condition is Condition.RESTORE_LEFT
+            ]
+            assert concern.reason in job.error
+            with pytest.raises(RefusedError, match="ended"):
+                await left.engine.restore(
+                    RestoreRequest("", is_in_place=True, is_whole_server=True, is_dry_run=True, source="shop")
+                )
+            request = RollbackRequest(job.job_id)
+            step = half_way.steps[number]
+            if step == "after note swapped":
+                with pytest.raises(RefusedError, match="has not replayed its log yet"):
+                    await left.engine.rollback(dataclasses.replace(request, is_discarding=True))
+            if step == "after recover":
+                await left.engine.rollback(dataclasses.replace(request, is_discarding=True))
+                assert [each.name for each in place.glob("data*")] == ["data"]
+                assert await left.engine.undoable_restores() == []
+                continue
+            if step == "before recover":
+                with pytest.raises(RefusedError, match="still runs"):
+                    await left.engine.rollback(request)
+                (place / "data/postmaster.pid").unlink()
+            done = await left.engine.rollback(request)
+            seen.add(done.warnings[0].partition(";")[0].replace(str(place), "").partition(" kept as")[0])
+            assert (place / "data/live").exists()
+            there = {each.name for each in place.glob("data*")} - {"data", "data.holdfast-wal"}
+            assert all(name.startswith("data.restored-") for name in there), there
+            assert await left.engine.undoable_restores() == []
+    assert seen == {
+        "/data was never put aside",
+        "/data is what was live",
+        "what the restore brought is",
+    }, half_way.steps
 
 
 def _control(cluster: Postgres, verb: str) -> str:

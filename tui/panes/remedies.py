@@ -201,6 +201,7 @@ _REMEDIES: Final[Mapping[Condition, tuple[str, Mend]]] = {
     Condition.LOG_WARNED: ("its log", _show_reach),
     Condition.LOG_CLOCK: ("its log", _show_reach),
     Condition.LOG_UNSCHEDULED: ("schedule it", _schedule_log),
+    Condition.RESTORE_LEFT: ("its log", _show_log),
 }
 _OF_SOURCES: Final = frozenset(
     (Condition.FAILED, Condition.INCOMPLETE, Condition.OVERDUE, Condition.UNPROVEN, Condition.PROOF_FAILED, Condition.OBJECTIVE_MISSED)

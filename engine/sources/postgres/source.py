@@ -30,6 +30,7 @@ from engine.sources.logs import (
     Replaying,
     SegmentStream,
     WaitingSegment,
+    WholePlace,
     WholeSwap,
 )
 from engine.sources.options import Reader
@@ -379,13 +380,13 @@ class PostgresSource:
         """See `logs.WholeSource.whole`."""
         return whole.swap(data, replay, depth, needed_bytes, stamp, self._connection.as_user)
 
-    def whole_back(self, data: str, aside: str, kept: str) -> Command:
+    def whole_back(self, place: WholePlace, kept: str) -> Command:
         """See `logs.WholeSource.whole_back`."""
-        return whole.back(data, aside, kept, self._connection.as_user)
+        return whole.back(place, kept, self._connection.as_user)
 
-    def whole_discard(self, data: str, aside: str) -> Command:
+    def whole_discard(self, place: WholePlace) -> Command:
         """See `logs.WholeSource.whole_discard`."""
-        return whole.discard(data, aside, self._connection.as_user)
+        return whole.discard(place, self._connection.as_user)
 
     async def whole_reached(self) -> tuple[bool, datetime.datetime | None]:
         """See `logs.WholeSource.whole_reached`."""

@@ -6,7 +6,7 @@ The server is stopped and started by the person's own commands; what runs is nev
 from __future__ import annotations
 
 from engine.hosts.base import Command
-from engine.sources.logs import Replay, WholeSwap
+from engine.sources.logs import Replay, WholePlace, WholeSwap
 from engine.sources.postgres import laying
 
 _RUNS = r"""
@@ -48,7 +48,42 @@ mv "$data" "$aside" || exit 73
 mv "$new" "$data" || { mv "$aside" "$data"; exit 73; }
 """
 )
+_CLEAR = r"""
+data=$1 aside=$2
+[ -e "$data" ] && [ ! -e "$aside" ] || { echo "$data is not what was live" >&2; exit 74; }
+shift 2
+for each; do rm -rf "$each" || exit 73; done
+"""
+# Each line may be done already: by one that was cut off in between.
+_BACK = (
+    _RUNS
+    + r"""
+data=$1 aside=$2 kept=$3 new=$4 wal=$5 is_left=$6
+if [ -e "$aside" ]; then
+  said=back
+  if [ -e "$data" ]; then
+    runs "$data"
+    [ ! -e "$kept" ] || { echo "$kept is there already" >&2; exit 73; }
+    mv "$data" "$kept" || exit 73
+    said=kept
+  fi
+  mv "$aside" "$data" || { [ ! -e "$kept" ] || mv "$kept" "$data"; exit 73; }
+elif [ -n "$is_left" ] && [ -e "$data" ]; then
+  said=never
+else
+  echo "there is no $aside: it was discarded or brought back already" >&2
+  exit 66
+fi
+rm -rf "$new" || exit 73
+[ -e "$kept/recovery.signal" ] || rm -rf "$wal" || exit 73
+echo "$said"
+"""
+)
 _DISCARD = r"""
+data=$1
+[ -e "$data" ] || { echo "there is nothing at $data: bring back what was live" >&2; exit 66; }
+[ ! -e "$data/recovery.signal" ] || { echo "the server at $data has not replayed its log yet: start it first" >&2; exit 75; }
+shift
 for each; do rm -rf "$each" || exit 73; done
 """
 
@@ -57,7 +92,8 @@ def swap(
     data: str, replay: Replay, depth: int, needed_bytes: int, stamp: str, as_user: str | None
 ) -> WholeSwap:
     """See `logs.WholeSource.whole`."""
-    new, log, aside = f"{data}.holdfast-new", f"{data}.holdfast-wal", f"{data}.before-{stamp}"
+    new, log = _beside(data)
+    aside = f"{data}.before-{stamp}"
 
     def shell(script: str, *words: str, is_fed: bool = False) -> Command:
         line = ("sh", "-c", script, "sh", *words)
@@ -71,15 +107,23 @@ def swap(
         shell(laying.LAY, new, log, str(replay.segment_bytes), settings, "", is_fed=True),
         shell(_SWAP, data, new, aside),
         shell(_SWAP, data, aside, new),
-        shell(_DISCARD, new, log),
+        shell(_CLEAR, data, aside, new, log),
     )
 
 
-def back(data: str, aside: str, kept: str, as_user: str | None) -> Command:
+def back(place: WholePlace, kept: str, as_user: str | None) -> Command:
     """See `logs.WholeSource.whole_back`."""
-    return Command(("sh", "-c", _SWAP, "sh", data, aside, kept), as_user=as_user)
+    words = (place.data, place.aside, kept, *_beside(place.data), "1" if place.is_left else "")
+    return Command(("sh", "-c", _BACK, "sh", *words), as_user=as_user)
 
 
-def discard(data: str, aside: str, as_user: str | None) -> Command:
+def discard(place: WholePlace, as_user: str | None) -> Command:
     """See `logs.WholeSource.whole_discard`."""
-    return Command(("sh", "-c", _DISCARD, "sh", aside, f"{data}.holdfast-wal"), as_user=as_user)
+    return Command(
+        ("sh", "-c", _DISCARD, "sh", place.data, place.aside, *_beside(place.data)), as_user=as_user
+    )
+
+
+def _beside(data: str) -> tuple[str, str]:
+    """Where the new folder is made, and where its log lies."""
+    return f"{data}.holdfast-new", f"{data}.holdfast-wal"

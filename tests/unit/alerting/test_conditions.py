@@ -452,6 +452,7 @@ LIFE: list[tuple[str, Condition, Facts, Facts]] = [
     ("all paused", Condition.PAUSED_LONG, HomeFacts(pauses=[FORGOTTEN]), HomeFacts(pauses=[dataclasses.replace(FORGOTTEN, until=NOW + DAY)])),
     ("one paused", Condition.PAUSED_LONG, HomeFacts(pauses=[dataclasses.replace(FORGOTTEN, schedule="nightly")]), HomeFacts(pauses=[dataclasses.replace(FORGOTTEN, since=NOW)])),
     ("home full", Condition.HOME_FULL, HomeFacts(unwritable="the disk is full"), HomeFacts()),
+    ("a restore left half-way", Condition.RESTORE_LEFT, HomeFacts(left=[conditions.LeftRestore("shop", "7r", "it is aside", "holdfast rollback 7r")]), HomeFacts()),
     ("a gap in its log", Condition.LOG_GAP, _logged(open_gaps=(OpenGap("near", LogGap("1", "a", 3, 4, NOW, NOW)),)), _logged()),
     ("a log without a base", Condition.LOG_GAP, _logged(has_base=False), _logged()),
     ("shipping fails", Condition.LOG_STOPPED, _seen(error="no such folder"), _seen()),
