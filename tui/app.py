@@ -429,10 +429,8 @@ class ConsoleApp(App[int]):
 
     def redraw(self) -> None:
         """Sets the terminal's modes again, and sends every cell."""
-        if isinstance(self._driver, ConsoleDriver):
-            self._driver.assert_again()
-        else:
-            self.refresh(layout=True)
+        driver = self._driver
+        driver.assert_again() if isinstance(driver, ConsoleDriver) else self.refresh(layout=True)
 
     def toggle_mouse(self) -> None:
         """The mouse works in the console, or selects text in the terminal."""

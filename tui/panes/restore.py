@@ -258,7 +258,7 @@ def _row(standing: DrillStanding, now: datetime.datetime) -> Row:
         age(last.at, now) if last is not None else "-",
         clock(last.rto_s) if last is not None else "-",
         clock(standing.budget_s) if standing.budget_s is not None else "-",
-        last.level if last is not None else "-",
+        restore_text.level_word(last.level) if last is not None else "-",
         standing.kind,
     )
     order = (

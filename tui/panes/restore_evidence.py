@@ -16,7 +16,7 @@ from tui import backup_work, paths
 from tui.actions import ACTIONS, Action
 from tui.dialogs.menu import Menu
 from tui.dialogs.reader import Reader
-from tui.panes import restore_work
+from tui.panes import restore_text, restore_work
 from tui.panes.base import View
 from tui.place import bindings
 from tui.text import clock, moment, printable
@@ -229,7 +229,7 @@ def _row(item: EvidenceItem, now: datetime.datetime) -> Row:
             moment(at, now),
             printable(item.source),
             item.status,
-            item.level,
+            restore_text.level_word(item.level),
             clock(item.rto_s),
             signed,
             item.job_id[:8],

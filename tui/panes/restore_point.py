@@ -28,6 +28,7 @@ from tui.text import moment, padded_ends, printable
 from tui.widgets.line import Line
 from tui.widgets.page import Page
 
+_NO_BACKUP: Final = "there is no backup of it yet: {source.backup} in the backups takes one"
 _PAST: Final = 10
 _TARGETS: Final = tuple(Target)
 _OF_A_TARGET: Final = frozenset(f"point.{each.value}" for each in Target)
@@ -243,7 +244,7 @@ class PointView(TimelineView, can_focus=True):
             self._show_timeline(self.timeline)
             return
         if self.backup is None:
-            self.strip.show(f"POINT  {_no_backup()}", tone="warning")
+            self.strip.show(f"POINT  {keys.said(_NO_BACKUP)}", tone="warning")
             self.ends.show("")
             self.point.show("")
             return
@@ -274,8 +275,8 @@ class PointView(TimelineView, can_focus=True):
         if job is not None:
             kept = self.console.engine.progress_of(job).kept
             said = f"kept until {moment(kept.until, self.console.now())}" if kept is not None else job.status.value  # fmt: skip
-            shows = f"{keys.of('point.running')} shows it"
-            self.running.show(f"NOW    {job.verb} {job.job_id[:8]}, {said}: {shows}", tone="warning")
+            said += f": {keys.of('point.running')} shows it"
+            self.running.show(f"NOW    {job.verb} {job.job_id[:8]}, {said}", tone="warning")
 
     # Actions.
 
@@ -285,7 +286,7 @@ class PointView(TimelineView, can_focus=True):
         if name in _OF_A_TARGET:
             return restore_text.why_not(Target(name.removeprefix("point.")), self._ways)
         if name in _NEED_A_POINT and self._ready.is_set() and self.backup is None:
-            return _no_backup()
+            return keys.said(_NO_BACKUP)
         if name == "point.running" and not self._under_way:
             return "nothing of it runs"
         if name == "point.pick" and self.target in (Target.DRILL, Target.EXPORT):
@@ -459,8 +460,10 @@ class PointView(TimelineView, can_focus=True):
     async def _start(self) -> None:
         chosen = self.chosen
         if chosen is None:
-            takes = f"{keys.of('source.backup')} in the backups takes one"
-            raise UnknownNameError(f"there is no backup of {self.source} yet", hint=takes)
+            raise UnknownNameError(
+                f"there is no backup of {self.source} yet",
+                hint=f"{keys.of('source.backup')} in the backups takes one",
+            )
         if self.target is Target.DRILL:
             await self._start_drill(chosen)
         elif self.target is Target.EXPORT:
@@ -488,12 +491,10 @@ class PointView(TimelineView, can_focus=True):
         """What is to be restored and where to, asked for where it is not said; None where nobody says."""
         await self._ready.wait()
         request = self.restores[self.target]
-        wanted = {Target.FILES: request.to, Target.BESIDE: request.into}
-        if not wanted.get(self.target, "-") and not await self._ask_options():
+        is_missing = (self.target is Target.FILES and not request.to) or (
+            self.target is Target.BESIDE and not request.into
+        )
+        if is_missing and not await self._ask_options():
             return None
         chosen = self.chosen
         return chosen.restore if chosen is not None else None
-
-
-def _no_backup() -> str:
-    return f"there is no backup of it yet: {keys.of('source.backup')} in the backups takes one"

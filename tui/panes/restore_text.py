@@ -151,6 +151,11 @@ def last_line(past: Sequence[PastDrill], now: datetime.datetime) -> str:
     )
 
 
+def level_word(level: str) -> str:
+    """How deep a drill went, as a column has room for it."""
+    return {timelines.LEVEL: "pitr"}.get(level, level) or "-"
+
+
 # Targets.
 
 

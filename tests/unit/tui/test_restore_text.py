@@ -41,6 +41,12 @@ def _chosen(ways: Ways, restore: RestoreRequest | None = None, past: Sequence[Pa
     return Chosen(_backup(1), True, ways, "db01", DrillRequest("shop"), asked, past, ["main", "far"])
 
 
+@pytest.mark.parametrize("level", ["", "bytes", "parse", "files", "database", "server", "point-in-time"])
+def test_the_level_of_a_drill_is_read_whole_at_80_columns(level: str) -> None:
+    """`point-i…` says nothing."""
+    assert 0 < len(restore_text.level_word(level)) <= 8
+
+
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=80, unique=True), st.integers(1, 120))
 def test_the_strip_shows_the_chosen_point_once_whatever_lies_beside_it(hours: list[int], width: int) -> None:
     """Hundreds of points share a column; the one that is chosen must be seen."""
