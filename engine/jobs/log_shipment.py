@@ -30,6 +30,8 @@ from engine.sources.logs import LogLook, LogSource, SegmentStream, WaitingSegmen
 BATCH_BYTES = 256 << 20
 """So much is committed at a time: what an interruption costs, and what a host waits for until it may let go."""
 BATCH_SEGMENTS = 512
+BLOCK_BYTES = 1 << 20
+"""What a segment is cut into: the beginning of one is the same blocks as the whole, but for the last."""
 
 
 @dataclass(slots=True)
@@ -256,7 +258,7 @@ class Shipment:
                     hashed.update(piece)
                 yield piece
 
-        result = await reading.session.save_stream(pieces())
+        result = await reading.session.save_blocks(pieces(), BLOCK_BYTES)
         try:
             judged = stream.judge()
         except IncompleteDumpError as error:

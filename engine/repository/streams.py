@@ -33,6 +33,10 @@ class Streams:
         """Reads a stream straight into the chunker, to its end."""
         await self._put(self._read(read_into), receiver)
 
+    async def put_blocks(self, stream: AsyncIterator[bytes], block_bytes: int, receiver: Receiver) -> None:
+        """Reads a stream of pieces to its end, and cuts it every so many bytes."""
+        await self._put(_blocks(stream, block_bytes), receiver)
+
     async def _fed(self, stream: AsyncIterator[bytes]) -> AsyncIterator[Sequence[memoryview]]:
         async for piece in stream:
             yield self._chunker.feed(piece)
@@ -61,6 +65,19 @@ class Streams:
     async def _submit(self, chunk: memoryview, content: _Content) -> None:
         self._before_blob()
         await self._workers.submit(chunk, "data", content.expect(len(chunk)))
+
+
+async def _blocks(stream: AsyncIterator[bytes], block_bytes: int) -> AsyncIterator[Sequence[memoryview]]:
+    waiting = bytearray()
+    async for piece in stream:
+        waiting += piece
+        whole = len(waiting) // block_bytes * block_bytes
+        if whole:
+            view = memoryview(bytes(waiting[:whole]))
+            del waiting[:whole]
+            yield [view[begin : begin + block_bytes] for begin in range(0, whole, block_bytes)]
+    if waiting:
+        yield [memoryview(bytes(waiting))]
 
 
 class _Content:

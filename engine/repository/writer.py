@@ -122,6 +122,14 @@ class WriteSession:
             await streams.put(stream, results.append)
         return await self._stored(results)
 
+    async def save_blocks(self, stream: AsyncIterator[bytes], block_bytes: int) -> StreamResult:
+        """As `save_stream`, but cut every so many bytes: for what never comes again at another place, and so gains nothing by cutting by content,
+        which is a quarter of the work."""
+        results: list[StreamResult] = []
+        with self._streams_of_its_own() as streams:
+            await streams.put_blocks(stream, block_bytes, results.append)
+        return await self._stored(results)
+
     async def save_read(self, read_into: ReadInto) -> StreamResult:
         """As `save_stream`, of what is read straight into the session's memory."""
         results: list[StreamResult] = []

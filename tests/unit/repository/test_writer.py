@@ -124,6 +124,22 @@ async def test_what_is_read_into_the_sessions_memory_makes_the_same_chunks() -> 
     assert direct.size_bytes == len(content)
 
 
+@pytest.mark.parametrize("size_bytes", [0, 1, 9_999, 10_000, 10_001, 45_000, 50_000])
+@pytest.mark.parametrize("piece_bytes", [1_001, 10_000, 1 << 20])
+async def test_blocks_are_cut_every_so_many_bytes_however_they_come(
+    size_bytes: int, piece_bytes: int
+) -> None:
+    """The beginning of a segment must be the same blocks as the whole, but for the last; and an empty one would be an error to restic's check."""
+    content = _random(size_bytes)
+    async with session(await make(MemoryStorage())) as writing:
+        saved = await writing.save_blocks(pieces(content, piece_bytes), 10_000)
+        await writing.flush()
+    assert saved.size_bytes == size_bytes
+    assert list(saved.content) == [
+        digest(content[begin : begin + 10_000]) for begin in range(0, size_bytes, 10_000)
+    ]
+
+
 async def test_what_comes_twice_in_one_run_is_stored_once() -> None:
     """Two databases with the same big table cost the room of one."""
     storage = MemoryStorage()
