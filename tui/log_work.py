@@ -10,6 +10,7 @@ from engine.model.instants import ChangeQuery, LogChange
 from engine.model.requests import ShipRequest
 from engine.model.schedules import Action, Schedule
 from engine.model.text import counted, size
+from tui.dialogs.confirm import TypeName
 from tui.dialogs.menu import Menu
 from tui.dialogs.reader import Reader
 from tui.panes.timeline import to_second
@@ -58,6 +59,27 @@ async def show_setup(console: ConsoleApp, source: str) -> None:
     if lines:
         said = ["Add these to the server's configuration, and restart it:", "", *lines]
         await console.ask(Reader(f"what the server of {source} lacks before its log can be shipped", said))
+
+
+async def drop(console: ConsoleApp, source: str) -> None:
+    """What the server keeps for us goes, once its name was typed. Raises: UsageError where it keeps none; SourceError, HostError."""
+    report = await console.engine.log_report(source)
+    schedules = await console.engine.log_schedules(source)
+    lines = [
+        *map(printable, log_words.dropping(report, schedules)),
+        f"Same as: holdfast logs drop {printable(source)}",
+    ]
+    if await console.ask(TypeName(f"LET THE SERVER OF {printable(source)} FORGET ITS LOG", lines, source)):
+        console.tell(f"{printable(source)}: asking its server...")
+        dropped = await console.engine.drop_log(source)
+        console.tell(
+            printable(
+                f"{source}: {dropped} is dropped"
+                if dropped
+                else f"the server of {source} kept nothing for us"
+            )
+        )
+        console.main.pane.view.reload()
 
 
 async def find_change(console: ConsoleApp, source: str) -> LogChange | None:

@@ -145,7 +145,9 @@ def _declare_drop(parser: Parser) -> None:
 
 async def _drop(call: Call) -> int:
     name = call.arguments.name
-    await call.engine.show_source(name)
+    report = await call.engine.log_report(name)
+    for line in log_words.dropping(report, await call.engine.log_schedules(name)):
+        call.output.line(text.printable(line))
     await asking.require_yes(call, f"let the server of {name} forget what is not yet shipped of its log?")
     dropped = await call.engine.drop_log(name)
     call.output.line(f"{dropped} is dropped" if dropped else "nothing was kept")

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 
 from engine.catalog.catalog import Catalog
 from engine.jobs.known import chosen, known_of
 from engine.model import logs
 from engine.model.logs import LogHoldings
-from engine.model.schedules import Action
+from engine.model.schedules import Action, Schedule
 from engine.sources.logs import LogLook, WaitingSegment
 
 
 async def demanded(catalog: Catalog, source: str) -> tuple[str, ...]:
     """The storages that schedules ship the source's log to, all of which must have a segment before its host forgets it; none where none says."""
+    default = (await known_of(catalog)).default_storage
+    found = await shipping(catalog, source)
+    return tuple(dict.fromkeys(name for each in found for name in each.storages or (default,) if name))
+
+
+async def shipping(catalog: Catalog, source: str) -> Sequence[Schedule]:
+    """The schedules that ship the source's log; templates do not."""
     known = await known_of(catalog)
-    found = [
+    return [
         each
         for each in await catalog.schedules.all()
         if each.action is Action.SHIP
         and not each.is_template
         and source in (one.name for one in chosen(each.sources, known))
     ]
-    return tuple(
-        dict.fromkeys(name for each in found for name in each.storages or (known.default_storage,) if name)
-    )
 
 
 async def lacking(

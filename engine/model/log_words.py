@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 
 from engine.model import text
 from engine.model.log_keeping import LostInstants
@@ -59,6 +60,26 @@ def gap_text(gap: LogGap) -> str:
     if gap.after is None or gap.before is None:
         return f"gap: {names} of the log is missing"
     return f"gap: {names} of the log is missing: between {instant(gap.after)} and {instant(gap.before)} nothing can be reached"
+
+
+def dropping(report: LogReport, schedules: Sequence[str]) -> Sequence[str]:
+    """What is lost, and what stays, when the server keeps no more log for us. `schedules` are those that ship it."""
+    waiting = report.state.waiting_segments if report.state is not None else 0
+    lines = [
+        "The server keeps its log for nobody any more: what it wrote and nobody shipped is lost for recovery."
+    ]
+    if waiting:
+        lines.append(f"At the last look {text.counted(waiting, 'segment')} waited there that no storage has.")
+    if report.recoverable_to is not None:
+        lines.append(
+            f"Recoverable to {instant(report.recoverable_to)} as it is now, and no further until a new base."
+        )
+    lines.append("What is in storages stays.")
+    if schedules:
+        lines.append(
+            f"Still shipped by {', '.join(schedules)}: pause or remove that too, or the next shipment finds a gap."
+        )
+    return lines
 
 
 def instant(at: datetime.datetime | None) -> str:

@@ -37,6 +37,12 @@ class LogMethods(Methods):
 
         return await log_release.demanded(self._parts.catalog, source)
 
+    async def log_schedules(self, source: str) -> Sequence[str]:
+        """The names of the schedules that ship its log."""
+        from engine.jobs import log_release
+
+        return [each.name for each in await log_release.shipping(self._parts.catalog, source)]
+
     async def log_reports(self) -> Sequence[LogReport]:
         """Of every source whose log was looked at, by name."""
         catalog = self._parts.catalog

@@ -165,6 +165,23 @@ async def test_from_a_bare_server_to_a_table_of_a_chosen_second_by_keys_alone(
     await seat.sees("Restore shop to")
     await seat.answer("y")
     await seat.sees("completed: restored")
-    assert cluster.psql("select count(*) from stamps", "then") == "2"
-    assert cluster.psql("select to_regclass('others') is null", "then") == "t"
+    assert cluster.psql("select count(*), to_regclass('others') is null from stamps", "then") == "2|t"
     assert await over(world.engine, "restore") == "completed"
+    await _drop(world, seat, cluster)
+
+
+async def _drop(world: World, seat: Seat, cluster: Postgres) -> None:
+    """A server that is given up keeps no log for nobody to read: its slot goes, after the name was typed."""
+    cluster.psql("select pg_create_physical_replication_slot('holdfast', true)")
+    await world.engine.edit_source("shop", {"log_slot": "holdfast", "log_spool": None})
+    await seat.press("escape", "escape", "1")
+    await _do(seat, "have its server keep no more log for us")
+    await seat.sees(
+        "LET THE SERVER OF shop FORGET",
+        "Still shipped by ship: pause or remove",
+        "as it is now",
+        "holdfast logs drop shop",
+    )
+    await seat.type_name("shop")
+    await seat.sees("shop: replication slot holdfast is dropped")
+    assert cluster.psql("select count(*) from pg_replication_slots") == "0"

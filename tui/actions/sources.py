@@ -26,6 +26,10 @@ SOURCES: Final = (
     Action("source.ship", "sources", ("s",), "ship its log now", verbs=("logs ship",), is_changing=True),
     Action("source.reach", "sources", ("i",), "its log: to which instants it reaches, gaps, how far behind, what waits", verbs=("logs show", "logs list")),
     Action("source.log_setup", "sources", (), "what its server lacks before its log can be shipped", verbs=("logs setup",)),
+    Action(
+        "source.log_drop", "sources", (), "have its server keep no more log for us", verbs=("logs drop",), is_changing=True,
+        danger=Danger.DESTROYING,
+    ),
     Action("source.test", "sources", ("t",), "prove that it can be read now", verbs=("source test",)),
     Action("source.new", "sources", ("n",), "define a source", verbs=("source add", "source list"), is_changing=True),
     Action("source.edit", "sources", ("e",), "change this source", verbs=("source edit",), is_changing=True),

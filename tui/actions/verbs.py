@@ -13,7 +13,6 @@ WITHOUT_ACTION: Final[Mapping[str, str]] = {
     "config schema": "editors read it from a file, and whoever writes it there stands in that editor's shell",
     "console": "it is what is open already",
     "demo": "it makes a home of its own, and a console shows one home, which must be there before it opens",
-    "logs drop": "it is done once, when a server is given up, beside what else is done on that server then",
     "metrics": "a scraper or a timer reads it, once a minute; the console shows the same figures to people",
     "service install": "it writes units of systemd as root, once, before there is a service whose work a console could show",
     "service uninstall": "it takes units of systemd away as root; jobs that a console shows would end with it",

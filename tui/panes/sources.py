@@ -362,6 +362,12 @@ class SourcesView(View):
 
         await log_work.show_setup(self.console, self.source)
 
+    async def do_source_log_drop(self) -> None:
+        """Says what is lost by it, and asks for its name."""
+        from tui import log_work
+
+        await log_work.drop(self.console, self.source)
+
     async def do_source_shares(self) -> None:
         """All storages that hand out links."""
         from tui.panes.shares import SharesView
@@ -411,7 +417,7 @@ class SourcesView(View):
             self.reload()
 
 
-_NEED_LOG: Final = frozenset(("source.ship", "source.reach"))
+_NEED_LOG: Final = frozenset(("source.ship", "source.reach", "source.log_drop"))
 _NEED_BACKUP: Final = frozenset(
     (
         "source.drill",
