@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from engine.cli.output import Output
     from engine.cli.progress import Listener
     from engine.clock import Clock
+    from engine.errors import CatalogError
     from engine.service import Engine
 
 
@@ -59,6 +60,8 @@ class Command:
     """Returns the exit code."""
     run_alone: Callable[[argparse.Namespace, Output], int] | None = None
     """In place of `run`, for a verb that needs neither home nor event loop."""
+    without_catalog: Callable[[argparse.Namespace, Output, CatalogError], Awaitable[int]] | None = None
+    """In place of `run` where the catalog is damaged, or of another version; where there is none, that error is what is told."""
     is_job: bool = False
     """Whether it runs long: a lost terminal does not end it, and its log is written."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from typing import Any, Final
 
 from engine.audit import Entry
@@ -9,7 +10,9 @@ from engine.cli import diagnostics
 from engine.cli.command import Call, Command, Parser, declare_nothing
 from engine.cli.options import count
 from engine.cli.output import Column, Output, shape
+from engine.errors import CatalogError
 from engine.model import text
+from engine.service import examine_closed
 
 _SHOWN: Final = 100
 _HEADS: Final = (
@@ -67,7 +70,17 @@ async def _doctor(call: Call) -> int:
     found = await call.engine.doctor()
     _tell(call.output, found, "")
     call.output.result(found)
-    return diagnostics.DONE
+    return diagnostics.exit_of("damaged" if found["catalog_findings"] else "passed")
+
+
+async def _closed(arguments: Namespace, output: Output, error: CatalogError) -> int:
+    """A catalog that cannot be opened is what it finds."""
+    found = await examine_closed(arguments.home, error.message)
+    _tell(output, found, "")
+    output.result(found)
+    if error.hint:
+        diagnostics.tell(f"  hint: {error.hint}")
+    return diagnostics.exit_of("damaged")
 
 
 def _tell(output: Output, value: Any, indent: str) -> None:
@@ -89,4 +102,4 @@ def _tell(output: Output, value: Any, indent: str) -> None:
 
 
 AUDIT = Command(_declare_audit, _audit)
-DOCTOR = Command(declare_nothing, _doctor)
+DOCTOR = Command(declare_nothing, _doctor, without_catalog=_closed)

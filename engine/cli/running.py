@@ -17,6 +17,7 @@ from engine.cli.command import Call, Command, StandardInput
 from engine.cli.output import Output
 from engine.cli.progress import Listener
 from engine.clock import Clock, SystemClock
+from engine.errors import CatalogDamagedError, CatalogVersionError
 from engine.format.allocator import tune_allocator
 from engine.service import Use, open_engine
 
@@ -76,6 +77,10 @@ async def _run(
                     listener.clear()
                     if command.is_job and arguments.called_verb != "worker":
                         await engine.hand_over_notices()
+    except (CatalogDamagedError, CatalogVersionError) as error:
+        if command.without_catalog is None:
+            raise
+        return await command.without_catalog(arguments, output, error)
     except asyncio.CancelledError:
         return diagnostics.report_interrupt(is_json=output.is_json)
 

@@ -87,6 +87,16 @@ class Engine(_Methods):
         return parse(text, self._parts.clock.now(), self._parts.clock.local_offset)
 
 
+async def examine_closed(
+    home: str | None, problem: str, environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """`Engine.doctor` of a home whose catalog cannot be opened, for this reason. Raises: ConfigurationError."""
+    from engine.service import doctor
+
+    place = Home.locate(home, os.environ if environment is None else environment, os.getuid())
+    return await doctor.examine_closed(place, problem)
+
+
 @functools.cache
 def _whole() -> type[Engine]:
     from engine.service.groups import AllMethods

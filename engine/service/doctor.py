@@ -50,16 +50,10 @@ async def examine(parts: Parts) -> dict[str, Any]:
     failed = await catalog.jobs.page(status=JobStatus.FAILED, limit=_ERRORS)
     interrupted = await catalog.jobs.page(status=JobStatus.INTERRUPTED, limit=_ERRORS)
     wrong = sorted([*failed, *interrupted], key=lambda job: job.created_at, reverse=True)[:_ERRORS]
-    home, logged, tools = await asyncio.to_thread(_of_machine, parts.home, anonymous)
+    machine = await asyncio.to_thread(_of_machine, parts.home)
+    logged = await asyncio.to_thread(_logged, parts.home, anonymous)
     return {
-        "holdfast": engine.__version__,
-        "python": sys.version.split()[0],
-        "system": platform.platform(),
-        "sqlite": sqlite3.sqlite_version,
-        "libraries": {name: version for name in _LIBRARIES if (version := _version(name))},
-        "tools": tools,
-        "processors": os.cpu_count(),
-        "home": home,
+        **machine,
         "config": _config(parts),
         "catalog_version": await catalog.version(),
         "catalog_findings": [anonymous.text(each) for each in await catalog.check()],
@@ -90,6 +84,17 @@ async def examine(parts: Parts) -> dict[str, Any]:
             anonymous.text(f"{each.sentence}: {each.remedy}") for each in await left_restores.left(catalog)
         ],
         "log": logged,
+    }
+
+
+async def examine_closed(home: Home, problem: str) -> dict[str, Any]:
+    """What is known without a catalog, `problem` being why there is none: in place of the log the reason why it is not shown."""
+    anonymous = Anonymous({"home": [str(home.directory)], "host": [platform.node()]})
+    return {
+        **await asyncio.to_thread(_of_machine, home),
+        "catalog_findings": [anonymous.text(problem)],
+        "log": [],
+        "left_out": "jobs, errors and the log: without the catalog nobody knows the names in them that are to be masked",
     }
 
 
@@ -200,10 +205,18 @@ def _is_file(path: str) -> bool:
     return Path(path).expanduser().is_file()
 
 
-def _of_machine(
-    home: Home, anonymous: Anonymous
-) -> tuple[dict[str, Any], list[dict[str, str]], dict[str, str]]:
-    return _home(home), _logged(home, anonymous), _tools()
+def _of_machine(home: Home) -> dict[str, Any]:
+    """What holdfast runs on."""
+    return {
+        "holdfast": engine.__version__,
+        "python": sys.version.split()[0],
+        "system": platform.platform(),
+        "sqlite": sqlite3.sqlite_version,
+        "libraries": {name: version for name in _LIBRARIES if (version := _version(name))},
+        "tools": _tools(),
+        "processors": os.cpu_count(),
+        "home": _home(home),
+    }
 
 
 def _home(home: Home) -> dict[str, Any]:

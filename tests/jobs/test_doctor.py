@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from pathlib import Path
 
 import pytest
 
+from tests.jobs.command_line import CommandLine
 from tests.jobs.test_verbs import Program, program
 
 __all__ = ["program"]
@@ -67,3 +69,36 @@ def test_a_report_says_what_is_wrong_and_nothing_of_whom(program: Program) -> No
     assert found["catalog_findings"] == []
     assert found["catalog_version"] > 0
     assert [each["kind"] for each in found["storages"]] == ["local"]
+
+
+def test_a_catalog_that_is_no_good_is_its_finding(tmp_path: Path) -> None:
+    """Who looks for what is wrong gets that, with all that can still be known, and a script gets the code of damage."""
+    line = CommandLine(tmp_path)
+    line.done("host", "add", "web", "--address", "web.invalid", "--no-connect")
+    line.done("source", "add", "data", "--kind", "files", "--path", "/srv", "--host", "web")
+    catalog = line.home / "catalog.db"
+    whole = catalog.read_bytes()
+    for harm, said in (
+        (lambda: None, ""),
+        (lambda: catalog.write_bytes(b"garbage" * 1000), "is damaged: file is not a database"),
+        (lambda: catalog.write_bytes(whole[:20_480]), "is damaged: database disk image is malformed"),
+        (lambda: _execute(catalog, "PRAGMA user_version = 900"), "is of version 900"),
+        (
+            lambda: _execute(catalog, "INSERT INTO slots VALUES ('7aaa', 'host:web', NULL)"),
+            "a row of slots belongs to no row of jobs",
+        ),
+    ):
+        harm()
+        ran = line.run("doctor", "--json")
+        found = json.loads(ran.out)
+        assert (ran.code, said in "".join(found["catalog_findings"])) == (4 if said else 0, True), ran
+        assert found["home"]["modes"]["home"] == "0700"
+        assert str(line.home) not in ran.out
+        catalog.write_bytes(whole)
+
+
+def _execute(path: Path, *statements: str) -> None:
+    with sqlite3.connect(path) as database:
+        for each in statements:
+            database.execute(each)
+    database.close()
