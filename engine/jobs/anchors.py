@@ -8,8 +8,10 @@ recovered, accuse nobody, and a log that was begun anew under another key is sti
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import AsyncExitStack
+from typing import Final
 
 from engine.audit import Anchor, AuditLog
 from engine.errors import HoldfastError
@@ -20,6 +22,8 @@ from engine.jobs.snapshot_tags import BACKUP_TAG, tag_value
 from engine.model.definitions import Storage
 from engine.model.requests import Limits
 
+ANSWER_S: Final = 30.0
+"""So long a storage is waited for that does not answer at all: a person waits, and the log's own chain is held against the others."""
 _TAG = "holdfast:audit="
 _FORM = re.compile(r"holdfast:audit=([0-9a-f]{16}):([0-9]{1,18}):((?:[0-9a-f]{64})?)")
 
@@ -34,10 +38,12 @@ async def read(context: JobContext, storage: Storage) -> list[Anchor]:
     """The anchors of a storage's snapshots. A storage that does not answer is told of and has none."""
     async with AsyncExitStack() as stack:
         try:
-            repository = await open_unlocked(context, storage, Limits(), stack)
+            async with asyncio.timeout(ANSWER_S):
+                repository = await open_unlocked(context, storage, Limits(), stack)
             snapshots = await repository.snapshots(on_damaged=lambda _name, _error: None)
-        except HoldfastError as error:
-            context.emit(Warned(f"storage {storage.name} was not asked: {error.message}"))
+        except (HoldfastError, TimeoutError) as error:
+            why = error.message if isinstance(error, HoldfastError) else f"no answer in {ANSWER_S:.0f} s"
+            context.emit(Warned(f"storage {storage.name} was not asked: {why}"))
             return []
     ids = [tag_value(snapshot, BACKUP_TAG) for _, snapshot in snapshots]
     taken_here = {each.backup_id for each in await context.catalog.backups.get_many(ids) if each.job_id}

@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from engine import errors, events
-from engine.jobs import opening
+from engine.jobs import anchors, opening
 from engine.model.backup import Backup, BackupStatus
 from engine.model.definitions import OptionValue, Storage
 from engine.model.requests import CopyRequest, Limits, VerifyRequest
@@ -121,6 +121,11 @@ async def test_a_storage_that_does_not_answer_is_not_waited_for(
     assert (done.status, copies["silent"].snapshot_id) == ("incomplete", "")
     assert "did not answer" in copies["silent"].error
     assert copies["first"].snapshot_id
+    monkeypatch.setattr(anchors, "ANSWER_S", 0.25)
+    assert await world.engine.verify_audit() == []
+    assert "storage silent was not asked: no answer in 0 s" in [
+        each.message for each in world.heard if isinstance(each, events.Warned)
+    ]
 
 
 async def test_a_buffer_that_is_nowhere_is_told_before_anything_is_read(world: World, tree: Path) -> None:
