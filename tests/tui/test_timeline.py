@@ -108,6 +108,18 @@ async def _find(seat: Seat) -> None:
     await seat.sees("TO     just before transaction", "only: till, public.others")
 
 
+async def _drill(world: World, seat: Seat) -> None:
+    """To where the table still was: rehearsed before it is done."""
+    await seat.press("d")
+    await seat.sees("holdfast drill shop --at-transaction", "--just-before")
+    await seat.press("enter")
+    await seat.sees("PASS")
+    (job,) = await world.engine.jobs(verb="drill")
+    assert (job.request["at"], job.request["is_before"]) == (None, True)
+    assert job.request["at_transaction"]
+    assert job.result["level"] == "point-in-time"
+
+
 async def _step(seat: Seat) -> None:
     """Along the timeline by each key, and back to its beginning."""
     await seat.press("b")
@@ -143,14 +155,10 @@ async def test_from_a_bare_server_to_a_table_of_a_chosen_second_by_keys_alone(
     await seat.paste(first.isoformat())
     await seat.press("enter")
     await seat.sees(f"TO     {to_second(first)}")
-    await seat.press("enter")
-    await seat.sees("PASS")
-    (job,) = await world.engine.jobs(verb="drill")
-    assert datetime.datetime.fromisoformat(job.request["at"]) == first
-    assert job.result["level"] == "point-in-time"
+    await _find(seat)
+    await _drill(world, seat)
     await seat.press("escape", "s", "p")
     await seat.sees("e takes names of databases and tables")
-    await _find(seat)
     await _choose(seat, f"just before {second.isoformat()}")
     await seat.sees(f"TO     just before {to_second(second)}")
     await _step(seat)

@@ -107,12 +107,6 @@ class TimelineView(View):
     def _why_off_timeline(self, name: str) -> str:
         if name in OF_A_LOG and self.timeline is None:
             return "no log of it is kept: it goes back to its backups alone"
-        if (
-            name == "point.start"
-            and self.target is Target.DRILL
-            and (self.instant.transaction or self.instant.point)
-        ):
-            return keys.said("a drill goes to an instant: {point.time} types one; {point.beside} brings a transaction or a point beside")  # fmt: skip
         if name == "point.pick" and self.timeline is not None and self.target in REPLAYED:
             return f"no base lists what came after it: {keys.of('point.options')} takes names of databases and tables"
         return ""

@@ -26,7 +26,6 @@ _BEFORE: Final = re.compile(r"(?:just )?before\s+", re.IGNORECASE)
 _TRANSACTION: Final = re.compile(r"(?:transaction|tx|xid|gtid)\s+(\S+)", re.IGNORECASE)
 _POINT: Final = re.compile(r"(?:restore )?point\s+(.+)", re.IGNORECASE)
 _END: Final = ("", "end", "newest", "the end")
-_LEAST: Final = datetime.timedelta(microseconds=1)
 
 
 def is_end(instant: Target) -> bool:
@@ -201,9 +200,11 @@ def replayed(plan: InstantPlan, budget_s: float | None = None, *, is_laid_out: b
 
 
 def drill_at(request: DrillRequest, timeline: Timeline, instant: Target) -> DrillRequest:
-    """The drill to that instant; just before it is the least that a clock can tell."""
-    at = instant.at or timeline.ends_at
-    return dataclasses.replace(request, backup="", at=at - _LEAST if instant.is_before else at)
+    """The drill to that instant; to the end of the log as it is known now, so that the evidence says which that was."""
+    at = timeline.ends_at if is_end(instant) else instant.at
+    return dataclasses.replace(
+        request, backup="", at=at, at_transaction=instant.transaction, at_point=instant.point, is_before=instant.is_before
+    )  # fmt: skip
 
 
 def restore_at(request: RestoreRequest, source: str, instant: Target) -> RestoreRequest:

@@ -108,12 +108,21 @@ def test_what_a_person_types_is_an_instant_a_transaction_or_a_point(text: str, e
     assert timelines.read(text, instant_of) == expected
 
 
-def test_a_drill_ends_just_before_by_the_least_that_a_clock_tells() -> None:
-    """It knows an instant alone; a restore knows the word. A backup forgets both."""
+def test_a_drill_goes_where_a_restore_goes() -> None:
+    """To the very same; the end of the log is written down as it is now. A backup forgets all of it."""
     chosen = Instant(at(7), is_before=True)
     drill = timelines.drill_at(DrillRequest("shop"), GAPPED, chosen)
-    assert drill.at == at(7) - datetime.timedelta(microseconds=1)
-    assert timelines.drill_at(drill, GAPPED, Instant()).at == at(30)
+    assert (drill.at, drill.is_before) == (at(7), True)
+    end = timelines.drill_at(drill, GAPPED, Instant())
+    assert (end.at, end.is_before) == (at(30), False)
+    named = [
+        timelines.drill_at(drill, GAPPED, each)
+        for each in (Instant(transaction="7", is_before=True), Instant(point="deploy"))
+    ]
+    assert [(each.at, each.at_transaction, each.at_point, each.is_before) for each in named] == [
+        (None, "7", "", True),
+        (None, "", "deploy", False),
+    ]
     restore = timelines.restore_at(RestoreRequest("1abc", into="then"), "shop", chosen)
     assert (restore.source, restore.at, restore.is_before, restore.into) == ("shop", at(7), True, "then")
     assert timelines.of_backup(restore, "1abc") == RestoreRequest("1abc", into="then")
