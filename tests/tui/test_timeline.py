@@ -55,7 +55,9 @@ async def _define(seat: Seat, cluster: Postgres) -> None:
 
 async def _back_up(world: World, seat: Seat, cluster: Postgres) -> list[datetime.datetime]:
     """A base, two rows, each with an instant behind it, and the log of both."""
+    await seat.sees("> shop")
     await seat.press("b")
+    await seat.sees("backing up shop")
     assert await over(world.engine, "backup") == "completed"
     cluster.psql("create database till")
     cluster.psql("create table stamps (at timestamptz); create table others (at timestamptz)", "till")
@@ -65,6 +67,7 @@ async def _back_up(world: World, seat: Seat, cluster: Postgres) -> list[datetime
         found.append(datetime.datetime.fromisoformat(cluster.psql("select clock_timestamp()")))
     cluster.psql("drop table others", "till")
     await seat.press("s")
+    await seat.sees("shipping the log of shop")
     assert await over(world.engine, "ship") == "completed"
     await seat.sees("pitr")
     await seat.press("i")
