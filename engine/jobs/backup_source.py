@@ -209,8 +209,8 @@ async def _read_since(
     read, notes = None, []
     if job.request.kind != "full":
         try:
-            before = files_before.of(job.source, source.folder, opened, parents)
-            read = await _read_items(job, await source.items_since(before), session, before.kept)
+            async with files_before.of(job.source, source.folder, opened, parents) as before:
+                read = await _read_items(job, await source.items_since(before), session, before.kept)
         except (NoIncrementError, DamagedError) as error:
             notes.append(f"{job.source.name} was read in full: {error.message}")
         else:

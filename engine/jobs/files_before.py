@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
-from engine.errors import PathMissingError
+from engine.errors import HoldfastError, PathMissingError
 from engine.format.snapshot import Snapshot
 from engine.format.tree import Node
 from engine.jobs.opening import Opened
@@ -15,15 +17,17 @@ from engine.repository import dump
 from engine.repository.reader import Trees, find_node
 from engine.repository.repository import Repository
 from engine.repository.tree_parts import StreamResult
+from engine.scope import task_scope
 from engine.sources.incremental import KeptPieces, NoIncrementError, Piece
 
 _FOLDERS: Final = 64
 """So many folders' files are held by their names: a cluster's come one folder after the other."""
 
 
-def of(
+@asynccontextmanager
+async def of(
     source: Source, folder: str, opened: Sequence[Opened], parents: Mapping[str, tuple[str, Snapshot]]
-) -> StoredFiles:
+) -> AsyncIterator[StoredFiles]:
     """The files of that folder in the backup before, which `parents` has by repository. Raises: NoIncrementError where a storage has none."""
     if not parents:
         raise NoIncrementError("there is no backup before to go on from")
@@ -32,14 +36,23 @@ def of(
             raise NoIncrementError(f"storage {each.definition.name} does not hold the backup before")
     repositories = [each.repository for each in opened]
     snapshot = parents[repositories[0].id][1]
-    return StoredFiles(repositories, snapshot, f"{source.kind}/{source.name}/{folder}")
+    async with task_scope() as tasks:
+        before = StoredFiles(repositories, snapshot, f"{source.kind}/{source.name}/{folder}", tasks)
+        try:
+            yield before
+        finally:
+            before.forget()
 
 
 class StoredFiles:
     """A folder in a snapshot. See `incremental.FilesBefore`."""
 
-    def __init__(self, repositories: Sequence[Repository], snapshot: Snapshot, folder: str) -> None:
-        """All is read from the first of these; their indexes are loaded. `folder` is its path in the snapshot."""
+    def __init__(
+        self, repositories: Sequence[Repository], snapshot: Snapshot, folder: str, tasks: asyncio.TaskGroup
+    ) -> None:
+        """All is read from the first of these; their indexes are loaded. `folder` is its path in the snapshot. `tasks` fetch."""
+        self._tasks = tasks
+        self._fetched: dict[bytes, asyncio.Task[bytes | HoldfastError]] = {}
         self._repositories = repositories
         self._snapshot = snapshot
         self._folder = folder
@@ -64,12 +77,29 @@ class StoredFiles:
         node = await self._node(path)
         return None if node is None else [self._piece(each) for each in node.content or ()]
 
-    async def read(self, path: str, number: int) -> bytes:
+    async def read(self, path: str, number: int, ahead: Sequence[int] = ()) -> bytes:
         """See `incremental.FilesBefore.read`."""
         node = await self._node(path)
         assert node is not None
-        assert node.content is not None
-        return await self._repositories[0].load_blob("data", node.content[number])
+        content = node.content
+        assert content is not None
+        wanted = [content[each] for each in (number, *ahead)]
+        for gone in self._fetched.keys() - set(wanted):
+            self._fetched.pop(gone).cancel()
+        for blob_id in wanted:
+            if blob_id not in self._fetched:
+                self._fetched[blob_id] = self._tasks.create_task(self._fetch(blob_id))
+        found = await self._fetched[wanted[0]]
+        if isinstance(found, HoldfastError):
+            raise found
+        return found
+
+    async def _fetch(self, blob_id: bytes) -> bytes | HoldfastError:
+        """An error waits until its piece is wanted."""
+        try:
+            return await self._repositories[0].load_blob("data", blob_id)
+        except HoldfastError as error:
+            return error
 
     async def kept(self, kept: KeptPieces) -> StreamResult:
         """See `item_tree.Kept`."""
@@ -78,6 +108,12 @@ class StoredFiles:
         assert node.content is not None
         content = tuple(node.content[kept.first : kept.first + kept.pieces])
         return StreamResult(content, sum(self._piece(each).size_bytes for each in content))
+
+    def forget(self) -> None:
+        """Ends what is still being fetched."""
+        for task in self._fetched.values():
+            task.cancel()
+        self._fetched.clear()
 
     def _piece(self, blob_id: bytes) -> Piece:
         """Raises: DamagedError where it is not there."""

@@ -48,8 +48,8 @@ class FilesBefore(Protocol):
         """What a file consists of, in order; None where there is none. Raises: as `content`."""
         ...
 
-    async def read(self, path: str, number: int) -> bytes:
-        """One piece, verified. Raises: as `content`."""
+    async def read(self, path: str, number: int, ahead: Sequence[int] = ()) -> bytes:
+        """One piece, verified. Those `ahead` are read next, and may be fetched meanwhile. Raises: as `content`."""
         ...
 
 

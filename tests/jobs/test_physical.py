@@ -82,6 +82,7 @@ async def test_a_cluster_copied_under_load_starts_again_and_its_damage_is_found(
         file.write(b"spoiled " * 512)
     second = await world.backup("shop")
     assert second.backups[0].added_bytes < second.backups[0].size_bytes / 10
+    assert second.backups[0].kind == first.kind == "full", second.backups[0].notes
     found: list[str] = []
     await world.engine.diff(
         first.backup_id, second.backups[0].backup_id, lambda each: found.append(each.path)

@@ -7,11 +7,8 @@ is stored is a copy like any other, with a manifest of its own. Source: PostgreS
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import hashlib
-import itertools
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -20,11 +17,11 @@ from typing import Final
 from engine.errors import IncompleteDumpError
 from engine.hosts.base import Command, Exit, Process
 from engine.sources.base import ItemStream, Member
-from engine.sources.incremental import FilesBefore, KeptPieces, NoIncrementError, Piece
+from engine.sources.incremental import FilesBefore, KeptPieces, NoIncrementError
 from engine.sources.postgres import backup_manifest, facts, increments, physical, session, words
 from engine.sources.postgres.backup_manifest import BackupManifest, ListedFile
 from engine.sources.postgres.dumping import Wanted
-from engine.sources.postgres.increments import Origin, Span, Step
+from engine.sources.postgres.making import Making
 from engine.sources.postgres.physical import BaseItem, BaseStream
 
 _FIRST_VERSION: Final = 17
@@ -32,7 +29,6 @@ _LABEL: Final = "backup_label"
 _MOST_LABEL_BYTES: Final = 64 << 10
 _FROM_LSN, _FROM_TIMELINE = b"INCREMENTAL FROM LSN: ", b"INCREMENTAL FROM TLI: "
 _START, _TIMELINE = b"START WAL LOCATION: ", b"START TIMELINE: "
-_READ_BYTES: Final = 1 << 20
 _SERVER: Final = """
 select current_setting('server_version_num')::int / 10000 as version, current_setting('summarize_wal', true) as summaries,
 current_setting('block_size')::int as block"""
@@ -58,19 +54,23 @@ class Before:
     """Where in the log it began: position and timeline, as its label has them."""
 
 
-async def before(asked: session.Session, files: FilesBefore) -> tuple[Before, int]:
-    """The copy before, and how long the server's blocks are. Raises: NoIncrementError, saying why all must be read; SourceError, HostError."""
+async def lacking(asked: session.Session) -> str:
+    """Why that server can tell nobody what changed; empty where it can. Raises: SourceError, HostError."""
     server = await asked.row(_SERVER)
     if server["version"] < _FIRST_VERSION:
-        raise NoIncrementError(
-            f"a server of version {server['version']} does not know what changed, as from {_FIRST_VERSION} on one does"
-        )
+        return f"a server of version {server['version']} does not know what changed, as from {_FIRST_VERSION} on one does"
     if server["summaries"] != "on":
-        raise NoIncrementError(
-            "the server does not write down what changes: `alter system set summarize_wal = on`, and reload it"
-        )
+        return "the server does not write down what changes: `alter system set summarize_wal = on`, and reload it"
     if server["block"] not in increments.BLOCK_SIZES:
-        raise NoIncrementError(f"the server's blocks have {server['block']} bytes")
+        return f"the server's blocks have {server['block']} bytes"
+    return ""
+
+
+async def before(asked: session.Session, files: FilesBefore) -> tuple[Before, int]:
+    """The copy before, and how long the server's blocks are. Raises: NoIncrementError, saying why all must be read; SourceError, HostError."""
+    if why := await lacking(asked):
+        raise NoIncrementError(why)
+    server = await asked.row(_SERVER)
     content = await files.content(backup_manifest.NAME, backup_manifest.MOST_BYTES)
     label = await files.content(_LABEL, _MOST_LABEL_BYTES)
     if content is None or label is None:
@@ -126,7 +126,7 @@ class IncrementStream(BaseStream):
         super().__init__(item.base, started, process, server, names)
         self._before = item.before
         self._block_bytes = item.block_bytes
-        self._making: _Making | None = None
+        self._making: Making | None = None
         self._made: dict[str, ListedFile] = {}
         """What the files are that the server sent otherwise than they are stored."""
 
@@ -156,17 +156,7 @@ class IncrementStream(BaseStream):
         making = self._making
         if making is None:
             return await super().read()
-        origin, limit = making.next_part()
-        if not limit:
-            return b""
-        if origin == "zero":
-            data = bytes(limit)
-        elif origin == "before":
-            data = await making.read_before(self._before.files, limit)
-        else:
-            data = await self._some(limit)
-        making.add(data)
-        return data
+        return await making.read(self._before.files, self._some)
 
     async def _begin(self, sent: Member, path: str) -> Member | KeptPieces:
         """Reads the header of a file's increment, and plans how the file is put together."""
@@ -178,18 +168,11 @@ class IncrementStream(BaseStream):
         pieces, listed = await self._before.files.pieces(path), self._before.manifest.files.get(path)
         if pieces is None or listed is None:
             raise NoIncrementError(f"the backup before holds no {path!a}")
-        size_before = sum(each.size_bytes for each in pieces)
-        if listed.size_bytes != size_before:
+        if listed.size_bytes != sum(each.size_bytes for each in pieces):
             raise NoIncrementError(f"{path!a} of the backup before is not as its manifest says")
-        spans = increments.spans(found, size_before)
-        steps = increments.steps(spans, pieces)
-        size = found.size_bytes
-        member = replace(sent, path=path, size_bytes=size)
-        known = replace(listed, size_bytes=size, algorithm="", checksum="")
-        if size == size_before and all(each.pieces for each in steps):
-            known = listed
-        self._making = _Making(member, deque(steps), spans, _ends(pieces), known)
-        return self._making.begin_step() if steps else member
+        member = replace(sent, path=path, size_bytes=found.size_bytes)
+        self._making = Making(member, found, pieces, listed)
+        return self._making.begin_step() if self._making.steps else member
 
     def _label(self, label: bytes) -> bytes:
         """Without what says that this is no whole backup. Raises: NoIncrementError where it is based on another one than was meant."""
@@ -244,70 +227,6 @@ class IncrementStream(BaseStream):
         if not ended.is_success and (ended.status is not None or ended.signal is not None):
             raise NoIncrementError(f"the server did not send what changed: {words.sentence(ended.stderr)}")
         return await super()._require_success()
-
-
-class _Making:
-    """A file that is put together of what was sent of it and what the copy before has."""
-
-    def __init__(
-        self,
-        member: Member,
-        steps: deque[Step],
-        spans: Sequence[Span],
-        ends: Sequence[int],
-        known: ListedFile,
-    ) -> None:
-        """`ends`: of the pieces of the one before, in bytes. `known`: what can be said of the file before it is made."""
-        self.member = member
-        self.steps = steps
-        self._spans = deque(spans)
-        self._ends = ends
-        self._known = known
-        is_made = len(steps) == 1 and not steps[0].pieces
-        self._hasher = hashlib.sha256() if is_made or not steps else None
-        self._at = self._end = 0
-        self._loaded: tuple[int, bytes] = (-1, b"")
-
-    def begin_step(self) -> Member | KeptPieces:
-        """The next part of the file as it is stored."""
-        step = self.steps.popleft()
-        self._at, self._end = step.begin, step.begin if step.pieces else step.end
-        member = replace(self.member, offset=step.begin)
-        return KeptPieces(member, step.first, step.pieces) if step.pieces else member
-
-    def next_part(self) -> tuple[Origin, int]:
-        """Where the next bytes of this part come from, and how many at most; none at its end."""
-        while self._spans and self._spans[0].end <= self._at:
-            self._spans.popleft()
-        if self._at >= self._end:
-            return "zero", 0
-        span = self._spans[0]
-        return span.origin, min(span.end, self._end, self._at + _READ_BYTES) - self._at
-
-    async def read_before(self, files: FilesBefore, most: int) -> bytes:
-        """The next bytes of the copy before, at most so many."""
-        number = bisect.bisect_right(self._ends, self._at)
-        if self._loaded[0] != number:
-            self._loaded = (number, await files.read(self.member.path, number))
-        end, content = self._ends[number], self._loaded[1]
-        begin = self._at - (end - len(content))
-        return content[begin : begin + most]
-
-    def add(self, data: bytes) -> None:
-        """Takes what was read."""
-        self._at += len(data)
-        if self._hasher is not None:
-            self._hasher.update(data)
-
-    def listed(self) -> ListedFile:
-        """What a manifest says of the file. Of one that is made in part nothing is known but its length: its pieces have checksums of their own."""
-        if self._hasher is None:
-            return self._known
-        return replace(self._known, algorithm="SHA256", checksum=self._hasher.hexdigest())
-
-
-def _ends(pieces: Sequence[Piece]) -> Sequence[int]:
-    return list(itertools.accumulate(each.size_bytes for each in pieces))
 
 
 def _of_label(label: bytes, key: bytes) -> bytes:

@@ -144,6 +144,7 @@ class PostgresSource:
             server = await facts.server(asked)
             sizes = {row["name"]: row["size"] for row in await asked.rows(facts.DATABASES)}
             closed = [row["name"] for row in await asked.rows(_CLOSED)]
+            changes = await incremental.lacking(asked) or "yes"
         chosen = self._databases or tuple(sizes)
         missing = [name for name in chosen if name not in sizes]
         if missing:
@@ -158,7 +159,9 @@ class PostgresSource:
             "size_bytes": str(sum(sizes[name] for name in chosen)),
             **{f"database {name}": f"{sizes[name]} bytes" for name in chosen},
         }
-        return {**found, **({"closed": ", ".join(closed)} if closed and not self._databases else {})}
+        if closed and not self._databases:
+            found["closed"] = ", ".join(closed)
+        return {**found, **({"incremental": changes} if self._is_physical else {})}
 
     async def commands(self) -> Sequence[Command]:
         """See `base.OpenSource.commands`. For all databases those that are there; where nobody may ask yet, of the first alone."""
