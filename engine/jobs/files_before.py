@@ -34,7 +34,10 @@ async def of(
     for each in opened:
         if each.repository.id not in parents:
             raise NoIncrementError(f"storage {each.definition.name} does not hold the backup before")
-    repositories = [each.repository for each in opened]
+    # The nearest first: pieces that changed in part are read from there.
+    repositories = sorted(
+        (each.repository for each in opened), key=lambda each: each.storage.traits.local_path is None
+    )
     snapshot = parents[repositories[0].id][1]
     async with task_scope() as tasks:
         before = StoredFiles(repositories, snapshot, f"{source.kind}/{source.name}/{folder}", tasks)
