@@ -97,6 +97,14 @@ async def _usage(call: Call) -> int:
             ("storage", usage.storage),
             ("used", text.size(usage.used_bytes)),
             ("holds", f"{text.size(usage.raw_bytes)} ({usage.ratio:.1f} times what is used)"),
+            *([("of it logs", text.size(usage.log_bytes))] if usage.logs else []),
+            *(
+                (
+                    f"log of {text.printable(each.source)}",
+                    f"{text.size(each.size_bytes)}, {text.counted(each.segments, 'segment')}",
+                )
+                for each in usage.logs
+            ),
             ("free", text.size(usage.free_bytes)),
             ("backups", str(usage.backups)),
             *_growth(usage),

@@ -7,8 +7,9 @@ import dataclasses
 import datetime
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from engine.catalog.catalog import Catalog
 from engine.clock import Clock
 from engine.errors import (
     DamagedError,
@@ -17,7 +18,7 @@ from engine.errors import (
     StorageError,
     StorageReadOnlyError,
 )
-from engine.model.storage_results import StorageTest, StorageUsage
+from engine.model.storage_results import LogUsage, StorageTest, StorageUsage
 from engine.repository.repository import Repository
 from engine.storages.base import Key, Kind, OpenStorage
 
@@ -123,15 +124,28 @@ def days_until_full(free_bytes: int, added_bytes: int, span: datetime.timedelta)
     return free_bytes / (added_bytes / (span / datetime.timedelta(days=1)))
 
 
-async def usage(name: str, repository: Repository, backups: int) -> StorageUsage:
-    """Adds up what lies there, and what the snapshots hold in plain bytes."""
+async def usage(name: str, repository: Repository, backups: int, logs: Sequence[LogUsage]) -> StorageUsage:
+    """Adds up what lies there, and what the snapshots hold in plain bytes; of `logs` a log's own snapshots say nothing."""
     used = 0
     for kind in Kind:
         async for each in repository.storage.list(kind):
             used += each.size_bytes
-    raw = 0
+    log_bytes = sum(each.size_bytes for each in logs)
+    raw = log_bytes
     snapshots = await repository.snapshots(on_damaged=lambda _name, _error: None, is_memory_enough=True)
     for _, snapshot in snapshots:
         raw += int((snapshot.summary or {}).get("total_bytes_processed", 0))
     space = await repository.storage.space()
-    return StorageUsage(name, used, raw, raw / used if used else 0.0, space.free_bytes, backups)
+    ratio = raw / used if used else 0.0
+    return StorageUsage(
+        name, used, raw, ratio, space.free_bytes, backups, log_bytes=log_bytes, logs=tuple(logs)
+    )
+
+
+async def logs_in(catalog: Catalog) -> dict[str, list[LogUsage]]:
+    """By storage, what it holds of each source's log, as far as this catalog knows. Raises: CatalogError."""
+    found: dict[str, list[LogUsage]] = {}
+    for watched in await catalog.logs.watched():
+        for held in watched.holdings:
+            found.setdefault(held.storage, []).append(LogUsage.of(watched.source, held))
+    return found

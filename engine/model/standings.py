@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.model.definitions import Storage
+from engine.model.storage_results import LogUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class StorageStanding:
     """Why it did not answer then."""
     locks: Sequence[tuple[str, datetime.datetime]] = ()
     """Who held it then, and since when."""
+    logs: Sequence[LogUsage] = ()
+    """That it holds, by source, as the catalog knows it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,8 @@ async def usage(parts: Parts, name: str) -> StorageUsage:
     async with AsyncExitStack() as stack:
         found = await _open(parts, name, stack)
         counted = await parts.catalog.backups.count_by_storage()
-        measured = await storage_report.usage(name, found, counted.get(name, 0))
+        logs = await storage_report.logs_in(parts.catalog)
+        measured = await storage_report.usage(name, found, counted.get(name, 0), logs.get(name, ()))
     now = parts.clock.now()
     added, span = await parts.catalog.backups.growth(name, now - storage_report.GROWTH_WINDOW)
     return storage_report.with_growth(measured, added, span)

@@ -19,6 +19,7 @@ async def of_storages(parts: Parts) -> Sequence[StorageStanding]:
     counts, missing = await backups.count_by_storage(), await backups.count_missing_by_storage()
     proved = await parts.catalog.standing.proved_storages()
     looks = await parts.catalog.settings.beginning(presence.STORAGE_SEEN)
+    logs = await storage_report.logs_in(parts.catalog)
     now = parts.clock.now()
     found = []
     for each in await parts.catalog.storages.all():
@@ -44,6 +45,7 @@ async def of_storages(parts: Parts) -> Sequence[StorageStanding]:
                 seen_at=look.seen_at if look is not None else None,
                 error=look.error if look is not None else "",
                 locks=look.locks if look is not None else (),
+                logs=tuple(logs.get(each.name, ())),
             )
         )
     return found

@@ -7,6 +7,7 @@ them is what was live, whether it has still to replay, whether a server runs in 
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -20,7 +21,6 @@ from engine.jobs import left_restores, restore_server
 from engine.process import ProcessIdentity
 from tests.jobs.world import World
 
-_MARKERS = ("recovery.signal", "postmaster.pid")
 _WHOLE = restore_server._Whole
 
 
@@ -79,9 +79,12 @@ class HalfWay:
             made.mkdir()
             if each.stat().st_ino == self.live:
                 (made / "live").touch()
-            for marker in _MARKERS:
-                if (each / marker).exists():
-                    shutil.copy(each / marker, made / marker)
+            if (each / "recovery.signal").exists():
+                (made / "recovery.signal").touch()
+            if (each / "postmaster.pid").exists():
+                (made / "postmaster.pid").write_text(
+                    f"{os.getpid()}\n"
+                )  # of one that runs until the test ends
         for each in (place, *place.glob("data*")):
             each.chmod(0o777)
 

@@ -26,6 +26,7 @@ from engine.model.job import JobStatus
 from engine.model.logs import LogPosition, LogSegment
 from engine.model.requests import ForgetRequest, KeepPolicy, Limits, ShipRequest
 from engine.model.schedules import Action, Schedule
+from engine.model.storage_results import LogUsage
 from engine.process import ProcessIdentity
 from engine.repository import writer
 from engine.sources.logs import BasePosition, LogLook, ReadSegment, SegmentStream, WaitingSegment
@@ -186,6 +187,9 @@ async def test_a_log_without_a_base_is_kept_for_the_span_that_the_rules_name(wor
         done = await engine.forget(ForgetRequest(policy, "shop", is_dry_run=is_dry_run))
         return [(each.segments, each.why) for each in done.logs]
 
+    usage, standing = await engine.storage_usage("first"), (await engine.storage_standings())[0]
+    assert (usage.log_bytes, usage.raw_bytes) == (30_000, 30_000)
+    assert standing.logs == usage.logs == (LogUsage("shop", 10, 30_000),)
     assert "no schedule forgets there" in (await engine.log_report("shop")).baseless[0]
     for first, second in (await judged(KeepPolicy(last=1)), await judged(KeepPolicy(last=1, daily=-1))):
         assert (first[0], second[0]) == (0, 0)

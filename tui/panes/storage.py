@@ -29,6 +29,7 @@ from tui.widgets.rows import RowList, RowTable
 _LAG_S = 86_400.0
 """A storage that is further behind than this is marked."""
 _SOON_FULL_DAYS = 30.0
+_SHOWN_LOGS = 4
 _CHECKS = (
     ("structure", "structure: index, snapshots, trees"),
     ("slice", "a tenth of its data, what was not proved for the longest time"),
@@ -227,8 +228,10 @@ class StorageView(View):
         """Adds up what lies there."""
         self.console.tell(f"measuring {self.chosen} …")
         found = await self.console.engine.measure_storage(self.chosen)
+        logs = ", ".join(f"{printable(each.source)} {size(each.size_bytes)}" for each in found.logs)
         self.console.tell(
             f"{found.storage}: {size(found.used_bytes)} used, {size(found.raw_bytes)} held ({found.ratio:.1f} times)"
+            + (f"; of it logs {size(found.log_bytes)}: {logs}" if found.logs else "")
         )
         self.reload()
 
@@ -392,7 +395,17 @@ def _room(standing: StorageStanding) -> list[str]:
         parts.append(f"grows by {size(standing.growth_bytes_per_day)} a day")
     if standing.days_until_full is not None:
         parts.append(f"full in {standing.days_until_full:.0f} days")
-    return [*lines, ", ".join(parts)]
+    return [*lines, ", ".join(parts), *_logs(standing)]
+
+
+def _logs(standing: StorageStanding) -> list[str]:
+    """How much of it logs take, before packing."""
+    found = sorted(standing.logs, key=lambda each: -each.size_bytes)
+    if not found:
+        return []
+    named = [f"{each.source} {size(each.size_bytes)}" for each in found[:_SHOWN_LOGS]]
+    named += [f"and {len(found) - _SHOWN_LOGS} more"] if len(found) > _SHOWN_LOGS else []
+    return [f"logs {size(sum(each.size_bytes for each in found))} before packing: {', '.join(named)}"]
 
 
 def _behind(standing: StorageStanding) -> str:
