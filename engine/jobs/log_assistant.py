@@ -105,7 +105,11 @@ async def _walk(
             )
 
     async for node, segment in log.segments():
-        if query.until is not None and segment.begins_at is not None and segment.begins_at > query.until:
+        is_late = (
+            query.until is not None and segment.begins_at is not None and segment.begins_at > query.until
+        )
+        # The first segment of a series may begin with what the one before it wrote.
+        if is_late and held is not None and held[0].series == segment.series:
             break
         done += segment.size_bytes
         if query.since is not None and held is None and (segment.ends_at or query.since) <= query.since:

@@ -12,15 +12,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from engine.errors import RestoreError, UnknownNameError, UsageError
-from engine.events import Progress, StepBegan
+from engine.events import Noted, Progress, StepBegan
 from engine.format.tree import Node, go_mode
 from engine.jobs import log_search, log_store
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup, open_database_source
 from engine.jobs.log_search import Place
-from engine.model import instants, logs
+from engine.model import instants, log_branches, logs
 from engine.model.instants import InstantPlan, LogMark, Target
-from engine.model.logs import LogRun, Reach
+from engine.model.logs import LogHoldings, LogRun, Reach
 from engine.model.requests import DrillRequest, RestoreRequest
 from engine.repository import dump
 from engine.repository.reader import Visited
@@ -61,13 +61,17 @@ async def reached(context: JobContext, source: str, storage: str = "") -> list[R
             f"{source} has no base that a log could be replayed onto",
             hint=f"back its files up first: holdfast backup {source}, of a source with --physical and --log-spool, --log-slot or --log-binlog",
         )
-    holdings = [each for each in await catalog.logs.holdings(source) if storage in ("", each.storage)]
+    holdings = await _holdings(context, source, storage)
     found = logs.reaches(bases, holdings, await catalog.logs.state(source))
     if not found:
         raise UnknownNameError(
             f"no storage holds both a base of {source} and its log", hint=f"holdfast logs ship {source}"
         )
     return found
+
+
+async def _holdings(context: JobContext, source: str, storage: str) -> list[LogHoldings]:
+    return [each for each in await context.catalog.logs.holdings(source) if storage in ("", each.storage)]
 
 
 async def plan(context: JobContext, source: str, target: Target, storage: str = "") -> ReplayPlan:
@@ -81,10 +85,20 @@ async def plan(context: JobContext, source: str, target: Target, storage: str = 
     if target.at is None:
         newest = max(found, key=lambda each: (each.ends_at, each.begins_at))
         return _plan(source, target, newest, None)
-    reach = logs.best(found, target.at)
+    catalog = context.catalog.logs
+    reach, left = log_branches.at_that_time(
+        found,
+        await catalog.bases(source),
+        await _holdings(context, source, storage),
+        await catalog.state(source),
+        target.at,
+    )
     if reach is None:
         raise RestoreError(_unreachable(source, target, found), hint=_nearest(found, target.at))
     last = max((run.ends_at for run in reach.path if run.ends_at is not None), default=None)
+    if left:
+        said = f"{source} was in series {left} of its log then, and left it for another: what was done in that one is not brought back"
+        context.emit(Noted(said))
     # Behind the last transaction there is none that the server could stop at: all is replayed.
     is_within = last is not None and (target.at < last or (target.is_before and target.at <= last))
     return _plan(source, target, reach, target.at if is_within else None)

@@ -327,14 +327,15 @@ def reaches(
 ) -> list[Reach]:
     """From each base in each storage that holds it, oldest first. A base alone reaches the instant at which it is consistent.
 
-    What `state` says of the newest segment counts for each storage that has that one: nothing was committed after its last transaction.
+    What `state` says of the newest segment counts for each storage that has that one: nothing was committed after its last transaction. It says as
+    well which series the server is in: that need not be the newest, where a restore was rolled back.
     """
     found: list[Reach] = []
     for base in sorted(bases, key=lambda each: (each.consistent_at, each.backup_id)):
         for held in holdings:
             if held.storage not in base.storages:
                 continue
-            path = path_from(held, base.position)
+            path = path_from(held, base.position, series_of(base, state))
             ends = [base.consistent_at, *(run.ends_at for run in path if run.ends_at is not None)]
             if state is not None and state.covered_until is not None and _covers(path, base, state):
                 ends.append(state.covered_until)
@@ -342,6 +343,11 @@ def reaches(
                 Reach(base, held.storage, base.consistent_at, max(ends), tuple(path), held.snapshot_id)
             )
     return found
+
+
+def series_of(base: Base, state: LogState | None) -> str:
+    """The series that the base's server was in at the last look; empty where that is not known."""
+    return state.series if state is not None and state.identity == base.position.identity else ""
 
 
 def best(found: Sequence[Reach], instant: datetime.datetime) -> Reach | None:
@@ -400,11 +406,10 @@ def _covers(path: Sequence[LogRun], base: Base, state: LogState) -> bool:
     covered = state.covered
     if covered is None or covered.identity != base.position.identity:
         return False
-    last = path[-1] if path else None
-    ends = (last.series, last.last) if last is not None else (base.position.series, base.position.number)
-    if last is not None and last.is_tail and ends == (covered.series, covered.number):
-        return 0 < state.covered_bytes <= last.size_bytes
-    return ends >= (covered.series, covered.number)
+    if path and path[-1].is_tail and (path[-1].series, path[-1].last) == (covered.series, covered.number):
+        return 0 < state.covered_bytes <= path[-1].size_bytes
+    passed = [(base.position.series, base.position.number), *((run.series, run.last) for run in path)]
+    return any(series == covered.series and number >= covered.number for series, number in passed)
 
 
 def _lineage(holdings: LogHoldings, position: LogPosition, wanted: str) -> list[tuple[str, int | None]]:

@@ -174,6 +174,7 @@ async def test_a_folder_that_was_restored_to_an_instant_comes_up_as_any_server_d
     cluster.psql("create table stamps as select generate_series(1, 2000) as n")
     at = datetime.datetime.fromisoformat(cluster.psql("select clock_timestamp()"))
     cluster.psql("select pg_sleep(0.01); drop table stamps")
+    dropped_at = datetime.datetime.fromisoformat(cluster.psql("select clock_timestamp()"))
     await world.engine.ship(ShipRequest(("shop",)))
     drilled, said = await look_in(world, DrillRequest("shop", at=at), "-Atc 'select count(*) from stamps'")
     assert (drilled.status, drilled.level, said) == ("passed", "point-in-time", "2000")
@@ -198,15 +199,20 @@ async def test_a_folder_that_was_restored_to_an_instant_comes_up_as_any_server_d
     assert cluster.psql("select to_regclass('stamps') is null") == "t"
     half_way = HalfWay(world, cluster.data, folder)
     with monkeypatch.context() as patched:
-        await _put_all_in_place(world, cluster, at, lambda: half_way.watch(patched))
+        await _put_all_in_place(world, cluster, at, dropped_at, lambda: half_way.watch(patched))
     half_way.keep_between("after note swapping")
     await _require_undone(half_way)
 
 
 async def _put_all_in_place(
-    world: World, cluster: Postgres, at: datetime.datetime, begin: Callable[[], None]
+    world: World,
+    cluster: Postgres,
+    at: datetime.datetime,
+    dropped_at: datetime.datetime,
+    begin: Callable[[], None],
 ) -> None:
-    """The data folder gives way to another one, between the person's own commands, and comes back by them."""
+    """The data folder gives way to another one, between the person's own commands, and comes back by them. What had been done after that instant is
+    in the log still."""
     hooks = {each: _control(cluster, each) for each in ("stop", "start")}
     request = RestoreRequest("", is_in_place=True, is_whole_server=True, source="shop", at=at)
     with pytest.raises(UsageError, match="how the server is stopped"):
@@ -223,12 +229,23 @@ async def _put_all_in_place(
         assert done.status == "completed"
         assert cluster.psql("select count(*) from stamps") == "2000"
         assert cluster.psql("select timeline_id from pg_control_checkpoint()") == "2"
+        cluster.psql("create table after as select now()")
+        await world.engine.ship(ShipRequest(("shop",)))
+        gone = ("postgres", "select to_regclass('stamps') is null, to_regclass('after') is null", "t|t")
+        drilled = await world.engine.drill(DrillRequest("shop", at=dropped_at, checks=(gone,)))
+        assert drilled.status == "passed", drilled.checks
         with pytest.raises(RefusedError, match="still runs"):
             await world.engine.rollback(RollbackRequest(done.job_id))
         subprocess.run(hooks["stop"], shell=True, check=True)
         await world.engine.rollback(RollbackRequest(done.job_id))
         subprocess.run(hooks["start"], shell=True, check=True)
         assert cluster.psql("select to_regclass('stamps') is null") == "t"
+        cluster.psql("create table back as select now()")
+        await world.engine.ship(ShipRequest(("shop",)))
+        here = ("postgres", "select to_regclass('back') is null, to_regclass('after') is null", "f|t")
+        report = await world.engine.log_report("shop")
+        drilled = await world.engine.drill(DrillRequest("shop", at=report.recoverable_to, checks=(here,)))
+        assert drilled.status == "passed", drilled.checks
     finally:
         subprocess.run(hooks["stop"], shell=True, check=False)
 

@@ -315,7 +315,7 @@ class SlotReader:
             return spool.judged(current, self._content, self._look)
         name = current.name.removesuffix(TAIL_SUFFIX)
         wal.require_tail(self._content, name, self._look.identity)
-        span = wal.span(self._content)
+        span = wal.span(self._content, int(current.series, 16))
         tail = LogSegment(
             current.name, current.series, current.number, len(self._content), span.first, span.last, True
         )

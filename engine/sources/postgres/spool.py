@@ -214,7 +214,7 @@ def judged(waiting: WaitingSegment, content: bytes | bytearray, look: LogLook) -
     if found is None:
         return ReadSegment(None)
     size = wal.require_whole(content, name, look.identity)
-    span = wal.span(content)
+    span = wal.span(content, found.timeline)
     return ReadSegment(LogSegment(name, found.series, found.number(size), size, span.first, span.last))
 
 

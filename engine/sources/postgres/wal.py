@@ -32,6 +32,8 @@ _IS_LONG: Final = 0x0002
 XLOG, XACT, SMGR, HEAP = 0, 1, 2, 10
 """Resource managers."""
 _SWITCH: Final = 0x40
+_BEGINNINGS: Final = frozenset({0x00, 0x90})
+"""The first record of a timeline: a checkpoint of a server that is not yet open, or the end of a recovery. The timeline follows eight bytes of data."""
 ENDINGS: Final = frozenset({0x00, 0x20, 0x30, 0x40})
 """Of transactions: commit and abort, also of prepared ones."""
 ORIGIN, TOP_LEVEL, SHORT_DATA, LONG_DATA = 253, 252, 255, 254
@@ -190,32 +192,53 @@ def _require_pages(content: Content, name: str) -> None:
             raise IncompleteDumpError(f"segment {name} is damaged at byte {at}")
 
 
-def span(content: Content) -> Span:
-    """When its first and last transactions ended. For a segment that is whole, or its beginning; only its two ends are read where they tell."""
+def span(content: Content, timeline: int = 0) -> Span:
+    """When its first and last transactions ended. For a segment that is whole, or its beginning; only its two ends are read where they tell.
+
+    A timeline's first segment begins with what the one before it wrote: with `timeline`, the segment's own, the first transaction is one of that.
+    """
     if len(content) < _LONG_HEADER_BYTES:
         return Span(None, None)
     page_bytes = _FIRST_PAGE.unpack_from(content)[7]
     pages = -(-len(content) // page_bytes)
-    first = next((each for page in range(pages) for each in endings(content, page)), None)
-    if first is None:
+    begin = _own_begin(content, timeline, page_bytes)
+    own = range(begin // page_bytes, pages)
+    first = next((each for page in own for each in endings(content, page, begin)), None)
+    if first is None and not begin:
         return Span(None, None)
-    last = first
     for page in reversed(range(pages)):
         found = list(endings(content, page))
         if found:
-            last = max(found)
-            break
-    return Span(first, last)
+            return Span(first, max(found))
+    return Span(first, None)
 
 
-def endings(content: Content, page: int) -> Iterator[datetime.datetime]:
-    """The instants at which transactions ended whose records begin on that page, and end before the content does."""
+def endings(content: Content, page: int, begin: int = 0) -> Iterator[datetime.datetime]:
+    """The instants at which transactions ended whose records begin on that page, not before `begin`, and end before the content does."""
     page_bytes = _FIRST_PAGE.unpack_from(content)[7]
     for position, length, info, manager, _ in records(content, page):
-        if manager == XACT and info & 0x70 in ENDINGS:
+        if position >= begin and manager == XACT and info & 0x70 in ENDINGS:
             ended = _instant(content, position)
             if ended is not None and len(take(content, position, length, page_bytes)) == length:
                 yield ended
+
+
+def _own_begin(content: Content, timeline: int, page_bytes: int) -> int:
+    """Where in the segment that timeline begins. Pages before are copies; the last of them it goes on in, with a record that names it."""
+    last = -page_bytes
+    for at in range(0, len(content) - _PAGE.size + 1, page_bytes):
+        magic, _, written_in, _, _ = _PAGE.unpack_from(content, at)
+        if not magic or written_in >= timeline:
+            break
+        last = at
+    if last < 0:
+        return 0
+    for position, _, info, manager, _ in records(content, last // page_bytes):
+        if manager == XLOG and info & 0xF0 in _BEGINNINGS:
+            named = take(content, position + RECORD.size, 14, page_bytes)[10:]
+            if int.from_bytes(named, "little") == timeline:
+                return position
+    return last + page_bytes
 
 
 def records(content: Content, page: int) -> Iterator[tuple[int, int, int, int, int]]:
