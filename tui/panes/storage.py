@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from textual import on
 from textual.widget import Widget
 
 from engine.model.requests import CopyCatalogRequest, CopyRequest, PruneRequest, VerifyRequest
 from engine.model.results import PruneResult, VerifyResult
-from engine.model.standings import Loss, StorageStanding
+from engine.model.standings import StorageStanding
 from tui import backup_work, keys
 from tui.actions import Action
 from tui.dialogs import wizards
 from tui.dialogs.confirm import Confirm, TypeName
 from tui.dialogs.menu import Menu
 from tui.dialogs.reader import Reader
+from tui.panes import storage_facts
 from tui.panes.base import Pane, View
 from tui.panes.schedule_keep import type_rules
 from tui.place import bindings
-from tui.text import age, bar, moment, printable, short_size, size, span
+from tui.text import printable, size
 from tui.widgets.page import Page
-from tui.widgets.row_source import Column, Row
+from tui.widgets.row_source import Column
 from tui.widgets.rows import RowList, RowTable
 
-_LAG_S = 86_400.0
-"""A storage that is further behind than this is marked."""
-_SOON_FULL_DAYS = 30.0
-_SHOWN_LOGS = 4
 _CHECKS = (
     ("structure", "structure: index, snapshots, trees"),
     ("slice", "a tenth of its data, what was not proved for the longest time"),
@@ -75,7 +71,7 @@ class StorageView(View):
         found = await self.console.engine.storage_standings()
         self._known = {each.storage.name: each for each in found}
         now = self.console.now()
-        self.table.show_rows([_row(each, now) for each in found])
+        self.table.show_rows([storage_facts.row_of(each, now) for each in found])
         await self._show_details()
 
     @on(RowList.Moved)
@@ -92,7 +88,7 @@ class StorageView(View):
             self.page.show([])
             return
         loss = await self.console.engine.storage_loss(standing.storage.name)
-        self.page.show(details(standing, loss, list(self._known.values()), self.console.now()))
+        self.page.show(storage_facts.details(standing, loss, list(self._known.values()), self.console.now()))
 
     @property
     def current(self) -> StorageStanding | None:
@@ -118,7 +114,7 @@ class StorageView(View):
         if self.current is None:
             return ()
         storage = self.current.storage
-        place = _place(storage.options)
+        place = storage_facts.place_of(storage.options)
         return [
             ("name", storage.name),
             *([("place", place)] if place else []),
@@ -156,7 +152,7 @@ class StorageView(View):
         )
         result = await self.console.finish("verify", request, f"checking {self.chosen}", VerifyResult)
         if result is not None:
-            await self.console.ask(Reader(f"Check of {result.storage}", _verdict(result)))
+            await self.console.ask(Reader(f"Check of {result.storage}", storage_facts.verdict(result)))
         self.reload()
 
     async def do_storage_prune(self) -> None:
@@ -242,7 +238,7 @@ class StorageView(View):
     async def do_storage_locks(self) -> None:
         """Asks the storage who holds it."""
         locks = await self.console.engine.storage_locks(self.chosen)
-        lines = [_lock_line(each, self.console.now()) for each in locks] or ["nobody locks it"]
+        lines = [storage_facts.lock_line(each, self.console.now()) for each in locks] or ["nobody locks it"]
         await self.console.ask(Reader(f"Locks of {self.chosen}", lines))
 
     async def do_storage_unlock(self) -> None:
@@ -252,7 +248,7 @@ class StorageView(View):
         if not locks:
             self.console.tell(f"nobody locks {name}")
             return
-        lines = [_lock_line(each, self.console.now()) for each in locks]
+        lines = [storage_facts.lock_line(each, self.console.now()) for each in locks]
         dead = sum(each.verdict.is_removable for each in locks)
         if dead:
             if await self.console.ask(
@@ -312,7 +308,7 @@ class StorageView(View):
         loss = await self.console.engine.storage_loss(name)
         lines = [
             f"holdfast forgets {name} and what its repository holds. The repository itself stays as it is.",
-            *_loss_lines(loss),
+            *storage_facts.loss_lines(loss),
             f"Same as: holdfast storage remove {name}",
         ]
         if await self.console.ask(
@@ -334,164 +330,6 @@ class StorageView(View):
             if is_new
             else "the copy for readers holds all there is, or no group is named for it"
         )
-
-
-def _verdict(result: VerifyResult) -> list[str]:
-    """What a check found, a line each."""
-    return [
-        f"{result.status}: {result.packs_read} packs read, {size(result.bytes_read)} in {span(result.duration_s)}",
-        *(f"! damaged {each.pack[:8]}: {each.message}" for each in result.damaged),
-        *(f"  in backups {', '.join(each.backups)}" for each in result.damaged if each.backups),
-        *(f"repaired {each.pack[:8]}: {each.message}" for each in result.repaired),
-        *result.hints,
-    ]
-
-
-def details(
-    standing: StorageStanding, loss: Loss, everything: Sequence[StorageStanding], now: datetime.datetime
-) -> list[str]:
-    """What is known of a storage, a line each."""
-    storage = standing.storage
-    lines = []
-    if standing.error:
-        lines.append(f"! does not answer: {standing.error}")
-    lines += [
-        f"{storage.name}  {storage.kind} {_place(storage.options)}  repository {storage.repository_id[:8]}",
-        *_room(standing),
-        f"newest backup {moment(standing.newest_at, now)}; {_behind(standing)}",
-        *(f"locked by {who}, {age(since, now)} ago" for who, since in standing.locks),
-        *_loss_lines(loss),
-        f"copies: {sum(each.storage.is_enabled for each in everything)} storages switched on, of "
-        f"{len({each.storage.kind for each in everything})} kinds",
-        f"looked at {age(standing.seen_at, now)} ago"
-        if standing.seen_at is not None
-        else "not looked at yet: the worker does once an hour",
-    ]
-    return [printable(each) for each in lines]
-
-
-def _place(options: Any) -> str:
-    parts = [
-        str(options[name])
-        for name in ("host", "url", "bucket", "container", "path", "remote", "prefix")
-        if options.get(name)
-    ]
-    return ":".join(parts)
-
-
-def _room(standing: StorageStanding) -> list[str]:
-    lines = []
-    used, free, total = standing.used_bytes, standing.free_bytes, standing.total_bytes
-    if free is not None and total:
-        lines.append(f"room  [{bar(1 - free / total, 30)}]  {size(free)} of {size(total)} free")
-    elif free is not None:
-        lines.append(f"room  {size(free)} free")
-    parts = (
-        [f"holds {size(used)}"]
-        if used is not None
-        else [f"{keys.of('storage.measure')} measures what it holds"]
-    )
-    if standing.growth_bytes_per_day is not None:
-        parts.append(f"grows by {size(standing.growth_bytes_per_day)} a day")
-    if standing.days_until_full is not None:
-        parts.append(f"full in {standing.days_until_full:.0f} days")
-    return [*lines, ", ".join(parts), *_logs(standing)]
-
-
-def _logs(standing: StorageStanding) -> list[str]:
-    """How much of it logs take, before packing."""
-    found = sorted(standing.logs, key=lambda each: -each.size_bytes)
-    if not found:
-        return []
-    named = [f"{each.source} {size(each.size_bytes)}" for each in found[:_SHOWN_LOGS]]
-    named += [f"and {len(found) - _SHOWN_LOGS} more"] if len(found) > _SHOWN_LOGS else []
-    return [f"logs {size(sum(each.size_bytes for each in found))} before packing: {', '.join(named)}"]
-
-
-def _behind(standing: StorageStanding) -> str:
-    lacks = (
-        f"lacks {standing.missing} that it was meant to take ({keys.of('storage.copy')} copies them)"
-        if standing.missing
-        else "lacks nothing it was meant to take"
-    )
-    return f"{span(standing.lag_s)} behind; {lacks}" if standing.lag_s else lacks
-
-
-def _loss_lines(loss: Loss) -> list[str]:
-    if not loss.sources:
-        return [f"lost {loss.storage}?  it holds no source's newest backups"]
-    lines = []
-    if loss.lost:
-        lines.append(
-            f"! lost {loss.storage}?  {len(loss.lost)} of {loss.sources} sources are in no other storage: {', '.join(loss.lost[:5])}"
-        )
-    if loss.best:
-        told = (
-            f"{loss.recoverable_to.astimezone():%Y-%m-%d %H:%M}" if loss.recoverable_to is not None else "-"
-        )
-        lines.append(
-            f"lost {loss.storage}?  {loss.best} has most of the rest; all of that can be brought back to {told} or later"
-        )
-    if loss.older:
-        lines.append(f"   older elsewhere: {', '.join(name for name, _ in loss.older[:5])}")
-    return lines
-
-
-def _lock_line(info: Any, now: datetime.datetime) -> str:
-    if info.lock is None:
-        return f"{info.name[:8]}  {info.verdict.value}: {info.reason}"
-    kind = "exclusive" if info.lock.exclusive else "shared"
-    who = (
-        f"{info.lock.username}@{info.lock.hostname}, process {info.lock.pid}, {age(info.lock.time, now)} ago"
-    )
-    return f"{info.name[:8]}  {kind}  {who}: {info.verdict.value}, {info.reason}"
-
-
-def _row(standing: StorageStanding, now: datetime.datetime) -> Row:
-    storage = standing.storage
-    is_late = standing.lag_s > _LAG_S
-    is_filling = standing.days_until_full is not None and standing.days_until_full < _SOON_FULL_DAYS
-    state = (
-        "off"
-        if not storage.is_enabled
-        else "no answer!"
-        if standing.error
-        else f"full in {standing.days_until_full:.0f}d!"
-        if is_filling
-        else ("locked" if standing.locks else "default" if storage.is_default else "on")
-    )
-    tone = (
-        "dim"
-        if not storage.is_enabled
-        else "risk"
-        if standing.error
-        else "warning"
-        if is_late or is_filling or standing.missing
-        else ""
-    )
-    cells = (
-        printable(storage.name),
-        storage.kind,
-        short_size(standing.used_bytes),
-        short_size(standing.free_bytes) if standing.free_bytes is not None else "-",
-        str(standing.backups),
-        str(standing.missing or "-"),
-        f"{span(standing.lag_s)}{'!' if is_late else ''}" if standing.lag_s else "0",
-        age(standing.proved_at, now) if standing.proved_at is not None else "NEVER",
-        state,
-    )
-    order = (
-        storage.name,
-        storage.kind,
-        standing.used_bytes,
-        standing.free_bytes,
-        standing.backups,
-        standing.missing,
-        standing.lag_s,
-        standing.proved_at,
-        state,
-    )
-    return Row(storage.name, cells, tone, order)
 
 
 class StoragePane(Pane):
