@@ -64,6 +64,18 @@ class DatabaseFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Tablespace:
+    """A place beside a server's data folder where some of its files lie. Of a host or a repository: untrusted."""
+
+    oid: str
+    """By which the server's files name it."""
+    name: str
+    location: str
+    """On the server that was backed up: an absolute folder, or one below the data folder. A restore never writes there by itself."""
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """A database backup."""
 
@@ -80,6 +92,8 @@ class Manifest:
     folder: str = ""
     """Where the server's own files lie, relative to the manifest: the backup has no dumps then. Its databases are as the server had them at the
     end of the copy, without rows and values of sequences, which went on meanwhile."""
+    tablespaces: Sequence[Tablespace] = ()
+    """Of a server's own files; what they hold lies in `folder`, where the server has its links to them."""
     scope: str = "all"
     """all, schema, content, roles, configuration: what was asked for."""
     schema_version: int = SCHEMA_VERSION

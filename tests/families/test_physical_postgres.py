@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +57,7 @@ def _lay_out(read: Read, target: Path) -> None:
             path.mkdir()
         else:
             path.write_bytes(read.data[name])
-            assert path.stat().st_size == member.size_bytes
+            assert member.size_bytes in (path.stat().st_size, 0)
 
 
 async def test_a_physical_copy_passes_the_servers_own_verifier(
@@ -128,23 +129,42 @@ def _judge(data: bytes, size: int = 1 << 18) -> BaseReader:
     return reader
 
 
-async def test_a_cluster_with_tablespaces_is_refused_by_name(
-    here: OpenHost, other_postgres: Postgres
+async def test_a_cluster_is_copied_with_its_tablespaces(
+    here: OpenHost, other_postgres: Postgres, tmp_path: Path
 ) -> None:
-    """Its copy would lack what lies there; a dump does not."""
-    place = other_postgres.directory / "space"
-    place.mkdir(exist_ok=True)
-    shutil.chown(place, other_postgres.account)
-    other_postgres.psql(f"create tablespace \"far away\" location '{place}'")
+    """One inside the data folder's parent, one elsewhere: what they hold lies where the data folder has its links, and the verifier takes it."""
+    places = {
+        "far away": Path(tempfile.mkdtemp(dir="/tmp", prefix="hf-space-")),
+        "near": other_postgres.directory / "near",
+    }
+    for name, place in places.items():
+        place.mkdir(exist_ok=True)
+        shutil.chown(place, other_postgres.account)
+        other_postgres.psql(f"create tablespace \"{name}\" location '{place}'")
+        other_postgres.psql(
+            f'create table "of {name}" tablespace "{name}" as select generate_series(1, 5000)'
+        )
     try:
-        async with opened_postgres(here, other_postgres.options(physical=True)) as source:
-            read = await read_backup(source)
+        read = await _copied(here, other_postgres)
     finally:
-        other_postgres.psql('drop tablespace "far away"')
-    error = read.errors["data"]
-    assert "'far away'" in error.message
-    assert "--all" in str(error.hint)
-    assert read.data == {}
+        for name, place in places.items():
+            other_postgres.psql(f'drop table "of {name}"; drop tablespace "{name}"')
+            shutil.rmtree(place)
+    spaces = {each.name: each for each in read.manifest.tablespaces}
+    assert {name: Path(each.location) for name, each in spaces.items()} == places
+    assert all(
+        each.size_bytes
+        == sum(len(data) for path, data in read.data.items() if f"pg_tblspc/{each.oid}/" in path)
+        > 150_000
+        for each in spaces.values()
+    )
+    assert not [each.path for each in read.members.values() if each.path == "tablespace_map"]
+    _lay_out(read, tmp_path)
+    verifier = other_postgres.binaries / "pg_verifybackup"
+    done = subprocess.run(
+        [str(verifier), str(tmp_path / "data")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 async def test_a_server_of_files_is_not_begun_where_it_cannot_be(

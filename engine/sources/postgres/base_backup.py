@@ -1,5 +1,6 @@
-"""The tar stream of pg_basebackup, taken apart into its files, and checked against its own manifest as it goes by.
+"""The tar streams of a base backup, taken apart into their files, and checked against the server's own manifest as they go by.
 
+There is one archive a tablespace, and one of the data folder; what a tablespace holds is brought where the data folder has its link to it.
 The server writes `backup_manifest` last: each file's size and SHA-256, and one of the manifest itself. WAL is not in it; what comes of it
 was fetched after the copy, whole segments each. Source: PostgreSQL's documentation, "Backup Manifest Format", and src/port/tar.c.
 """
@@ -19,6 +20,9 @@ _BLOCK = 512
 _LABEL = "backup_label"
 _LOG = "pg_wal/0"
 _FOLDER_MODE = 0o700
+SPACES = "pg_tblspc"
+"""Of the data folder: a link to each tablespace, by its number."""
+_LINK = b"2"
 
 
 Event = Member | memoryview
@@ -47,8 +51,12 @@ class BaseReader:
         self._pending = bytearray()
         self._file: _File | None = None
         self._found: dict[str, tuple[int, str]] = {}
-        self._manifest = b""
+        self._manifest = bytearray()
         self._zero_blocks = 0
+        self._has_begun = False
+        self._prefix = ""
+        self.spaces: dict[str, int] = {}
+        """Of each tablespace that came, by its number, how many bytes its files have."""
         self.last_segment: Member | None = None
         """The last file of the write-ahead log that came, by its name."""
 
@@ -56,6 +64,35 @@ class BaseReader:
     def files(self) -> int:
         """How many files came so far."""
         return len(self._found)
+
+    def begin_archive(self, space: str = "") -> None:
+        """Another archive begins: of the tablespace of that number, or of the data folder. Raises: IncompleteDumpError where the last one has no end,
+        or this one came already."""
+        if self._has_begun:
+            self._require_end()
+        self._has_begun = True
+        if space in self.spaces:
+            raise IncompleteDumpError(f"the base backup brought the tablespace {space} twice")
+        if space:
+            self.spaces[space] = 0
+        self._prefix = f"{SPACES}/{space}/" if space else ""
+        self._zero_blocks = 0
+
+    def feed_manifest(self, data: bytes) -> list[Event]:
+        """More of the manifest, where it comes behind the archives. Raises: IncompleteDumpError."""
+        if self._folder is None:
+            raise IncompleteDumpError("the base backup came without any file")
+        events: list[Event] = []
+        if not self._manifest:
+            events.append(replace(self._folder, path=backup_manifest.NAME, type="f", mode=0o600))
+        if len(self._manifest) + len(data) > backup_manifest.MOST_BYTES:
+            raise IncompleteDumpError("the manifest of the base backup has no end")
+        self._manifest += data
+        return [*events, memoryview(data)]
+
+    def _require_end(self) -> None:
+        if self._file is not None or self._pending or self._zero_blocks < 2:
+            raise IncompleteDumpError("the base backup ends before its end")
 
     def feed(self, data: bytes) -> list[Event]:
         """The next bytes, and what they bring. Raises: IncompleteDumpError where this is no tar stream, or one of other things than files and folders."""
@@ -75,13 +112,12 @@ class BaseReader:
 
     def require_whole(self) -> None:
         """Raises: IncompleteDumpError where the stream ended early, or a file is not as the server's manifest says."""
-        if self._file is not None or self._pending or self._zero_blocks < 2:
-            raise IncompleteDumpError("the base backup ends before its end")
+        self._require_end()
         if not self._manifest:
             raise IncompleteDumpError("the base backup came without its manifest")
         if _LABEL not in self._found or not any(name.startswith("pg_wal/") for name in self._found):
             raise IncompleteDumpError("the base backup came without its label or its write-ahead log")
-        for path, (size, checksum) in _listed(self._manifest).items():
+        for path, (size, checksum) in _listed(bytes(self._manifest)).items():
             found = self._found.get(path)
             if found is None:
                 raise IncompleteDumpError(f"the base backup came without {path!a}, which its manifest has")
@@ -117,7 +153,10 @@ class BaseReader:
         if header[257:262] != b"ustar" or not _is_header(header):
             raise IncompleteDumpError("what pg_basebackup sent is no tar stream")
         name, prefix = _text(header[0:100]), _text(header[345:500])
-        member = _member(header, f"{prefix}/{name}" if prefix else name)
+        sent = f"{prefix}/{name}" if prefix else name
+        if self._is_of_space(header, sent):
+            return
+        member = _member(header, self._prefix + sent.removeprefix("./"))
         path = member.path
         if path in self._found or path in self._folders or not path:
             raise IncompleteDumpError(f"the base backup brought {path!a} twice")
@@ -125,6 +164,7 @@ class BaseReader:
             # The server sends no entry for the data folder itself; it belongs to whom its content does.
             self._folder = replace(member, path="", type="d", mode=_FOLDER_MODE, size_bytes=0)
             self._events.append(self._folder)
+        self._add_spaces(member)
         if path == backup_manifest.NAME:
             # The program adds it, and knows no owner.
             folder = self._folder
@@ -147,12 +187,31 @@ class BaseReader:
     def _end(self, file: _File) -> None:
         self._file = None
         if file.kept is not None:
-            self._manifest = bytes(file.kept)
+            self._manifest = file.kept
         else:
             member, last = file.member, self.last_segment
             if member.path.startswith(_LOG) and (last is None or member.path > last.path):
                 self.last_segment = member
-            self._found[file.member.path] = (file.member.size_bytes, file.hasher.hexdigest())
+            self._found[member.path] = (member.size_bytes, file.hasher.hexdigest())
+            if self._prefix:
+                self.spaces[self._prefix.split("/")[1]] += member.size_bytes
+
+    def _is_of_space(self, header: bytes, sent: str) -> bool:
+        """Whether the data folder's archive has here no more than the place of a tablespace that came, or of all of them: a link, or a folder."""
+        parts = sent.removeprefix("./").removesuffix("/").split("/")
+        if self._prefix or parts[0] != SPACES or not self.spaces:
+            return False
+        is_folder = header[156:157] == b"5"
+        return (len(parts) == 1 and is_folder and SPACES in self._folders) or (
+            len(parts) == 2 and parts[1] in self.spaces and (is_folder or header[156:157] == _LINK)
+        )
+
+    def _add_spaces(self, member: Member) -> None:
+        """The folders above a tablespace's first member, which no archive has: they belong to whom its content does."""
+        for path in (SPACES, self._prefix.removesuffix("/")) if self._prefix else ():
+            if path not in self._folders:
+                self._folders.add(path)
+                self._events.append(replace(member, path=path, type="d", mode=_FOLDER_MODE, size_bytes=0))
 
 
 def _member(header: bytes, path: str) -> Member:

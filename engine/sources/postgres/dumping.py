@@ -13,7 +13,7 @@ from engine.errors import ConnectionLostError, IncompleteDumpError, SourceError
 from engine.format.layout import encode_name
 from engine.hosts.base import Command, OpenHost, Process, require_started
 from engine.model.backup import Scope
-from engine.model.manifest import DatabaseFacts, Manifest, SequenceFacts
+from engine.model.manifest import DatabaseFacts, Manifest, SequenceFacts, Tablespace
 from engine.model.secret import Secret
 from engine.sources import dump
 from engine.sources.base import ItemStream
@@ -72,6 +72,7 @@ class Gathered:
     tool_version: str = ""
     folder: str = ""
     """Of the server's own files, where they are what is backed up."""
+    tablespaces: Sequence[Tablespace] = ()
     base: BasePosition | None = None
     """Of a copy of the server's own files: from where on its log goes on."""
     received_bytes: int = 0
@@ -296,6 +297,7 @@ def manifest_item(wanted: Wanted, gathered: Gathered) -> MadeItem:
             roles=gathered.roles,
             position=gathered.server.position,
             folder=gathered.folder,
+            tablespaces=gathered.tablespaces,
             scope=wanted.scope.value,
         )
 

@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from engine.errors import IncompleteDumpError
-from engine.hosts.base import Command, Exit, Process
+from engine.hosts.base import Command
 from engine.sources.base import ItemStream, Member
 from engine.sources.incremental import FilesBefore, KeptPieces, NoIncrementError
-from engine.sources.postgres import backup_manifest, facts, increments, physical, session, words
+from engine.sources.postgres import backup_manifest, increments, physical, session, words
 from engine.sources.postgres.backup_manifest import BackupManifest, ListedFile
 from engine.sources.postgres.dumping import Wanted
 from engine.sources.postgres.making import Making
-from engine.sources.postgres.physical import BaseItem, BaseStream
+from engine.sources.postgres.physical import Asked, BaseItem, BaseStream, ToolCopy
 
 _FIRST_VERSION: Final = 17
 _LABEL: Final = "backup_label"
@@ -31,7 +31,8 @@ _FROM_LSN, _FROM_TIMELINE = b"INCREMENTAL FROM LSN: ", b"INCREMENTAL FROM TLI: "
 _START, _TIMELINE = b"START WAL LOCATION: ", b"START TIMELINE: "
 _SERVER: Final = """
 select current_setting('server_version_num')::int / 10000 as version, current_setting('summarize_wal', true) as summaries,
-current_setting('block_size')::int as block"""
+current_setting('block_size')::int as block,
+(select count(*) from pg_tablespace where spcname not in ('pg_default', 'pg_global')) as spaces"""
 _WITH_MANIFEST: Final = 'cat | "$@" --incremental=/dev/stdin'
 """A pipe of the account's own, since that of sshd is another account's, which may not open it."""
 
@@ -61,6 +62,8 @@ async def lacking(asked: session.Session) -> str:
         return f"a server of version {server['version']} does not know what changed, as from {_FIRST_VERSION} on one does"
     if server["summaries"] != "on":
         return "the server does not write down what changes: `alter system set summarize_wal = on`, and reload it"
+    if server["spaces"]:
+        return "the server has tablespaces, which its program does not send as one stream"
     if server["block"] not in increments.BLOCK_SIZES:
         return f"the server's blocks have {server['block']} bytes"
     return ""
@@ -103,27 +106,21 @@ class IncrementItem:
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[ItemStream]:
         base = self.base
-        server, names = await physical.ask(base.wanted, base.database, base.gathered)
+        asked = await physical.ask(base.wanted, base.database, base.gathered)
         started = command(base.wanted)
         async with base.wanted.host.start(started) as process:
             with contextlib.suppress(BrokenPipeError):  # it says itself why it reads no more
                 await process.write(self.before.content)
             await process.close_input()
-            yield IncrementStream(self, started, process, server, names)
+            yield IncrementStream(self, ToolCopy(base.wanted, started, process), asked)
 
 
 class IncrementStream(BaseStream):
     """See `incremental.IncrementStream`."""
 
-    def __init__(
-        self,
-        item: IncrementItem,
-        started: Command,
-        process: Process,
-        server: facts.ServerFacts,
-        names: Sequence[str],
-    ) -> None:
-        super().__init__(item.base, started, process, server, names)
+    def __init__(self, item: IncrementItem, copy: ToolCopy, asked: Asked) -> None:
+        super().__init__(item.base, copy, asked)
+        self._process = copy.process
         self._before = item.before
         self._block_bytes = item.block_bytes
         self._making: Making | None = None
@@ -214,7 +211,7 @@ class IncrementStream(BaseStream):
     async def _some(self, most: int) -> bytes:
         """As `_taken`, at least one byte and at most so many."""
         if not await self._has_event() or isinstance(piece := self._events[0], Member):
-            await self._require_success()
+            await self._ended()
             raise IncompleteDumpError("the base backup ends before its end")
         if len(piece) > most:
             self._events[0] = piece[most:]
@@ -222,11 +219,11 @@ class IncrementStream(BaseStream):
             self._events.popleft()
         return bytes(piece[:most])
 
-    async def _require_success(self) -> Exit:
+    async def _ended(self) -> Sequence[str]:
         ended = await self._process.wait()
         if not ended.is_success and (ended.status is not None or ended.signal is not None):
             raise NoIncrementError(f"the server did not send what changed: {words.sentence(ended.stderr)}")
-        return await super()._require_success()
+        return await super()._ended()
 
 
 def _of_label(label: bytes, key: bytes) -> bytes:

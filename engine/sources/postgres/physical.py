@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import datetime
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
-from engine.errors import ConnectionLostError, HoldfastError, IncompleteDumpError, SourceError
-from engine.hosts.base import Command, Exit, Process, require_started
+from engine.errors import ConnectionLostError, HoldfastError, IncompleteDumpError
+from engine.hosts.base import Command, Process, require_started
 from engine.model.logs import LogPosition
-from engine.model.manifest import DatabaseFacts, without_content
+from engine.model.manifest import DatabaseFacts, Tablespace, without_content
 from engine.sources.base import ItemStream, Member
 from engine.sources.logs import BasePosition
-from engine.sources.postgres import facts, session, wal, words
+from engine.sources.postgres import facts, session, spaced_copy, wal, words
 from engine.sources.postgres.base_backup import BaseReader, Event
 from engine.sources.postgres.dumping import Gathered, Wanted
 
 FOLDER = "data"
-_TABLESPACES = (
-    "select spcname as name from pg_tablespace where spcname not in ('pg_default', 'pg_global') order by 1"
-)
 _ENDED = """
 select extract(epoch from clock_timestamp())::float8 as at,
 case when has_function_privilege('pg_control_system()', 'execute') then (select system_identifier from pg_control_system())::text end as system"""
@@ -34,7 +32,7 @@ _ROLES = "select rolname as name from pg_roles where rolname !~ '^pg_' order by 
 
 
 def command(wanted: Wanted) -> Command:
-    """pg_basebackup to standard output. It takes but one tablespace there, and log only by fetching it at the end (measured)."""
+    """pg_basebackup to standard output. It takes but the data folder there, and log only by fetching it at the end (measured)."""
     made = wanted.connection.command(
         "pg_basebackup",
         *("--pgdata=-", "--format=tar", "--wal-method=fetch", "--checkpoint=fast"),
@@ -54,49 +52,105 @@ class BaseItem:
     path: str = FOLDER
 
     def open(self) -> AbstractAsyncContextManager[ItemStream]:
-        """See `base.Item.open`. Raises on entering: SourceError where there are tablespaces, of which no single stream can be made."""
+        """See `base.Item.open`."""
         return self._open()
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[ItemStream]:
-        server, names = await ask(self.wanted, self.database, self.gathered)
-        started = command(self.wanted)
-        async with self.wanted.host.start(started) as process:
-            yield BaseStream(self, started, process, server, names)
+        wanted = self.wanted
+        asked = await ask(wanted, self.database, self.gathered)
+        if asked.spaces:
+            async with spaced_copy.opened(wanted, asked.place, asked.spaces) as spaced:
+                yield BaseStream(self, spaced, asked)
+        else:
+            started = command(wanted)
+            async with wanted.host.start(started) as process:
+                yield BaseStream(self, ToolCopy(wanted, started, process), asked)
 
 
-async def ask(wanted: Wanted, database: str, gathered: Gathered) -> tuple[facts.ServerFacts, Sequence[str]]:
-    """What the server is before it is copied, and its databases. Raises: SourceError where there are tablespaces; HostError."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a server said before it was copied."""
+
+    server: facts.ServerFacts
+    names: Sequence[str]
+    """Of its databases."""
+    spaces: Mapping[str, str]
+    """Of its tablespaces but for its own two, by number."""
+    place: Mapping[str, Any]
+    """See `spaced_copy.SERVER`."""
+
+
+async def ask(wanted: Wanted, database: str, gathered: Gathered) -> Asked:
+    """What the server is, before it is copied. Raises: SourceError, HostError."""
     async with session.opened(wanted.host, wanted.connection, database) as asked:
         server = await facts.server(asked)
         gathered.roles = [row["name"] for row in await asked.rows(_ROLES)]
         names = [row["name"] for row in await asked.rows(facts.DATABASES)]
-        spaces = [row["name"] for row in await asked.rows(_TABLESPACES)]
-    if spaces:
-        raise SourceError(
-            f"the cluster of {wanted.host.name} has the tablespace {spaces[0]!a}: pg_basebackup cannot send it and the data folder as one stream",
-            hint="back its databases up as dumps, by --all instead of --physical; or move what lies there: ALTER DATABASE … SET TABLESPACE pg_default",
-        )
-    return server, names
+        spaces = {row["oid"]: row["name"] for row in await asked.rows(spaced_copy.SPACES)}
+        place = await asked.row(spaced_copy.SERVER) if spaces else {}
+    return Asked(server, names, spaces, place)
+
+
+class Copy(Protocol):
+    """A base backup that is coming."""
+
+    @property
+    def reader(self) -> BaseReader:
+        """What takes it apart."""
+        ...
+
+    async def next(self) -> Sequence[Event] | None:
+        """What comes next, perhaps nothing yet; None at the end. Raises: IncompleteDumpError, SourceError, HostError."""
+        ...
+
+    async def end(self) -> Sequence[str]:
+        """After the end: warnings. Raises: IncompleteDumpError where whoever sent it says that it is not whole; HostError."""
+        ...
+
+    def tablespaces(self) -> Sequence[Tablespace]:
+        """Those that came."""
+        ...
+
+
+class ToolCopy:
+    """See `Copy`: the output of pg_basebackup."""
+
+    def __init__(self, wanted: Wanted, started: Command, process: Process) -> None:
+        self.reader = BaseReader()
+        self.process = process
+        self._wanted = wanted
+        self._started = started
+
+    async def next(self) -> Sequence[Event] | None:
+        """See `Copy.next`."""
+        piece = await self.process.read()
+        return self.reader.feed(piece) if piece else None
+
+    async def end(self) -> Sequence[str]:
+        """See `Copy.end`."""
+        host = self._wanted.host
+        ended = await self.process.wait()
+        if ended.status is None and ended.signal is None:
+            raise ConnectionLostError(f"{host.name} never said how pg_basebackup ended")
+        require_started(host.name, self._started, ended)
+        if not ended.is_success:
+            raise words.failure(ended, f"the cluster of {host.name} could not be copied", IncompleteDumpError)
+        return words.warnings(ended.stderr)
+
+    def tablespaces(self) -> Sequence[Tablespace]:
+        """There are none: the program would have refused."""
+        return ()
 
 
 class BaseStream:
-    """The tar stream of pg_basebackup. See `base.FolderStream`."""
+    """A base backup as the files of one folder. See `base.FolderStream`."""
 
-    def __init__(
-        self,
-        item: BaseItem,
-        started: Command,
-        process: Process,
-        server: facts.ServerFacts,
-        names: Sequence[str],
-    ) -> None:
+    def __init__(self, item: BaseItem, copy: Copy, asked: Asked) -> None:
         self._item = item
-        self._started = started
-        self._names = names
-        self._process = process
-        self._server = server
-        self._reader = BaseReader()
+        self._names = asked.names
+        self._copy = copy
+        self._server = asked.server
         self._events: deque[Event] = deque()
         self._is_at_end = False
 
@@ -119,23 +173,28 @@ class BaseStream:
         """See `base.ItemStream.judge`."""
         if not self._is_at_end:
             raise IncompleteDumpError(f"{self._item.path} was not read to its end")
-        ended = await self._require_success()
-        self._reader.require_whole()
+        warnings = await self._ended()
+        self._copy.reader.require_whole()
         said = await self._gather()
-        return [*words.warnings(ended.stderr), *said]
+        return [*warnings, *said]
+
+    async def _ended(self) -> Sequence[str]:
+        """See `Copy.end`."""
+        return await self._copy.end()
 
     async def _has_event(self) -> bool:
         """Whether more is coming; one event lies ready then."""
         while not self._events and not self._is_at_end:
-            piece = await self._process.read()
-            self._is_at_end = not piece
-            self._events.extend(self._reader.feed(piece))
+            events = await self._copy.next()
+            self._is_at_end = events is None
+            self._events.extend(events or ())
         return bool(self._events)
 
     async def _gather(self) -> list[str]:
         """What the databases hold now, for the manifest; says which it could not look into. What was copied is whole without it."""
         gathered = self._item.gathered
         gathered.server, gathered.folder = self._server, FOLDER
+        gathered.tablespaces = self._copy.tablespaces()
         said = await self._place()
         for name in self._names:
             try:
@@ -146,7 +205,7 @@ class BaseStream:
 
     async def _place(self) -> list[str]:
         """Where in the log the copy ends; says why that is not known. What was copied is whole without it."""
-        wanted, last = self._item.wanted, self._reader.last_segment
+        wanted, last = self._item.wanted, self._copy.reader.last_segment
         found = wal.parse_name(last.path.rpartition("/")[2]) if last is not None else None
         if last is None or found is None:
             return []
@@ -167,13 +226,3 @@ class BaseStream:
             await asked.run("begin isolation level repeatable read, read only;")
             found = await facts.gather(asked, name, has_rows=False)
         return without_content(found)
-
-    async def _require_success(self) -> Exit:
-        host = self._item.wanted.host
-        ended = await self._process.wait()
-        if ended.status is None and ended.signal is None:
-            raise ConnectionLostError(f"{host.name} never said how pg_basebackup ended")
-        require_started(host.name, self._started, ended)
-        if not ended.is_success:
-            raise words.failure(ended, f"the cluster of {host.name} could not be copied", IncompleteDumpError)
-        return ended

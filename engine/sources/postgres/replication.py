@@ -27,6 +27,10 @@ PORT: Final = 5432
 ANSWER_TIMEOUT_S: Final = 30.0
 SILENCE_TIMEOUT_S: Final = 120.0
 """Twice the longest that a server is silent by default: it asks for a sign of life after half of wal_sender_timeout (60 s)."""
+COPY_TIMEOUT_S: Final = 3600.0
+"""How long a server may be silent in a copy: it begins with a checkpoint, which takes as long as its disks are busy."""
+MOST_ROWS: Final = 10_000
+"""Of an answer."""
 TAKEN_TRIES, TAKEN_WAIT_S = 20, 0.25
 """How often, and how long apart, a slot is asked for that another connection has."""
 _MOST_AUTHORITY_BYTES: Final = 4 << 20
@@ -161,6 +165,36 @@ class Replication:
                 self._refuse(refusal)
             # A connection of ours that was cut a moment ago: the server is about to see it.
             await asyncio.sleep(TAKEN_WAIT_S)
+
+    async def begin_copy(self, command: str) -> list[list[list[bytes | None]]]:
+        """Sends a command that ends in a copy; the rows of each answer before it. Raises: SourceError in the server's words; HostError."""
+        await self._stream.write(protocol.query(command))
+        answers: list[list[list[bytes | None]]] = []
+        while True:
+            kind, body = await self._next(COPY_TIMEOUT_S)
+            if kind == b"T":
+                answers.append([])
+            elif kind == b"D" and answers and len(answers[-1]) < MOST_ROWS:
+                answers[-1].append(protocol.parse_row(body))
+            elif kind == b"H":
+                return answers
+            elif kind != b"C":
+                raise self._failed(f"the server did not begin a copy for {command.partition(' ')[0]}")
+
+    async def copied(self) -> bytes:
+        """The next message of the copy that was begun; empty at its end, when the server has said that all of it was sent.
+
+        Raises: SourceError in the server's words; HostError.
+        """
+        while True:
+            kind, body = await self._next(COPY_TIMEOUT_S)
+            if kind == b"d" and body:
+                return body
+            if kind == b"c":
+                break
+        while kind != b"Z":
+            kind, _ = await self._next(COPY_TIMEOUT_S)
+        return b""
 
     async def receive(self) -> Event:
         """What comes next; answers a server that asks for a sign of life. Cancelled it loses nothing. Raises: SourceError, HostError."""

@@ -23,10 +23,11 @@ from engine.model.manifest import Manifest
 from engine.sources import tar_feed
 from engine.sources.base import Database, ItemStream, Revival
 from engine.sources.logs import NamedFiles, Replay, Replayed, Replaying, is_short
-from engine.sources.postgres import quoting, session, wal, words
+from engine.sources.postgres import quoting, session, spaced_copy, wal, words
 from engine.sources.postgres.connection import Connection
 from engine.sources.postgres.database import PostgresDatabase
 from engine.sources.postgres.dumping import DumpItem, Gathered, GlobalsItem, Wanted
+from engine.sources.postgres.space_filter import SpaceFilter
 
 START_TIMEOUT_S = 120.0
 REACHED = "select extract(epoch from pg_last_xact_replay_timestamp())::float8 as last, not pg_is_in_recovery() as over"
@@ -92,13 +93,17 @@ set -- $(df -P -k "$folder" 2>/dev/null </dev/null | tail -n 1)
 (as mkdir data) || exit 73
 printf 'taking\n\n\n'
 (as tar -x -o -f - -C "$folder/data" --strip-components="$depth") || exit 73
-(as sh -c 'rm -f data/recovery.signal data/standby.signal && : >data/postgresql.auto.conf && : >postgresql.conf && : >ident &&
+linked=$(find data -type l | head -n 1)
+[ -z "$linked" ] || { echo "the backup has the link $linked, by which a server would write elsewhere" >&2; exit 73; }
+(as sh -c 'rm -f data/tablespace_map data/recovery.signal data/standby.signal && : >data/postgresql.auto.conf && : >postgresql.conf && : >ident &&
   echo "local all all trust" >access') </dev/null || exit 73
+case $version in 9.*|1[0-4]) within= ;; *) within="-c allow_in_place_tablespaces=on" ;; esac
 prepared=$("$found/pg_controldata" -D "$folder/data" </dev/null | sed -n 's/^max_prepared_xacts setting: *//p')
 """
 """The server has no settings but ours: its own may name files that
-are not here, and what is archived or followed. Of the log it needs room for as many prepared transactions as the old one had."""
-_THEIR_OWN = '-c config_file="$folder/postgresql.conf" -c hba_file="$folder/access" -c ident_file="$folder/ident" -c max_prepared_transactions="${prepared:-0}"'
+are not here, and what is archived or followed. What lies in tablespaces is in folders of the data folder's own, and no link leads out of it: so it
+writes nowhere where a live server of the same host does. Of the log it needs room for as many prepared transactions as the old one had."""
+_THEIR_OWN = '-c config_file="$folder/postgresql.conf" -c hba_file="$folder/access" -c ident_file="$folder/ident" -c max_prepared_transactions="${prepared:-0}" $within'
 _NOTHING = {"beside": "", "after": ""}
 SCRIPT = _SCRIPT % {"make": _EMPTY, "more": "", **_NOTHING}
 REVIVAL = _SCRIPT % {"make": _OF_FILES, "more": _THEIR_OWN, **_NOTHING}
@@ -215,18 +220,24 @@ class _Replaying:
         self._starting = starting
         self._feed = feed
         self._ends_at = ends_at
+        self._filter = SpaceFilter(is_within=has_spaces_within(starting.major))
+        self._is_log = False
 
     async def write(self, data: bytes) -> None:
-        """See `logs.Replaying.write`."""
+        """See `logs.Replaying.write`. Raises: SourceError where the log makes a tablespace that the server would make where the live one has it."""
+        if self._is_log:
+            data = await asyncio.to_thread(self._filter.feed, data)
         await self._feed.write(data)
 
     async def begin(self) -> None:
         """See `logs.Replaying.begin`."""
         await self._feed.end_archive()
+        self._is_log = True
         await self._starting.said("taking", RECOVERY_TIMEOUT_S)
 
     async def finish(self) -> Replayed:
         """See `logs.Replaying.finish`."""
+        await self._feed.write(self._filter.end())
         started = await self._feed.start()
         assert isinstance(started, PostgresDatabase)
         database = _ReplayedDatabase(self._host, started.connection, "postgres")
@@ -296,6 +307,11 @@ def major_version(version: str) -> str:
     if not found:
         raise SourceError(f"{version!a} is no version of PostgreSQL")
     return found[1]
+
+
+def has_spaces_within(version: str) -> bool:
+    """Whether servers of that version take tablespaces in the data folder itself (allow_in_place_tablespaces). Raises: SourceError."""
+    return int(major_version(version).partition(".")[0]) >= spaced_copy.FIRST_VERSION
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,7 @@ def _require_begin(content: Content, name: str, system: str) -> int:
     magic, info, timeline, address, _, identifier, segment_bytes, page_bytes = _FIRST_PAGE.unpack_from(
         content
     )
-    if not magic or not info & _IS_LONG or not _is_size(segment_bytes) or page_bytes not in _PAGE_SIZES:
+    if not magic or not info & _IS_LONG or not _is_size(segment_bytes) or page_bytes not in PAGE_SIZES:
         raise IncompleteDumpError(f"segment {name} does not begin as a write-ahead log does")
     if system and str(identifier) != system:
         raise IncompleteDumpError(f"segment {name} is of the server {identifier}, not of {system}")
@@ -330,7 +330,7 @@ def take(content: Content, position: int, count: int, page_bytes: int) -> bytes:
     return piece
 
 
-_PAGE_SIZES: Final = frozenset(1 << each for each in range(10, 17))
+PAGE_SIZES: Final = frozenset(1 << each for each in range(10, 17))
 
 
 def _is_size(size_bytes: int) -> bool:

@@ -1,0 +1,250 @@
+"""Segments of a write-ahead log on their way to a server that must not go where the log sends it.
+
+A server that replays CREATE TABLESPACE changes the folder's permissions, links to it and writes there, at the path that the log has: on a host
+where the live server runs, into its files. A record without a path makes a tablespace in the data folder itself. So the path is taken out of each
+such record, whose length stays and whose checksum is made anew; all else passes as it is. Source: PostgreSQL's src/backend/commands/tablespace.c
+(create_tablespace_directories, tblspc_redo), src/include/commands/tablespace.h, xlogrecord.h; the same from version 9.5 to 18.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+import struct
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from engine.errors import SourceError
+from engine.sources.postgres import wal
+
+_BLOCK: Final = 512
+_NEEDLE: Final = re.compile(rb"\x05\0\0(?=[\s\S]{4}[\xfc-\xff])")
+"""The resource manager of tablespaces, two bytes that are never used, the checksum, and the beginning of data that is about no block. None of two that
+overlap is passed over: what follows the third byte is only looked at."""
+_NEEDLE_AT, _NEEDLE_BYTES = 17, 8
+_CREATE: Final = 0x00
+_LEAST_RECORD, _MOST_RECORD = wal.RECORD.size + 8, 1200
+"""With an empty path, and with the longest that a server takes."""
+_OWNER: Final = struct.Struct("<I")
+_ALIGNED: Final = 8
+_HEAD_BYTES: Final = 40
+"""Of a segment, with what says how long its pages are."""
+_PAGE_AT: Final = 36
+
+
+@dataclass(frozen=True, slots=True)
+class MadeSpace:
+    """A tablespace that the log makes."""
+
+    oid: str
+    location: str
+
+
+@dataclass(slots=True)
+class _Member:
+    """The file of the archive whose content is coming."""
+
+    left: int
+    padding: int
+    is_segment: bool
+    head: bytearray
+    at: int = 0
+    page_bytes: int = 0
+
+
+class SpaceFilter:
+    """An archive of segments, in the log's order. Feed it in pieces of any length; what it holds back is a record's length."""
+
+    def __init__(self, *, is_within: bool) -> None:
+        """`is_within`: whether the server knows tablespaces in its data folder; one that does not gets no log that makes any."""
+        self.found: list[MadeSpace] = []
+        self._is_within = is_within
+        self._header = bytearray()
+        self._member: _Member | None = None
+        self._raw = bytearray()
+        self._passed = 0
+        """Bytes of the archive before `_raw`."""
+        self._log = bytearray()
+        self._log_at = 0
+        """Bytes of the log, without headers of pages, before `_log`; always a multiple of eight, as records are laid."""
+        self._sought = 0
+        self._spans: deque[tuple[int, int]] = deque()
+        """Where stretches of the log lie in the archive."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The next bytes; gives those that may go on. Raises: SourceError where the log makes a tablespace that cannot be within."""
+        begin = self._passed + len(self._raw)
+        self._raw += data
+        view = memoryview(data)
+        at = 0
+        while at < len(view):
+            at += self._take(view[at:], begin + at)
+        self._seek()
+        return self._pass_on()
+
+    def end(self) -> bytes:
+        """What was held back, at the archive's end."""
+        rest = bytes(self._raw)
+        self._raw.clear()
+        return rest
+
+    def _take(self, view: memoryview, place: int) -> int:
+        """Some of it, as what it is; how much that was."""
+        member = self._member
+        if member is None:
+            piece = view[: _BLOCK - len(self._header)]
+            self._header += piece
+            if len(self._header) == _BLOCK:
+                self._member = _member(bytes(self._header))
+                self._header.clear()
+            return len(piece)
+        if member.left:
+            piece = view[: member.left]
+            if member.is_segment:
+                self._take_segment(member, piece, place)
+            member.left -= len(piece)
+        else:
+            piece = view[: member.padding]
+            member.padding -= len(piece)
+        if not member.left and not member.padding:
+            self._member = None
+        return len(piece)
+
+    def _take_segment(self, member: _Member, piece: memoryview, place: int) -> None:
+        """Its pages without their headers are the log."""
+        at = 0
+        if member.at < _HEAD_BYTES:
+            if not member.at:
+                self._align()
+            wanted = piece[: _HEAD_BYTES - member.at]
+            member.head += wanted
+            at += len(wanted)
+            member.at += len(wanted)
+            if member.at == _HEAD_BYTES:
+                member.page_bytes = int.from_bytes(member.head[_PAGE_AT:_HEAD_BYTES], "little")
+        page = member.page_bytes
+        if page not in wal.PAGE_SIZES:
+            member.at += len(piece) - at
+            return  # of no server: it is refused where it is replayed
+        while at < len(piece):
+            inside = member.at % page
+            is_header = member.at >= page and inside < wal.SHORT_HEADER_BYTES
+            count = min((wal.SHORT_HEADER_BYTES if is_header else page) - inside, len(piece) - at)
+            if not is_header:
+                self._spans.append((self._log_at + len(self._log), place + at))
+                self._log += piece[at : at + count]
+            at += count
+            member.at += count
+
+    def _align(self) -> None:
+        """A segment that is not whole may have any length."""
+        self._log += bytes(-len(self._log) % _ALIGNED)
+
+    def _seek(self) -> None:
+        """Looks at all records whose beginning is there."""
+        log = self._log
+        for found in _NEEDLE.finditer(bytes(log), self._sought + _NEEDLE_AT):
+            begin = found.start() - _NEEDLE_AT
+            if begin % _ALIGNED or log[begin + _NEEDLE_AT - 1] & 0xF0 != _CREATE:
+                continue
+            (length,) = _OWNER.unpack_from(log, begin)
+            if not _LEAST_RECORD <= length <= _MOST_RECORD:
+                continue
+            if begin + length > len(log):
+                self._sought = begin
+                return
+            self._look_at(begin, bytes(log[begin : begin + length]))
+        self._sought = max(self._sought, (len(log) - _NEEDLE_AT - _NEEDLE_BYTES) // _ALIGNED * _ALIGNED)
+
+    def _look_at(self, begin: int, record: bytes) -> None:
+        """Takes the path out, where it is a record that makes a tablespace."""
+        data = _data_at(record)
+        (said,) = _OWNER.unpack_from(record, wal.RECORD.size - 4)
+        if data is None or not record[data + 4] or checksum(record) != said:
+            return
+        made = MadeSpace(
+            str(_OWNER.unpack_from(record, data)[0]),
+            record[data + 4 :].partition(b"\0")[0].decode("utf-8", "surrogateescape"),
+        )
+        if not self._is_within:
+            raise SourceError(
+                f"the log makes the tablespace at {made.location!a} where the live server may have it, and a server of this version cannot make it elsewhere",
+                hint="go to an instant before that, or to one behind a base that was taken after it",
+            )
+        self.found.append(made)
+        changed = bytearray(record)
+        changed[data + 4] = 0
+        changed[wal.RECORD.size - 4 : wal.RECORD.size] = _OWNER.pack(checksum(bytes(changed)))
+        for offset in (data + 4, *range(wal.RECORD.size - 4, wal.RECORD.size)):
+            self._put(begin + offset, changed[offset])
+
+    def _put(self, at: int, value: int) -> None:
+        """Changes one byte of the log, here and in the archive."""
+        self._log[at] = value
+        place = self._log_at + at
+        span = self._spans[bisect.bisect_right(self._spans, (place, 1 << 62)) - 1]
+        self._raw[span[1] + place - span[0] - self._passed] = value
+
+    def _pass_on(self) -> bytes:
+        """All before the first record that may still be changed."""
+        sought = self._sought
+        while len(self._spans) > 1 and self._spans[1][0] <= self._log_at + sought:
+            self._spans.popleft()
+        keep = len(self._raw)
+        if self._spans and sought < len(self._log):
+            keep = self._spans[0][1] + max(0, self._log_at + sought - self._spans[0][0]) - self._passed
+        passed = bytes(memoryview(self._raw)[:keep])
+        del self._raw[:keep]
+        self._passed += keep
+        del self._log[:sought]
+        self._log_at += sought
+        self._sought = 0
+        return passed
+
+
+def _member(header: bytes) -> _Member | None:
+    """The file that comes after that header; None where nothing does."""
+    size = (
+        int(header[124:136].strip(b" \0") or b"0", 8)
+        if not header[124] & 0x80
+        else int.from_bytes(header[125:136], "big")
+    )
+    if not size:
+        return None
+    name = header[:100].partition(b"\0")[0].decode("ascii", "replace").removesuffix(".partial")
+    return _Member(size, -size % _BLOCK, wal.parse_name(name) is not None, bytearray())
+
+
+def _data_at(record: bytes) -> int | None:
+    """Where the data of a record begins that is about no block, and holds a number and a path; None where it is none."""
+    at = wal.RECORD.size
+    while at < len(record) and record[at] in (wal.ORIGIN, wal.TOP_LEVEL):
+        at += 3 if record[at] == wal.ORIGIN else 5
+    if at + 5 > len(record):
+        return None
+    if record[at] == wal.SHORT_DATA:
+        at, count = at + 2, record[at + 1]
+    elif record[at] == wal.LONG_DATA:
+        at, count = at + 5, _OWNER.unpack_from(record, at + 1)[0]
+    else:
+        return None
+    return at if at + count == len(record) and count > 5 else None
+
+
+def checksum(record: bytes) -> int:
+    """As a record has it: of what follows its header, then of the header but for the checksum itself."""
+    crc = 0xFFFF_FFFF
+    for byte in record[wal.RECORD.size :] + record[: wal.RECORD.size - 4]:
+        crc = _TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    return crc ^ 0xFFFF_FFFF
+
+
+def _row(value: int) -> int:
+    for _ in range(8):
+        value = (value >> 1) ^ (0x82F6_3B78 if value & 1 else 0)
+    return value
+
+
+_TABLE: Final = tuple(_row(each) for each in range(256))
+"""CRC-32C, a byte at a time: it is asked for seldom."""
