@@ -211,6 +211,28 @@ async def test_a_copy_whose_server_ends_it_is_not_whole(here: OpenHost, other_po
                 await _end(stream)
 
 
+async def test_a_tablespace_that_is_made_while_the_rest_is_copied_makes_no_backup(
+    here: OpenHost, other_postgres: Postgres
+) -> None:
+    """It would be in the log alone, whose replay makes it where the live server has it; one that was made before is no matter."""
+    place = other_postgres.directory / "young"
+    place.mkdir()
+    shutil.chown(place, other_postgres.account)
+    make = f"create tablespace young location '{place}'"
+    other_postgres.psql(f"{make}; drop tablespace young")
+    async with opened_postgres(here, other_postgres.options(physical=True)) as source:
+        item = (await source.items())[0]
+        async with item.open() as stream:
+            assert isinstance(stream, FolderStream)
+            await stream.next_member()
+            other_postgres.psql(make)
+            with pytest.raises(IncompleteDumpError, match="young' was made while"):
+                await _end(stream)
+    other_postgres.psql("drop tablespace young")
+    place.rmdir()
+    await _copied(here, other_postgres)
+
+
 async def _end(stream: FolderStream) -> None:
     """Reads on to the end, and asks for the verdict."""
     while await stream.next_member() is not None:

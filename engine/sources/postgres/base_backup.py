@@ -8,17 +8,21 @@ was fetched after the copy, whole segments each. Source: PostgreSQL's documentat
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.errors import IncompleteDumpError
 from engine.sources.base import Member
-from engine.sources.postgres import backup_manifest
+from engine.sources.postgres import backup_manifest, wal
+from engine.sources.postgres.space_filter import SpaceFilter
 
 _BLOCK = 512
 _LABEL = "backup_label"
 _LOG = "pg_wal/0"
+_MOST_LABEL_BYTES = 64 << 10
+_START = re.compile(rb"^START WAL LOCATION: ([0-9A-F]+/[0-9A-F]+) ", re.MULTILINE)
 _FOLDER_MODE = 0o700
 SPACES = "pg_tblspc"
 """Of the data folder: a link to each tablespace, by its number."""
@@ -38,7 +42,8 @@ class _File:
     padding: int
     hasher: Any
     kept: bytearray | None
-    """The content itself, for the manifest."""
+    """The content itself, for the manifest and the label."""
+    is_log: bool = False
 
 
 class BaseReader:
@@ -54,6 +59,9 @@ class BaseReader:
         self._manifest = bytearray()
         self._zero_blocks = 0
         self._has_begun = False
+        self._label = b""
+        self._made = SpaceFilter(is_within=True)
+        """What the log that comes with it makes."""
         self._prefix = ""
         self.spaces: dict[str, int] = {}
         """Of each tablespace that came, by its number, how many bytes its files have."""
@@ -117,12 +125,27 @@ class BaseReader:
             raise IncompleteDumpError("the base backup came without its manifest")
         if _LABEL not in self._found or not any(name.startswith("pg_wal/") for name in self._found):
             raise IncompleteDumpError("the base backup came without its label or its write-ahead log")
+        self._require_no_new_space()
         for path, (size, checksum) in _listed(bytes(self._manifest)).items():
             found = self._found.get(path)
             if found is None:
                 raise IncompleteDumpError(f"the base backup came without {path!a}, which its manifest has")
             if found != (size, checksum):
                 raise IncompleteDumpError(f"{path!a} of the base backup is not as its manifest says")
+
+    def _require_no_new_space(self) -> None:
+        """A tablespace that is made while the rest is copied is in the log alone, whose replay makes it where the server had it.
+
+        Raises: IncompleteDumpError.
+        """
+        start = _START.search(self._label)
+        begin = wal.parse_position(start[1].decode()) if start else 0
+        for each in self._made.found:
+            if each.position >= begin:
+                raise IncompleteDumpError(
+                    f"the tablespace at {each.location!a} was made while the cluster was copied",
+                    hint="back it up again",
+                )
 
     def _needed(self) -> int:
         """Bytes to gather next: a header, or what fills a file's last block up."""
@@ -136,6 +159,8 @@ class BaseReader:
         self._events.append(piece)
         if file.kept is not None:
             file.kept += piece
+        if file.is_log:
+            self._made.feed(bytes(piece))
         file.left -= len(piece)
         if not file.left and not file.padding:
             self._end(file)
@@ -173,12 +198,15 @@ class BaseReader:
         if member.type == "d":
             self._folders.add(path)
             return
-        is_manifest = path == backup_manifest.NAME
-        if is_manifest and member.size_bytes > backup_manifest.MOST_BYTES:
-            raise IncompleteDumpError("the manifest of the base backup has no end")
-        kept = bytearray() if is_manifest else None
         size = member.size_bytes
-        file = _File(member, size, -size % _BLOCK, hashlib.sha256(), kept)
+        if size > {backup_manifest.NAME: backup_manifest.MOST_BYTES, _LABEL: _MOST_LABEL_BYTES}.get(
+            path, size
+        ):
+            raise IncompleteDumpError(f"{path} of the base backup has no end")
+        kept = bytearray() if path in (backup_manifest.NAME, _LABEL) else None
+        file = _File(member, size, -size % _BLOCK, hashlib.sha256(), kept, path.startswith(_LOG))
+        if file.is_log:
+            self._made.feed(header)
         if size:
             self._file = file
         else:
@@ -186,8 +214,12 @@ class BaseReader:
 
     def _end(self, file: _File) -> None:
         self._file = None
-        if file.kept is not None:
-            self._manifest = file.kept
+        if file.is_log:
+            self._made.feed(bytes(file.padding))
+        if file.member.path == _LABEL:
+            self._label = bytes(file.kept or b"")
+        if file.member.path == backup_manifest.NAME:
+            self._manifest = file.kept or bytearray()
         else:
             member, last = file.member, self.last_segment
             if member.path.startswith(_LOG) and (last is None or member.path > last.path):

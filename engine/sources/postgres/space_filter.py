@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.errors import SourceError
+from engine.model.text import printable
+from engine.sources.logs import TAIL_SUFFIX
 from engine.sources.postgres import wal
 
 _BLOCK: Final = 512
@@ -30,7 +32,7 @@ _OWNER: Final = struct.Struct("<I")
 _ALIGNED: Final = 8
 _HEAD_BYTES: Final = 40
 """Of a segment, with what says how long its pages are."""
-_PAGE_AT: Final = 36
+_ADDRESS_AT, _PAGE_AT = 8, 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class MadeSpace:
 
     oid: str
     location: str
+    position: int
+    """Of its record, in bytes of the log."""
 
 
 @dataclass(slots=True)
@@ -69,8 +73,17 @@ class SpaceFilter:
         self._log_at = 0
         """Bytes of the log, without headers of pages, before `_log`; always a multiple of eight, as records are laid."""
         self._sought = 0
-        self._spans: deque[tuple[int, int]] = deque()
-        """Where stretches of the log lie in the archive."""
+        self._spans: deque[tuple[int, int, int]] = deque()
+        """Where stretches of the log lie: among what was taken of it, in the archive, by the server's own count."""
+
+    @property
+    def said(self) -> list[str]:
+        """See `logs.LogPassing.said`."""
+        return [
+            f"the log makes the tablespace {each.oid} at {printable(each.location)}: it will lie in the data folder, as pg_tblspc/{each.oid}, "
+            "for which allow_in_place_tablespaces is set"
+            for each in self.found
+        ]
 
     def feed(self, data: bytes) -> bytes:
         """The next bytes; gives those that may go on. Raises: SourceError where the log makes a tablespace that cannot be within."""
@@ -132,7 +145,8 @@ class SpaceFilter:
             is_header = member.at >= page and inside < wal.SHORT_HEADER_BYTES
             count = min((wal.SHORT_HEADER_BYTES if is_header else page) - inside, len(piece) - at)
             if not is_header:
-                self._spans.append((self._log_at + len(self._log), place + at))
+                address = int.from_bytes(member.head[_ADDRESS_AT : _ADDRESS_AT + 8], "little") + member.at
+                self._spans.append((self._log_at + len(self._log), place + at, address))
                 self._log += piece[at : at + count]
             at += count
             member.at += count
@@ -166,6 +180,7 @@ class SpaceFilter:
         made = MadeSpace(
             str(_OWNER.unpack_from(record, data)[0]),
             record[data + 4 :].partition(b"\0")[0].decode("utf-8", "surrogateescape"),
+            self._span(begin)[2],
         )
         if not self._is_within:
             raise SourceError(
@@ -182,9 +197,13 @@ class SpaceFilter:
     def _put(self, at: int, value: int) -> None:
         """Changes one byte of the log, here and in the archive."""
         self._log[at] = value
+        self._raw[self._span(at)[1] - self._passed] = value
+
+    def _span(self, at: int) -> tuple[int, int, int]:
+        """Where one byte of the log lies."""
         place = self._log_at + at
-        span = self._spans[bisect.bisect_right(self._spans, (place, 1 << 62)) - 1]
-        self._raw[span[1] + place - span[0] - self._passed] = value
+        begin, archive, address = self._spans[bisect.bisect_right(self._spans, (place, 1 << 63, 0)) - 1]
+        return place, archive + place - begin, address + place - begin
 
     def _pass_on(self) -> bytes:
         """All before the first record that may still be changed."""
@@ -212,7 +231,8 @@ def _member(header: bytes) -> _Member | None:
     )
     if not size:
         return None
-    name = header[:100].partition(b"\0")[0].decode("ascii", "replace").removesuffix(".partial")
+    path = header[:100].partition(b"\0")[0].decode("ascii", "replace")
+    name = path.rpartition("/")[2].removesuffix(TAIL_SUFFIX)
     return _Member(size, -size % _BLOCK, wal.parse_name(name) is not None, bytearray())
 
 
