@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,24 +70,30 @@ async def test_an_incremental_is_whole_wherever_it_is_read_and_hangs_on_nothing(
     cluster.psql(_SECOND)
     second = await _back_up(world)
     cluster.psql(_THIRD)
+    aside = cluster.directory / "aside"
+    aside.mkdir()
+    shutil.chown(aside, cluster.account)
+    cluster.psql(f"create tablespace aside location '{aside}'")
+    cluster.psql("create table aside tablespace aside as select generate_series(1, 20000) as n")
     third = await _back_up(world)
-    assert [each.kind for each in (full, second, third)] == ["full", "incremental", "incremental"], (
-        third.notes
-    )
+    cluster.psql("update aside set n = 0 where n = 9000")
+    last = await _back_up(world)
+    kinds = [each.kind for each in (full, second, third, last)]
+    assert kinds == ["full", *["incremental"] * 3], (second.notes, third.notes, last.notes)
     again = await _back_up(world, "full")
-    assert int(third.notes[0].split()[0]) < third.size_bytes / 3, third.notes
+    assert int(last.notes[0].split()[0]) < last.size_bytes / 3, last.notes
     whole = (await world.restore(again.backup_id, tmp_path / "again")) / "postgres/shop/data"
 
     # All others go, and what only they had.
-    await world.engine.delete_backups((full.backup_id, second.backup_id, again.backup_id))
+    await world.engine.delete_backups(tuple(each.backup_id for each in (full, second, third, again)))
     for storage in ("first", "second"):
         await world.engine.prune(PruneRequest(storage, max_unused_percent=0))
     verified = await world.engine.verify(VerifyRequest(storage="first", is_reading_data=True))
     assert verified.status == "passed", verified
-    made = (await world.restore(third.backup_id, tmp_path / "third")) / "postgres/shop/data"
+    made = (await world.restore(last.backup_id, tmp_path / "last")) / "postgres/shop/data"
     verify = str(cluster.binaries / "pg_verifybackup")
     subprocess.run([verify, "--no-parse-wal", "--quiet", str(made)], check=True)
-    for table in ("kept", "truncated", "grown", "fresh"):
+    for table in ("kept", "truncated", "grown", "fresh", "aside"):
         path = cluster.psql(f"select pg_relation_filepath('{table}')")
         assert (made / path).read_bytes() == (whole / path).read_bytes(), table
 
@@ -98,7 +105,7 @@ async def test_an_incremental_is_whole_wherever_it_is_read_and_hangs_on_nothing(
     check = ("postgres", _COUNTS, "30001 0 25001 100 again")
     drilled = await world.engine.drill(DrillRequest("shop", at=at, checks=(check,)))
     assert (drilled.status, drilled.level) == ("passed", "point-in-time"), (drilled.steps, drilled.checks)
-    assert drilled.backup_id == third.backup_id
+    assert drilled.backup_id == last.backup_id
 
 
 async def test_where_no_incremental_can_be_had_all_is_read_and_why_is_said(

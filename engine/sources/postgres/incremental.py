@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from engine.errors import IncompleteDumpError
+from engine.errors import IncompleteDumpError, SourceError
 from engine.hosts.base import Command
 from engine.sources.base import ItemStream, Member
 from engine.sources.incremental import FilesBefore, KeptPieces, NoIncrementError
-from engine.sources.postgres import backup_manifest, increments, physical, session, words
+from engine.sources.postgres import backup_manifest, increments, physical, session, spaced_copy
 from engine.sources.postgres.backup_manifest import BackupManifest, ListedFile
 from engine.sources.postgres.dumping import Wanted
 from engine.sources.postgres.making import Making
-from engine.sources.postgres.physical import Asked, BaseItem, BaseStream, ToolCopy
+from engine.sources.postgres.physical import Asked, BaseItem, BaseStream, Copy, ToolCopy
 
 _FIRST_VERSION: Final = 17
 _LABEL: Final = "backup_label"
@@ -62,8 +62,6 @@ async def lacking(asked: session.Session) -> str:
         return f"a server of version {server['version']} does not know what changed, as from {_FIRST_VERSION} on one does"
     if server["summaries"] != "on":
         return "the server does not write down what changes: `alter system set summarize_wal = on`, and reload it"
-    if server["spaces"]:
-        return "the server has tablespaces, which its program does not send as one stream"
     if server["block"] not in increments.BLOCK_SIZES:
         return f"the server's blocks have {server['block']} bytes"
     return ""
@@ -100,27 +98,39 @@ class IncrementItem:
         return self.base.path
 
     def open(self) -> AbstractAsyncContextManager[ItemStream]:
-        """See `base.Item.open`. Raises on entering: as `physical.BaseItem.open`."""
+        """See `base.Item.open`. Raises, also while it is read: NoIncrementError; HostError."""
         return self._open()
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[ItemStream]:
         base = self.base
         asked = await physical.ask(base.wanted, base.database, base.gathered)
-        started = command(base.wanted)
-        async with base.wanted.host.start(started) as process:
-            with contextlib.suppress(BrokenPipeError):  # it says itself why it reads no more
-                await process.write(self.before.content)
-            await process.close_input()
-            yield IncrementStream(self, ToolCopy(base.wanted, started, process), asked)
+        content = self.before.content
+        spaced = spaced_copy.opened(base.wanted, asked.place, asked.spaces, content) if asked.spaces else None
+        try:
+            async with spaced or _by_tool(base.wanted, content) as copy:
+                yield IncrementStream(self, copy, asked)
+        except NoIncrementError:
+            raise
+        except SourceError as error:
+            raise NoIncrementError(f"the server did not send what changed: {error.message}") from error
+
+
+@asynccontextmanager
+async def _by_tool(wanted: Wanted, manifest: bytes) -> AsyncIterator[Copy]:
+    started = command(wanted)
+    async with wanted.host.start(started) as process:
+        with contextlib.suppress(BrokenPipeError):  # it says itself why it reads no more
+            await process.write(manifest)
+        await process.close_input()
+        yield ToolCopy(wanted, started, process)
 
 
 class IncrementStream(BaseStream):
     """See `incremental.IncrementStream`."""
 
-    def __init__(self, item: IncrementItem, copy: ToolCopy, asked: Asked) -> None:
+    def __init__(self, item: IncrementItem, copy: Copy, asked: Asked) -> None:
         super().__init__(item.base, copy, asked)
-        self._process = copy.process
         self._before = item.before
         self._block_bytes = item.block_bytes
         self._making: Making | None = None
@@ -140,9 +150,9 @@ class IncrementStream(BaseStream):
                 continue
             self._item.gathered.received_bytes += event.size_bytes
             if event.path == _LABEL:
-                return await self._replaced(event, self._label(await self._taken(event.size_bytes)))
+                return self._replaced(event, self._label(await self._rest()))
             if event.path == backup_manifest.NAME:
-                return await self._replaced(event, self._manifest(await self._taken(event.size_bytes)))
+                return self._replaced(event, self._manifest(await self._rest()))
             if plain := increments.plain_name(event.path):
                 return await self._begin(event, plain)
             return event
@@ -195,11 +205,19 @@ class IncrementStream(BaseStream):
             files[name] = each if made is None else replace(made, modified=each.modified)
         return backup_manifest.encode(replace(sent, files=files))
 
-    async def _replaced(self, member: Member, content: bytes) -> Member:
+    def _replaced(self, member: Member, content: bytes) -> Member:
         """The file with other content than was sent."""
         if content:
             self._events.appendleft(memoryview(content))
         return replace(member, size_bytes=len(content))
+
+    async def _rest(self) -> bytes:
+        """All of the file that was begun last."""
+        taken = bytearray()
+        while await self._has_event() and not isinstance(piece := self._events[0], Member):
+            self._events.popleft()
+            taken += piece
+        return bytes(taken)
 
     async def _taken(self, length: int) -> bytes:
         """The next bytes of the file that was begun last. Raises: IncompleteDumpError where it has fewer."""
@@ -211,19 +229,13 @@ class IncrementStream(BaseStream):
     async def _some(self, most: int) -> bytes:
         """As `_taken`, at least one byte and at most so many."""
         if not await self._has_event() or isinstance(piece := self._events[0], Member):
-            await self._ended()
+            await self._copy.end()
             raise IncompleteDumpError("the base backup ends before its end")
         if len(piece) > most:
             self._events[0] = piece[most:]
         else:
             self._events.popleft()
         return bytes(piece[:most])
-
-    async def _ended(self) -> Sequence[str]:
-        ended = await self._process.wait()
-        if not ended.is_success and (ended.status is not None or ended.signal is not None):
-            raise NoIncrementError(f"the server did not send what changed: {words.sentence(ended.stderr)}")
-        return await super()._ended()
 
 
 def _of_label(label: bytes, key: bytes) -> bytes:

@@ -173,14 +173,10 @@ class BaseStream:
         """See `base.ItemStream.judge`."""
         if not self._is_at_end:
             raise IncompleteDumpError(f"{self._item.path} was not read to its end")
-        warnings = await self._ended()
+        warnings = await self._copy.end()
         self._copy.reader.require_whole()
         said = await self._gather()
         return [*warnings, *said]
-
-    async def _ended(self) -> Sequence[str]:
-        """See `Copy.end`."""
-        return await self._copy.end()
 
     async def _has_event(self) -> bool:
         """Whether more is coming; one event lies ready then."""

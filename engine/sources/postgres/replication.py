@@ -29,6 +29,7 @@ SILENCE_TIMEOUT_S: Final = 120.0
 """Twice the longest that a server is silent by default: it asks for a sign of life after half of wal_sender_timeout (60 s)."""
 COPY_TIMEOUT_S: Final = 3600.0
 """How long a server may be silent in a copy: it begins with a checkpoint, which takes as long as its disks are busy."""
+_UPLOAD_BYTES: Final = 64 << 10
 MOST_ROWS: Final = 10_000
 """Of an answer."""
 TAKEN_TRIES, TAKEN_WAIT_S = 20, 0.25
@@ -180,6 +181,18 @@ class Replication:
                 return answers
             elif kind != b"C":
                 raise self._failed(f"the server did not begin a copy for {command.partition(' ')[0]}")
+
+    async def upload(self, command: str, content: bytes) -> None:
+        """Sends a command that takes a copy, and that. Raises: SourceError in the server's words; HostError."""
+        await self._stream.write(protocol.query(command))
+        kind, _ = await self._next()
+        if kind != b"G":
+            raise self._failed(f"the server took no copy for {command.partition(' ')[0]}")
+        for at in range(0, len(content), _UPLOAD_BYTES):
+            await self._stream.write(protocol.message(b"d", content[at : at + _UPLOAD_BYTES]))
+        await self._stream.write(protocol.message(b"c", b""))
+        while kind != b"Z":
+            kind, _ = await self._next(COPY_TIMEOUT_S)
 
     async def copied(self) -> bytes:
         """The next message of the copy that was begun; empty at its end, when the server has said that all of it was sent.

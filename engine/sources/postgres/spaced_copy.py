@@ -22,6 +22,7 @@ from engine.sources.postgres.replication import Replication
 
 FIRST_VERSION: Final = 15
 COMMAND: Final = "BASE_BACKUP ( LABEL 'holdfast', CHECKPOINT 'fast', WAL, WAIT false, TABLESPACE_MAP false, MANIFEST 'yes', MANIFEST_CHECKSUMS 'SHA256' )"
+SINCE: Final = COMMAND.replace(" )", ", INCREMENTAL )")
 SPACES: Final = """
 select oid::text as oid, spcname as name from pg_tablespace where spcname not in ('pg_default', 'pg_global') order by 2"""
 SERVER: Final = """
@@ -91,9 +92,10 @@ class SpacedCopy:
 
 @asynccontextmanager
 async def opened(
-    wanted: Wanted, server: Mapping[str, Any], names: Mapping[str, str]
+    wanted: Wanted, server: Mapping[str, Any], names: Mapping[str, str], manifest: bytes = b""
 ) -> AsyncIterator[SpacedCopy]:
-    """The copy of a server that answered `SERVER`, whose tablespaces have these names by number; leaving ends it.
+    """The copy of a server that answered `SERVER`, whose tablespaces have these names by number; leaving ends it. With the `manifest` of a copy
+    before the server sends what changed since that (from version 17 on).
 
     Raises on entering: SourceError where the server does not let us in or is too old; HostError.
     """
@@ -106,7 +108,9 @@ async def opened(
     place = replication.place(wanted.connection, server["account"], server["sockets"] or "", server["port"])
     try:
         async with replication.opened(wanted.host, wanted.connection, place) as stream:
-            answers = await stream.begin_copy(COMMAND)
+            if manifest:
+                await stream.upload("UPLOAD_MANIFEST", manifest)
+            answers = await stream.begin_copy(SINCE if manifest else COMMAND)
             yield SpacedCopy(stream, names, announced(answers))
     except SourceError as error:
         message = error.message.replace(
