@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from engine.model.definitions import Source
@@ -30,13 +30,19 @@ _MARIADB: Final = """\
   done
 """
 INSTANT: Final = "2026-01-31 14:05:30+00"
-"""Stands in the kit for an instant that the person chooses."""
+"""Stands in the kit for an instant that the person chooses, and, where there is no zone…"""
+STOP: Final = "2026-01-31 14:05:30"
+"""…this."""
 _POSTGRES_LOG: Final = f"""\
 Or to an instant, of which the log is there as well: with the newest base from before it (restic's snapshots have it by its time: name it in place of latest),
-and before the server's first start. It is there once it takes writes; its log says the last transaction's time. Where logs holds
-several servers, the base's tag holdfast:log-position names the one.
+and before the server's first start. Without the line of recovery_target_time it goes to the last byte that was shipped. It is there
+once it takes writes; its log says the last transaction's time. Where logs holds several servers, the base's tag holdfast:log-position names the one.
 
 %(cd)s  server=$(ls logs)
+  size=$(wc -c <"$(ls -d data/pg_wal/???????????????????????? | head -n 1)")
+  for tail in logs/"$server"/*/*.partial; do
+    [ ! -e "$tail" ] || [ -e "${{tail%%.partial}}" ] || {{ truncate -s "$size" "$tail" && mv "$tail" "${{tail%%.partial}}"; }}
+  done
   echo "restore_command = 'cp $PWD/logs/$server/*/%%f %%p || cp $PWD/logs/$server/%%f %%p'" >>data/postgresql.auto.conf
   echo "recovery_target_time = '{INSTANT}'" >>data/postgresql.auto.conf
   echo "recovery_target_action = 'promote'" >>data/postgresql.auto.conf
@@ -46,6 +52,30 @@ several servers, the base's tag holdfast:log-position names the one.
   chmod a+x . .. ../..
 
 """
+_MARIADB_LOG: Final = f"""\
+Or to an instant, of which the log is there as well: with the newest base from before it (restic's snapshots have it by its time: name it in place of latest),
+once the server runs from data and `mariadb` reaches it, as an account that may do all. What was committed from that second on is left
+out; without the line of stop-datetime, which is in UTC, it goes to the last byte that was shipped. Where logs holds several servers, the base's tag
+holdfast:log-position names the one.
+
+%(cd)s  export TZ=UTC
+  server=$(ls logs)
+  set -- $(cat data/*_binlog_info)
+  first=$1 position=$2
+  set --
+  for log in $(ls "logs/$server"/*/"${{first%%.*}}".[0-9]* -d | sort -t / -k 4V); do
+    [ $# = 0 ] && [ "${{log##*/}}" != "$first" ] || set -- "$@" "$log"
+  done
+  until=--stop-datetime='{STOP}'
+  mariadb-binlog --start-position="$position" ${{until:+"$until"}} "$@" | mariadb --binary-mode --local-infile=1 --max-allowed-packet=1G
+
+"""
+_LOGS: Final[Mapping[str, str]] = {"postgres": _POSTGRES_LOG, "mariadb": _MARIADB_LOG}
+_WAYS: Final[Mapping[str, Sequence[str]]] = {
+    "postgres": ("log_spool", "log_slot"),
+    "mariadb": ("log_binlog",),
+}
+"""Of each kind whose log can be replayed by hand: the options that have it shipped."""
 _LINES: Final[Mapping[str, str]] = {
     "postgres": _POSTGRES,
     "mariadb": _MARIADB,
@@ -63,9 +93,8 @@ _PHYSICAL: Final[Mapping[str, str]] = {
 
 def has_log(source: Source) -> bool:
     """Whether its log is shipped, and what is shipped can be replayed by hand."""
-    options = source.options
-    is_logged = bool(options.get("log_spool") or options.get("log_slot"))
-    return source.kind == "postgres" and bool(options.get("physical")) and is_logged
+    is_logged = any(source.options.get(each) for each in _WAYS.get(source.kind, ()))
+    return bool(source.options.get("physical")) and is_logged
 
 
 def lines(source: Source) -> str:
@@ -76,5 +105,5 @@ def lines(source: Source) -> str:
         return ""
     words = "a server of that version starts from data:" if is_physical else "each database:"
     folder = f"  cd {shlex.quote(f'{FOLDER}/{kind}/{name}')}\n"
-    log = _POSTGRES_LOG % {"cd": folder} if has_log(source) else ""
+    log = _LOGS[kind] % {"cd": folder} if has_log(source) else ""
     return f"Of {name}, {kind}, {words}\n\n{folder}{found}\n{log}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import subprocess
 import tempfile
@@ -10,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.jobs.kit_databases import FOLDER, INSTANT
+from engine.jobs.kit_databases import FOLDER, INSTANT, STOP
 from engine.model.definitions import LOCAL_HOST, OptionValue, Source
 from engine.model.requests import ShipRequest
 from tests.families.postgres import new_name
 from tests.jobs.world import World, open_world
-from tests.servers.mariadb import MariadbServer
+from tests.servers.mariadb import MariadbServer, started_mariadb
 from tests.servers.postgres import Postgres, running_postgres, started_postgres
 from tests.servers.restic import PASSWORD, ResticProgram
+from tests.servers.tools import require_tool
 
 pytestmark = pytest.mark.slow
 
@@ -36,10 +38,12 @@ def commands(kit: str) -> Sequence[str]:
     return re.findall(r"^  (.+)$", text, re.MULTILINE)
 
 
-def typed(kit: str, folder: Path, environment: dict[str, str], first: str, last: str = "") -> str:
-    """Types the kit's lines from the one that begins with `first` on, in a new shell without anything of ours."""
+def typed(
+    kit: str, folder: Path, environment: dict[str, str], first: str, last: str = "", skipped: int = 0
+) -> str:
+    """Types the kit's lines from the one that begins with `first` on, but for so many such, in a new shell without anything of ours."""
     lines = list(commands(kit))
-    begin = next(number for number, line in enumerate(lines) if line.startswith(first))
+    begin = [number for number, line in enumerate(lines) if line.startswith(first)][skipped]
     end = next(
         (n for n, line in enumerate(lines) if n > begin and last and line.startswith(last)), len(lines)
     )
@@ -98,28 +102,76 @@ async def test_postgresql_comes_back_by_the_kit_alone(
 async def test_postgresql_comes_back_to_an_instant_by_the_kit_alone(
     restic_newest: ResticProgram, tmp_path: Path
 ) -> None:
-    """The base and the log behind it, by stock restic; a server of that version does the rest."""
-    with running_postgres(is_archiving=True) as server:
+    """Or to the last byte that was streamed, of a segment that the server was still writing: base and log by stock restic, and a server of that version."""
+    with running_postgres() as server:
         async with open_world(tmp_path / "world", copies_catalog=True) as world:
             await world.add_storages("near")
             server.psql("create table stamps (i int)")
-            options: dict[str, OptionValue] = {**server.options(physical=True, log_spool=str(server.spool))}
+            options: dict[str, OptionValue] = {**server.options(physical=True, log_slot="holdfast")}
             await backed_up(world, "shop", "postgres", options)
             server.psql("insert into stamps values (1)")
             at = server.psql("select clock_timestamp()")
             server.psql("insert into stamps select generate_series(2, 100)")
             await world.engine.ship(ShipRequest(("shop",)))
-            kit = (await world.engine.recovery_kit("near")).replace(INSTANT, at.strip())
-        with tempfile.TemporaryDirectory(prefix="hf-kit-", dir="/tmp") as folder:
-            path = f"{restic_newest.path.parent}:/usr/bin:/bin"
-            environment = {"PATH": path, "HOME": str(tmp_path)}
-            typed(kit, Path(folder), environment, "restic", "cd ")
-            typed(kit, Path(folder), environment, "cd ")
-            with started_postgres(Path(folder) / "postgres" / "shop") as again:
-                while again.psql("select pg_is_in_recovery()").strip() == "t":
-                    pass
-                assert again.psql("select count(*) from stamps").strip() == "1"
-                again.psql("insert into stamps values (2)")
+            kit = await world.engine.recovery_kit("near")
+        path = f"{restic_newest.path.parent}:/usr/bin:/bin"
+        environment = {"PATH": path, "HOME": str(tmp_path)}
+        for asked, rows in ((kit.replace(INSTANT, at.strip()), "1"), (_whole(kit, INSTANT), "100")):
+            with tempfile.TemporaryDirectory(prefix="hf-kit-", dir="/tmp") as folder:
+                typed(asked, Path(folder), environment, "restic", "cd ")
+                assert list(Path(folder).rglob("*.partial"))
+                typed(asked, Path(folder), environment, "cd ")
+                with started_postgres(Path(folder) / "postgres" / "shop") as again:
+                    while again.psql("select pg_is_in_recovery()").strip() == "t":
+                        pass
+                    assert again.psql("select count(*) from stamps").strip() == rows
+                    again.psql("insert into stamps values (2)")
+
+
+def _whole(kit: str, instant: str) -> str:
+    """Without the line that says up to where."""
+    return "".join(line for line in kit.splitlines(keepends=True) if instant not in line)
+
+
+async def test_mariadb_comes_back_to_an_instant_by_the_kit_alone(
+    start_mariadb: Callable[..., MariadbServer], restic_newest: ResticProgram, tmp_path: Path
+) -> None:
+    """Or to the last event of the last log that was shipped."""
+    require_tool("mariadb-backup")
+    server = start_mariadb(
+        "--log-bin=log", "--server-id=9", "--innodb-flush-log-at-trx-commit=1", "--sync-binlog=1"
+    )
+    server.sql("create database shop; create table shop.t (i int primary key)")
+    options: dict[str, OptionValue] = {
+        "socket": str(server.socket), "user": "root", "physical": True, "log_binlog": True,
+    }  # fmt: skip
+    async with open_world(tmp_path / "world", copies_catalog=True) as world:
+        await world.add_storages("near")
+        await backed_up(world, "shop", "mariadb", options)
+        for number in range(1, 4):
+            server.sql(f"set timestamp = {2_000_000_000 + number}; insert into shop.t values ({number})")
+            await world.engine.ship(ShipRequest(("shop",)))
+        kit = await world.engine.recovery_kit("near")
+    path = f"{restic_newest.path.parent}:/usr/bin:/bin"
+    with tempfile.TemporaryDirectory(prefix="hf-kit-", dir="/tmp") as folder:
+        place = Path(folder) / "mariadb" / "shop"
+        client = f"[client]\nuser=root\nsocket={place}/socket\n"
+        (tmp_path / ".my.cnf").write_text(client, encoding="ascii")
+        environment = {"PATH": path, "HOME": str(tmp_path)}
+        whole = _whole(kit, STOP)
+        typed(whole, Path(folder), environment, "restic", "cd ")
+        typed(whole, Path(folder), environment, "cd ", "cd ")
+        for each in (Path(folder), place.parent):
+            each.chmod(0o755)
+        with started_mariadb(place) as again:
+            typed(whole, Path(folder), environment, "cd ", skipped=1)
+            assert again.sql("select count(*) from shop.t") == [["3"]]
+        (tmp_path / "mariadb").write_text("#!/bin/sh\nexec cat\n", encoding="ascii")
+        (tmp_path / "mariadb").chmod(0o755)
+        until = f"{datetime.datetime.fromtimestamp(2_000_000_003, datetime.UTC):%Y-%m-%d %H:%M:%S}"
+        for asked, commits in ((whole, 3), (kit.replace(STOP, until), 2)):
+            told = typed(asked, Path(folder), {**environment, "PATH": f"{tmp_path}:{path}"}, "cd ", skipped=1)
+            assert told.count("COMMIT/*!*/") == commits
 
 
 async def test_mariadb_comes_back_by_the_kit_alone(
