@@ -37,7 +37,7 @@ _OF_THEIR_OWN: Final[Mapping[str, str]] = {
     "dialogs/backup_forms.py": "/",
     "panes/restore_forms.py": "/",
     "panes/restore_timeline.py": "N x",
-    "panes/storage.py": "?",
+    "panes/storage_facts.py": "?",
     "panes/timeline.py": "? space",
     "preferences.py": "enter",
     "panes/schedule_facts.py": "1 h",
