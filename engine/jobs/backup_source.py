@@ -14,7 +14,7 @@ from engine.errors import DamagedError, HoldfastError, HostError, SourceError
 from engine.events import Noted, Progress, Warned
 from engine.format.snapshot import Snapshot
 from engine.hosts.base import OpenHost
-from engine.jobs import anchors, backup_parents, files_before, item_tree
+from engine.jobs import anchors, backup_parents, files_before, item_tree, log_bases
 from engine.jobs.context import JobContext
 from engine.jobs.item_tree import StoredItem
 from engine.jobs.opening import Opened
@@ -144,7 +144,9 @@ async def capture(
         )
         read = await _read(job, source, session, opened, parents)
         if isinstance(source, LogSource) and _is_whole(read):
-            read.base = await source.base_position()
+            read.base = await log_bases.unless_behind(
+                context.catalog, job.source.name, await source.base_position(), job.started_at, read.warnings
+            )
         warnings = _warnings(read)
         for warning in warnings:
             context.emit(Warned(warning))

@@ -32,6 +32,11 @@ BATCH_BYTES = 256 << 20
 BATCH_SEGMENTS = 512
 BLOCK_BYTES = 1 << 20
 """What a segment is cut into: the beginning of one is the same blocks as the whole, but for the last."""
+_AGAIN = (
+    "another server writes into the same spool, or this one was brought back to an older state under its old name: look into it, and let it begin a timeline of its own (a promotion)",
+    "RESET MASTER was said, or the server was brought back to an older state: give its log another name (log_bin = NAME)",
+)
+"""Why a segment came again as another one, and the way out: of others, and of binary logs."""
 
 
 @dataclass(slots=True)
@@ -277,8 +282,8 @@ class Shipment:
         if not is_same:
             raise RefusedError(
                 f"{waiting.name} waits on {self.source.host} with another content than it was shipped with",
-                hint="another server writes into the same spool, or this one was brought back to an older state under its old name: "
-                f"look into it, then take a base: holdfast backup {self.source.name}",
+                hint=_AGAIN[reading.look.way == "binlog"]
+                + f", then take a base: holdfast backup {self.source.name}",
             )
 
     async def _commit(
@@ -362,7 +367,8 @@ class Shipment:
             await self._put_state(before, dataclasses.replace(last, polled_at=now, error=error))
             return
         self._warn_forgetting(look)
-        covered, covered_bytes, at = await self._covered(look, before)
+        # What is kept under the names of a log that is refused is not that log.
+        covered, covered_bytes, at = await self._covered(look, before, is_refused=bool(error))
         waiting_bytes = sum(each.size_bytes for each in self.left.values())
         holdings = await self.context.catalog.logs.holdings(self.source.name)
         await self._put_state(
@@ -415,10 +421,10 @@ class Shipment:
         )
 
     async def _covered(
-        self, look: LogLook, before: LogState | None
+        self, look: LogLook, before: LogState | None, *, is_refused: bool
     ) -> tuple[LogPosition | None, int, datetime.datetime | None]:
         """Up to which segment, or how much of it, and so to which instant, everything is in a storage."""
-        if look.sealed is not None:
+        if look.sealed is not None and not is_refused:
             sealed = look.sealed
             for each in await self.context.catalog.logs.holdings(self.source.name):
                 if logs.holds(each.runs, sealed.identity, sealed.series, sealed.number):

@@ -75,11 +75,13 @@ async def verify(
         except DamagedError as error:
             damages.append(Damage("", f"the log of {name} cannot be read: {error.message}"))
             continue
-        path = logs.path_from(held, chosen[0].position) if chosen else None
+        state = await context.catalog.logs.state(name)
+        path = None
+        if chosen:
+            path = logs.path_from(held, chosen[0].position, logs.series_of(chosen[0], state))
         looked = await _look(opened, log, path, _bad(opened, checked))
         if path is not None and is_reading:
             await _judge(context, opened, log, looked)
-        state = await context.catalog.logs.state(name)
         left = _without(looked, held)
         reached, still = (logs.reaches(bases, [each], state) for each in (held, left))
         gaps = logs.gaps(held.runs, held.forks)

@@ -119,10 +119,22 @@ async def test_closed_logs_are_shipped_and_what_is_wrong_with_them_is_told(
     server.sql(f"PURGE BINARY LOGS TO '{_logs(server)[-2].name}'")
     purged = await _ship(world)
     assert [each.last - each.first for each in purged.gaps] == [0]
+    await _begin_anew(world, server)
+
+
+async def _begin_anew(world: World, server: MariadbServer) -> None:
+    """Logs of the same names that are others: nothing is replayed along them, and nothing is said to be covered by them."""
+    reached_to = (await world.engine.log_report("shop")).recoverable_to
     server.sql("RESET MASTER")
     _stamp(server)
-    with pytest.raises(RefusedError, match="another content"):
+    with pytest.raises(RefusedError, match="another content") as refused:
         await _ship(world)
+    assert "give its log another name" in str(refused.value.hint)
+    assert (await world.engine.log_report("shop")).recoverable_to == reached_to
+    again_at = await world.one_backup("shop")
+    assert "no log can be replayed onto this backup" in str(again_at.warnings)
+    reached = (await world.engine.log_report("shop")).reaches
+    assert again_at.backup_id not in {each.base.backup_id for each in reached}
 
 
 def _cut(path: Path) -> None:

@@ -247,7 +247,7 @@ class _Replaying:
         if is_short(last, self._ends_at):
             raise SourceError(
                 f"the server replayed its log to {last or 'no transaction'}, and it goes on to {self._ends_at}: a record between is damaged",
-                hint="an earlier instant can be reached; `holdfast verify BACKUP --read-data` judges each segment. Take a base",
+                hint="an earlier instant can be reached; what comes after can from a new base: holdfast backup SOURCE",
             )
         return Replayed(database, last, row["over"])
 
