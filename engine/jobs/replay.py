@@ -52,8 +52,10 @@ class ReplayPlan:
 
 
 async def reached(context: JobContext, source: str, storage: str = "") -> list[Reach]:
-    """What each base leads to, at least one. Raises: UnknownNameError where there is none; UsageError where its kind has no log."""
+    """What each base leads to, at least one. Raises: UnknownNameError where there is none, or no such storage; UsageError where its kind has no log."""
     catalog = context.catalog
+    if storage:
+        await catalog.storages.get(storage)
     bases = await catalog.logs.bases(source)
     if not bases:
         sources.require_log(await catalog.sources.get(source))
@@ -65,7 +67,8 @@ async def reached(context: JobContext, source: str, storage: str = "") -> list[R
     found = logs.reaches(bases, holdings, await catalog.logs.state(source))
     if not found:
         raise UnknownNameError(
-            f"no storage holds both a base of {source} and its log", hint=f"holdfast logs ship {source}"
+            f"{f'storage {storage} does not hold' if storage else 'no storage holds'} both a base of {source} and its log",
+            hint=f"holdfast logs ship {source}",
         )
     return found
 
@@ -312,7 +315,9 @@ def _file(name: bytes, node: Node | None = None) -> Visited:
 
 
 def target_of(request: RestoreRequest | DrillRequest) -> Target:
-    """Where to. Raises: UsageError where several targets are named."""
+    """Where to. Raises: UsageError where several targets are named, or none to end just before."""
     if sum(bool(each) for each in (request.at, request.at_transaction, request.at_point)) > 1:
         raise UsageError("name one of --at, --at-transaction and --at-point")
+    if request.is_before and not (request.at or request.at_transaction or request.at_point):
+        raise UsageError("--just-before goes with --at, --at-transaction or --at-point")
     return Target(request.at, request.at_transaction, request.at_point, request.is_before)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from engine.errors import PathMissingError, UsageError
+from engine.errors import PathMissingError, UnknownNameError, UsageError
 from engine.events import Noted, Progress, Warned
 from engine.jobs import replay
 from engine.jobs.context import JobContext
@@ -92,6 +92,12 @@ async def opened(context: JobContext, request: RestoreRequest) -> AsyncIterator[
         if not isinstance(scratch, DumpingDatabase):
             raise UsageError(f"a database of {request.source} cannot be carried over from a throwaway server")
         names = [name for name in await scratch.names() if name != _OWN or name in request.databases]
+        for name in request.databases:
+            if name not in names:
+                raise UnknownNameError(
+                    f"{request.source} had no database {name} at {planned.target.words}",
+                    hint=f"it had {', '.join(sorted(names)) or 'none but its own'}",
+                )
         facts = [
             await scratch.facts(name) for name in names if not request.databases or name in request.databases
         ]
