@@ -188,6 +188,8 @@ async def test_a_backup_is_looked_into_down_to_a_file_and_a_file_is_written_out(
         await seat.sees("written, 17 B: ")
         await seat.press("y")
         await seat.sees(f"holdfast dump {(await _newest(world)).backup_id}")
+        await seat.press("G", "enter")
+        await seat.sees("copied: holdfast dump")
     assert (tmp_path / "out").read_text() == "hunter2\nline two\n"
 
 
@@ -302,21 +304,32 @@ async def test_pages_about_a_source_and_what_cannot_be_shared(world: World, tree
         await seat.sees("trends of tree", "duration")
         await seat.press("escape", "t")
         await seat.sees("source tree can be read")
+        tree.rename(tree.with_name("moved"))
+        await seat.press("escape", "t")
+        await seat.sees("That did not work", "is not there")
         await seat.press("escape", "u")
         await seat.sees("nothing is shared", "main: ")
 
 
 async def test_each_view_leads_to_the_pane_that_restores(world: World, tree: Path) -> None:
     """A source, a backup, a file: what was chosen here is not asked for again there."""
+    first = min(await world.engine.backups(), key=lambda each: each.created_at)
+    newest = await _newest(world)
     async with _at(world) as seat:
-        for deeper, seen in (("", "SOURCE"), ("enter", "CREATED"), ("enter", "secret")):
-            await seat.press(*filter(None, [deeper]))
+        for deeper, seen, wanted in (
+            ((), "SOURCE", newest),
+            (("enter", "down"), "CREATED", first),
+            (("enter",), "secret", first),
+        ):
+            await seat.press(*deeper)
             await seat.sees(seen)
             for key in ("R",) if seen == "secret" else ("D", "R"):
                 await seat.press(key)
-                await seat.sees("[3 Restore]")
+                await seat.sees("[3 Restore]", f"{1 + (wanted is first)} of 2", wanted.backup_id[:8])
                 await seat.press("1")
                 await seat.sees("[1 Backups]", seen)
+        await seat.press("R", "f")
+        await seat.sees("only: ", "etc/secret")
 
 
 async def test_what_is_said_of_one_backup_is_done_with_one(
@@ -332,7 +345,7 @@ async def test_what_is_said_of_one_backup_is_done_with_one(
         await seat.sees("verifying")
         await _end(world, "verify")
         await seat.press("L")
-        await seat.sees("backup: completed")
+        await seat.sees(f"job {(await _newest(world)).job_id}, backup: completed")
         await seat.press("escape", "o")
         await seat.sees("holdfast download", "--format")
         await seat.press("tab", "right", "ctrl+s")
@@ -341,6 +354,9 @@ async def test_what_is_said_of_one_backup_is_done_with_one(
         await seat.sees("nothing is shared", "main: ")
         await seat.press("escape", "F")
         await seat.sees("find in all backups of tree")
+        await seat.type("more")
+        await seat.press("enter")
+        await seat.sees("1 found")
         await seat.press("escape", "s")
         await seat.sees("holdfast share", "--on main --expires 2d")
         await seat.press("ctrl+s")
@@ -367,9 +383,9 @@ async def test_a_part_of_a_backup_is_downloaded_and_a_large_folder_comes_in_part
         await seat.sees("downloaded, ")
         await seat.press("F")
         await seat.sees("find in all backups of tree")
-        await seat.press("escape", "s")
-        await seat.sees("holdfast share", "--path")
-        await seat.press("escape")
+        await seat.type("secret")
+        await seat.press("enter")
+        await seat.sees("2 found")
     assert len(list(tmp_path.glob("tree-*.tar.zst"))) == 1
 
 
@@ -419,10 +435,19 @@ async def test_a_link_is_shown_once_and_what_it_leads_to_is_ended(
         await seat.sees("copied")
         await seat.press("escape", "u")
         await seat.sees("cloud", "UNTIL")
+        (whole,) = await world.engine.shares("cloud")
         await seat.press("s")
         await seat.sees("http://127.0.0.1")
         await seat.press("escape", "X")
         await seat.sees("End the link")
         await seat.answer("y")
         await seat.sees("shared no more: ", "nothing is shared")
-    assert await world.engine.shares("cloud") == []
+        assert await world.engine.shares("cloud") == []
+        await seat.press("escape", "enter")
+        await seat.sees("> more")
+        await seat.press("s")
+        await seat.sees("holdfast share", "--path", "etc/more")
+        await seat.press("ctrl+s")
+        await seat.sees("Link to", "http://127.0.0.1")
+    (part,) = await world.engine.shares("cloud")
+    assert part.name != whole.name

@@ -174,8 +174,11 @@ async def test_a_frozen_screen_shows_nothing_new_until_it_goes_on(world: World, 
         await other.add_files("later", tmp_path)
         await told.wait()
         assert "later" not in seat.text
+        await seat.press("ctrl+r")
+        await seat.sees("read again", "later", "frozen")
+        await other.add_files("after", tmp_path)
         await seat.press("z")
-        await seat.sees("live again", "later")
+        await seat.sees("live again", "after")
         await other.add_files("last", tmp_path)
         await seat.sees("last")
         assert "frozen" not in seat.text

@@ -11,7 +11,8 @@ from pathlib import Path
 import pypdf
 import pytest
 
-from engine.model.alerts import Destination
+from engine.catalog.notices import NewNotice
+from engine.model.alerts import Destination, Message, Occasion, Tone
 from engine.model.secret import Secret
 from tests.jobs.world import World
 from tests.tui.seat import Seat, do, open_console
@@ -52,7 +53,12 @@ async def test_an_alert_is_seen_to_silenced_and_told_again(seat: Seat, world: Wo
     await seat.press("G", "u")
     await seat.sees("people are told of source tree again")
     assert (await world.engine.alerts()).silences == []
-    await seat.press("p", "escape")
+    await world.one_backup("tree")
+    await seat.press("E")
+    await seat.misses("overdue")
+    await seat.press("p")
+    await seat.sees("overdue", "over since")
+    await seat.press("escape")
     await seat.misses("backups > alerts")
 
 
@@ -91,8 +97,11 @@ async def test_who_is_told_is_tried_and_forgotten(world: World, hook: tuple[str,
         await seat.press("T")
         await seat.sees("ops took the message")
         assert b"holdfast: a test" in heard[0]
+        waiting = Message(Occasion.ALERT, Tone.FAILURE, "the disk is full", "", {})
+        await world.engine._parts.catalog.notices.add([NewNotice("alert:1:raised", waiting)])
         await seat.press("f")
-        await seat.sees("0 sent, 0 waiting")
+        await seat.sees("1 sent, 0 waiting")
+        assert b"the disk is full" in heard[1]
         await seat.press("X")
         await seat.sees("TELL NOBODY AT ops")
         await seat.type_name("ops")

@@ -131,6 +131,8 @@ async def test_an_older_point_is_found_by_stepping_and_by_a_time(
     await seat.sees("that is the oldest one")
     await seat.press("greater_than_sign")
     await seat.sees("1 of 2")
+    await seat.press("less_than_sign", "G")
+    await seat.sees("1 of 2")
     for said, answer in (
         ("now", "1 of 2"),
         ("tomorrowish", "tomorrowish"),
@@ -292,9 +294,3 @@ async def test_a_plan_is_written_down_changed_and_rehearsed_as_of_a_time(
     await seat.sees("passed: plan all: 1 of 1 step")
     (job,) = await world.engine.jobs(verb="plan")
     assert job.request["by"] == ["Ann"]
-    await seat.press("escape", "n")
-    await seat.sees("ctrl+s")
-    await seat.press("escape", "c")
-    await seat.sees("--into again")
-    await seat.press("escape")
-    await seat.misses("ctrl+s")

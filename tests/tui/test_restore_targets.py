@@ -190,15 +190,21 @@ async def test_a_restore_that_waits_is_found_and_ended_by_keys(
 
 
 async def test_the_targets_are_gone_through_by_arrows_and_all_of_a_point_comes_here(
-    tree: Path, seat: Seat, tmp_path: Path
+    tree: Path, seat: Seat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that the source has not are passed over; marks can be taken away again."""
+    monkeypatch.chdir(tmp_path)
     await seat.press("3")
     await seat.sees("tree")
     await seat.press("enter", "down")
     await seat.sees(">(l) live")
     await seat.press("up", "x")
     await seat.sees(">(x) export", "holdfast download")
+    await seat.press("enter")
+    await seat.sees("--format")
+    await seat.press("ctrl+s")
+    await seat.sees("downloaded, ")
+    assert len(list(tmp_path.glob("tree-*.tar.zst"))) == 1
     await seat.press("d", "f", "G", "p")
     await seat.sees("no mark")
     await seat.press("space")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +12,7 @@ from engine.model.schedules import Action, Schedule, Timing
 from tests.jobs.world import World
 from tests.tui.seat import do, open_console
 from tests.tui.test_wizards import choose, put
-from tui.dialogs import base, form, wizards
+from tui.dialogs import base, form
 from tui.panes.timeline import LEVEL
 
 pytestmark = pytest.mark.slow
@@ -154,7 +152,9 @@ async def test_a_plan_is_written_down_step_by_step(world: World, tmp_path: Path)
     for name in ("shop", "site"):
         await world.add_files(name, tmp_path)
     async with open_console(world.engine) as seat:
-        seat.app.run_guarded(_with(seat.app, wizards.add_plan), name="test")
+        await seat.press("3", "P")
+        await seat.sees("there is no recovery plan yet")
+        await seat.press("n")
         await seat.sees("New recovery plan")
         await put(seat, "name", "all")
         await put(seat, "step-0", "shop --in-place --to /a")
@@ -172,17 +172,14 @@ async def test_a_plan_is_written_down_step_by_step(world: World, tmp_path: Path)
         await seat.sees("plan all is written down")
         made = await world.engine.show_plan("all")
         assert ([each.source for each in made.steps], made.budget_s) == (["shop", "site"], 7200)
-        seat.app.run_guarded(_with(seat.app, wizards.edit_plan, "all"), name="test")
+        await seat.sees("> all")
+        await seat.press("c")
         await seat.sees("Edit plan all")
         await put(seat, "step-0", "")
         await seat.sees("holdfast plan edit all --step")
         await seat.press("ctrl+s")
         await seat.sees("plan all is changed")
     assert [each.source for each in (await world.engine.show_plan("all")).steps] == ["site"]
-
-
-async def _with(console: object, wizard: Callable[..., Coroutine[Any, Any, object]], *names: str) -> None:
-    await wizard(console, *names)
 
 
 async def test_a_log_is_shipped_and_a_random_instant_drilled_to_on_schedule(world: World) -> None:

@@ -14,6 +14,7 @@ from engine.model.schedules import Action, RunOutcome, Schedule
 from engine.service import Engine
 from tests.jobs.world import World, open_world
 from tests.tui.seat import Seat, open_console
+from tests.tui.test_wizards import put
 
 pytestmark = pytest.mark.slow
 NIGHT = "daily at 02:00"
@@ -158,6 +159,8 @@ async def test_what_is_paused_does_not_start_and_what_was_held_is_told(tmp_path:
         await seat.press("u")
         await seat.sees("one goes on")
         assert await world.engine.present_pause() is None
+        pause = (await world.engine.show_schedule("one")).state.pause
+        assert pause is None or not pause.covers(world.engine.now())
         await seat.press("u")
         await seat.sees("it is not paused")
 
@@ -194,8 +197,10 @@ async def test_what_the_preview_lets_go_is_what_the_forget_removes(world: World,
     await seat.sees("keeps 3, lets 0 go")
     await seat.press("e")
     await seat.sees("Edit schedule nightly", "2")
-    await seat.press("escape")
-    await seat.sees("keeps 3, lets 0 go")
+    await put(seat, "keep_last", "1")
+    await seat.press("ctrl+s")
+    await seat.sees("nightly keeps 1 last", "lets 1 go")
+    assert (await world.engine.show_schedule("nightly")).schedule.options["keep_last"] == 1
 
 
 async def test_a_forget_that_looks_wrong_says_why_before_the_name_is_typed(world: World, seat: Seat) -> None:

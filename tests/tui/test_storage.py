@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import grp
+import os
 import shutil
+import subprocess
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from engine.format import lock_file
+from engine.format.lock_file import Lock
+from engine.jobs.opening import open_unlocked
+from engine.model.requests import Limits
+from engine.process import ProcessIdentity
 from engine.service import Engine
+from engine.storages.base import Kind
 from tests.jobs.world import World
-from tests.tui.seat import Seat, open_console
+from tests.tui.seat import Seat, do, open_console
 
 
 @pytest.fixture
@@ -101,12 +111,17 @@ async def test_the_recovery_kit_is_shown_and_may_be_written_down(seat: Seat, tmp
     assert "restic" in (tmp_path / "kit").read_text()
 
 
-async def test_a_storage_is_tested_and_measured(seat: Seat) -> None:
-    """Two questions that a person has about a disk."""
+async def test_a_storage_is_tested_and_measured(seat: Seat, world: World) -> None:
+    """Two questions that a person has about a disk: nothing of the first stays there, the answer of the second is kept."""
+    place = world.place("main")
+    before = {each for each in place.rglob("*") if each.is_file()}
     await seat.press("T")
     await seat.sees("main answers in")
+    assert {each for each in place.rglob("*") if each.is_file()} == before
     await seat.press("u")
     await seat.sees("used,", "holds ")
+    (main, _) = await world.engine.storage_standings()
+    assert main.used_bytes == sum(each.stat().st_size for each in before)
 
 
 async def test_a_storage_is_switched_off_and_made_the_default(seat: Seat, world: World) -> None:
@@ -119,12 +134,34 @@ async def test_a_storage_is_switched_off_and_made_the_default(seat: Seat, world:
     assert (await world.engine.show_storage("second")).is_default
 
 
-async def test_a_lock_of_a_dead_process_is_removed_after_a_yes(seat: Seat) -> None:
+async def test_a_lock_of_a_dead_process_is_removed_after_a_yes(seat: Seat, world: World) -> None:
     """What restic's users do with `unlock`, seen before it is done."""
     await seat.press("U")
     await seat.sees("nobody locks main")
+    dead = await _lock_as_a_process_that_ended(world)
     await seat.press("W")
-    await seat.sees("Locks of main", "nobody locks it")
+    await seat.sees("Locks of main", str(dead), "has ended")
+    await seat.press("escape", "U")
+    await seat.sees("Remove 1 of 1 locks of main?", str(dead))
+    assert list(world.place("main").glob("locks/*"))
+    await seat.answer("y")
+    await seat.sees("1 locks of main removed")
+    assert list(world.place("main").glob("locks/*")) == []
+
+
+async def _lock_as_a_process_that_ended(world: World) -> int:
+    """Leaves a lock in `main` behind; gives the process id."""
+    context = world.engine._parts.context()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    here = ProcessIdentity.current()
+    left = Lock(
+        world.engine.now(), False, here.host, "root", ended.pid, boot_id=here.boot, started=here.started
+    )
+    async with AsyncExitStack() as stack:
+        repository = await open_unlocked(context, await world.engine.show_storage("main"), Limits(), stack)
+        await repository.save_unpacked(Kind.LOCK, lock_file.encode(left))
+    return ended.pid
 
 
 async def test_a_password_is_changed_after_the_name_was_typed(seat: Seat, world: World) -> None:
@@ -153,6 +190,7 @@ async def test_the_catalog_is_copied_into_the_storages(seat: Seat, world: World)
     await seat.press("C")
     await seat.sees("copying the catalog")
     assert await _over(world.engine, "copy_catalog") == "completed"
+    assert [len(list(world.place(each).glob("snapshots/*"))) for each in ("main", "second")] == [2, 1]
 
 
 async def test_a_storage_that_does_not_answer_is_a_sentence(seat: Seat, world: World) -> None:
@@ -164,9 +202,14 @@ async def test_a_storage_that_does_not_answer_is_a_sentence(seat: Seat, world: W
     await seat.misses("That did not work")
 
 
-async def test_there_is_nobody_to_publish_to(seat: Seat) -> None:
+async def test_readers_get_a_copy_once_a_group_is_named(seat: Seat, world: World) -> None:
     """By the palette: the verb has no key."""
-    await seat.press("colon")
-    await seat.type("renew the copy")
-    await seat.press("enter")
+    await do(seat, "renew the copy")
     await seat.sees("no group is named")
+    world.engine.home.settings.write_text(
+        f'[readers]\ngroup = "{grp.getgrgid(os.getgid()).gr_name}"\n', encoding="ascii"
+    )
+    async with world.again() as later, open_console(later.engine) as seat:
+        await do(seat, "renew the copy")
+        await seat.sees("the copy for readers is renewed")
+    assert world.engine.home.reading_copy.exists()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from textual import events
 
-from engine.model.definitions import Source
+from engine.model.definitions import Source, retired_reason
 from engine.model.secret import Secret
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres
@@ -286,10 +286,12 @@ async def test_the_vault_shows_names_and_what_needs_them(world: World) -> None:
         await seat.type("b3tter")
         await seat.press("enter")
         await seat.misses("Another secret")
+        old_key = world.engine.home.vault_key.read_bytes()
         await seat.press("R")
         await seat.sees("under a fresh key?")
         await seat.press("y")
         await seat.sees("secrets sealed under a fresh key")
+        assert world.engine.home.vault_key.read_bytes() != old_key
         await seat.press("end", "X")
         await seat.sees("FORGET SECRET old", "Nothing that is defined names it")
         await seat.type("old")
@@ -318,8 +320,10 @@ async def test_hosts_are_tested_retired_and_forgotten(world: World, sshd: Sshd, 
         await seat.type("sold")
         await seat.press("enter")
         await seat.sees("server is retired", "retired    sold")
+        assert retired_reason(await world.engine.show_host("server")) == "sold"
         await seat.press("r")
         await seat.sees("in use again")
+        assert retired_reason(await world.engine.show_host("server")) == ""
         await seat.press("X")
         await seat.sees("FORGET HOST server", "site")
         await seat.type("server")
