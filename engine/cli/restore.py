@@ -96,6 +96,13 @@ def declare(parser: Parser) -> None:
     parser.add_argument(
         "--delete", action="store_true", help="delete files of DIR that the backup does not hold"
     )
+    parser.add_argument(
+        "--tablespace-mapping",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="a server's own files, with --to or --whole-server: its tablespace at OLD goes to NEW, below the target else (may be repeated)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
     parser.add_argument("--verify", action="store_true", help="read back what was written, and compare")
     parser.add_argument("--storage", default="", metavar="STORAGE", help="from this storage")
@@ -167,6 +174,7 @@ def request_of(arguments: argparse.Namespace, backup: str) -> RestoreRequest:
         host=arguments.host,
         is_safety_left_out=arguments.no_safety_backup,
         masks=tuple(arguments.mask),
+        tablespaces=tuple(arguments.tablespace_mapping),
         before_hook=arguments.before_hook,
         after_hook=arguments.after_hook,
         hook_timeout_s=arguments.hook_timeout,

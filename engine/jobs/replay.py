@@ -5,9 +5,10 @@ Logs come while the server replays those before them. Where the instant cannot b
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import datetime
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ from engine.repository import dump
 from engine.repository.reader import Visited
 from engine.repository.repository import Repository
 from engine.sources import registry as sources
-from engine.sources.logs import Replay, Replayed, Replaying, ReplayingSource
+from engine.sources.logs import LogPassing, Replay, Replayed, Replaying, ReplayingSource
 
 BEGIN, END = b".begin", b".end"
 """Empty members that tell the host where it is: behind what belongs to series, and behind the last segment."""
@@ -256,6 +257,21 @@ async def members(base: DatabaseBackup, planned: ReplayPlan) -> AsyncIterator[Vi
     async for visited in _kept(base.repository, tree, planned):
         yield visited
     yield _file(END)
+
+
+async def pass_on(
+    base: DatabaseBackup, planned: ReplayPlan, passing: LogPassing, write: Callable[[bytes], Awaitable[None]]
+) -> int:
+    """The archive of what is replayed, through what it must go through; its length. Raises: SourceError where that refuses it; DamagedError, StorageError."""
+
+    async def passed(data: bytes) -> None:
+        await write(await asyncio.to_thread(passing.feed, data))
+
+    size_bytes = await dump.dump_files(base.repository, members(base, planned), passed)
+    await write(passing.end())
+    for line in passing.said:
+        base.context.emit(Noted(line))
+    return size_bytes
 
 
 async def _kept(

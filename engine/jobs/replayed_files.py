@@ -8,19 +8,19 @@ import dataclasses
 import posixpath
 from dataclasses import dataclass
 
-from engine.errors import CommandFailedError, RestoreError, UsageError
+from engine.errors import CommandFailedError, RestoreError, SourceError, UsageError
 from engine.events import StepBegan
 from engine.hosts import registry as hosts
 from engine.hosts.base import OpenHost, require_success
-from engine.jobs import replay, replayed_backup
+from engine.jobs import replay, replayed_backup, server_files
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup, OpenCopy, open_backup, read_manifest
 from engine.jobs.replay import ReplayPlan
 from engine.model.backup import Backup
 from engine.model.definitions import LOCAL_HOST, Host
 from engine.model.requests import RestoreRequest
-from engine.repository import dump
 from engine.sources import registry as sources
+from engine.sources.base import Placing
 from engine.sources.logs import Laying
 
 _RECORD_BYTES = 10240
@@ -35,6 +35,7 @@ class LaidInstant:
     backup: Backup
     planned: ReplayPlan
     laying: Laying
+    placing: Placing | None
 
     async def make_ready(
         self, context: JobContext, request: RestoreRequest, backup: Backup, opened: OpenCopy, host: OpenHost
@@ -45,17 +46,18 @@ class LaidInstant:
         base = DatabaseBackup(
             context, backup, source, opened.repository, opened.snapshot, manifest, opened.copy.storage
         )
+        await server_files.place_spaces(context, host, self.placing, request.to)
         context.emit(StepBegan("lay the log beside the base"))
         try:
             async with host.start(self.laying.lay) as process:
                 with contextlib.suppress(BrokenPipeError):  # it says itself why it reads no more
-                    size_bytes = await dump.dump_files(
-                        base.repository, replay.members(base, self.planned), process.write
-                    )
+                    size_bytes = await replay.pass_on(base, self.planned, self.laying.passing, process.write)
                     await process.write(bytes(-size_bytes % _RECORD_BYTES))
                 await process.close_input()
                 require_success(host.name, self.laying.lay, await process.wait())
-        except CommandFailedError as error:
+            if self.laying.passing.said:
+                require_success(host.name, self.laying.within, (await host.run(self.laying.within)).exit)
+        except (CommandFailedError, SourceError) as error:
             raise RestoreError(
                 f"the log could not be laid beside the base below {request.to}: {error.message}",
                 hint="remove what is there, and restore again",
@@ -88,6 +90,7 @@ async def prepare(context: JobContext, request: RestoreRequest) -> LaidInstant:
             f"{request.source} is of kind {kind}, whose log is not laid beside its base in a folder",
             hint="restore one of its databases: --into NAME",
         )
+    placing = server_files.placing(kind, manifest, folder, request.tablespaces)
     await _look(context, request, laying)
     inner = dataclasses.replace(
         request,
@@ -99,7 +102,7 @@ async def prepare(context: JobContext, request: RestoreRequest) -> LaidInstant:
         at_point="",
         is_before=False,
     )
-    return LaidInstant(inner, backup, planned, laying)
+    return LaidInstant(inner, backup, planned, laying, placing)
 
 
 async def _look(context: JobContext, request: RestoreRequest, laying: Laying) -> None:

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from engine.errors import RefusedError, UsageError
 from engine.events import StepBegan
 from engine.hosts import registry as hosts
+from engine.hosts.base import OpenHost
 from engine.jobs import (
     hooks,
     host_load,
@@ -86,6 +87,7 @@ async def _to_here(
     async with AsyncExitStack() as stack:
         if request.is_dry_run:
             opened = await open_copy(context, backup, request.storage, request.limits, stack)
+            await server_files.look(context, request, backup, opened, await _this_host(context, stack))
             free = await LocalTree(request.to).free_bytes()
             await room.require(opened.repository, opened.snapshot, options.selection, free, request.to)
             tally = await preview(context, opened, options)
@@ -93,6 +95,8 @@ async def _to_here(
             # Early: they load while keys are derived.
             channels = await stack.enter_async_context(restore_pool.start_processes())
             opened = await open_copy(context, backup, request.storage, request.limits, stack)
+            here = await _this_host(context, stack)
+            await server_files.look(context, request, backup, opened, here)
             tree = LocalTree(request.to, channels)
             free = await tree.free_bytes()
             await room.require(opened.repository, opened.snapshot, options.selection, free, request.to)
@@ -100,10 +104,13 @@ async def _to_here(
                 tally = await tree.restore(safety.held(opened), options, context.emit)
                 log.outcome = "completed" if tally.is_complete else "incomplete"
                 if tally.is_complete:
-                    here = hosts.open_host(Host(LOCAL_HOST, "local"), resolve_secret=context.secrets)
-                    host = await stack.enter_async_context(here)
-                    note = await ready(context, request, backup, opened, host)
+                    note = await ready(context, request, backup, opened, here)
     return result(context, request, Done(backup.backup_id, request.to, tally, began, log, note=note))
+
+
+async def _this_host(context: JobContext, stack: AsyncExitStack) -> OpenHost:
+    opening = hosts.open_host(Host(LOCAL_HOST, "local"), resolve_secret=context.secrets)
+    return await stack.enter_async_context(opening)
 
 
 async def _to_host(
@@ -121,6 +128,7 @@ async def _to_host(
         tree = HostTree(host, request.to, is_as_another=bool(definition.options.get("as_user")))
         await tree.require_possible(options)
         opened = await open_copy(context, backup, request.storage, request.limits, stack)
+        await server_files.look(context, request, backup, opened, host)
         if await tree.is_fresh():
             free = await tree.free_bytes()
             await room.require(opened.repository, opened.snapshot, options.selection, free, "")

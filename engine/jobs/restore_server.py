@@ -32,8 +32,7 @@ from engine.jobs.replay import ReplayPlan
 from engine.model.job import Job
 from engine.model.requests import RestoreRequest, RollbackRequest
 from engine.model.results import RestoredDatabase, RestoreResult, RollbackResult
-from engine.repository import dump
-from engine.sources.logs import WholePlace, WholeSource, WholeSwap, is_short
+from engine.sources.logs import Wanted, WholePlace, WholeSource, WholeSwap, is_short
 
 _RECORD_BYTES: Final = 10240
 """Of tar, which reads whole ones."""
@@ -91,7 +90,7 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
             open_backup(context, backup, planned.reach.storage, request.limits)
         )
         source, host = await stack.enter_async_context(open_on_host(context, base.source))
-        whole = await _prepared(context, planned, base, source, host)
+        whole = await _prepared(request, planned, base, source, host)
         if not request.is_dry_run:
             log = await _put_in_place(whole, request, base)
             is_there = await _is_there(whole, log)
@@ -113,9 +112,10 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
 
 
 async def _prepared(
-    context: JobContext, planned: ReplayPlan, base: DatabaseBackup, source: object, host: OpenHost
+    request: RestoreRequest, planned: ReplayPlan, base: DatabaseBackup, source: object, host: OpenHost
 ) -> _Whole:
     """Looks, and changes nothing."""
+    context = base.context
     if not isinstance(source, WholeSource):
         raise UsageError(
             f"{planned.source} is of kind {base.source.kind}, whose server is not put aside as a whole",
@@ -130,10 +130,13 @@ async def _prepared(
     length = await replay.segment_bytes(context, base, planned)
     stamp = f"{context.clock.now().astimezone(datetime.UTC):%Y%m%d_%H%M%S}"
     needed_bytes = base.backup.size_bytes + planned.size_bytes
-    swap = source.whole(data, replay.replay_of(planned, length), base.depth, needed_bytes, stamp)
+    wanted = Wanted(needed_bytes, stamp, request.tablespaces)
+    swap = source.whole(data, replay.replay_of(planned, length), base.depth, base.manifest, wanted)
     whole = _Whole(context, planned, source, host, data, swap)
     await whole.run(swap.look)
     context.emit(Noted(f"{data} becomes {swap.aside} once the hook before it has stopped the server"))
+    for line in swap.lines:
+        context.emit(Noted(line))
     return whole
 
 
@@ -147,10 +150,9 @@ async def _put_in_place(whole: _Whole, request: RestoreRequest, base: DatabaseBa
         context.emit(StepBegan(f"lay the base beside {whole.data}"))
         await whole.feed(swap.base, lambda write: base.read(base.manifest.folder, write))
         context.emit(StepBegan("lay the log beside it"))
-        await whole.feed(
-            swap.log,
-            lambda write: dump.dump_files(base.repository, replay.members(base, planned), write),
-        )
+        await whole.feed(swap.log, lambda write: replay.pass_on(base, planned, swap.passing, write))
+        if swap.passing.said:
+            await whole.run(swap.within)
         source = await context.catalog.sources.get(planned.source)
         async with hooks.around(context, request, source.host) as log:
             context.emit(StepBegan(f"put {whole.data} aside"))

@@ -33,6 +33,9 @@ REST: Final = {
     "overwrite": Option("overwrite", "files that are there", choices=("always", "if-changed", "never")),
     "is_deleting": Option("delete", "delete files of DIR that the backup does not hold", is_flag=True),
     "is_verified": Option("verify", "read back what was written, and compare", is_flag=True),
+    "tablespaces": Option(
+        "tablespace_mapping", "a server's files: its tablespace at OLD goes to NEW", "OLD=NEW", is_many=True
+    ),
     "storage": Option("storage", "from this storage", "STORAGE"),
     "before_hook": Option("before_hook", "first; where it fails, nothing is changed", "COMMAND"),
     "after_hook": Option("after_hook", "at the end, however it ended", "COMMAND"),
@@ -198,6 +201,11 @@ def require_fitting(request: RestoreRequest) -> None:
         )
     if request.into and for_files:
         raise UsageError(f"{for_files[0]} goes with --to, and with files in place")
+    if request.tablespaces and not (request.to or request.is_whole_server):
+        raise UsageError(
+            "--tablespace-mapping goes with --to DIR, or --whole-server",
+            hint="--into NAME and --in-place load what is in tablespaces by their names",
+        )
     if request.host and not request.to:
         raise UsageError(
             "--host goes with --to",

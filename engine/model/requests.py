@@ -99,6 +99,8 @@ class RestoreRequest:
     after_hook: str = ""
     """The same, run when it is over, however it ended."""
     hook_timeout_s: float = 300.0
+    tablespaces: tuple[str, ...] = ()
+    """OLD=NEW: where a server's tablespace goes, OLD by its place or name; one that is not among them goes below the target."""
     limits: Limits = field(default_factory=Limits)
     source: str = ""
     """Restored as it was at an instant, by a base and the log behind it: `at`, or one of the next two; none: as far as the log goes."""

@@ -432,6 +432,18 @@ class Preparation:
     """Why it was not done, in a sentence; empty where it was."""
 
 
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """How what a server had beside its data folder, as a backup has it in that folder, gets places of its own on the machine that they lie on."""
+
+    look: Command
+    """First: fails where a place is taken already. Changes nothing."""
+    place: Command
+    """Once the data folder is there."""
+    lines: Sequence[str]
+    """Where each goes, for a person."""
+
+
 @runtime_checkable
 class MaskingDatabase(Database, Protocol):
     """A server on which columns can be masked before anybody gets to see them."""

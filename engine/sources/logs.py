@@ -284,6 +284,23 @@ class ReplayingSource(Protocol):
         ...
 
 
+class LogPassing(Protocol):
+    """What an archive of segments goes through on its way to where a server replays it on its own: nothing in it leads to a live server's files."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The next bytes; gives those that may go on. Raises: SourceError for a log that may not be replayed there."""
+        ...
+
+    def end(self) -> bytes:
+        """What was held back, at the archive's end."""
+        ...
+
+    @property
+    def said(self) -> Sequence[str]:
+        """What was changed, for a person."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Laying:
     """How a server's files in a folder, as a base holds them, get the log beside them, so that any server that is started on them replays it."""
@@ -294,6 +311,10 @@ class Laying:
     """Once the base is there: takes an archive of segments, as `Replaying.write` does after `begin`, on its standard input."""
     words: str
     """How a person starts a server there."""
+    passing: LogPassing
+    """The archive's way there; for one archive."""
+    within: Command
+    """Behind `lay`, where `passing` changed anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,10 +329,15 @@ class WholeSwap:
     """Takes an archive of the base's folder on its standard input, into a folder beside the live one."""
     log: Command
     """Takes an archive of segments, as `Laying.lay`."""
+    passing: LogPassing
+    within: Command
+    """As in `Laying`."""
     swap: Command
     """Fails where the server still runs."""
     undo: Command
     """Swaps back, for as long as nobody started the server."""
+    lines: Sequence[str]
+    """What goes where besides, for a person."""
     clear: Command
     """Removes what the first ones made; fails where what was live is aside."""
 
@@ -326,6 +352,17 @@ class WholePlace:
     """Whether the restore ended without a word, so that nobody knows whether anything was put aside."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is wanted of a `WholeSwap`."""
+
+    needed_bytes: int
+    stamp: str
+    """Part of the name of what is put aside."""
+    tablespaces: Sequence[str] = ()
+    """OLD=NEW."""
+
+
 @runtime_checkable
 class WholeSource(Protocol):
     """A source whose server's data folder can be put aside for another one."""
@@ -334,8 +371,8 @@ class WholeSource(Protocol):
         """Of the server, which must run. Raises: SourceError, HostError."""
         ...
 
-    def whole(self, data: str, replay: Replay, depth: int, needed_bytes: int, stamp: str) -> WholeSwap:
-        """For that data folder; `stamp` is part of the name of what is put aside."""
+    def whole(self, data: str, replay: Replay, depth: int, base: Manifest, wanted: Wanted) -> WholeSwap:
+        """For that data folder, and that base. Raises: UsageError, DamagedError for what is wanted of its tablespaces."""
         ...
 
     def whole_back(self, place: WholePlace, kept: str) -> Command:

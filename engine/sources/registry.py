@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -15,9 +15,10 @@ from engine.hosts.base import OpenHost
 from engine.model.backup import Scope
 from engine.model.contents import RowSample
 from engine.model.definitions import Source
+from engine.model.manifest import Tablespace
 from engine.model.objectives import OPTION
 from engine.model.secret import Secret
-from engine.sources.base import DumpReader, OpenSource, Preparation, Traits
+from engine.sources.base import DumpReader, OpenSource, Placing, Preparation, Traits
 from engine.sources.logs import KeptLog
 
 if TYPE_CHECKING:
@@ -116,6 +117,15 @@ def preparation(kind: str, folder: str, version: str) -> Preparation | None:
     """What a server's files of that kind and version need, which lie in that folder; None where they need nothing. Raises: UnknownNameError."""
     make: Callable[[str, str], Preparation] | None = getattr(_member(kind), "preparation", None)
     return make(folder, version) if make is not None else None
+
+
+def placing(kind: str, spaces: Sequence[Tablespace], data: str, mapping: Sequence[str]) -> Placing | None:
+    """How the tablespaces of a data folder at that path get places; None where that kind has none. Raises: UsageError for the mapping;
+    DamagedError for what no server has."""
+    make: Callable[[Sequence[Tablespace], str, Sequence[str]], Placing] | None = getattr(
+        _member(kind), "placing", None
+    )
+    return make(spaces, data, mapping) if make is not None else None
 
 
 def require_log(source: Source) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import os
 import random
 import shlex
 import shutil
@@ -24,7 +23,7 @@ from engine.model.requests import DrillRequest, RestoreRequest, RollbackRequest,
 from tests.jobs.half_way import HalfWay
 from tests.jobs.keeping import look_in
 from tests.jobs.world import World, open_world
-from tests.servers.postgres import Postgres, running_postgres, started_postgres
+from tests.servers.postgres import Postgres, control, running_postgres, started_postgres
 from tests.servers.sshd import Sshd
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -213,7 +212,7 @@ async def _put_all_in_place(
 ) -> None:
     """The data folder gives way to another one, between the person's own commands, and comes back by them. What had been done after that instant is
     in the log still."""
-    hooks = {each: _control(cluster, each) for each in ("stop", "start")}
+    hooks = {each: control(cluster, each) for each in ("stop", "start")}
     request = RestoreRequest("", is_in_place=True, is_whole_server=True, source="shop", at=at)
     with pytest.raises(UsageError, match="how the server is stopped"):
         await world.engine.restore(request)
@@ -297,12 +296,3 @@ async def _require_undone(half_way: HalfWay) -> None:
         "/data is what was live",
         "what the restore brought is",
     }, half_way.steps
-
-
-def _control(cluster: Postgres, verb: str) -> str:
-    """A line that stops or starts the server."""
-    ids = f"--reuid=$(id -u {cluster.account}) --regid=$(id -g {cluster.account}) --clear-groups"
-    way = f"setpriv {ids} -- " if os.geteuid() == 0 else ""
-    where = f"-k {cluster.directory} -p {cluster.port}"
-    line = f"{cluster.binaries}/pg_ctl -D {cluster.data} -m fast -o '{where}' -l {cluster.directory}/restarted {verb}"
-    return f"cd / && {way}{line} >/dev/null 2>&1 </dev/null"

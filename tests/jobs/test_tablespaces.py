@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from engine.errors import RestoreError, UsageError
 from engine.model.definitions import Source
-from engine.model.requests import DrillRequest, RestoreRequest, ShipRequest
+from engine.model.requests import DrillRequest, RestoreRequest, RollbackRequest, ShipRequest
 from tests.jobs.world import World
-from tests.servers.postgres import Postgres, running_postgres
+from tests.servers.postgres import Postgres, control, running_postgres, started_postgres
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -111,3 +114,94 @@ async def test_a_cluster_with_tablespaces_is_drilled_and_brought_back_to_an_inst
     assert restored.status == "completed", restored
     assert server.psql("select count(*) from money", "then") == "1001"
     assert not list(spaces.places["near"].iterdir())
+
+
+async def test_a_folder_gets_its_tablespaces_below_it_or_where_they_are_mapped(
+    world: World, spaces: Spaces
+) -> None:
+    """The base as it is, and an instant behind a tablespace that only the log makes; a server starts from either. A place that is taken is refused first."""
+    server, outside = spaces.server, spaces.places["far"].parent
+    await _begin(world, spaces)
+    spaces.make("young")
+    server.psql("create table there tablespace young as select 7 as n")
+    before = datetime.datetime.fromisoformat(server.psql("select clock_timestamp()"))
+    await world.engine.ship(ShipRequest(("shop",)))
+    live = spaces.seen()
+    mapped = (f"{spaces.places['far']}={outside}/new/mapped",)
+    whole = RestoreRequest("latest:shop", to=str(outside / "base"), tablespaces=mapped)
+    for wrong, words in (
+        ("/nowhere=/x", "no tablespace at /nowhere"),
+        (f"far={spaces.places['young']}", "something at"),
+        (f"far={outside}/base/postgres/shop/data/x", "other files of the server"),
+        ("far=up/../there", "path from the root"),
+    ):
+        with pytest.raises((UsageError, RestoreError), match=words):
+            await world.engine.restore(dataclasses.replace(whole, tablespaces=(wrong,)))
+    assert not (outside / "base").exists()
+    then = dataclasses.replace(
+        whole, backup="", to=str(outside / "then"), source="shop", at=before, tablespaces=()
+    )
+    for request, link, rows in (
+        (whole, outside / "new/mapped", ""),
+        (then, outside / "then/postgres/shop/tablespaces", "7"),
+    ):
+        done = await world.engine.restore(request)
+        assert done.status == "completed", done
+        data = Path(request.to) / "postgres/shop/data"
+        assert any(
+            str(link) in str(each.readlink()) for each in (data / "pg_tblspc").iterdir() if each.is_symlink()
+        )
+        _open_up(data, server.account)
+        with started_postgres(data.parent) as restored:
+            while restored.psql("select pg_is_in_recovery()") == "t":
+                restored.psql("select pg_sleep(0.02)")
+            assert restored.psql("select count(*) from money", "bank") == "1000"
+            if rows:
+                assert restored.psql("select n from there") == rows
+            restored.psql("update money set n = n + 1", "bank")
+    assert spaces.seen() == live
+
+
+def _open_up(data: Path, account: str) -> None:
+    """For the server's account: a person's `chown -R`, and a way in."""
+    for each in data.parents[:3]:
+        each.chmod(each.stat().st_mode | 0o111)
+    (data / "pg_hba.conf").write_text("local all all trust\n", encoding="utf-8")
+    for name in ("server.key", "pg_hba.conf"):
+        shutil.chown(data / name, account)
+
+
+async def test_a_whole_server_comes_back_beside_its_old_tablespaces(world: World, spaces: Spaces) -> None:
+    """They stay with the data folder that is put aside, for the rollback, and go with it when it is discarded."""
+    server = spaces.server
+    await _begin(world, spaces)
+    server.psql("insert into money values (0)", "bank")
+    at = datetime.datetime.fromisoformat(server.psql("select clock_timestamp()"))
+    server.psql("select pg_sleep(0.01); drop table money", "bank")
+    await world.engine.ship(ShipRequest(("shop",)))
+    hooks = {each: control(server, each) for each in ("stop", "start")}
+    request = RestoreRequest(
+        "", is_in_place=True, is_whole_server=True, source="shop", at=at,
+        before_hook=hooks["stop"], after_hook=hooks["start"], tablespaces=(f"near={server.directory}/nearer",),
+    )  # fmt: skip
+    try:
+        done = await world.engine.restore(request)
+        assert done.status == "completed", done
+        assert server.psql("select count(*) from money", "bank") == "1001"
+        assert (
+            server.psql("select pg_tablespace_location(oid) from pg_tablespace where spcname = 'near'")
+            == f"{server.directory}/nearer"
+        )
+        subprocess.run(hooks["stop"], shell=True, check=True)
+        await world.engine.rollback(RollbackRequest(done.job_id))
+        subprocess.run(hooks["start"], shell=True, check=True)
+        assert server.psql("select to_regclass('money') is null", "bank") == "t"
+        assert server.psql("select count(*) from stamps") == "0"
+        with pytest.raises(RestoreError, match="something at"):
+            await world.engine.restore(request)
+        again = await world.engine.restore(dataclasses.replace(request, tablespaces=()))
+        await world.engine.rollback(RollbackRequest(again.job_id, is_discarding=True))
+        assert server.psql("select count(*) from money", "bank") == "1001"
+        assert not [*spaces.places["near"].iterdir(), *spaces.places["far"].iterdir()]
+    finally:
+        subprocess.run(hooks["stop"], shell=True, check=False)

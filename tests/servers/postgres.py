@@ -347,6 +347,15 @@ def controlled(server: Postgres) -> Iterator[Callable[[str], None]]:
         subprocess.run(_as(_account(), *control, "-m", "immediate", "stop"), check=False, cwd="/")
 
 
+def control(cluster: Postgres, verb: str) -> str:
+    """A line that stops or starts the server."""
+    ids = f"--reuid=$(id -u {cluster.account}) --regid=$(id -g {cluster.account}) --clear-groups"
+    way = f"setpriv {ids} -- " if os.geteuid() == 0 else ""
+    where = f"-k {cluster.directory} -p {cluster.port}"
+    line = f"{cluster.binaries}/pg_ctl -D {cluster.data} -m fast -o '{where}' -l {cluster.directory}/restarted {verb}"
+    return f"cd / && {way}{line} >/dev/null 2>&1 </dev/null"
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """One server for the whole session; tests take databases of their own."""

@@ -12,7 +12,8 @@ from engine.errors import UsageError
 from engine.hosts.base import Command
 from engine.sources.logs import Laying, Replay
 from engine.sources.postgres import quoting
-from engine.sources.postgres.scratch import major_version, replay_settings
+from engine.sources.postgres.scratch import has_spaces_within, major_version, replay_settings
+from engine.sources.postgres.space_filter import SpaceFilter
 
 _FIRST_VERSION = 12
 """That reads the settings of a recovery from where its others are."""
@@ -58,6 +59,12 @@ fi
 """
 
 
+WITHIN = r"""
+printf '\nallow_in_place_tablespaces = on\n' >>"$1/postgresql.auto.conf" || exit 73
+"""
+"""For a server whose log makes tablespaces in the data folder: it refuses to go on with one that it does not expect there."""
+
+
 def laying(replay: Replay, data: str, version: str, needed_bytes: int) -> Laying:
     """See `logs.Laying`. Raises: UsageError for a version that is too old."""
     if int(major_version(version).partition(".")[0]) < _FIRST_VERSION:
@@ -74,6 +81,8 @@ def laying(replay: Replay, data: str, version: str, needed_bytes: int) -> Laying
         Command(("sh", "-c", _LOOK, "sh", data, log, str(needed_bytes >> 10))),
         Command(("sh", "-c", LAY, "sh", data, log, str(replay.segment_bytes), lines, "1"), input="stream"),
         words,
+        SpaceFilter(is_within=has_spaces_within(version)),
+        Command(("sh", "-c", WITHIN, "sh", data)),
     )
 
 

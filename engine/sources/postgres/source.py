@@ -33,6 +33,7 @@ from engine.sources.logs import (
     WholePlace,
     WholeSwap,
 )
+from engine.sources.logs import Wanted as WantedWhole
 from engine.sources.options import Reader
 from engine.sources.postgres import (
     connection,
@@ -49,6 +50,7 @@ from engine.sources.postgres import (
     physical,
     scratch,
     session,
+    spaces,
     whole,
 )
 from engine.sources.postgres.database import PostgresDatabase
@@ -78,6 +80,7 @@ class PostgresSource:
     kept_log: KeptLog = kept_log
     log_reading: LogReading = WalReading()
     log_laying = staticmethod(laying.laying)
+    placing = staticmethod(spaces.placing)
 
     def __init__(self, definition: Source, host: OpenHost, secrets: Secrets) -> None:
         """Raises: ConfigurationError."""
@@ -379,9 +382,9 @@ class PostgresSource:
             row = await asked.row("select current_setting('data_directory') as folder")
         return str(row["folder"])
 
-    def whole(self, data: str, replay: Replay, depth: int, needed_bytes: int, stamp: str) -> WholeSwap:
+    def whole(self, data: str, replay: Replay, depth: int, base: Manifest, wanted: WantedWhole) -> WholeSwap:
         """See `logs.WholeSource.whole`."""
-        return whole.swap(data, replay, depth, needed_bytes, stamp, self._connection.as_user)
+        return whole.swap(data, replay, depth, base, wanted, self._connection.as_user)
 
     def whole_back(self, place: WholePlace, kept: str) -> Command:
         """See `logs.WholeSource.whole_back`."""

@@ -6,8 +6,11 @@ The server is stopped and started by the person's own commands; what runs is nev
 from __future__ import annotations
 
 from engine.hosts.base import Command
-from engine.sources.logs import Replay, WholePlace, WholeSwap
-from engine.sources.postgres import laying
+from engine.model.manifest import Manifest
+from engine.sources.logs import Replay, Wanted, WholePlace, WholeSwap
+from engine.sources.postgres import laying, spaces
+from engine.sources.postgres.scratch import has_spaces_within
+from engine.sources.postgres.space_filter import SpaceFilter
 
 _RUNS = r"""
 runs() {
@@ -16,7 +19,9 @@ runs() {
   exit 75
 }
 """
-_LOOK = r"""
+_LOOK = (
+    r"""
+look() {
 data=$1 new=$2 wal=$3 aside=$4 needed=$5
 [ -s "$data/PG_VERSION" ] || { echo "there is no data folder of a server at $data" >&2; exit 66; }
 for each in "$data" "$data/pg_wal"; do
@@ -24,20 +29,29 @@ for each in "$data" "$data/pg_wal"; do
 done
 [ "$(df -P "$data" | awk 'NR == 2 { print $6 }')" != "$data" ] ||
   { echo "$data is a file system of its own, so it cannot be put aside by its name" >&2; exit 73; }
-[ -z "$(ls -A "$data/pg_tblspc")" ] || { echo "the server has tablespaces, which lie elsewhere" >&2; exit 73; }
 [ -w "$(dirname "$data")" ] || { echo "this account may not write in $(dirname "$data")" >&2; exit 77; }
 for each in "$new" "$wal" "$aside"; do
   [ ! -e "$each" ] || { echo "there is something at $each already: of a restore that was discarded by nobody" >&2; exit 73; }
 done
 set -- $(df -P -k "$data" | tail -n 1)
 [ "${4:-$needed}" -ge "$needed" ] || { echo "$4 KiB are free beside $data, and $needed are needed" >&2; exit 73; }
+}
+look "$@"
+shift 5
 """
-_BASE = r"""
+    + spaces.LOOK
+)
+_BASE = (
+    spaces.PLACE
+    + r"""
 data=$1 new=$2 depth=$3
+shift 3
 umask 077
 mkdir "$new" && tar -x -o -f - -C "$new" --strip-components="$depth" || exit 73
 if [ "$(id -u)" = 0 ]; then chown -R "$(ls -nd "$data" | awk '{ print $3 ":" $4 }')" "$new" || exit 73; fi
+place "$new" "$@"
 """
+)
 _SWAP = (
     _RUNS
     + r"""
@@ -49,10 +63,15 @@ mv "$new" "$data" || { mv "$aside" "$data"; exit 73; }
 """
 )
 _CLEAR = r"""
-data=$1 aside=$2
+data=$1 aside=$2 new=$3 wal=$4 within=$5
 [ -e "$data" ] && [ ! -e "$aside" ] || { echo "$data is not what was live" >&2; exit 74; }
-shift 2
-for each; do rm -rf "$each" || exit 73; done
+shift 5
+for pair; do
+  to=${pair#*=}
+  # Only what was put there by the restore: it was empty before.
+  [ "$(readlink "$new/pg_tblspc/${pair%%=*}" 2>/dev/null)" != "$to" ] || rm -rf "$to" || exit 73
+done
+rm -rf "$new" "$wal" "$within" || exit 73
 """
 # Each line may be done already: by one that was cut off in between.
 _BACK = (
@@ -74,40 +93,57 @@ else
   echo "there is no $aside: it was discarded or brought back already" >&2
   exit 66
 fi
-rm -rf "$new" || exit 73
+if [ -e "$new" ]; then
+  # Its tablespaces, where nobody said otherwise, are of no use without it.
+  rm -rf "$new" "$data.tablespaces-${aside##*.before-}" || exit 73
+fi
 [ -e "$kept/recovery.signal" ] || rm -rf "$wal" || exit 73
 echo "$said"
 """
 )
 _DISCARD = r"""
-data=$1
+data=$1 aside=$2 new=$3 wal=$4
 [ -e "$data" ] || { echo "there is nothing at $data: bring back what was live" >&2; exit 66; }
 [ ! -e "$data/recovery.signal" ] || { echo "the server at $data has not replayed its log yet: start it first" >&2; exit 75; }
-shift
-for each; do rm -rf "$each" || exit 73; done
+major=$(cat "$aside/PG_VERSION" 2>/dev/null)
+for link in "$aside/pg_tblspc"/*; do
+  [ -L "$link" ] && to=$(readlink "$link") || continue
+  for other in "$data/pg_tblspc"/*; do
+    [ ! -L "$other" ] || [ "$(readlink "$other")" != "$to" ] || to=
+  done
+  # Of another version's server there may be something beside it.
+  [ -z "$to" ] || rm -rf "$to/PG_${major}_"* || exit 73
+done
+rm -rf "$aside" "$new" "$wal" || exit 73
 """
 
 
 def swap(
-    data: str, replay: Replay, depth: int, needed_bytes: int, stamp: str, as_user: str | None
+    data: str, replay: Replay, depth: int, base: Manifest, wanted: Wanted, as_user: str | None
 ) -> WholeSwap:
-    """See `logs.WholeSource.whole`."""
+    """See `logs.WholeSource.whole`. What is in tablespaces goes beside the data folder, or where it is wanted; the old ones stay where they are."""
     new, log = _beside(data)
-    aside = f"{data}.before-{stamp}"
+    aside = f"{data}.before-{wanted.stamp}"
+    within = f"{data}.tablespaces-{wanted.stamp}"
+    places = spaces.pairs(base.tablespaces, wanted.tablespaces, within, data)
 
     def shell(script: str, *words: str, is_fed: bool = False) -> Command:
         line = ("sh", "-c", script, "sh", *words)
         return Command(line, as_user=as_user, input="stream") if is_fed else Command(line, as_user=as_user)
 
     settings = laying.settings(replay, log)
+    looks = (data, new, log, aside, str(wanted.needed_bytes >> 10))
     return WholeSwap(
         aside,
-        shell(_LOOK, data, new, log, aside, str(needed_bytes >> 10)),
-        shell(_BASE, data, new, str(depth), is_fed=True),
+        shell(_LOOK, *looks, *places),
+        shell(_BASE, data, new, str(depth), *places, is_fed=True),
         shell(laying.LAY, new, log, str(replay.segment_bytes), settings, "", is_fed=True),
+        SpaceFilter(is_within=has_spaces_within(base.server_version)),
+        shell(laying.WITHIN, new),
         shell(_SWAP, data, new, aside),
         shell(_SWAP, data, aside, new),
-        shell(_CLEAR, data, aside, new, log),
+        spaces.lines(base.tablespaces, places),
+        shell(_CLEAR, data, aside, new, log, within, *places),
     )
 
 
