@@ -108,7 +108,7 @@ def _change(change: LogChange) -> str:
     what = f"{change.rows} rows deleted" if change.rows else change.kind
     tables: Sequence[str] = change.tables or ("?",)
     return printable(
-        f"{to_second(change.at)}  {what}  {change.database} {', '.join(tables)}  transaction {change.transaction}"
+        f"{to_second(change.at)}  {what}  {change.database} {', '.join(tables)}  transaction {change.named}"
     )
 
 

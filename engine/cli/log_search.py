@@ -74,11 +74,11 @@ def _row(change: LogChange) -> list[str]:
     tables = ", ".join(change.tables) or f"of files {', '.join(change.relations)}"
     return [
         change.at.astimezone().isoformat(sep=" ", timespec="milliseconds"),
-        _WORDS.get(change.kind, change.kind),
+        _WORDS.get(change.kind, change.kind) + (f", in series {change.left}" if change.left else ""),
         text.printable(change.database),
         text.printable(tables),
         str(change.rows or "-"),
-        change.transaction,
+        change.named,
         change.position,
     ]
 
@@ -89,10 +89,16 @@ def lines(found: FoundChanges) -> list[str]:
     if not found.changes:
         return [f"nothing of that was found; {read}"]
     last = found.changes[-1]
+    left = sorted({each.left for each in found.changes if each.left})
     said = [read]
     if found.unnamed:
         said.append(
             f"{text.counted(found.unnamed, 'change')} to tables whose names no base tells are not all shown"
+        )
+    if left:
+        said.append(
+            f"series {', '.join(left)} of the log was left for another before that: what was done there is in no server that went on, and a restore "
+            "goes there by TRANSACTION@SERIES"
         )
     said.append(f"back to just before the last of them: {restoring(found.source, last)}")
     return said
@@ -106,7 +112,7 @@ def restoring(source: str, change: LogChange) -> str:
         "--source",
         source,
         "--at-transaction",
-        change.transaction,
+        change.named,
         "--just-before",
     ]
     words += ["--into", "before_it"]

@@ -61,9 +61,18 @@ async def run(context: JobContext, query: ChangeQuery) -> FoundChanges:
         for each in reached
         if (each.storage, each.base.position.identity) == (best.storage, best.base.position.identity)
     ]
-    async with log_search.opened(context, query.source, of_one) as log:
-        found, read = await _walk(context, log, query, reading)
-    found = await _named(context, query, of_one, found)
+    left = await replay.branches(context, query.source, of_one)
+    found: list[_Found] = []
+    read: list[LogSegment] = []
+    for line in log_search.lines(of_one, left):
+        async with log_search.opened(context, query.source, line) as log:
+            more, looked_at = await _walk(context, log, query, reading, line.left)
+        # The segment of a fork is there twice: what it holds from before is no more than once.
+        known = {(each.change.transaction, each.change.position) for each in found}
+        found += [each for each in more if (each.change.transaction, each.change.position) not in known]
+        read += looked_at
+    found.sort(key=lambda each: each.change.at)
+    found = await _named(context, query, [*of_one, *left], found)
     wanted = [each.change for each in found if _concerns(each.change, query.table)]
     times = [at for each in read for at in (each.begins_at, each.ends_at) if at is not None]
     return FoundChanges(
@@ -78,7 +87,7 @@ async def run(context: JobContext, query: ChangeQuery) -> FoundChanges:
 
 
 async def _walk(
-    context: JobContext, log: KeptLog, query: ChangeQuery, reading: LogReading
+    context: JobContext, log: KeptLog, query: ChangeQuery, reading: LogReading, left: str
 ) -> tuple[list[_Found], list[LogSegment]]:
     """All that was done in that time, and what was read. A segment is looked into once the next one is there, which may hold the end of its last
     record."""
@@ -96,8 +105,9 @@ async def _walk(
         segment, content = held
         for change in await asyncio.to_thread(changes.feed, content, after):
             if _is_within(change, query):
-                mark = LogMark(change.position, change.at, change.transaction)
-                found.append(_Found(change, Place(mark, segment.series, segment.number)))
+                mark = LogMark(change.position, change.at, change.transaction, left=left)
+                place = Place(mark, segment.series, segment.number)
+                found.append(_Found(dataclasses.replace(change, left=left), place))
         if len(found) > _MOST_FOUND:
             raise UsageError(
                 f"the log of {query.source} holds more than {_MOST_FOUND} such changes",
@@ -164,7 +174,7 @@ async def _named_by(
     """By a server that is brought to just before that change."""
     leading = log_search.base_before(reached, chosen.place)
     assert leading is not None
-    target = Target(transaction=chosen.change.transaction, is_before=True)
+    target = Target(transaction=chosen.change.named, is_before=True)
     planned = replay.plan_to(source, target, chosen.place, leading)
     backup = await context.catalog.backups.get(leading.base.backup_id)
     names: dict[str, NamedFiles] = {}

@@ -6,6 +6,7 @@ Segments are read from the repository one at a time, the newest first, and nothi
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,7 +18,7 @@ from engine.format.tree import Node
 from engine.jobs import log_store
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import open_copy
-from engine.model import names
+from engine.model import log_branches, names
 from engine.model.definitions import Source
 from engine.model.instants import LogMark, Target
 from engine.model.logs import LogRun, LogSegment, Reach
@@ -69,36 +70,80 @@ class Place:
     number: int
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Ways along a log, of one storage and one server, and what of them is looked through."""
+
+    found: Sequence[Reach]
+    left: str = ""
+    """The series that they end in, where that was left for another: what lies before the fork is no part of it."""
+    runs: Sequence[LogRun] = ()
+
+
+def lines(found: Sequence[Reach], left: Sequence[Reach]) -> list[Line]:
+    """The way that the server is on, of each storage and server, then those that it left."""
+
+    def place(reach: Reach) -> tuple[str, str]:
+        return reach.storage, reach.base.position.identity
+
+    ordered = sorted(found, key=lambda each: (*place(each), each.begins_at))
+    main = [Line(list(group)) for _, group in itertools.groupby(ordered, key=place)]
+    main = [Line(each.found, runs=_runs(each.found)) for each in main]
+    passed = {(*place(each), each.base.backup_id): each.path for each in found}
+    ordered = sorted(left, key=lambda each: (*place(each), each.path[-1].series, each.begins_at))
+    others = []
+    for (*_, series), group in itertools.groupby(
+        ordered, key=lambda each: (*place(each), each.path[-1].series)
+    ):
+        ways = list(group)
+        parts = [
+            run
+            for each in ways
+            for run in log_branches.beyond(each.path, passed[*place(each), each.base.backup_id])
+        ]
+        others.append(Line(ways, series, tuple(dict.fromkeys(parts))))
+    return [*main, *others]
+
+
+def _runs(found: Sequence[Reach]) -> tuple[LogRun, ...]:
+    return tuple(dict.fromkeys(run for reach in found for run in reach.path))
+
+
 @asynccontextmanager
-async def opened(context: JobContext, source: str, found: Sequence[Reach]) -> AsyncIterator[KeptLog]:
-    """The log of these reaches, which are of one storage and one server. Raises: StorageError, RepositoryError."""
+async def opened(context: JobContext, source: str, line: Line) -> AsyncIterator[KeptLog]:
+    """The log along it. Raises: StorageError, RepositoryError."""
+    found = line.found
     async with AsyncExitStack() as stack:
         backup = await context.catalog.backups.get(found[-1].base.backup_id)
         storage = found[-1].storage
         copy = await open_copy(context, backup, storage, Limits(), stack)
         definition = await context.catalog.sources.get(source)
         _, tree = await log_store.open_head(copy.repository, definition, found[-1].snapshot_id)
-        runs = tuple(dict.fromkeys(run for reach in found for run in reach.path))
-        yield KeptLog(definition, copy.repository, tree, found[-1].base.position.identity, runs)
+        yield KeptLog(definition, copy.repository, tree, found[-1].base.position.identity, line.runs)
 
 
 async def find(
-    context: JobContext, source: str, target: Target, found: Sequence[Reach], reading: LogReading
+    context: JobContext,
+    source: str,
+    target: Target,
+    found: tuple[Sequence[Reach], Sequence[Reach]],
+    reading: LogReading,
 ) -> tuple[Place, Reach]:
-    """Where the target lies, and the newest base that leads there. Raises: RestoreError where none does, with what is nearest; UsageError."""
+    """Where the target lies, and the newest base that leads there. `found`: what bases lead to, and what they lead to on series that were left.
+
+    Raises: RestoreError where none does, with what is nearest; UsageError.
+    """
     nearest: list[str] = []
-    ordered = sorted(found, key=lambda each: (each.storage, each.base.position.identity, each.begins_at))
-    grouped = itertools.groupby(ordered, key=lambda each: (each.storage, each.base.position.identity))
-    for group in [list(each) for _, each in grouped]:
-        async with opened(context, source, group) as log:
-            place = await _search(context, log, target, reading)
+    for line in _wanted(source, target, lines(*found)):
+        async with opened(context, source, line) as log:
+            place = await _search(context, log, target, reading, line.left)
             if place is None:
-                nearest.append(await _nearest(log, target, reading))
+                nearest += [await _nearest(log, target, reading)] if not line.left else []
                 continue
-        leading = base_before(group, place)
+        leading = base_before(line.found, place)
         if leading is not None:
             return place, leading
-        first = min(each.begins_at for each in group)
+        first = min(each.begins_at for each in line.found)
         why = f"no base from before it is kept: it was at {_text(place.mark)}"
         raise RestoreError(
             f"{source} cannot be brought back to {target.words}: {why}",
@@ -111,6 +156,22 @@ async def find(
         f"{source} cannot be brought back to {target.words}: {what} in its log",
         hint=next((each for each in nearest if each), None),
     )
+
+
+def _wanted(source: str, target: Target, found: Sequence[Line]) -> Sequence[Line]:
+    """Those that may hold it. Raises: RestoreError where none is of the series that it names."""
+    if not target.series:
+        return found
+    ways = {run.series for line in found for run in line.runs}
+    if not any(log_branches.is_named(each, target.series) for each in ways):
+        raise RestoreError(
+            f"{source} cannot be brought back to {target.words}: its log has no such series",
+            hint=f"it has {', '.join(sorted(ways))}",
+        )
+    runs = [
+        tuple(run for run in line.runs if log_branches.is_named(run.series, target.series)) for line in found
+    ]
+    return [Line(line.found, line.left, kept) for line, kept in zip(found, runs, strict=True) if kept]
 
 
 def base_before(found: Sequence[Reach], place: Place) -> Reach | None:
@@ -141,15 +202,17 @@ def _share(run: LogRun, place: Place) -> int:
     return run.size_bytes * (place.number + 2 - run.first) // (run.last - run.first + 1)
 
 
-async def _search(context: JobContext, log: KeptLog, target: Target, reading: LogReading) -> Place | None:
+async def _search(
+    context: JobContext, log: KeptLog, target: Target, reading: LogReading, left: str
+) -> Place | None:
     context.emit(StepBegan(f"look for {target.words} in the log"))
     total = sum(run.size_bytes for run in log.runs)
     done, after = 0, b""
     async for node, segment in log.segments(is_newest_first=True):
         content = await log.read(node)
-        mark = await asyncio.to_thread(reading.mark, content, after, target.transaction, target.point)
+        mark = await asyncio.to_thread(reading.mark, content, after, target.number, target.point)
         if mark is not None:
-            return Place(mark, segment.series, segment.number)
+            return Place(dataclasses.replace(mark, left=left), segment.series, segment.number)
         after = reading.continuation(content)
         done += len(content)
         context.emit(Progress("search", done, max(total, done), current=segment.name))

@@ -74,6 +74,11 @@ async def reached(context: JobContext, source: str, storage: str = "") -> list[R
     return found
 
 
+async def branches(context: JobContext, source: str, found: Sequence[Reach]) -> list[Reach]:
+    """What leads on along series that were left, from the bases of those that were found, in their storages."""
+    return log_branches.left(found, await _holdings(context, source, ""))
+
+
 async def _holdings(context: JobContext, source: str, storage: str) -> list[LogHoldings]:
     return [each for each in await context.catalog.logs.holdings(source) if storage in ("", each.storage)]
 
@@ -84,7 +89,8 @@ async def plan(context: JobContext, source: str, target: Target, storage: str = 
     if target.transaction or target.point:
         reading = sources.log_reading((await context.catalog.sources.get(source)).kind)
         if reading is not None:
-            place, leading = await log_search.find(context, source, target, found, reading)
+            both = (found, await branches(context, source, found))
+            place, leading = await log_search.find(context, source, target, both, reading)
             return plan_to(source, target, place, leading)
     if target.at is None:
         newest = max(found, key=lambda each: (each.ends_at, each.begins_at))
@@ -135,6 +141,7 @@ async def described(context: JobContext, planned: ReplayPlan) -> InstantPlan:
         estimated_s,
         counted,
         planned.mark.at if planned.mark is not None else None,
+        planned.mark.left if planned.mark is not None else "",
     )
 
 
@@ -218,7 +225,7 @@ def replay_of(planned: ReplayPlan, segment_bytes: int) -> Replay:
         segment_bytes,
         path[-1].series if path else base.series,
         planned.until,
-        planned.mark.transaction if planned.mark is not None else target.transaction,
+        planned.mark.transaction if planned.mark is not None else target.number,
         target.point,
         target.is_before,
         last_needed(planned),

@@ -21,9 +21,20 @@ class Target:
 
     at: datetime.datetime | None = None
     transaction: str = ""
+    """With `@SERIES` behind it the one on that series of the log: after a fail-over several may have its number."""
     point: str = ""
     is_before: bool = False
     """Just before it."""
+
+    @property
+    def series(self) -> str:
+        """The series that the transaction is said to lie on; empty where none is."""
+        return self.transaction.partition("@")[2]
+
+    @property
+    def number(self) -> str:
+        """Of the transaction, as the server writes it."""
+        return self.transaction.partition("@")[0]
 
     @property
     def is_named(self) -> bool:
@@ -53,6 +64,8 @@ class LogMark:
     """By the host's clock."""
     transaction: str = ""
     point: str = ""
+    left: str = ""
+    """The series that it lies on, where that was left for another at a fork before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,13 @@ class LogChange:
     """That were deleted one by one."""
     tables: tuple[str, ...] = ()
     """Names, with their schemas, as far as they are known."""
+    left: str = ""
+    """The series that it lies on, where that was left for another at a fork before it: what it did is in no server that went on."""
+
+    @property
+    def named(self) -> str:
+        """Its transaction, as a restore is told it."""
+        return f"{self.transaction}@{self.left}" if self.left else self.transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +154,8 @@ class InstantPlan:
     """That the estimate is made of."""
     found_at: datetime.datetime | None = None
     """When the transaction ended, or the point was named, by the host's clock; None where an instant was asked for, or the log's end."""
+    left: str = ""
+    """The series that it lies on, where that was left for another before."""
 
     @property
     def scratch_bytes(self) -> int:
@@ -154,7 +176,8 @@ def estimate(drills: Iterable[PastDrill], size_bytes: int) -> tuple[float | None
 def place(plan: InstantPlan) -> str:
     """The target, and where a transaction or a point was found."""
     found = f", which ended at {_text(plan.found_at)}" if plan.found_at is not None else ""
-    return f"{plan.target.words}{found}"
+    left = f", in series {plan.left} of the log, which was left for another before that" if plan.left else ""
+    return f"{plan.target.words}{found}{left}"
 
 
 def lines(plan: InstantPlan) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from engine.model import logs
 from engine.model.logs import Base, LogHoldings, LogRun, LogState, Reach
@@ -34,6 +35,38 @@ def at_that_time(
     if chosen is None or (newest is not None and newest.begins_at > chosen.begins_at):
         return newest, ""
     return chosen, chosen.path[-1].series
+
+
+def left(found: Iterable[Reach], holdings: Sequence[LogHoldings]) -> list[Reach]:
+    """The ways from the same bases to the end of each series that was left for another, where something lies on it that those found do not pass."""
+    held = {each.storage: each for each in holdings}
+    return [
+        Reach(
+            each.base, each.storage, each.begins_at, _ends_at(each.base, path), tuple(path), each.snapshot_id
+        )
+        for each in found
+        for _, path in sorted(_ways(each.base, held[each.storage]).items())
+        if beyond(path, each.path)
+    ]
+
+
+def beyond(path: Iterable[LogRun], passed: Iterable[LogRun]) -> list[LogRun]:
+    """What of a way another one does not pass."""
+    last = {run.series: run.last for run in passed}
+    return [
+        replace(run, first=max(run.first, last.get(run.series, -1) + 1))
+        for run in path
+        if run.last > last.get(run.series, -1)
+    ]
+
+
+def is_named(series: str, name: str) -> bool:
+    """Whether a person may mean that series by this name: `1` is `00000001`."""
+    return series.lstrip("0").upper() == name.lstrip("0").upper()
+
+
+def _ends_at(base: Base, path: Sequence[LogRun]) -> datetime.datetime:
+    return max([base.consistent_at, *(run.ends_at for run in path if run.ends_at is not None)])
 
 
 def _left(base: Base, held: LogHoldings, current: str, at: datetime.datetime) -> Reach | None:

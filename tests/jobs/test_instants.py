@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import random
 import shutil
@@ -17,6 +18,7 @@ import pytest
 
 from engine.errors import RestoreError
 from engine.model.definitions import Source
+from engine.model.instants import ChangeQuery
 from engine.model.requests import DrillRequest, ShipRequest
 from engine.model.shipments import ShippedLog
 from tests.jobs.world import World
@@ -41,6 +43,8 @@ class _Truth:
     rows: dict[int, datetime.datetime] = field(default_factory=dict)
     damaged_at: datetime.datetime | None = None
     """Then all rows before were lost."""
+    left: str = ""
+    """The transaction that dropped a table on the server that was left, while the other one took over."""
 
     def learn(self, server: Postgres) -> None:
         """All rows that are there."""
@@ -85,7 +89,9 @@ async def _live_through(world: World, stack: contextlib.ExitStack) -> _Truth:
     """A base, a restart, a second base, a server that is lost and a standby in its place, and rows that a person removes."""
     truth = _Truth()
     primary = stack.enter_context(running_postgres(is_archiving=True, segment_mib=1, settings=_SETTINGS))
-    primary.psql("create table stamps (n bigint generated always as identity (cache 1))")
+    primary.psql(
+        "create table stamps (n bigint generated always as identity (cache 1)); create table orders as select 1 as n"
+    )
     options = primary.options(physical=True, log_spool=str(primary.spool))
     await world.engine.add_source(Source("shop", "postgres", options=options))
     with _writing(primary, 6):
@@ -100,9 +106,11 @@ async def _live_through(world: World, stack: contextlib.ExitStack) -> _Truth:
         await _ship(world)
     truth.learn(primary)
     _follow(primary, standby)
+    standby.psql("select pg_promote()")
+    truth.left = primary.psql("begin; drop table orders; select pg_current_xact_id(); commit")
+    await _ship(world)
     stop(primary, signal.SIGKILL)
     shutil.rmtree(primary.data)
-    standby.psql("select pg_promote()")
     await world.engine.edit_source("shop", standby.options(log_spool=str(standby.spool)))
     with _writing(standby, 6):
         await _ship(world)
@@ -149,10 +157,23 @@ async def test_each_instant_holds_exactly_what_was_committed_by_then(world: Worl
         commits = [dice.choice(after_begin), truth.damaged_at]
         chosen += [at + step for at in commits for step in (-MICROSECOND, MICROSECOND * 0, MICROSECOND)]
         await _require_all(world, {at: truth.held(at) for at in [*chosen, ends_at]})
+        await _require_left(world, truth)
         for at, why in ((begins_at - MICROSECOND, "oldest base"), (ends_at + MICROSECOND, "log ends at")):
             with pytest.raises(RestoreError, match=why) as error:
                 await world.engine.drill(DrillRequest("shop", at=at))
             assert "nearest instant" in str(error.value.hint)
+
+
+async def _require_left(world: World, truth: _Truth) -> None:
+    """What was done on the timeline that was left is found there, said to be there, and reached there."""
+    (change,) = (await world.engine.find_changes(ChangeQuery("shop", "orders"))).changes
+    assert (change.kind, change.named) == ("dropped", f"{truth.left}@00000001")
+    request = DrillRequest("shop", is_before=True, checks=(("postgres", "select count(*) from orders", "1"),))
+    done = await world.engine.drill(dataclasses.replace(request, at_transaction=f"{truth.left}@1"))
+    assert done.status == "passed", (done.steps, done.checks)
+    assert "in series 00000001 of the log, which was left" in done.steps[0].detail
+    with pytest.raises(RestoreError, match="no such series"):
+        await world.engine.drill(dataclasses.replace(request, at_transaction=f"{truth.left}@3"))
 
 
 async def _require_all(world: World, wanted: Mapping[datetime.datetime, str]) -> None:

@@ -167,7 +167,7 @@ class TimelineView(View):
 
         found = await log_work.find_change(self.console, self.source)
         if found is not None:
-            await self._go_to(Instant(transaction=found.transaction, is_before=True))
+            await self._go_to(Instant(transaction=found.named, is_before=True))
             if self.target is Target.DRILL:
                 self.target = Target.BESIDE
             asked = self.restores[Target.BESIDE]

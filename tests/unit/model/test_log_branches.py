@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.model import logs
-from engine.model.log_branches import at_that_time
+from engine.model.log_branches import at_that_time, beyond, is_named, left
 from engine.model.logs import LogFork, LogHoldings, LogPosition, LogRun, LogState
 from tests.unit.model.test_logs import SERVER, at, base, runs_of
 
@@ -66,3 +66,16 @@ def test_a_fail_over_that_lost_nothing_has_one_way() -> None:
     found = logs.reaches(bases, [held])
     assert at_that_time(found, bases, [held], None, at(4)) == (found[0], "")
     assert at_that_time(found, bases, [held], None, at(9)) == (None, "")
+
+
+def test_what_lies_on_series_that_were_left_is_told_apart_from_what_was_gone_on_from() -> None:
+    """Each way to its end, and of each that alone which the newest one does not pass."""
+    held = _held()
+    (main,) = logs.reaches([base(1)], [held])
+    first, second = left([main], [held])
+    assert [(run.series, run.first, run.last) for run in second.path] == [("1", 2, 4), ("2", 5, 9)]
+    assert [(run.series, run.first, run.last) for run in beyond(first.path, main.path)] == [("1", 7, 14)]
+    assert [(run.series, run.first, run.last) for run in beyond(second.path, main.path)] == [("2", 5, 9)]
+    assert left([second], [LogHoldings("main", second.path, FORKS)]) == []
+    assert is_named("0000000A", "a")
+    assert not is_named("0000000A", "A0")
