@@ -46,10 +46,12 @@ async def _ship(world: World) -> ShippedLog:
 async def test_a_log_that_grows_between_plan_and_replay_brings_back_what_was_planned(
     world: World, cluster: Postgres
 ) -> None:
-    """A base takes minutes to lay, and the segment that was being written is whole by then."""
+    """A base takes minutes to lay, and the segment that was being written is whole by then. What was prepared and not committed holds nothing up."""
     await _begin(world, cluster, log_slot="holdfast")
-    cluster.psql("insert into stamps select from generate_series(1, 3)")
+    cluster.psql("insert into stamps select from generate_series(1, 3); create table doubted ()")
+    cluster.psql("begin; alter table doubted add n int; prepare transaction 'doubt'")
     await _ship(world)
+    cluster.psql("rollback prepared 'doubt'")
     context = world.engine._parts.context()
     planned = await replay.plan(context, "shop", Target())
     assert planned.reach.path[-1].is_tail
@@ -63,7 +65,7 @@ async def test_a_log_that_grows_between_plan_and_replay_brings_back_what_was_pla
         replay.server(context, base, planned) as reached,
     ):
         facts = await reached.database.facts("postgres")
-    assert [(each.name, each.rows) for each in facts.tables] == [("public.stamps", 3)]
+    assert [(each.name, each.rows) for each in facts.tables] == [("public.doubted", 0), ("public.stamps", 3)]
 
 
 async def test_damage_in_a_log_is_not_taken_for_its_end(world: World, cluster: Postgres) -> None:

@@ -31,6 +31,7 @@ from engine.sources.postgres.space_filter import SpaceFilter
 
 START_TIMEOUT_S = 120.0
 REACHED = "select extract(epoch from pg_last_xact_replay_timestamp())::float8 as last, not pg_is_in_recovery() as over"
+_PREPARED = "select gid, database::text from pg_prepared_xacts"
 _DATABASE = "select datname as name from pg_database where datallowconn and oid::text = {number}"
 _FILES = """
 select c.relfilenode::text as file, n.nspname || '.' || c.relname as name, c.relkind in ('r', 'm') and n.nspname <> 'pg_catalog' as is_table
@@ -178,7 +179,7 @@ async def revived(
             starting = _Starting(host, command, process, major)
             await starting.said("taking", START_TIMEOUT_S)
             superuser = manifest.roles[0] if manifest.roles else "postgres"
-            start = functools.partial(starting.database, superuser, RECOVERY_TIMEOUT_S)
+            start = functools.partial(starting.recovered, superuser, RECOVERY_TIMEOUT_S)
             yield tar_feed.TarFeed(process, starting.fail, start)
         finally:
             await tar_feed.stop(process)
@@ -199,7 +200,7 @@ async def replaying(
             starting = _Starting(host, command, process, major)
             await starting.said("taking", START_TIMEOUT_S)
             superuser = manifest.roles[0] if manifest.roles else "postgres"
-            start = functools.partial(starting.database, superuser, RECOVERY_TIMEOUT_S)
+            start = functools.partial(starting.recovered, superuser, RECOVERY_TIMEOUT_S)
             feed = tar_feed.TarFeed(process, starting.fail, start)
             yield _Replaying(host, starting, feed, replay.ends_at)
         finally:
@@ -329,6 +330,17 @@ class _Starting:
         as_user = self.command.as_user
         connection = Connection(user=superuser, socket=folder, port=5432, as_user=as_user, folder=binaries)
         return PostgresDatabase(self.host, connection, "postgres")
+
+    async def recovered(self, superuser: str, timeout_s: float) -> Database:
+        """As `database`, without what was prepared and never committed: it is in no dump, and its locks would keep dumps waiting for ever."""
+        database = await self.database(superuser, timeout_s)
+        assert isinstance(database, PostgresDatabase)
+        async with session.opened(self.host, database.connection, "postgres") as asked:
+            prepared = await asked.rows(_PREPARED)
+        for row in prepared:
+            async with session.opened(self.host, database.connection, row["database"]) as asked:
+                await asked.run(f"rollback prepared {quoting.literal(row['gid'])};")
+        return database
 
     async def said(self, word: str, timeout_s: float) -> tuple[str, str]:
         """The two lines after that word's. Raises: as `database`."""
