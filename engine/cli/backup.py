@@ -36,8 +36,9 @@ def _declare(parser: Parser) -> None:
         "--type",
         choices=_KINDS,
         default="incremental",
-        help="files, and the whole cluster of a PostgreSQL from 17 on with summarize_wal on: full reads everything again, differential counts from the "
-        "last full one, incremental (where it is left out) from the last of any; all else is read whole each time. Every backup of each type restores by itself: what is known already is stored once",
+        help="files, the whole cluster of a PostgreSQL from 17 on with summarize_wal on, and a MariaDB server's own files: full reads everything again, "
+        "differential counts from the last full one, incremental (where it is left out) from the last of any; all else is read whole each time. Every "
+        "backup of each type restores by itself: what is known already is stored once",
     )
     parser.add_argument(
         "--only",

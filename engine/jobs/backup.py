@@ -53,10 +53,9 @@ async def run(
 
     A source of `defined` is read as it is there, and not as the catalog has it.
     """
-    work = _in_use(
-        context, [await _find(context, name, request, defined.get(name)) for name in request.sources]
-    )
     storages = await chosen_storages(context, request.storages)
+    found = [await _find(context, name, request, storages, defined.get(name)) for name in request.sources]
+    work = _in_use(context, found)
     spilling = spill_options(context)
     results = []
     errors = []
@@ -128,7 +127,13 @@ async def chosen_storages(context: JobContext, names: Sequence[str]) -> list[def
     return found
 
 
-async def _find(context: JobContext, name: str, request: BackupRequest, defined: Source | None) -> _Work:
+async def _find(
+    context: JobContext,
+    name: str,
+    request: BackupRequest,
+    storages: Sequence[definitions.Storage],
+    defined: Source | None,
+) -> _Work:
     backup_id = new_id(os.urandom)
     if request.stdin_filename:
         source = Source(name, "stdin", LOCAL_HOST, {"filename": request.stdin_filename})
@@ -140,7 +145,7 @@ async def _find(context: JobContext, name: str, request: BackupRequest, defined:
         if source.host == LOCAL_HOST
         else await context.catalog.hosts.get(source.host)
     )
-    last = await _last(context, name, is_full=request.kind == "differential")
+    last = await _last(context, name, request.kind, storages)
     return _Work(source, host, backup_id, last)
 
 
@@ -270,7 +275,7 @@ async def _with_lost(context: JobContext, request: BackupRequest, work: _Work, o
     """The same, decided against what an earlier job took and could not write down, where there is such."""
     if not await adopting.adopt_lost(context, work.source.name, opened.opened):
         return work
-    last = await _last(context, work.source.name, is_full=request.kind == "differential")
+    last = await _last(context, work.source.name, request.kind, [each.definition for each in opened.opened])
     return dataclasses.replace(work, last=last)
 
 
@@ -288,13 +293,19 @@ async def _done_before(
     }
 
 
-async def _last(context: JobContext, source: str, *, is_full: bool) -> Backup | None:
-    """The newest backup to decide against: the newest full one for a differential."""
-    kind = "full" if is_full else ""
+async def _last(
+    context: JobContext, source: str, kind: str, storages: Sequence[definitions.Storage]
+) -> Backup | None:
+    """The newest backup to decide against that all of these storages hold, else the newest of any; of full ones alone for a differential."""
+    names = {each.name for each in storages}
+    newest = None
     for backup in await context.catalog.backups.page(BackupFilter(source=source), limit=_LOOKED_AT):
-        if backup.status is not BackupStatus.FAILED and kind in ("", backup.kind):
+        if backup.status is BackupStatus.FAILED or (kind == "differential" and backup.kind != "full"):
+            continue
+        if names <= {copy.storage for copy in backup.copies if copy.snapshot_id}:
             return backup
-    return None
+        newest = newest or backup
+    return newest
 
 
 async def _failed(

@@ -12,6 +12,7 @@ from engine.model.definitions import Source
 from engine.repository import wholeness
 from engine.repository.repository import Repository
 from engine.repository.writer import Parent
+from engine.sources.incremental import NoIncrementError
 
 if TYPE_CHECKING:
     from engine.jobs.backup_source import Capture
@@ -63,6 +64,15 @@ def parent(opened: Sequence[Opened], parents: Mapping[str, tuple[str, Snapshot]]
         for repository in having
     )
     return Parent(having[0], snapshot.tree, is_whole, snapshot_id)
+
+
+def require(opened: Sequence[Opened], parents: Mapping[str, tuple[str, Snapshot]]) -> None:
+    """Raises: NoIncrementError where a storage has no backup before to go on from."""
+    if not parents:
+        raise NoIncrementError("there is no backup before to go on from")
+    for each in opened:
+        if each.repository.id not in parents:
+            raise NoIncrementError(f"storage {each.definition.name} does not hold the backup before")
 
 
 def option(source: Source, name: str) -> tuple[str, ...]:

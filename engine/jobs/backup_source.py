@@ -14,8 +14,9 @@ from engine.errors import DamagedError, HoldfastError, HostError, SourceError
 from engine.events import Noted, Progress, Warned
 from engine.format.snapshot import Snapshot
 from engine.hosts.base import OpenHost
-from engine.jobs import anchors, backup_parents, files_before, item_tree, log_bases
+from engine.jobs import anchors, backup_parents, files_before, increments, item_tree, log_bases
 from engine.jobs.context import JobContext
+from engine.jobs.increments import Chain
 from engine.jobs.item_tree import StoredItem
 from engine.jobs.opening import Opened
 from engine.jobs.snapshot_tags import (
@@ -54,6 +55,7 @@ from engine.sources.base import (
     PartedItem,
     PartialSource,
 )
+from engine.sources.chaining import ChainingSource
 from engine.sources.incremental import IncrementalSource, NoIncrementError
 from engine.sources.logs import BasePosition, LogSource
 
@@ -190,7 +192,8 @@ async def _read(
     opened: Sequence[Opened],
     parents: Mapping[str, tuple[str, Snapshot]],
 ) -> _Read:
-    if isinstance(source, IncrementalSource) and source.folder:
+    is_whole = job.request.scope is Scope.ALL
+    if is_whole and isinstance(source, ChainingSource | IncrementalSource) and source.folder:
         return await _read_since(job, source, session, opened, parents)
     if source.traits.shape == "items":
         return await _read_items(job, await _items(job, source), session)
@@ -201,18 +204,16 @@ async def _read(
 
 async def _read_since(
     job: Capture,
-    source: OpenSource,
+    source: ChainingSource | IncrementalSource,
     session: WriteSession,
     opened: Sequence[Opened],
     parents: Mapping[str, tuple[str, Snapshot]],
 ) -> _Read:
     """What changed since the backup before, where that can be had; else all, and why."""
-    assert isinstance(source, IncrementalSource)
     read, notes = None, []
     if job.request.kind != "full":
         try:
-            async with files_before.of(job.source, source.folder, opened, parents) as before:
-                read = await _read_items(job, await source.items_since(before), session, before.kept)
+            read = await _read_increment(job, source, session, opened, parents)
         except (NoIncrementError, DamagedError) as error:
             notes.append(f"{job.source.name} was read in full: {error.message}")
         else:
@@ -226,6 +227,21 @@ async def _read_since(
         job.context.emit(Noted(note))
     read.notes += notes
     return read
+
+
+async def _read_increment(
+    job: Capture,
+    source: ChainingSource | IncrementalSource,
+    session: WriteSession,
+    opened: Sequence[Opened],
+    parents: Mapping[str, tuple[str, Snapshot]],
+) -> _Read:
+    backup_parents.require(opened, parents)
+    if isinstance(source, ChainingSource):
+        chain = await increments.begin(job.source, source, opened, parents)
+        return await _read_items(job, await source.items(), session, chain)
+    async with files_before.of(job.source, source.folder, opened, parents) as before:
+        return await _read_items(job, await source.items_since(before), session, before.kept)
 
 
 async def _items(job: Capture, source: OpenSource) -> Sequence[Item]:
@@ -277,8 +293,12 @@ def _worst(failures: Sequence[Failure]) -> list[Failure]:
 
 
 async def _read_items(
-    job: Capture, items: Sequence[Item], session: WriteSession, kept: item_tree.Kept | None = None
+    job: Capture,
+    items: Sequence[Item],
+    session: WriteSession,
+    before: item_tree.Kept | Chain | None = None,
 ) -> _Read:
+    kept, chain = (None, before) if isinstance(before, Chain) else (before, increments.NOTHING)
     root = "" if job.source.kind == "stdin" else f"{job.source.kind}/{job.source.name}/"
     stored: list[StoredItem] = []
     warnings: list[str] = []
@@ -296,9 +316,13 @@ async def _read_items(
             warnings.append(f"{item.path} is not in the backup: {error.message}")
     if failed and not stored:
         raise failed[0]
-    tree_id = await item_tree.save(session, stored, job.started_at)
+    tree_id = await item_tree.save(session, [*chain.items, *stored], job.started_at)
     files = [each for each in stored if not each.is_folder]
-    counts = TreeCounts(files_new=len(files), total_bytes=sum(each.size_bytes for each in files))
+    counts = TreeCounts(
+        files_new=len(files),
+        files_unmodified=chain.files,
+        total_bytes=chain.size_bytes + sum(each.size_bytes for each in files),
+    )
     paths = [f"/{stored[0].path}"] if not root else [f"/{root.rstrip('/')}"]
     return _Read(tree_id, counts, paths, warnings, is_partial=bool(failed))
 

@@ -82,9 +82,14 @@ class DatabaseBackup:
         return f"/{self.source.kind}/{self.source.name}/{path}".encode()
 
     @property
+    def files(self) -> str:
+        """What is restored of a server's own files: their folder; where there are increments, all folders together, by their names beside the manifest."""
+        return "" if self.manifest.increments else self.manifest.folder
+
+    @property
     def depth(self) -> int:
-        """So many parts of the names in an archive of `manifest.folder` are above what is in the folder."""
-        return self.place(self.manifest.folder).count(b"/")
+        """So many parts of the names in an archive of `files` are above what is in there."""
+        return self.place(self.files).rstrip(b"/").count(b"/")
 
     async def read(
         self, path: str, write: Callable[[bytes], Awaitable[None]], ahead_bytes: int | None = None

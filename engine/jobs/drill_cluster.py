@@ -64,4 +64,4 @@ async def _files(context: JobContext, backup: DatabaseBackup, revival: Revival) 
         done_bytes += len(data)
         context.emit(Progress("restore", done_bytes, current=backup.manifest.folder))
 
-    return await backup.read(backup.manifest.folder, write)
+    return await backup.read(backup.files, write)

@@ -18,7 +18,7 @@ from engine.repository.reader import Trees, find_node
 from engine.repository.repository import Repository
 from engine.repository.tree_parts import StreamResult
 from engine.scope import task_scope
-from engine.sources.incremental import KeptPieces, NoIncrementError, Piece
+from engine.sources.incremental import KeptPieces, Piece
 
 _FOLDERS: Final = 64
 """So many folders' files are held by their names: a cluster's come one folder after the other."""
@@ -28,12 +28,7 @@ _FOLDERS: Final = 64
 async def of(
     source: Source, folder: str, opened: Sequence[Opened], parents: Mapping[str, tuple[str, Snapshot]]
 ) -> AsyncIterator[StoredFiles]:
-    """The files of that folder in the backup before, which `parents` has by repository. Raises: NoIncrementError where a storage has none."""
-    if not parents:
-        raise NoIncrementError("there is no backup before to go on from")
-    for each in opened:
-        if each.repository.id not in parents:
-            raise NoIncrementError(f"storage {each.definition.name} does not hold the backup before")
+    """The files of that folder in the backup before, which `parents` has of each repository."""
     # The nearest first: pieces that changed in part are read from there.
     repositories = sorted(
         (each.repository for each in opened), key=lambda each: each.storage.traits.local_path is None

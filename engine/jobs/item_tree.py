@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from engine.errors import IncompleteDumpError
-from engine.format.tree import encode_tree, node_prefix, node_suffix
+from engine.format.tree import Node, encode_node, encode_tree, node_prefix, node_suffix
 from engine.model.entry import Entry
 from engine.repository.tree_parts import StreamResult
 from engine.repository.writer import WriteSession
@@ -26,6 +26,8 @@ class StoredItem:
     size_bytes: int
     member: Member | None = None
     """What is known of it, where it is one of many."""
+    node: Node | None = None
+    """Where it is a folder of an earlier snapshot, with all that is in it: its node there."""
 
     @property
     def is_folder(self) -> bool:
@@ -111,7 +113,9 @@ async def _save_folder(
     known: dict[str, StoredItem] = {}
     nodes: dict[bytes, bytes] = {}
     for parts, item in inside:
-        if len(parts) > 1 or item.is_folder:
+        if len(parts) == 1 and item.node is not None:
+            nodes[item.node.name] = encode_node(item.node)
+        elif len(parts) > 1 or item.is_folder:
             below = folders.setdefault(parts[0], [])
             if len(parts) > 1:
                 below.append((parts[1:], item))

@@ -84,10 +84,15 @@ _LINES: Final[Mapping[str, str]] = {
     "mongodb": '  for dump in databases/*.archive; do mongorestore --archive="$dump"; done\n',
     "sqlite": "  ls databases  # each file is the database as it was\n",
 }
+_MARIADB_FILES: Final = """\
+  mariadb-backup --prepare --target-dir=data
+  for each in increments/*/; do [ ! -d "$each" ] || mariadb-backup --prepare --target-dir=data --incremental-dir="$each" || break; done
+  chown -R mysql: data
+"""
 _PHYSICAL: Final[Mapping[str, str]] = {
     "postgres": "  chown -R postgres: data\n",
-    "mariadb": "  mariadb-backup --prepare --target-dir=data && chown -R mysql: data\n",
-    "mysql": "  mariadb-backup --prepare --target-dir=data && chown -R mysql: data\n",
+    "mariadb": _MARIADB_FILES,
+    "mysql": _MARIADB_FILES,
 }
 
 

@@ -183,7 +183,7 @@ async def feed(context: JobContext, base: DatabaseBackup, planned: ReplayPlan, r
         done_bytes += len(data)
         context.emit(Progress("replay", done_bytes, current=planned.source))
 
-    await base.read(base.manifest.folder, write)
+    await base.read(base.files, write)
     await replaying.begin()
     await dump.dump_files(base.repository, members(base, planned), write)
     return done_bytes

@@ -148,7 +148,7 @@ async def _put_in_place(whole: _Whole, request: RestoreRequest, base: DatabaseBa
     await left_restores.put(context.catalog, record)
     try:
         context.emit(StepBegan(f"lay the base beside {whole.data}"))
-        await whole.feed(swap.base, lambda write: base.read(base.manifest.folder, write))
+        await whole.feed(swap.base, lambda write: base.read(base.files, write))
         context.emit(StepBegan("lay the log beside it"))
         await whole.feed(swap.log, lambda write: replay.pass_on(base, planned, swap.passing, write))
         if swap.passing.said:

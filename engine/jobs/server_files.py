@@ -12,11 +12,10 @@ from engine.hosts.base import OpenHost
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import OpenCopy, read_manifest
 from engine.model.backup import Backup
-from engine.model.definitions import Source
 from engine.model.manifest import Manifest
 from engine.model.requests import RestoreRequest
 from engine.sources import registry as sources
-from engine.sources.base import Placing
+from engine.sources.base import Placing, Preparation
 
 _TIMEOUT_S = 6 * 3600.0
 
@@ -42,11 +41,18 @@ async def make_ready(
         return ""
     if not manifest.folder:
         return ""
-    folder = posixpath.join(request.to, source.kind, source.name, manifest.folder)
+    root = posixpath.join(request.to, source.kind, source.name)
+    folder = posixpath.join(root, manifest.folder)
     await place_spaces(context, host, placing(source.kind, manifest, folder, request.tablespaces), request.to)
     version = manifest.server_version.split()[0].partition("-")[0]
     starts = f"a server of version {version} starts from {folder}"
-    why, words = await _prepared(context, source, manifest.server_version, folder, host)
+    preparation = sources.preparation(
+        source.kind,
+        folder,
+        manifest.server_version,
+        [posixpath.join(root, each) for each in manifest.increments],
+    )
+    why, words = await _prepared(context, preparation, host)
     if not why:
         return starts
     context.emit(Warned(f"{folder} is as it was copied, because {why}"))
@@ -114,11 +120,8 @@ async def place_spaces(context: JobContext, host: OpenHost, placed: Placing | No
         )
 
 
-async def _prepared(
-    context: JobContext, source: Source, version: str, folder: str, host: OpenHost
-) -> tuple[str, str]:
+async def _prepared(context: JobContext, preparation: Preparation | None, host: OpenHost) -> tuple[str, str]:
     """Why it was not done, and the command by which a person does it; both empty where all is ready."""
-    preparation = sources.preparation(source.kind, folder, version)
     if preparation is None:
         return "", ""
     context.emit(StepBegan("prepare the server's files"))

@@ -94,6 +94,10 @@ class Manifest:
     end of the copy, without rows and values of sequences, which went on meanwhile."""
     tablespaces: Sequence[Tablespace] = ()
     """Of a server's own files; what they hold lies in `folder`, where the server has its links to them."""
+    increments: Sequence[str] = ()
+    """Folders of what changed since, relative to the manifest, oldest first: they are laid onto `folder` one after the other."""
+    files_id: str = ""
+    """What tells the folder of the server's own files from any other that takes its place; empty where that is not known."""
     scope: str = "all"
     """all, schema, content, roles, configuration: what was asked for."""
     schema_version: int = SCHEMA_VERSION

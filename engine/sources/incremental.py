@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from engine.errors import SourceError
-from engine.sources.base import Item, ItemStream, Member, Renamed
+from engine.sources.base import Item, ItemStream, Member, OpenSource, Renamed
 
 
 class NoIncrementError(SourceError):
@@ -62,7 +62,7 @@ class IncrementStream(ItemStream, Protocol):
 
 
 @runtime_checkable
-class IncrementalSource(Protocol):
+class IncrementalSource(OpenSource, Protocol):
     """A source whose server knows what changed."""
 
     @property

@@ -113,10 +113,12 @@ def scopes(kind: str) -> AbstractSet[Scope]:
     return found
 
 
-def preparation(kind: str, folder: str, version: str) -> Preparation | None:
-    """What a server's files of that kind and version need, which lie in that folder; None where they need nothing. Raises: UnknownNameError."""
-    make: Callable[[str, str], Preparation] | None = getattr(_member(kind), "preparation", None)
-    return make(folder, version) if make is not None else None
+def preparation(kind: str, folder: str, version: str, increments: Sequence[str]) -> Preparation | None:
+    """What a server's files of that kind and version need, which lie in that folder, and increments in those beside it; None where they need
+    nothing. Raises: UnknownNameError."""
+    make: Callable[[str, str, Sequence[str]], Preparation] | None
+    make = getattr(_member(kind), "preparation", None)
+    return make(folder, version, increments) if make is not None else None
 
 
 def placing(kind: str, spaces: Sequence[Tablespace], data: str, mapping: Sequence[str]) -> Placing | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import stat
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,16 @@ from engine.errors import (
     ConfigurationError,
     HoldfastError,
     IncompleteDumpError,
+    PathMissingError,
     SourceError,
     ToolMissingError,
 )
 from engine.hosts.base import Command, Exit, OpenHost
 from engine.model.definitions import Host
-from engine.model.manifest import DatabaseFacts
+from engine.model.manifest import DatabaseFacts, Manifest
 from engine.sources.base import DatabaseSource, FolderStream, GrantingSource, PhysicalSource
+from engine.sources.chaining import ChainingSource
+from engine.sources.incremental import NoIncrementError
 from engine.sources.mariadb import physical, preparation
 from engine.sources.mariadb.connection import Connection
 from tests.fakes import container_tools
@@ -252,10 +256,11 @@ async def test_a_server_in_a_container_is_copied(mariadb: MariadbServer, tmp_pat
 )
 def test_why_files_were_not_made_ready_is_told(ended: Exit, said: str) -> None:
     """They are restored all the same, and a person must know what is still to be done."""
-    found = preparation.of("/srv/a b", "10.11.18-MariaDB-log")
+    found = preparation.of("/srv/a b", "10.11.18-MariaDB-log", ("/srv/c d",))
     assert said in found.explain(ended)
     assert bool(said) == bool(found.explain(ended))
-    assert found.words.startswith("mariadb-backup --prepare --target-dir='/srv/a b'")
+    prepare = "mariadb-backup --prepare --target-dir='/srv/a b'"
+    assert found.words.startswith(f"{prepare} && {prepare} --incremental-dir='/srv/c d' && chown")
 
 
 def test_the_commands_are_what_a_rule_of_sudoers_can_hold(mariadb: MariadbServer) -> None:
@@ -265,3 +270,52 @@ def test_the_commands_are_what_a_rule_of_sudoers_can_hold(mariadb: MariadbServer
     for command in found:
         assert "\n" not in "".join(map(str, command.words))
         subprocess.run(["sh", "-n", "-c", str(command.words[2])], check=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """See `chaining.EarlierBackup`."""
+
+    manifest: Manifest
+    notes: Mapping[str, str]
+
+    async def read(self, path: str, write: Callable[[bytes], Awaitable[None]]) -> int:
+        """See `chaining.EarlierBackup.read`."""
+        if path not in self.notes:
+            raise PathMissingError(path)
+        await write(self.notes[path].encode())
+        return len(self.notes[path])
+
+
+async def test_nothing_goes_on_from_what_is_no_backup_of_these_very_files(
+    here: OpenHost, mariadb: MariadbServer
+) -> None:
+    """Such an increment would be empty or mixed, and mariadb-backup would say that all is well."""
+    note = "data/xtrabackup_checkpoints"
+    async with opened_mariadb(here, mariadb, user="root", password=None, physical=True) as source:
+        assert isinstance(source, ChainingSource)
+        (item, _) = await source.items()
+        async with item.open() as stream:
+            assert isinstance(stream, FolderStream)
+        assert isinstance(item, physical.CopyItem)
+        gathered = replace(
+            item.gathered, taken_at=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), folder="data"
+        )
+        manifest = gathered.manifest()
+        ends = {note: "backup_type = full-backuped\nto_lsn = 40\nlast_lsn = 41\n"}
+        wrong = {
+            "of another server": _Earlier(replace(manifest, identity="x"), ends),
+            "are others": _Earlier(replace(manifest, files_id="1 2"), ends),
+            "of version 10.4": _Earlier(replace(manifest, server_version="10.4.3-MariaDB"), ends),
+            "where it ends": _Earlier(manifest, {}),
+            "was set back": _Earlier(manifest, {note: f"to_lsn = 40\nlast_lsn = {1 << 60}\n"}),
+        }
+        for said, earlier in wrong.items():
+            with pytest.raises(NoIncrementError, match=said):
+                await source.go_on_from(earlier)
+            assert [each.path for each in await source.items()] == ["data", "manifest.json"]
+        older = replace(manifest, increments=("increments/0001",))
+        chained = _Earlier(older, {note.replace("data", "increments/0001"): ends[note]})
+        for number, usable in (("0001", _Earlier(manifest, ends)), ("0002", chained)):
+            await source.go_on_from(usable)
+            assert (await source.items())[0].path == f"increments/{number}"

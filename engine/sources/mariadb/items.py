@@ -37,6 +37,10 @@ class Gathered:
     positions: list[str] = field(default_factory=list)
     """Of the log, one a database, since each dump has its own instant: `PATH FILE:POSITION GTID`. Of a copy of files there is one."""
     folder: str = ""
+    increments: Sequence[str] = ()
+    files_id: str = ""
+    received_bytes: int = 0
+    """Of a copy of files."""
     log_note: str = ""
     """What a copy of files says of the log: `FILE POSITION GTIDS`; empty where the server keeps none."""
 
@@ -57,6 +61,8 @@ class Gathered:
             position="\n".join(self.positions),
             scope=self.scope,
             folder=self.folder,
+            increments=self.increments,
+            files_id=self.files_id,
         )
 
 

@@ -1,7 +1,8 @@
 """A copy of the whole server by mariadb-backup, file by file: for servers that are too large to be dumped, and as a base for recovery.
 
 Files that did not change are found again in the repository whole. They are kept as they were copied: a server starts from them only after
-`mariadb-backup --prepare` has brought them all to the same instant, that of the copy's end.
+`mariadb-backup --prepare` has brought them all to the same instant, that of the copy's end. An increment (`increments`) is a copy of those pages
+alone that changed since, and lies in a folder of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from engine.errors import (
 )
 from engine.hosts.base import Command, Exit, OpenHost, Process, require_started, require_success
 from engine.model.manifest import without_content
+from engine.model.secret import Secret
 from engine.sources.base import ItemStream, Member, Renamed
 from engine.sources.mariadb import facts as reading
 from engine.sources.mariadb.connection import Connection
@@ -28,20 +30,21 @@ from engine.sources.mariadb.items import Gathered
 from engine.sources.mariadb.server import Server, ask_server, server_now
 from engine.sources.mariadb.xbstream import Event, XbstreamReader
 
-FOLDER = "data"
+FOLDER, INCREMENTS = "data", "increments"
 MISSING, NOT_ALLOWED = 69, 77
 """EX_UNAVAILABLE and EX_NOPERM of sysexits.h."""
 _WARNINGS = 5
 _LOOKS = 5
 FIND = "PATH=$PATH:/usr/sbin:/usr/local/sbin; p=; for t in mariadb-backup mariabackup; do ! command -v $t >/dev/null 2>&1 || { p=$t; break; }; done"
 # `$1` is the data folder. The server made the folder of its own database, and lets nobody else into it.
-_LOOK = f'{FIND}; [ -n "$p" ] || exit {MISSING}; d=$1/mysql; [ -r "$d" ] && [ -x "$d" ] || exit {NOT_ALLOWED}; "$p" --version 2>&1; exec stat -c "%u %g %U %G" -- "$d"'
-# The program writes nothing where it streams, but wants a folder, and an older one its log in there.
+_LOOK = f'{FIND}; [ -n "$p" ] || exit {MISSING}; d=$1/mysql; [ -r "$d" ] && [ -x "$d" ] || exit {NOT_ALLOWED}; "$p" --version 2>&1; exec stat -c "%u %g %U %G %i %W" -- "$d"'
+# The program writes nothing where it streams, but wants a folder, and an older one its log in there. Where an increment begins comes on standard
+# input, so that a rule of sudo can hold the command word for word.
 _COPY = (
     f'{FIND}; [ -n "$p" ] || exit {MISSING}; umask 077; s=; ! command -v setsid >/dev/null 2>&1 || s=setsid; pid=; d=; '
     'end() { trap "" HUP INT PIPE TERM; [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null; wait 2>/dev/null; cd /; [ -z "$d" ] || $s rm -rf "$d"; }; '
     'trap end EXIT; trap "exit 143" HUP INT PIPE TERM; d=$(mktemp -d "${TMPDIR:-/var/tmp}/hf.XXXXXXXX") || exit 73; '
-    '"$p" "$@" --target-dir="$d/to" --tmpdir="$d" </dev/null & pid=$!; wait $pid; s_=$?; pid=; exit $s_'
+    '"$p" "$@" ${since:+"--incremental-lsn=$since"} --target-dir="$d/to" --tmpdir="$d" </dev/null & pid=$!; wait $pid; s_=$?; pid=; exit $s_'
 )
 _PREFIX = re.compile(r"\A(?:\[\d+\] )?(?:FATAL ERROR: )?\d{4}-\d\d-\d\d +[\d:]+(?: \d+)? *")
 _WRONG = re.compile(r"\[ERROR\]|\b(?:FATAL ERROR|Error|Failed|failed|unknown (?:variable|option))\b")
@@ -58,12 +61,15 @@ def look_command(connection: Connection, datadir: str) -> Command:
     return Command(("sh", "-c", _LOOK, "sh", datadir), as_user=connection.as_user)
 
 
-def copy_command(connection: Connection) -> Command:
-    """mariadb-backup to standard output, in a folder of its own that goes with it. One file after the other: so they deduplicate best."""
+def copy_command(connection: Connection, since_lsn: int | None = None) -> Command:
+    """mariadb-backup to standard output, in a folder of its own that goes with it. One file after the other: so they deduplicate best.
+
+    With `since_lsn` of pages those alone that were written since.
+    """
     words = [*connection.no_defaults, "--backup", "--stream=xbstream", "--parallel=1"]
     return Command(
         ("sh", "-c", _COPY, "mariadb-backup", *words, *connection.reach(is_mysql=False)),
-        secrets=connection.secrets,
+        secrets={**connection.secrets, "since": Secret(str(since_lsn or ""))},
         as_user=connection.as_user,
         compress=True,
     )
@@ -77,6 +83,8 @@ class Found:
     """Of the program."""
     owner: Member
     """The data folder, without a time."""
+    files_id: str
+    """What tells that folder from any other that takes its place."""
 
 
 async def look(connection: Connection, server: Server) -> Found:
@@ -94,11 +102,12 @@ async def look(connection: Connection, server: Server) -> Found:
         raise SourceError(f"the data folder {server.datadir} on {host.name} cannot be read", hint=_READ_AS)
     require_success(host.name, command, done.exit)
     *said, owner = done.stdout.decode(errors="replace").split("\n")[:-1] or [""]
-    numbers = re.fullmatch(r"(\d+) (\d+) (\S+) (\S+)", owner)
+    numbers = re.fullmatch(r"(\d+) (\d+) (\S+) (\S+) (\d+ \S+)", owner)
     if numbers is None:
         raise SourceError(f"{host.name} does not say whom {server.datadir} belongs to")
-    uid, gid, user, group = numbers.groups()
-    return Found(said[0] if said else "", Member("", "d", 0o700, int(uid), int(gid), user, group, 0))
+    uid, gid, user, group, files_id = numbers.groups()
+    member = Member("", "d", 0o700, int(uid), int(gid), user, group, 0)
+    return Found(said[0] if said else "", member, files_id)
 
 
 def require_there(host: OpenHost, command: Command, ended: Exit) -> None:
@@ -117,7 +126,13 @@ class CopyItem:
 
     connection: Connection
     gathered: Gathered
-    path: str = FOLDER
+    since_lsn: int | None = None
+    """Where an increment begins."""
+
+    @property
+    def path(self) -> str:
+        """See `base.Item.path`."""
+        return self.gathered.increments[-1] if self.gathered.increments else FOLDER
 
     def open(self) -> AbstractAsyncContextManager[ItemStream]:
         """See `base.Item.open`. Raises on entering: as `look`."""
@@ -129,7 +144,8 @@ class CopyItem:
         found = await look(connection, await ask_server(connection))
         began = await server_now(connection)
         like = replace(found.owner, modified_s=int(began.timestamp()))
-        async with connection.host.start(copy_command(connection)) as process:
+        self.gathered.files_id = found.files_id
+        async with connection.host.start(copy_command(connection, self.since_lsn)) as process:
             yield _CopyStream(self, process, like)
 
 
@@ -155,6 +171,7 @@ class _CopyStream:
         """See `base.ItemStream.read`."""
         if await self._has_event() and isinstance(piece := self._events[0], memoryview):
             self._events.popleft()
+            self._item.gathered.received_bytes += len(piece)
             return bytes(piece)
         return b""
 
@@ -165,8 +182,8 @@ class _CopyStream:
         ended = await self._process.wait()
         self._require_success(ended)
         self._reader.require_whole()
-        notes = {name: _fields(text) for name, text in self._reader.notes.items()}
-        _require_full(notes)
+        notes = {name: fields(text) for name, text in self._reader.notes.items()}
+        _require_kind(notes, self._item.since_lsn)
         said = await self._gather(notes["info"].get("tool_version", ""))
         return [*_warnings(ended.stderr), *said]
 
@@ -239,6 +256,12 @@ class _CopyStream:
         return sum(each.endswith(".frm") and not each.startswith("#sql") for each in files)
 
 
+def fields(note: str) -> dict[str, str]:
+    """What one of the program's own files says: a name and a value a line."""
+    pairs = (line.partition("=") for line in note.splitlines())
+    return {name.strip(): value.strip() for name, _equals, value in pairs}
+
+
 def reason(stderr: bytes) -> str:
     """The first error that mariadb-backup told of, on one line. It tells of no row."""
     lines = [line.strip() for line in stderr.decode(errors="replace").splitlines()]
@@ -252,19 +275,16 @@ def _warnings(stderr: bytes) -> list[str]:
     return list(dict.fromkeys(told))[:_WARNINGS]
 
 
-def _fields(note: str) -> dict[str, str]:
-    pairs = (line.partition("=") for line in note.splitlines())
-    return {name.strip(): value.strip() for name, _equals, value in pairs}
-
-
-def _require_full(notes: Mapping[str, Mapping[str, str]]) -> None:
+def _require_kind(notes: Mapping[str, Mapping[str, str]], since_lsn: int | None) -> None:
     """Option files of the host may say otherwise than we do. Raises: IncompleteDumpError."""
-    info = notes["info"]
-    marked = [
-        each for each in ("partial", "incremental", "compressed", "encrypted") if info.get(each, "N") == "Y"
-    ]
-    if marked or notes["checkpoints"].get("backup_type") != "full-backuped":
+    info, checkpoints = notes["info"], notes["checkpoints"]
+    wanted = "full backup" if since_lsn is None else f"increment since {since_lsn}"
+    marks = ["partial", "compressed", "encrypted"] + (["incremental"] if since_lsn is None else [])
+    marked = [each for each in marks if info.get(each, "N") == "Y"]
+    kind = "full-backuped" if since_lsn is None else "incremental"
+    begins_at = checkpoints.get("from_lsn") if since_lsn is not None else None
+    if marked or checkpoints.get("backup_type") != kind or begins_at not in (None, str(since_lsn)):
         raise IncompleteDumpError(
-            f"what mariadb-backup sent is {marked[0] if marked else 'no full backup'}",
+            f"what mariadb-backup sent is {marked[0] if marked else f'no {wanted}'}",
             hint="see the option files of the host, section mariadb-backup: nothing of it may leave out, compress or encrypt",
         )

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from engine.errors import IncompleteDumpError, SourceError
-from engine.hosts.base import Command, OpenHost
+from engine.hosts.base import OpenHost
 from engine.model.backup import Scope
 from engine.model.manifest import Manifest
 from engine.sources import tar_feed
@@ -27,17 +27,8 @@ from engine.sources.mariadb.binlog import GTID_TEXT, BinlogReader, Transaction, 
 from engine.sources.mariadb.database import MariadbDatabase
 from engine.sources.mariadb.dumping import dump_command
 from engine.sources.mariadb.items import DatabaseItem, Gathered, MemoryItem
-from engine.sources.mariadb.revival import HOLD, RECOVERY_TIMEOUT_S, TAKE, connection_to, reached
-from engine.sources.mariadb.scratch import (
-    BEGIN,
-    FAILED,
-    NO_FOLDER,
-    START,
-    START_TIMEOUT_S,
-    one_line,
-    raise_failed,
-    require_gone,
-)
+from engine.sources.mariadb.revival import HOLD, TAKE, taking
+from engine.sources.mariadb.scratch import BEGIN, FAILED, NO_FOLDER, START, one_line
 
 # While the log is replayed an account of a name that it cannot have is used: what it does to any other is as it was then. At its end the one that
 # revivals have is made, in the session that may; neither stays in the tables that a dump of the accounts reads, but in the server's memory alone.
@@ -77,29 +68,16 @@ async def replaying(
     """See `logs.ReplayingSource.replaying`. Raises on leaving: SourceError where its folder stayed."""
     require_target(replay)
     path = ReplayedPath(replay, *_begin(manifest))
-    needed_kib = (sum(each.size_bytes for each in manifest.databases) + replay.size_bytes) >> 10
-    words = ("sh", "-c", _SCRIPT, "mariadb-replay", str(depth), str(needed_kib))
-    said: dict[str, str] = {}
-    try:
-        async with host.start(Command(words, as_user=as_user, input="stream")) as process:
-            try:
-                until = partial(reached, host, process, said, manifest.server_version)
-                await until("taking", START_TIMEOUT_S)
+    async with taking(host, as_user, manifest, depth, _SCRIPT, replay.size_bytes) as script:
 
-                async def start() -> Database:
-                    await until("replayed", RECOVERY_TIMEOUT_S)
-                    return _ReplayedDatabase(connection_to(host, said, as_user))
+        async def start() -> Database:
+            await script.until("replayed")
+            return _ReplayedDatabase(script.connection())
 
-                async def begin() -> None:
-                    await until("logs", RECOVERY_TIMEOUT_S)
+        async def begin() -> None:
+            await script.until("logs")
 
-                feed = tar_feed.TarFeed(process, partial(raise_failed, host, process), start)
-                yield _Replaying(feed, begin, path)
-            finally:
-                await tar_feed.stop(process)
-    finally:
-        if "folder" in said:
-            await require_gone(host, said["folder"], as_user)
+        yield _Replaying(script.feed(start), begin, path)
 
 
 @dataclass(slots=True)

@@ -21,7 +21,16 @@ from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts, Manifest
 from engine.model.secret import Secret
 from engine.sources import container
-from engine.sources.base import Database, Item, ParseStream, Revival, Secrets, Traits, TreeFeed
+from engine.sources.base import (
+    Database,
+    Item,
+    ParseStream,
+    Revival,
+    Secrets,
+    Traits,
+    TreeFeed,
+)
+from engine.sources.chaining import EarlierBackup
 from engine.sources.logs import (
     BasePosition,
     KeptLog,
@@ -32,13 +41,14 @@ from engine.sources.logs import (
     SegmentStream,
     WaitingSegment,
 )
-from engine.sources.mariadb import accounts, kept_log, partial, physical, preparation
+from engine.sources.mariadb import accounts, increments, kept_log, partial, physical, preparation
 from engine.sources.mariadb.binary_logs import BinaryLogs
 from engine.sources.mariadb.binlog_search import BinlogReading
 from engine.sources.mariadb.connection import LOOK, Connection, Tools
 from engine.sources.mariadb.database import MariadbDatabase
 from engine.sources.mariadb.dumping import dump_command
 from engine.sources.mariadb.facts import database_names
+from engine.sources.mariadb.increments import Increment
 from engine.sources.mariadb.items import DatabaseItem, Gathered, MemoryItem, manifest_item
 from engine.sources.mariadb.parsing import parsing
 from engine.sources.mariadb.replaying import replaying
@@ -77,6 +87,7 @@ class MariadbSource:
         # MySQL's files are no base: see `_require_all_files`.
         self._is_logged = definition.kind == "mariadb" and given.flag("log_binlog")
         self._copied: Gathered | None = None
+        self._increment: Increment | None = None
         given.require_no_more()
         if self._is_logged and not self._is_physical:
             raise ConfigurationError(
@@ -206,7 +217,9 @@ class MariadbSource:
         gathered = await self._gathered(tools, server, self._scope)
         if self._is_physical:
             self._copied = gathered
-            return [physical.CopyItem(connection, gathered), manifest_item(gathered)]
+            gathered.increments = self._increment.folders if self._increment else ()
+            since_lsn = self._increment.since_lsn if self._increment else None
+            return [physical.CopyItem(connection, gathered, since_lsn), manifest_item(gathered)]
         has_log = await may_know_position(connection, server)
         dumps = await self._dumps(tools, gathered, self._scope, has_log=has_log)
 
@@ -215,6 +228,21 @@ class MariadbSource:
             return script, warnings if has_log or not server.has_log else [*warnings, _NO_POSITION]
 
         return [MemoryItem(accounts.GLOBALS_PATH, users), *dumps, manifest_item(gathered)]
+
+    @property
+    def folder(self) -> str:
+        """See `chaining.ChainingSource.folder`."""
+        return physical.FOLDER if self._is_physical else ""
+
+    @property
+    def received_bytes(self) -> int:
+        """See `chaining.ChainingSource.received_bytes`."""
+        return self._copied.received_bytes if self._copied is not None else 0
+
+    async def go_on_from(self, earlier: EarlierBackup) -> None:
+        """See `chaining.ChainingSource.go_on_from`."""
+        self._increment = None
+        self._increment = await increments.planned(self._connection, earlier)
 
     async def partial_items(self, scope: Scope) -> Sequence[Item]:
         """See `base.PartialSource.partial_items`."""
