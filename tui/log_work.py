@@ -105,7 +105,7 @@ async def find_change(console: ConsoleApp, source: str) -> LogChange | None:
 
 
 def _change(change: LogChange) -> str:
-    what = f"{change.rows} rows deleted" if change.rows else change.kind
+    what = f"{change.rows} rows {change.kind}" if change.rows else change.kind
     tables: Sequence[str] = change.tables or ("?",)
     return printable(
         f"{to_second(change.at)}  {what}  {change.database} {', '.join(tables)}  transaction {change.named}"

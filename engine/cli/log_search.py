@@ -9,9 +9,16 @@ from engine.cli.command import Call, Command, Parser, add_name
 from engine.cli.output import Column, shape
 from engine.errors import UsageError
 from engine.model import text, when
-from engine.model.instants import ChangeQuery, FoundChanges, LogChange
+from engine.model.instants import ALL_TABLES, LEAST_ROWS, ChangeQuery, FoundChanges, LogChange
 
-_WORDS = {"dropped": "dropped", "replaced": "emptied or rewritten", "deleted": "rows deleted"}
+_WORDS = {
+    "dropped": "dropped",
+    "replaced": "emptied or rewritten",
+    "deleted": "rows deleted",
+    "updated": "rows updated",
+    "inserted": "rows inserted",
+    "said": "statement",
+}
 
 
 def _declare(parser: Parser) -> None:
@@ -20,7 +27,13 @@ def _declare(parser: Parser) -> None:
         "--dropped",
         default="",
         metavar="TABLE",
-        help="when this table was dropped, emptied, or many of its rows deleted; with its schema or without",
+        help="when this table was dropped, emptied, or many of its rows changed; with its schema or database, or without",
+    )
+    parser.add_argument(
+        "--changed",
+        default="",
+        metavar="TABLE",
+        help="each transaction that deleted rows of this table, or updated them where the log tells, those of most rows first",
     )
     parser.add_argument(
         "--statement",
@@ -39,9 +52,11 @@ def _declare(parser: Parser) -> None:
 
 async def _find(call: Call) -> int:
     arguments = call.arguments
-    if not arguments.dropped and not arguments.statement and not arguments.between:
+    if arguments.dropped and arguments.changed:
+        raise UsageError("--dropped and --changed exclude each other: --changed finds what was dropped too")
+    if not (arguments.dropped or arguments.changed or arguments.statement or arguments.between):
         raise UsageError(
-            "say what is looked for: --dropped TABLE, --statement TEXT or --between WHEN WHEN",
+            "say what is looked for: --dropped TABLE, --changed TABLE, --statement TEXT or --between WHEN WHEN",
             hint=f"holdfast logs find {arguments.name} --dropped orders",
         )
     since, until = (
@@ -51,7 +66,14 @@ async def _find(call: Call) -> int:
     if since is not None and until is not None and until < since:
         raise UsageError("the first instant of --between lies behind the second")
     query = ChangeQuery(
-        arguments.name, arguments.dropped, since, until, arguments.statement, arguments.storage
+        arguments.name,
+        arguments.dropped or arguments.changed,
+        since,
+        until,
+        arguments.statement,
+        arguments.storage,
+        least_rows=1 if arguments.changed or arguments.statement else LEAST_ROWS,
+        is_largest_first=bool(arguments.changed),
     )
     found = await call.engine.find_changes(query)
     columns = (
@@ -62,16 +84,18 @@ async def _find(call: Call) -> int:
         Column("ROWS", is_right=True),
         Column("TRANSACTION", is_right=True),
         Column("PLACE", is_optional=True),
+        Column("STATEMENT", is_optional=True),
     )
     call.output.table(columns, [_row(each) for each in found.changes])
-    for line in lines(found):
+    for line in lines(found, is_largest_first=query.is_largest_first):
         call.output.line(line)
     call.output.result(shape(found))
     return diagnostics.DONE
 
 
 def _row(change: LogChange) -> list[str]:
-    tables = ", ".join(change.tables) or f"of files {', '.join(change.relations)}"
+    files = f"of files {', '.join(change.relations)}" if change.relations else "-"
+    tables = ", ".join(change.tables) or files
     return [
         change.at.astimezone().isoformat(sep=" ", timespec="milliseconds"),
         _WORDS.get(change.kind, change.kind) + (f", in series {change.left}" if change.left else ""),
@@ -80,15 +104,16 @@ def _row(change: LogChange) -> list[str]:
         str(change.rows or "-"),
         change.named,
         change.position,
+        text.printable(change.statement),
     ]
 
 
-def lines(found: FoundChanges) -> list[str]:
+def lines(found: FoundChanges, *, is_largest_first: bool = False) -> list[str]:
     """What was read, and what to do now, for people."""
     read = f"{text.counted(found.segments, 'segment')} of the log were read, in {found.storage}"
     if not found.changes:
         return [f"nothing of that was found; {read}"]
-    last = found.changes[-1]
+    meant = found.changes[0 if is_largest_first else -1]
     left = sorted({each.left for each in found.changes if each.left})
     said = [read]
     if found.unnamed:
@@ -100,7 +125,8 @@ def lines(found: FoundChanges) -> list[str]:
             f"series {', '.join(left)} of the log was left for another before that: what was done there is in no server that went on, and a restore "
             "goes there by TRANSACTION@SERIES"
         )
-    said.append(f"back to just before the last of them: {restoring(found.source, last)}")
+    which = "largest" if is_largest_first else "last"
+    said.append(f"back to just before the {which} of them: {restoring(found.source, meant)}")
     return said
 
 
@@ -118,7 +144,7 @@ def restoring(source: str, change: LogChange) -> str:
     words += ["--into", "before_it"]
     if change.tables:
         words += ["--database", change.database]
-    for table in change.tables:
+    for table in (each for each in change.tables if each != ALL_TABLES):
         words += ["--table", table]
     return shlex.join(words)
 

@@ -18,15 +18,15 @@ from engine.jobs import log_search, replay
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import open_backup
 from engine.jobs.log_search import KeptLog, Place
-from engine.model.instants import ChangeQuery, FoundChanges, LogChange, LogMark, Target
+from engine.model.instants import ALL_TABLES, ChangeQuery, FoundChanges, LogChange, LogMark, Target
 from engine.model.logs import LogSegment, Reach
 from engine.model.requests import Limits
 from engine.sources import registry as sources
-from engine.sources.logs import LogReading, NamedFiles, NamingDatabase
+from engine.sources.logs import LogReading, NamedFiles, NamingDatabase, WantedChanges
 
-LEAST_ROWS: Final = 100
-"""So many rows that one transaction deletes of a table are worth being named."""
 _MOST_FOUND: Final = 10_000
+_MOST_KEPT: Final = 5_000
+"""Of those that changed most rows."""
 _MOST_REPLAYS: Final = 4
 
 
@@ -49,7 +49,7 @@ async def run(context: JobContext, query: ChangeQuery) -> FoundChanges:
             f"the log of {query.source}, of kind {definition.kind}, cannot be searched",
             hint=f"`holdfast logs show {query.source}` tells to which instants it can be brought back",
         )
-    if query.statement:
+    if query.statement and not reading.has_statements:
         raise UsageError(
             f"the log of {query.source}, of kind {definition.kind}, holds no statements, but what they did",
             hint=f"holdfast logs find {query.source} --dropped TABLE, or --between WHEN WHEN",
@@ -74,6 +74,8 @@ async def run(context: JobContext, query: ChangeQuery) -> FoundChanges:
     found.sort(key=lambda each: each.change.at)
     found = await _named(context, query, [*of_one, *left], found)
     wanted = [each.change for each in found if _concerns(each.change, query.table)]
+    if query.is_largest_first:
+        wanted.sort(key=lambda each: each.rows, reverse=True)
     times = [at for each in read for at in (each.begins_at, each.ends_at) if at is not None]
     return FoundChanges(
         query.source,
@@ -93,7 +95,7 @@ async def _walk(
     record."""
     context.emit(StepBegan(f"search the log of {query.source}"))
     total = sum(run.size_bytes for run in log.runs)
-    changes = reading.changes(LEAST_ROWS)
+    changes = reading.changes(WantedChanges(query.least_rows, query.statement))
     found: list[_Found] = []
     read: list[LogSegment] = []
     held: tuple[LogSegment, bytearray] | None = None
@@ -103,11 +105,13 @@ async def _walk(
         if held is None:
             return
         segment, content = held
-        for change in await asyncio.to_thread(changes.feed, content, after):
-            if _is_within(change, query):
+        for change in await asyncio.to_thread(changes.feed, segment.name, content, after):
+            if _is_within(change, query) and (not change.tables or _concerns(change, query.table)):
                 mark = LogMark(change.position, change.at, change.transaction, left=left)
                 place = Place(mark, segment.series, segment.number)
                 found.append(_Found(dataclasses.replace(change, left=left), place))
+        if len(found) > _MOST_FOUND and query.is_largest_first:
+            found[:] = sorted(found, key=lambda each: each.change.rows)[-_MOST_KEPT:]
         if len(found) > _MOST_FOUND:
             raise UsageError(
                 f"the log of {query.source} holds more than {_MOST_FOUND} such changes",
@@ -141,8 +145,13 @@ def _is_within(change: LogChange, query: ChangeQuery) -> bool:
 
 
 def _concerns(change: LogChange, table: str) -> bool:
-    """Whether it is about the table of that name, with its schema or without."""
-    return not table or any(table in (name, name.partition(".")[2]) for name in change.tables)
+    """Whether it is about the table of that name, with its schema or database or without."""
+    owner = change.database
+    return not table or any(
+        table in (name, name.partition(".")[2], f"{owner}.{name}")
+        or (name == ALL_TABLES and table.partition(".")[0 if "." in table else 2] in (owner, ""))
+        for name in change.tables
+    )
 
 
 async def _named(

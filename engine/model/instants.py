@@ -11,6 +11,10 @@ from engine.model import text
 from engine.model.drills import PastDrill
 from engine.model.spans import span
 
+LEAST_ROWS = 100
+"""So many rows that one transaction changes of a table are worth being named."""
+ALL_TABLES = "*"
+"""In place of the names of tables that went with their database."""
 _STARTING = ("point-in-time", "server", "database")
 """Levels of drills that brought a server back; the nearest to a replay first."""
 
@@ -77,15 +81,17 @@ class LogChange:
     transaction: str
     position: str
     kind: str
-    """dropped; replaced: emptied, or rewritten as by TRUNCATE; deleted: rows."""
+    """dropped; replaced: emptied, or rewritten as by TRUNCATE; deleted, updated, inserted: rows; said: a statement of which nothing else is known."""
     database: str
     """Its name, or its number as long as that is not known."""
     relations: tuple[str, ...]
     """Numbers of the files that were the table's, its indexes' too."""
     rows: int = 0
-    """That were deleted one by one."""
+    """That were changed one by one; 0 also where that is not known."""
     tables: tuple[str, ...] = ()
-    """Names, with their schemas, as far as they are known."""
+    """Names, with their schemas, as far as they are known; ALL_TABLES for all of a database."""
+    statement: str = ""
+    """The beginning of what was said to the server, where its log holds that."""
     left: str = ""
     """The series that it lies on, where that was left for another at a fork before it: what it did is in no server that went on."""
 
@@ -101,18 +107,22 @@ class ChangeQuery:
 
     source: str
     table: str = ""
-    """With its schema or without: dropped, emptied, or many of its rows deleted. Empty: any."""
+    """With its schema or database, or without: dropped, emptied, or many of its rows changed. Empty: any."""
     since: datetime.datetime | None = None
     until: datetime.datetime | None = None
     statement: str = ""
     """A part of what was said to the server, where its log holds that."""
     storage: str = ""
     """Whose copy of the log is read; empty: the one that reaches furthest."""
+    least_rows: int = LEAST_ROWS
+    """That one transaction changed of a table; 1: also where the log does not say how many."""
+    is_largest_first: bool = False
+    """Whether those come first that changed most rows; else the oldest."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundChanges:
-    """What a log says was done, oldest first."""
+    """What a log says was done, in the order that was asked for."""
 
     source: str
     storage: str

@@ -390,11 +390,21 @@ class WholeSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class WantedChanges:
+    """What of a log is worth being told, besides what was dropped or emptied."""
+
+    least_rows: int
+    """Of one table, that a transaction deleted, or updated where the log tells; 1: also where the log does not say how many."""
+    statement: str = ""
+    """A part of the statement, of whatever it did; empty: any. Upper and lower case are one, and all space is."""
+
+
 class LogChanges(Protocol):
     """A walk along a log, from its beginning."""
 
-    def feed(self, content: bytes | bytearray, after: bytes) -> Sequence[LogChange]:
-        """The next segment; `after` as in `LogReading`. What was committed in it, in order."""
+    def feed(self, name: str, content: bytes | bytearray, after: bytes) -> Sequence[LogChange]:
+        """The next segment, by its name; `after` as in `LogReading`. What was committed in it, in order."""
         ...
 
 
@@ -403,6 +413,11 @@ class LogReading(Protocol):
 
     `after` is what the next segment continues: a record may begin in one and end in the next. Empty where there is none.
     """
+
+    @property
+    def has_statements(self) -> bool:
+        """Whether the log tells what was said to the server."""
+        ...
 
     def continuation(self, content: bytes | bytearray) -> bytes:
         """What the segment has of a record that began in the one before it."""
@@ -420,6 +435,6 @@ class LogReading(Protocol):
         """The points that were named in it."""
         ...
 
-    def changes(self, least_rows: int) -> LogChanges:
-        """What was dropped or emptied, and where so many rows of a table were deleted by one transaction."""
+    def changes(self, wanted: WantedChanges) -> LogChanges:
+        """What was dropped or emptied, and where rows were changed."""
         ...

@@ -34,6 +34,12 @@ OPTIONS = (
 
 SHOP = "CREATE DATABASE shop; CREATE TABLE shop.stamps (id INT PRIMARY KEY AUTO_INCREMENT, at TIMESTAMP(6)) ENGINE=InnoDB"
 
+BANK = """
+CREATE DATABASE bank; USE bank; SET SESSION binlog_format = ROW; CREATE TABLE accounts (id INT PRIMARY KEY, text VARCHAR(300), more DECIMAL(9, 2));
+INSERT INTO accounts SELECT seq, REPEAT('a', seq), NULL FROM seq_1_to_100; UPDATE accounts SET text = 'b' WHERE id <= 30;
+DELETE FROM accounts WHERE id > 90; START TRANSACTION; DELETE FROM accounts WHERE id = 5; INSERT INTO accounts VALUES (5, '', 1); COMMIT
+"""
+
 
 @pytest.fixture
 def server(start_mariadb: Callable[..., MariadbServer]) -> MariadbServer:
@@ -58,6 +64,10 @@ def _stamp(server: MariadbServer) -> None:
 async def _ship(world: World) -> ShippedLog:
     (shipped,) = (await world.engine.ship(ShipRequest(("shop",)))).logs
     return shipped
+
+
+def _name(path: Path) -> str:
+    return path.name
 
 
 def _logs(server: MariadbServer) -> list[Path]:
@@ -231,7 +241,18 @@ async def test_a_dropped_table_is_found_in_the_log_and_comes_back_into_the_live_
         f"INSERT INTO orders VALUES (1); {more}; DO SLEEP(1.1 - (UNIX_TIMESTAMP(NOW(6)) % 1));\nDELIMITER //\n{many}\nDROP TABLE other, `orders`//\n{many}\n",
         "shop",
     )
+    server.sql(BANK)
     await _ship(world)
+    for query, expected in (
+        (ChangeQuery("shop", "bank.accounts", least_rows=1, is_largest_first=True), [("updated", 30), ("deleted", 10), ("deleted", 1)]),
+        (ChangeQuery("shop", statement="from ACCOUNTS  where id = 5"), [("deleted", 1)]),
+        (ChangeQuery("shop", statement="create database bank"), [("said", 0)]),
+    ):  # fmt: skip
+        sought = (await world.engine.find_changes(dataclasses.replace(query, least_rows=1))).changes
+        assert [(each.kind, each.rows) for each in sought] == expected
+        assert [
+            each for each in sought if each.position.rpartition(":")[0] not in map(_name, _logs(server))
+        ] == []
     found = await world.engine.find_changes(ChangeQuery("shop", table="orders"))
     (change,) = found.changes
     assert (change.kind, change.database, change.tables) == ("dropped", "shop", ("other", "orders"))

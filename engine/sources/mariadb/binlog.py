@@ -64,9 +64,10 @@ class BinlogReader:
         self,
         name: str,
         tell: Callable[[Transaction], None] | None = None,
-        see: Callable[[int, memoryview], None] | None = None,
+        see: Callable[[int, memoryview, bool], None] | None = None,
     ) -> None:
-        """`tell` is called with each transaction as it comes, `see` with the type and the body of each event of at most 64 KiB."""
+        """`tell` is called with each transaction as it comes, `see` with the type and the body of each event; of one of more than 64 KiB with its
+        beginning, and that it is."""
         self._name = name
         self._tell = tell
         self._see = see
@@ -123,6 +124,8 @@ class BinlogReader:
             return 0
         self._require_header(kind, size, end)
         if size > _HELD_BYTES:
+            if self._see is not None:
+                self._see(kind, view[at + HEADER.size : at + _HELD_BYTES], True)
             self._left, self._sum, self._written = size, 0, b""
             return self._take_long(view[at : at + size])
         event = view[at : at + size]
@@ -133,7 +136,7 @@ class BinlogReader:
         if kind in (GTID, _MYSQL_GTID, _ANONYMOUS):
             self._begin(kind, moment, server, event)
         if self._see is not None:
-            self._see(kind, event[HEADER.size : size - _CHECKSUM_BYTES * self._has_checksums])
+            self._see(kind, event[HEADER.size : size - _CHECKSUM_BYTES * self._has_checksums], False)
         self._is_closed = kind in (ROTATE, STOP)
         self._offset += size
         return size

@@ -15,6 +15,7 @@ from typing import Final
 
 from engine.errors import UsageError
 from engine.model.instants import LogChange, LogMark
+from engine.sources.logs import WantedChanges
 from engine.sources.postgres import wal
 from engine.sources.postgres.wal import Content
 
@@ -59,6 +60,8 @@ class Ending:
 class WalReading:
     """See `logs.LogReading`."""
 
+    has_statements = False
+
     @staticmethod
     def continuation(content: Content) -> bytes:
         """See `logs.LogReading.continuation`."""
@@ -94,9 +97,9 @@ class WalReading:
         return list(_marks(content, after, is_of_points=True))
 
     @staticmethod
-    def changes(least_rows: int) -> WalChanges:
-        """See `logs.LogReading.changes`."""
-        return WalChanges(least_rows)
+    def changes(wanted: WantedChanges) -> WalChanges:
+        """See `logs.LogReading.changes`. Rows that were updated are not told of."""
+        return WalChanges(wanted.least_rows)
 
 
 @dataclass(slots=True)
@@ -114,8 +117,9 @@ class WalChanges:
         self._least_rows = least_rows
         self._open: OrderedDict[int, _Open] = OrderedDict()
 
-    def feed(self, content: Content, after: bytes) -> list[LogChange]:
+    def feed(self, name: str, content: Content, after: bytes) -> list[LogChange]:
         """See `logs.LogChanges.feed`."""
+        del name
         page = wal.first_page(content)
         if page is None:
             return []

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime
 import io
+import struct
 import tarfile
 
 import pytest
 
 from engine.errors import SourceError, UsageError
 from engine.model.logs import LogPosition
-from engine.sources.logs import Replay
+from engine.sources.logs import Replay, WantedChanges
+from engine.sources.mariadb.binlog import GTID
 from engine.sources.mariadb.binlog_search import BinlogReading, changes_of
 from engine.sources.mariadb.replaying import ReplayedPath, require_target
 from tests.families.binlog import BinlogWriter
@@ -119,3 +121,41 @@ def test_transactions_are_found_in_a_log_by_their_names() -> None:
     assert found.at.timestamp() == 1002
     assert BinlogReading.mark(first, b"", "0-9-9", "") is None
     assert [each and each.transaction for each in BinlogReading.endings(first, b"")] == ["0-9-1", "0-9-4"]
+
+
+def _said(*statements: str) -> bytes:
+    """A log of these, each a transaction of its own in database `shop`."""
+    writer = BinlogWriter()
+    for sequence, said in enumerate(statements, 1):
+        writer.add(GTID, struct.pack("<QIB", sequence, 0, 0) + bytes(6), 1000)
+        writer.add(2, struct.pack("<IIBHH", 1, 0, 4, 0, 0) + b"shop\0" + said.encode(), 1000)
+    return writer.close()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (WantedChanges(100), ["0-9-1 deleted orders", "0-9-4 dropped a"]),
+        (
+            WantedChanges(1),
+            ["0-9-1 deleted orders", "0-9-2 deleted orders", "0-9-3 updated b`c", "0-9-4 dropped a"],
+        ),
+        (WantedChanges(1, "WHERE  id = 1"), ["0-9-2 deleted orders", "0-9-3 updated b`c"]),
+        (WantedChanges(1, "user"), ["0-9-5 said "]),
+    ],
+)
+def test_statements_that_change_rows_are_found_where_the_log_has_no_rows(
+    wanted: WantedChanges, expected: list[str]
+) -> None:
+    """By default MariaDB logs most of them as they were said; how many rows it were is not told then."""
+    log = _said(
+        "DELETE FROM orders",
+        "delete low_priority from bank.orders\nwhere id = 1",
+        "UPDATE `b``c` SET x = 2 WHERE id = 1",
+        "DROP TABLE a",
+        "CREATE USER u IDENTIFIED BY 'secret'",
+    )
+    found = BinlogReading.changes(wanted).feed("log.000001", log, b"")
+    assert [f"{each.transaction} {each.kind} {','.join(each.tables)}" for each in found] == expected
+    assert {each.rows for each in found} == {0}
+    assert "secret" not in str(found)

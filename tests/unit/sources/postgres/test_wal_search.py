@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.sources.logs import WantedChanges
 from engine.sources.postgres.wal_search import WalReading
 from tests.unit.sources.postgres.test_wal import EPOCH, PAGE, commit, record, segment
 
@@ -54,7 +55,7 @@ def test_what_a_transaction_dropped_and_deleted_is_found_wherever_its_records_li
         ending,
     ]
     reading = WalReading()
-    (dropped, deleted) = reading.changes(5).feed(segment(made), b"")
+    (dropped, deleted) = reading.changes(WantedChanges(5)).feed("", segment(made), b"")
     assert (dropped.transaction, dropped.kind, dropped.at) == ("77", "dropped", _AT)
     assert dropped.relations == tuple(map(str, files))
     assert (deleted.kind, deleted.relations, deleted.rows) == ("deleted", ("30000",), 5)
@@ -78,7 +79,7 @@ def test_a_prepared_transaction_is_known_by_its_own_number() -> None:
     """Not by that of the one that committed it, which is none."""
     content = segment([_dropping(0, [20_000], [], prepared=4242)])
     assert WalReading().mark(content, b"", "4242", "") is not None
-    (found,) = WalReading().changes(1).feed(content, b"")
+    (found,) = WalReading().changes(WantedChanges(1)).feed("", content, b"")
     assert found.transaction == "4242"
 
 
@@ -90,7 +91,7 @@ def test_no_content_whatever_makes_the_search_stumble(noise: bytes, place: int) 
     content[place * 500 : place * 500 + len(noise)] = noise
     reading = WalReading()
     for held in (content, content[: place * 700]):
-        reading.changes(1).feed(held, noise)
+        reading.changes(WantedChanges(1)).feed("", held, noise)
         reading.mark(held, noise, "77", "")
         reading.endings(held, b"")
         reading.points(held, b"")
