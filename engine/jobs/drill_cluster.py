@@ -14,7 +14,7 @@ from engine.jobs.drill_steps import TEAR_DOWN, DrillRecord, StepFailedError
 from engine.model.manifest import CheckResult
 from engine.model.requests import DrillRequest
 from engine.model.results import KeptScratch
-from engine.sources.base import PhysicalSource, Revival
+from engine.sources.server_files import PhysicalSource, Revival
 
 
 async def drill(

@@ -20,8 +20,8 @@ from engine.model.backup import Backup
 from engine.model.definitions import LOCAL_HOST, Host
 from engine.model.requests import RestoreRequest
 from engine.sources import registry as sources
-from engine.sources.base import Placing
 from engine.sources.logs import Laying
+from engine.sources.server_files import Placing
 
 _RECORD_BYTES = 10240
 """Of tar, which reads whole ones."""

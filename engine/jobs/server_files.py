@@ -15,7 +15,7 @@ from engine.model.backup import Backup
 from engine.model.manifest import Manifest
 from engine.model.requests import RestoreRequest
 from engine.sources import registry as sources
-from engine.sources.base import Placing, Preparation
+from engine.sources.server_files import Placing, Preparation
 
 _TIMEOUT_S = 6 * 3600.0
 

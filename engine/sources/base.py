@@ -7,18 +7,18 @@ a host, listed first, of which only those are fetched that the caller wants (it 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from engine.hosts.base import Command, Exit
+from engine.hosts.base import Command
 from engine.hosts.grants import Grant, Occasion
 from engine.model.backup import Scope
 from engine.model.contents import DumpContents, Sampled
 from engine.model.entry import Entry, Failure, Fetched
-from engine.model.manifest import CheckResult, DatabaseFacts, Manifest
+from engine.model.manifest import CheckResult, DatabaseFacts
 from engine.model.masking import MaskRule
 from engine.model.secret import Secret
 
@@ -396,52 +396,6 @@ class RoleKeeper(Protocol):
     async def drop_roles(self, names: Sequence[str]) -> None:
         """Removes roles that were made. Raises: SourceError where something belongs to one of them; HostError."""
         ...
-
-
-class Revival(Protocol):
-    """A throwaway server on its way: its files are coming."""
-
-    async def write(self, data: bytes) -> None:
-        """The next bytes of its data folder, as a tar archive whose members' names begin with the folder's. Raises: SourceError, HostError."""
-        ...
-
-    async def start(self) -> Database:
-        """Called once, after the archive's end: starts the server, and waits until it has recovered. Raises: SourceError, HostError."""
-        ...
-
-
-@runtime_checkable
-class PhysicalSource(Protocol):
-    """A source that can take a server's own files for its backup (`Manifest.folder`)."""
-
-    def revive(self, manifest: Manifest, depth: int) -> AbstractAsyncContextManager[Revival]:
-        """A throwaway server, as `DatabaseSource.scratch` makes one, but of the files of a backup. So many parts of the archive's names are
-        above the data folder's own entries. Raises on entering: ToolMissingError, SourceError."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Preparation:
-    """What must be done to a server's own files, as they were copied, before a server starts from them."""
-
-    command: Command
-    """For the machine that they lie on. Again is no harm."""
-    words: str
-    """The same for a person, ready to paste."""
-    explain: Callable[[Exit], str]
-    """Why it was not done, in a sentence; empty where it was."""
-
-
-@dataclass(frozen=True, slots=True)
-class Placing:
-    """How what a server had beside its data folder, as a backup has it in that folder, gets places of its own on the machine that they lie on."""
-
-    look: Command
-    """First: fails where a place is taken already. Changes nothing."""
-    place: Command
-    """Once the data folder is there."""
-    lines: Sequence[str]
-    """Where each goes, for a person."""
 
 
 @runtime_checkable

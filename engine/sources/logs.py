@@ -257,7 +257,7 @@ class Replaying(Protocol):
     """A throwaway server on its way to an instant."""
 
     async def write(self, data: bytes) -> None:
-        """Before `begin`: the next bytes of the base's data folder, as `base.Revival.write` takes them. After it: those of an archive of segments
+        """Before `begin`: the next bytes of the base's data folder, as `server_files.Revival.write` takes them. After it: those of an archive of segments
         by their bare names, in their order, those of series first. Raises: SourceError, HostError."""
         ...
 
@@ -280,7 +280,7 @@ class ReplayingSource(Protocol):
     def replaying(
         self, manifest: Manifest, depth: int, replay: Replay
     ) -> AbstractAsyncContextManager[Replaying]:
-        """A throwaway server, as `base.PhysicalSource.revive` makes one. Raises on entering: ToolMissingError, SourceError."""
+        """A throwaway server, as `server_files.PhysicalSource.revive` makes one. Raises on entering: ToolMissingError, SourceError."""
         ...
 
 

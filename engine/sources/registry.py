@@ -18,8 +18,9 @@ from engine.model.definitions import Source
 from engine.model.manifest import Tablespace
 from engine.model.objectives import OPTION
 from engine.model.secret import Secret
-from engine.sources.base import DumpReader, OpenSource, Placing, Preparation, Traits
+from engine.sources.base import DumpReader, OpenSource, Traits
 from engine.sources.logs import KeptLog
+from engine.sources.server_files import Placing, Preparation
 
 if TYPE_CHECKING:
     from engine.sources.logs import Laying, LogReading, Replay

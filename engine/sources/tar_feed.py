@@ -16,7 +16,7 @@ _RECORD_BYTES = 10240
 
 
 class TarFeed:
-    """See `base.Revival`."""
+    """See `server_files.Revival`."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class TarFeed:
         self._taken_bytes = 0
 
     async def write(self, data: bytes) -> None:
-        """See `base.Revival.write`."""
+        """See `server_files.Revival.write`."""
         self._taken_bytes += len(data)
         try:
             await self._process.write(data)
@@ -43,7 +43,7 @@ class TarFeed:
         await self.write(bytes(-self._taken_bytes % _RECORD_BYTES))
 
     async def start(self) -> Database:
-        """See `base.Revival.start`."""
+        """See `server_files.Revival.start`."""
         await self.end_archive()
         return await self.start_now()
 

@@ -26,11 +26,12 @@ from engine.errors import (
 from engine.hosts.base import Command, Exit, OpenHost
 from engine.model.definitions import Host
 from engine.model.manifest import DatabaseFacts, Manifest
-from engine.sources.base import DatabaseSource, FolderStream, GrantingSource, PhysicalSource
+from engine.sources.base import DatabaseSource, FolderStream, GrantingSource
 from engine.sources.chaining import ChainingSource
 from engine.sources.incremental import NoIncrementError
 from engine.sources.mariadb import physical, preparation
 from engine.sources.mariadb.connection import Connection
+from engine.sources.server_files import PhysicalSource
 from tests.fakes import container_tools
 from tests.families.hosts import cut_connections, opened, ssh_definition, wait_until
 from tests.families.mariadb import NASTY, Backup, back_up, fresh_name, make_shop, opened_mariadb

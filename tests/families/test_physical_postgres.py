@@ -22,11 +22,12 @@ from engine.errors import HoldfastError, IncompleteDumpError
 from engine.hosts.base import OpenHost
 from engine.model.definitions import Host
 from engine.model.manifest import DatabaseFacts, Manifest
-from engine.sources.base import FolderStream, Member, PhysicalSource
+from engine.sources.base import FolderStream, Member
 from engine.sources.postgres import physical
 from engine.sources.postgres.base_backup import BaseReader
 from engine.sources.postgres.connection import Connection
 from engine.sources.postgres.dumping import Wanted
+from engine.sources.server_files import PhysicalSource
 from tests.families.hosts import opened
 from tests.families.postgres import Read, make_shop, opened_postgres, read_backup
 from tests.families.sources import drain

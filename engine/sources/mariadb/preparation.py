@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Sequence
 
 from engine.hosts.base import Command, Exit
-from engine.sources.base import Preparation
 from engine.sources.mariadb.physical import FIND, INCREMENTS, MISSING, reason
 from engine.sources.mariadb.server import version_numbers
+from engine.sources.server_files import Preparation
 
 _OTHER_VERSION = 78
 """EX_CONFIG of sysexits.h."""
@@ -24,7 +24,7 @@ _SCRIPT = (
 
 
 def of(folder: str, version: str, increments: Sequence[str]) -> Preparation:
-    """See `base.Preparation`."""
+    """See `server_files.Preparation`."""
     needed = ".".join(map(str, version_numbers(version)))
 
     def explain(ended: Exit) -> str:

@@ -17,7 +17,7 @@ from engine.hosts.base import Command, OpenHost, Process
 from engine.model.manifest import Manifest
 from engine.model.secret import Secret
 from engine.sources import tar_feed
-from engine.sources.base import Database, Revival
+from engine.sources.base import Database
 from engine.sources.mariadb.connection import Connection
 from engine.sources.mariadb.database import MariadbDatabase
 from engine.sources.mariadb.physical import INCREMENTS
@@ -33,6 +33,7 @@ from engine.sources.mariadb.scratch import (
     require_gone,
 )
 from engine.sources.mariadb.server import version_numbers
+from engine.sources.server_files import Revival
 
 RECOVERY_TIMEOUT_S = 6 * 3600.0
 """How long the redo log may take."""
@@ -126,7 +127,7 @@ async def taking(
 async def revived(
     host: OpenHost, as_user: str | None, manifest: Manifest, depth: int
 ) -> AsyncIterator[Revival]:
-    """See `base.PhysicalSource.revive`. Raises on leaving: SourceError where its folder stayed."""
+    """See `server_files.PhysicalSource.revive`. Raises on leaving: SourceError where its folder stayed."""
     async with taking(host, as_user, manifest, depth, _SCRIPT) as script:
 
         async def start() -> Database:

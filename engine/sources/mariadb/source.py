@@ -21,15 +21,7 @@ from engine.model.definitions import Source
 from engine.model.manifest import DatabaseFacts, Manifest
 from engine.model.secret import Secret
 from engine.sources import container
-from engine.sources.base import (
-    Database,
-    Item,
-    ParseStream,
-    Revival,
-    Secrets,
-    Traits,
-    TreeFeed,
-)
+from engine.sources.base import Database, Item, ParseStream, Secrets, Traits, TreeFeed
 from engine.sources.chaining import EarlierBackup
 from engine.sources.logs import (
     BasePosition,
@@ -56,6 +48,7 @@ from engine.sources.mariadb.revival import revived
 from engine.sources.mariadb.scratch import scratch
 from engine.sources.mariadb.server import Server, ask_server, may_know_position, server_now
 from engine.sources.options import Reader
+from engine.sources.server_files import Revival
 
 _NO_POSITION = "the position of the binary log is not in this backup: the account needs RELOAD and BINLOG MONITOR (MySQL: REPLICATION CLIENT)"
 
@@ -347,7 +340,7 @@ class MariadbSource:
         return scratch(self._host, version, self._connection.as_user)
 
     def revive(self, manifest: Manifest, depth: int) -> AbstractAsyncContextManager[Revival]:
-        """See `base.PhysicalSource.revive`. On the host itself, as `scratch`."""
+        """See `server_files.PhysicalSource.revive`. On the host itself, as `scratch`."""
         return revived(self._host, self._connection.as_user, manifest, depth)
 
     def replaying(

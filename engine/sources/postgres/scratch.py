@@ -21,13 +21,14 @@ from engine.hosts.base import Command, OpenHost, Process, require_started
 from engine.model.backup import Scope
 from engine.model.manifest import Manifest
 from engine.sources import tar_feed
-from engine.sources.base import Database, ItemStream, Revival
+from engine.sources.base import Database, ItemStream
 from engine.sources.logs import NamedFiles, Replay, Replayed, Replaying, is_short
 from engine.sources.postgres import quoting, session, spaced_copy, wal, words
 from engine.sources.postgres.connection import Connection
 from engine.sources.postgres.database import PostgresDatabase
 from engine.sources.postgres.dumping import DumpItem, Gathered, GlobalsItem, Wanted
 from engine.sources.postgres.space_filter import SpaceFilter
+from engine.sources.server_files import Revival
 
 START_TIMEOUT_S = 120.0
 REACHED = "select extract(epoch from pg_last_xact_replay_timestamp())::float8 as last, not pg_is_in_recovery() as over"
@@ -169,7 +170,7 @@ async def started(host: OpenHost, as_user: str | None, version: str) -> AsyncIte
 async def revived(
     host: OpenHost, as_user: str | None, manifest: Manifest, depth: int
 ) -> AsyncIterator[Revival]:
-    """See `base.PhysicalSource.revive`."""
+    """See `server_files.PhysicalSource.revive`."""
     major = major_version(manifest.server_version)
     needed_kib = sum(each.size_bytes for each in manifest.databases) >> 10
     shell = ("sh", "-c", REVIVAL, "sh", major, str(depth), str(needed_kib))

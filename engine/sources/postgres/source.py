@@ -18,7 +18,7 @@ from engine.model.manifest import DatabaseFacts, Manifest
 from engine.model.secret import Secret
 from engine.scope import task_scope
 from engine.sources import container
-from engine.sources.base import Database, Item, ParseStream, Revival, Secrets, Traits, TreeFeed
+from engine.sources.base import Database, Item, ParseStream, Secrets, Traits, TreeFeed
 from engine.sources.dump import DumpItem as FileItem
 from engine.sources.incremental import FilesBefore
 from engine.sources.logs import (
@@ -61,6 +61,7 @@ from engine.sources.postgres.physical import BaseItem
 from engine.sources.postgres.slot import Slot
 from engine.sources.postgres.spool import Spool
 from engine.sources.postgres.wal_search import WalReading
+from engine.sources.server_files import Revival
 
 MAINTENANCE = "postgres"
 """The database that every server has for questions that concern none."""
@@ -363,7 +364,7 @@ class PostgresSource:
         return parsing.parsing(self._host, self._connection.as_user, facts)
 
     def revive(self, manifest: Manifest, depth: int) -> AbstractAsyncContextManager[Revival]:
-        """See `base.PhysicalSource.revive`."""
+        """See `server_files.PhysicalSource.revive`."""
         return scratch.revived(self._host, self._connection.as_user, manifest, depth)
 
     def replaying(

@@ -16,7 +16,7 @@ from engine.hosts.base import Command
 from engine.model.manifest import Tablespace
 from engine.model.names import nearest
 from engine.model.text import printable
-from engine.sources.base import Placing
+from engine.sources.server_files import Placing
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 LOOK: Final = r"""
@@ -113,7 +113,7 @@ def _is_within(place: str, other: str) -> bool:
 
 
 def placing(spaces: Sequence[Tablespace], data: str, mapping: Sequence[str]) -> Placing:
-    """See `base.Placing`; by default they go beside the data folder. Raises: as `pairs`."""
+    """See `server_files.Placing`; by default they go beside the data folder. Raises: as `pairs`."""
     found = pairs(spaces, mapping, posixpath.join(posixpath.dirname(data), "tablespaces"), data)
     return Placing(_shell(LOOK, *found), _shell(f'{PLACE}place "$@"', data, *found), lines(spaces, found))
 
