@@ -67,7 +67,7 @@ async def _run(options: Options) -> int:
         from tui.app import ConsoleApp
         from tui.preferences import read_preferences
         from tui.terminal import ConsoleDriver
-        from tui.theme_loader import require_theme
+        from tui.theme_files import require_theme
 
         require_theme(engine.home.directory, options.theme)
         preferences = read_preferences(engine.home.directory).overruled(options.theme, options.is_ascii)

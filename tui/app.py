@@ -19,7 +19,7 @@ from textual.worker import Worker, WorkerCancelled, WorkerFailed, get_current_wo
 from engine.errors import HoldfastError
 from engine.model.job import Change, Job, JobStatus
 from engine.model.secret import Secret
-from tui import bridge, clipboard, haste, keys, theme_loader
+from tui import bridge, clipboard, frame, haste, keys, theme_files, theme_loader
 from tui.actions import ACTIONS, Action, key_names
 from tui.batches import Batches
 from tui.colourless import filters_of
@@ -35,6 +35,7 @@ from tui.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
     from engine.service import Engine
+    from tui.panes.source_look import SourceLook
 
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
@@ -59,7 +60,7 @@ class ConsoleApp(App[int]):
 
     ENABLE_COMMAND_PALETTE = False
     BINDINGS = []  # noqa: RUF012 -- Textual's own keys are not ours
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (12, "-high")]  # noqa: RUF012 -- Textual's own way; a low terminal has room for the list alone
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (frame.LOW_BELOW, "-high")]  # noqa: RUF012 -- Textual's own way; a low terminal has room for the list alone
     CSS = (
         """
     Input { background: $background; border: none; padding: 0; height: 1; }
@@ -97,6 +98,7 @@ class ConsoleApp(App[int]):
         self._told_at = -_MESSAGE_S
         self._interrupted_at = -_TWICE_S
         self._jobs: list[Job] = []
+        self._look: SourceLook | None = None
         self.batches = Batches(self)
         self.overrule: tuple[str, bool] = ("", False)
         """Theme, and whether ASCII alone, as the command line says it in place of the file."""
@@ -161,7 +163,7 @@ class ConsoleApp(App[int]):
     def _wanted_theme(self) -> str:
         """Reads all themes; the name of the one that is wanted, or of the usual one."""
         home = self.engine.home.directory
-        self._themes_stamp = theme_loader.stamp(home)
+        self._themes_stamp = theme_files.stamp(home)
         loaded = theme_loader.load(home)
         for theme in loaded.themes.values():
             self.register_theme(theme)
@@ -171,25 +173,16 @@ class ConsoleApp(App[int]):
             mistakes.append(f"there is no theme {wanted}; there are {', '.join(sorted(loaded.themes))}")
             wanted = ""
         self.mistakes = mistakes
-        return wanted or self._usual_theme()
+        return wanted or theme_files.usual(self.environment)
 
     def _tell_mistakes(self) -> None:
         if self.mistakes:
             self.call_after_refresh(self.tell, self.mistakes[0], "warning")
 
-    def _usual_theme(self) -> str:
-        """The terminal's own colours, where it is not known to show more, or is not to show any."""
-        has_many = self.environment.get("COLORTERM", "") in ("truecolor", "24bit")
-        return (
-            theme_loader.DEFAULT
-            if has_many and not self.environment.get("NO_COLOR")
-            else theme_loader.SIXTEEN
-        )
-
     def _look_at_themes(self) -> None:
         """Reads themes and preferences again where a file changed."""
         home = self.engine.home.directory
-        if theme_loader.stamp(home) != self._themes_stamp:
+        if theme_files.stamp(home) != self._themes_stamp:
             self.preferences = read_preferences(home).overruled(*self.overrule)
             self._apply_preferences()
             self.redraw()
@@ -328,6 +321,11 @@ class ConsoleApp(App[int]):
         if self.main.drawer is not None:
             await self.main.drawer.refresh_jobs()
 
+    def take_look(self) -> SourceLook | None:
+        """What was read of the sources before there was a pane, once."""
+        look, self._look = self._look, None
+        return look
+
     @property
     def running_jobs(self) -> Sequence[Job]:
         """Those that run, as they were a moment ago."""
@@ -336,12 +334,10 @@ class ConsoleApp(App[int]):
     def _title(self) -> None:
         if not self.main.is_mounted:
             return
-        mode = "RO" if self.is_read_only else "RW"
-        running = f"{len(self._jobs)} run  " if self._jobs else ""
-        frozen = "frozen  " if self.is_frozen else ""
-        self.main.show_title(
-            self.preferences.name, f"{frozen}{running}{mode} {self.now().astimezone():%H:%M}"
+        right = frame.title_right(
+            self.now(), len(self._jobs), is_read_only=self.is_read_only, is_frozen=self.is_frozen
         )
+        self.main.show_title(self.preferences.name, right)
 
     def _monotonic(self) -> float:
         return asyncio.get_running_loop().time()

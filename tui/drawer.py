@@ -221,7 +221,7 @@ class Drawer(Vertical, Place):
 
 
 def _row(job: Job, old: str) -> Row:
-    from tui.screen import target_of
+    from tui.job_words import target_of
 
     status = _status(job)
     tone = _TONES.get(job.status, "") or _VERDICTS.get(status, "")

@@ -19,9 +19,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
-from textual.keys import _character_to_key
-
 from engine.model.names import nearest
 from engine.model.toml_lines import line_of
 from tui.actions import ACTIONS, key_names
@@ -161,16 +158,28 @@ def key_named(text: str) -> str | None:
     `B`, `ctrl+m` as enter, and what has Alt is none (see keyboard.py).
     """
     if len(text) == 1:
-        return _character_to_key(text) if text.isprintable() else None
+        return _of_sign(text) if text.isprintable() else None
     name = key_names.named(text.lower())
-    return name if name in _SIGNS or name in _sent() else None
+    return name if name in _signs() or name in _sent() else None
 
 
-_SIGNS: Final = frozenset(_character_to_key(chr(code)) for code in range(0x21, 0x7F))
+def _of_sign(sign: str) -> str:
+    from textual.keys import (
+        _character_to_key,
+    )  # for those alone who give keys: the first picture waits for it
+
+    return _character_to_key(sign)
+
+
+@functools.cache
+def _signs() -> frozenset[str]:
+    return frozenset(_of_sign(chr(code)) for code in range(0x21, 0x7F))
 
 
 @functools.cache
 def _sent() -> frozenset[str]:
     """The keys besides letters and signs that Textual knows a terminal to send."""
+    from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+
     found = (each for keys in ANSI_SEQUENCES_KEYS.values() if isinstance(keys, tuple) for each in keys)
     return frozenset(each.value for each in found if not each.value.startswith("<"))

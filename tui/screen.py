@@ -14,16 +14,15 @@ from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher
 
-from engine.model.job import Job, JobStatus
+from engine.model.job import Job
 from engine.model.text import printable
-from tui import keys
+from tui import frame, keys
 from tui.actions import ACTIONS, of_place
 from tui.office import Office
 from tui.panes.backups import BackupsPane
 from tui.panes.base import Pane
 from tui.place import Place, bindings
 from tui.preferences import FILE
-from tui.text import bar, short_size, span
 from tui.widgets.line import Line
 
 if TYPE_CHECKING:
@@ -31,11 +30,6 @@ if TYPE_CHECKING:
     from tui.panes.sources import SourcesView
     from tui.widgets.job_tail import LogColumn
 
-_LOG_FROM: Final = (160, 40)
-"""Columns and rows of a terminal with room for the log of what runs below the rest."""
-_COLUMNS_FROM: Final = 200
-"""Columns with room for it beside the rest."""
-TABS: Final = ("backups", "schedules", "restore", "storage")
 LOW: Final = """
     .-low #tabs, .-low .aside, .-low RowTable > Line, .-low Drawer > Page { display: none; }
     .-low RowTable, .-low RowList { height: 1fr; max-height: 100%; }
@@ -45,8 +39,6 @@ LOW: Final = """
     Dialog.-low > Vertical { border: none; height: 100%; padding: 0; }
 """
 """Style of a terminal of few rows, in every screen: what has most to say has them."""
-_NARROW: Final = 40
-"""Columns."""
 
 
 class MainScreen(Screen[None], Office):
@@ -56,7 +48,7 @@ class MainScreen(Screen[None], Office):
 
     PLACE = "everywhere"
     BINDINGS = bindings("everywhere")
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 -- Textual's own way
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (frame.WIDE_FROM, "-wide")]  # noqa: RUF012 -- Textual's own way
     DEFAULT_CSS = """
     MainScreen { layout: vertical; overflow: hidden; }
     MainScreen .detail { display: none; width: 45%; border-left: ascii $foreground; padding-left: 1; }
@@ -74,8 +66,8 @@ class MainScreen(Screen[None], Office):
 
     def __init__(self) -> None:
         super().__init__()
-        self._tab = TABS[0]
-        self._panes: dict[str, Pane] = {TABS[0]: BackupsPane(id=TABS[0])}
+        self._tab = frame.TABS[0]
+        self._panes: dict[str, Pane] = {frame.TABS[0]: BackupsPane(id=frame.TABS[0])}
         # Held and not looked for: what is told while the console ends finds them still.
         self._title, self._tabs, self._message, self._hints = (
             Line(id=each) for each in ("title", "tabs", "message", "hints")
@@ -99,8 +91,9 @@ class MainScreen(Screen[None], Office):
     def on_resize(self, event: events.Resize) -> None:
         """The log of what runs is made once there is room for it."""
         columns, rows = event.size
-        self.set_class(columns >= _COLUMNS_FROM, "-columns")
-        has_room = columns >= _COLUMNS_FROM or (columns >= _LOG_FROM[0] and rows >= _LOG_FROM[1])
+        parts = frame.Parts(columns, rows)
+        self.set_class(parts.has_log_beside, "-columns")
+        has_room = parts.has_log_beside or parts.has_log_below
         log = self.log_column
         if has_room and log is None:
             self.run_worker(self._open_log(), name="log", exit_on_error=False)
@@ -161,29 +154,21 @@ class MainScreen(Screen[None], Office):
 
     def show_tabs(self) -> None:
         """Row 2."""
-        parts = []
-        for each in TABS:
-            label = f"{keys.of(f'tab.{each}')} {each.capitalize()}"
-            parts.append(
-                (f"[{label}]" if each == self._tab else f" {label} ", "strong" if each == self._tab else "")
-            )
-        self._tabs.show(parts, f"{keys.of('help.open')} help")
+        self._tabs.show(*frame.tab_line(self._tab))
 
     def show_title(self, home: str, right: str) -> None:
-        """Row 1: where am I; who works; what time it is. On a narrow terminal the home's name gives way."""
-        whole = [(f"{home} > ", ""), (printable(self.pane.path), "strong")]
-        is_narrow = self.app.size.width < _NARROW
-        self._title.show(whole[1:] if is_narrow else whole, right)
+        """Row 1: where am I; who works; what time it is."""
+        self._title.show(*frame.title_line(home, self.pane.path, right, self.app.size.width))
 
     def show_message(self, text: str, tone: str = "") -> None:
         """Row 23."""
         self._has_job_line = False
-        self._message.show(printable(text), _jobs_key(), tone=tone)
+        self._message.show(printable(text), frame.jobs_key(), tone=tone)
 
     def show_jobs(self, jobs: Sequence[Job], now: datetime.datetime) -> None:
         """The newest running job, in row 23; one that ended does not stay there."""
         if jobs or self._has_job_line:
-            self._message.show(job_line(jobs[0], now) if jobs else "", _jobs_key())
+            self._message.show(*frame.job_message(jobs, now))
         self._has_job_line = bool(jobs)
 
     def show_hints(self) -> None:
@@ -193,14 +178,7 @@ class MainScreen(Screen[None], Office):
             for action in of_place(place.PLACE):
                 if action.hint and not (self.console.why_off(action) or place.why_off(action)):
                     hints[place is self].append(f"{self.console.key_of(action)} {action.hint}")
-        general = "  ".join(hints[True])
-        room = self.app.size.width - len(general) - 2
-        shown = ""
-        for hint in hints[False]:
-            if len(shown) + len(hint) + 2 > room:
-                break
-            shown += f"{hint}  "
-        self._hints.show([(f" {shown}".rstrip(), "dim")], general)
+        self._hints.show(*frame.hint_line(hints[False], hints[True], self.app.size.width))
 
     def places(self) -> Sequence[Place]:
         """The places that take keys now, the innermost first."""
@@ -247,11 +225,11 @@ class MainScreen(Screen[None], Office):
 
     async def do_tab_previous(self) -> None:
         """The tab on the left."""
-        await self.go(TABS[(TABS.index(self._tab) - 1) % len(TABS)])
+        await self.go(frame.TABS[(frame.TABS.index(self._tab) - 1) % len(frame.TABS)])
 
     async def do_tab_next(self) -> None:
         """The tab on the right."""
-        await self.go(TABS[(TABS.index(self._tab) + 1) % len(TABS)])
+        await self.go(frame.TABS[(frame.TABS.index(self._tab) + 1) % len(frame.TABS)])
 
     async def do_drawer_jobs(self) -> None:
         """Opens the drawer, or closes it."""
@@ -390,54 +368,3 @@ def _make_pane(tab: str) -> Pane:
     """The pane of a tab; its module is imported now."""
     module = importlib.import_module(f"tui.panes.{tab}")
     return cast("Pane", getattr(module, f"{tab.capitalize()}Pane")(id=tab))
-
-
-def _jobs_key() -> str:
-    return f"{keys.of('drawer.jobs')} jobs"
-
-
-def job_line(job: Job, now: datetime.datetime) -> str:
-    """A running job in one line: what, how far, how fast, how long still."""
-    progress = job.progress
-    parts = [f"run {job.verb} {target_of(job)}".rstrip()]
-    if job.status is JobStatus.QUEUED:
-        parts.append("waits for its turn")
-    if progress.get("step"):
-        parts.append(str(progress["step"]))
-    done, total = progress.get("done_bytes") or 0, progress.get("total_bytes") or 0
-    if done > total:
-        total = 0  # it was a guess, from the backup before
-    if total:
-        parts.append(f"{bar(done / total, 10)} {100 * done // total}%")
-    if done:
-        parts.append(f"{short_size(done)}{f'/{short_size(total)}' if total else ''}")
-        elapsed = (now - (job.started_at or job.created_at)).total_seconds()
-        if elapsed > 1:
-            parts.append(f"{short_size(done / elapsed)}/s")
-            if total and done < total:
-                parts.append(f"eta {span((total - done) * elapsed / done)}")
-    return printable("  ".join(parts))
-
-
-def target_of(job: Job) -> str:
-    """What a job is about: its sources, its backup, its storage; empty where it names none. Not printable as it is."""
-    return next((_text(job.request.get(name)) for name in _TARGETS if job.request.get(name)), "")
-
-
-_TARGETS: Final = (
-    "sources",
-    "source",
-    "backup",
-    "backups",
-    "plan",
-    "storage",
-    "from_storage",
-    "restore_job",
-    "report",
-)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(str(each) for each in value)
-    return cast("str", value)

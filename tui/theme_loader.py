@@ -1,4 +1,4 @@
-"""Themes are data: one TOML file each, in `themes/` beside the program and in `themes/` of the home. A mistake is told by file and line.
+"""Themes are data: one TOML file each; see theme_files.py for where. A mistake is told by file and line.
 
 A theme has `[colours]` (Textual's names: primary, success, warning, error, foreground, background …), `[title]` for the topmost row, `is_dark`,
 and `is_ansi` where its colours are the terminal's own sixteen.
@@ -15,15 +15,10 @@ from typing import Any, Final
 from textual.color import Color, ColorParseError
 from textual.theme import BUILTIN_THEMES, Theme
 
-from engine.errors import UsageError
 from engine.model.names import nearest
 from engine.model.toml_lines import line_of
+from tui.theme_files import SUFFIX, folders
 
-BUILT_IN: Final = Path(__file__).parents[1] / "themes"
-SUFFIX: Final = ".toml"
-SIXTEEN: Final = "sixteen"
-"""The theme of a terminal that is not known to show more."""
-DEFAULT: Final = "dark"
 COLOURS: Final = (
     "primary", "secondary", "success", "warning", "error", "accent", "foreground", "background", "surface", "panel",
 )  # fmt: skip
@@ -39,35 +34,6 @@ class Loaded:
     themes: Mapping[str, Theme]
     mistakes: Sequence[str]
     """One sentence each, with file and line; that theme, or that colour, is left out."""
-
-
-def require_theme(home: Path, name: str) -> None:
-    """Raises: UsageError where there is no theme of that name; an empty one is no name."""
-    names = sorted({path.stem for folder in folders(home) for path in folder.glob(f"*{SUFFIX}")})
-    if name and name not in names:
-        raise UsageError(f"there is no theme {name}", hint=f"there are {', '.join(names)}")
-
-
-def folders(home: Path) -> Sequence[Path]:
-    """Where themes lie; one of a later folder takes the place of one of the same name."""
-    return (BUILT_IN, home / "themes")
-
-
-def stamp(home: Path) -> Sequence[tuple[str, int]]:
-    """Changes when a theme's file or the preferences do: a few looks at files."""
-    found = [
-        home / "console.toml",
-        *(path for folder in folders(home) for path in sorted(folder.glob(f"*{SUFFIX}"))),
-    ]
-    return [(str(path), _changed_at(path)) for path in found]
-
-
-def _changed_at(path: Path) -> int:
-    """Nanoseconds; 0 where it is not there."""
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def load(home: Path) -> Loaded:

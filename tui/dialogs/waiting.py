@@ -35,7 +35,7 @@ class Waiting(Dialog[Job]):
         self.run_worker(guarded(self._bearer, self._follow()), exit_on_error=False)
 
     async def _follow(self) -> None:
-        from tui.screen import job_line
+        from tui.job_words import job_line
 
         async for now in self._bearer.engine.follow_job(self._job.job_id):
             self._line.show(job_line(now, self._bearer.now()))

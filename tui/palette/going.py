@@ -48,7 +48,7 @@ async def names(console: ConsoleApp) -> Mapping[str, Sequence[Name]]:
 
 
 def _of_job(job: Job) -> str:
-    from tui.screen import target_of
+    from tui.job_words import target_of
 
     return f"{job.verb} {target_of(job)} {job.status.value}"
 
@@ -286,8 +286,8 @@ async def _point(console: ConsoleApp, names: Sequence[str]) -> Place:
 
 
 async def _running(console: ConsoleApp, names: Sequence[str]) -> Place:
+    from tui.job_words import target_of
     from tui.panes.restore_running import RunningView
-    from tui.screen import target_of
 
     job = await console.engine.show_job(_one(names, "job"))
     if job.verb not in _SHOWN_RUNNING:

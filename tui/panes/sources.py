@@ -11,24 +11,18 @@ from textual import on
 from textual.containers import Horizontal
 from textual.widget import Widget
 
-from engine.model.alerts import Condition
-from engine.model.backup import Proof
-from engine.model.status import Concern, SourceStatus, Status
-from tui import keys
+from engine.model.status import Concern, Status
 from tui.actions import Action
 from tui.panes import remedies, source_rows
 from tui.panes.base import View
+from tui.panes.source_look import look_at_sources
 from tui.place import bindings
 from tui.text import printable
 from tui.widgets.detail import Detail
-from tui.widgets.row_source import Column, Row
 from tui.widgets.rows import RowList, RowTable
 
-ATTENTION_ROWS: Final = 4
-"""So many are seen at once; the list goes on below."""
 _AT_ONCE: Final = 250
 """Rows that are made before others of the loop have their turn."""
-_LADDER: Final = list(Proof)
 
 
 class SourcesView(View):
@@ -45,18 +39,11 @@ class SourcesView(View):
 
     def __init__(self) -> None:
         super().__init__()
-        self.attention = RowTable(
-            [Column("", 1), Column("", 14), Column("", 30, is_flexible=True), Column("", 15)],
-            empty="", is_quiet=True, id="attention",
-        )  # fmt: skip
+        self.attention = RowTable(source_rows.ATTENTION_COLUMNS, empty="", is_quiet=True, id="attention")
         self.table = RowTable(
-            [
-                Column("SOURCE", 16, is_flexible=True), Column("RECOVERABLE TO", 14), Column("AGE", 4, is_right=True), Column("KIND", 4, rank=2),
-                Column("SIZE", 5, is_right=True), Column("ADDED", 5, is_right=True, rank=4), Column("PROOF", 12), Column("SIZES", 6, rank=1),
-                Column("STATE", 7),
-            ],
+            source_rows.COLUMNS,
             empty="there is no source yet: {source.new} defines one",
-        )  # fmt: skip
+        )
         self.detail = Detail()
         self.status: Status | None = None
         self._concerns: Mapping[str, Concern] = {}
@@ -75,36 +62,28 @@ class SourcesView(View):
 
     async def load(self) -> None:
         """Everything at one instant; of thousands of sources a part at a time."""
-        engine = self.console.engine
-        status = await engine.status((await engine.expectations()).sources)
-        sizes = await engine.recent_sizes()
-        paused = source_rows.paused_of(status)
-        running = {name for job in self.console.running_jobs for name in job.request.get("sources", ())}
+        look = self.console.take_look() or await look_at_sources(self.console.engine)
+        status = look.status
+        running = source_rows.running_of(self.console.running_jobs)
         self.status = status
-        self._concerns = {str(index): each for index, each in enumerate(_sorted(status))}
-        worst = _worst(status)
+        self._concerns = {str(index): each for index, each in enumerate(source_rows.sorted_concerns(status))}
         rows = []
-        for number, each in enumerate(status.sources, 1):
-            state = source_rows.state_of(each, worst.get(each.source), paused, running)
-            rows.append(
-                source_rows.row_of(each, status, sizes.get(each.source, ()), state, worst.get(each.source))
-            )
+        for number, row in enumerate(source_rows.rows_of(look, running, status.sources), 1):
+            rows.append(row)
             if not number % _AT_ONCE:
                 await asyncio.sleep(0)
         self._show_attention()
-        self.table.show_rows(rows, "" if self._is_placed else least_proved(status.sources))
+        self.table.show_rows(rows, "" if self._is_placed else source_rows.least_proved(status.sources))
         self._is_placed = self._is_placed or bool(rows)
 
     def _show_attention(self) -> None:
         self._make_room()
-        seen = _seen_to(self.status) if self.status is not None else {}
-        self.attention.show_rows(
-            [_attention_row(key, each, seen) for key, each in self._concerns.items()],
-        )
+        if self.status is not None:
+            self.attention.show_rows(source_rows.attention_rows(self.status, list(self._concerns.values())))
 
     def _make_room(self) -> None:
         """As many rows as there are, but the sources below have most of a low terminal."""
-        shown = min(ATTENTION_ROWS, len(self._concerns), max(1, self.size.height // 3))
+        shown = source_rows.attention_height(len(self._concerns), self.size.height)
         self.attention.display = bool(shown)
         self.attention.styles.height = shown
 
@@ -143,28 +122,19 @@ class SourcesView(View):
 
     def why_off(self, action: Action) -> str:
         """Most need a source, many a backup of it."""
-        if action.action_id in ("source.all", "source.new", "source.shares"):
-            return ""
-        if action.action_id in ("source.mend", "source.alert"):
-            return "" if self.concern is not None else "nothing is wrong here"
-        if not self.chosen():
-            return "there is no source yet" if not len(self.table.list.source) else "this is about no source"
-        if action.action_id in _NEED_LOG and not self._is_logged(self.source):
-            return (
-                f"no log of {printable(self.source)} is shipped: {keys.of('source.edit')} says how it comes"
-            )
-        if action.action_id in _NEED_BACKUP and not self._newest_of(self.source):
-            return f"{printable(self.source)} was never backed up: {keys.of('source.backup')} does"
-        return ""
-
-    def _is_logged(self, source: str) -> bool:
-        found = self.status.sources if self.status is not None else ()
-        return any(each.source == source and each.log is not None for each in found)
+        return source_rows.why_off(
+            action.action_id,
+            source_rows.Under(
+                self.source,
+                self.status.sources if self.status is not None else (),
+                has_concern=self.concern is not None,
+                is_chosen=bool(self.chosen()),
+            ),
+        )
 
     def _newest_of(self, source: str) -> str:
         """The id of its newest backup that can be restored; empty where there is none."""
-        found = self.status.sources if self.status is not None else ()
-        return next((each.backup_id for each in found if each.source == source), "")
+        return source_rows.newest_of(source, self.status.sources if self.status is not None else ())
 
     def copyables(self) -> Sequence[tuple[str, str]]:
         """The remedy's command line on an attention row; else name, newest backup, and how it is backed up."""
@@ -415,79 +385,3 @@ class SourcesView(View):
             await self.console.engine.remove_source(name)
             self.console.tell(f"source {printable(name)} is forgotten; its backups are kept")
             self.reload()
-
-
-_NEED_LOG: Final = frozenset(("source.ship", "source.reach", "source.log_drop"))
-_NEED_BACKUP: Final = frozenset(
-    (
-        "source.drill",
-        "source.rules",
-        "source.restore",
-        "source.verify",
-        "source.download",
-        "source.find",
-        "source.live",
-    )
-)
-
-
-def least_proved(sources: Sequence[SourceStatus]) -> str:
-    """The source with a backup whose newest one is proved least, and longest ago; else the first. Empty where there is none."""
-    found = [each for each in sources if each.proof is not None and not each.retired]
-    if not found:
-        return sources[0].source if sources else ""
-    least = min(
-        found,
-        key=lambda each: (
-            _LADDER.index(each.proof or Proof.TAKEN),
-            each.proven_at.timestamp() if each.proven_at is not None else 0.0,
-        ),
-    )
-    return least.source
-
-
-def _sorted(status: Status) -> list[Concern]:
-    """Risks that nobody has seen to, then others, then what somebody sees to."""
-    seen = _seen_to(status)
-    return sorted(
-        status.concerns,
-        key=lambda each: ((each.condition, each.subject) in seen, not each.is_risk),
-    )
-
-
-def _seen_to(status: Status) -> Mapping[tuple[Condition, str], str]:
-    """Of those that somebody sees to, or that were silenced: who, or until when."""
-    found = {}
-    for each in status.alerts:
-        if each.acknowledged_at is not None:
-            found[each.condition, each.subject] = f"seen by {each.acknowledged_by}"
-        elif each.silenced_until is not None:
-            found[each.condition, each.subject] = "silenced"
-    return found
-
-
-def _attention_row(key: str, concern: Concern, seen: Mapping[tuple[Condition, str], str]) -> Row:
-    by = seen.get((concern.condition, concern.subject), "")
-    tone = "dim" if by else "risk" if concern.is_risk else "warning"
-    mark = "!" if concern.is_risk and not by else "-"
-    reason = printable(f"{by}: {concern.reason}" if by else concern.reason)
-    return Row(
-        key,
-        (
-            mark,
-            printable(remedies.name_of(concern)),
-            reason,
-            f"{keys.of('source.mend')} {remedies.words_of(concern)}",
-        ),
-        tone,
-    )
-
-
-def _worst(status: Status) -> Mapping[str, Concern]:
-    """By source: the first of its concerns, risks first."""
-    found: dict[str, Concern] = {}
-    for each in status.concerns:
-        name = remedies.source_of(each)
-        if name and (name not in found or (each.is_risk and not found[name].is_risk)):
-            found[name] = each
-    return found

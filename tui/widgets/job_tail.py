@@ -66,7 +66,7 @@ class LogColumn(Vertical):
         """Reads what is new; `running`: newest first. Closed it reads nothing."""
         if not self.display:
             return
-        from tui.screen import target_of
+        from tui.job_words import target_of
 
         engine = cast("ConsoleApp", self.app).engine
         job = next(iter(running or await engine.jobs(limit=1)), None)

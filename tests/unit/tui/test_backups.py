@@ -17,7 +17,7 @@ from tui.backup_work import until
 from tui.panes import remedies
 from tui.panes.backup_filter import parse
 from tui.panes.history import marks
-from tui.panes.sources import least_proved
+from tui.panes.source_rows import least_proved
 from tui.panes.trends import trend_lines
 from tui.text import fit_end
 
