@@ -119,6 +119,7 @@ class ConsoleApp(App[int]):
     def on_mount(self) -> None:
         """Sets keys and theme, and begins to follow the catalog."""
         keys.follow(self.key_of)
+        self._typed.opens()
         self._give_keys()
         self._opening.enter_context(self.batch_update())  # one picture, with the rows, in place of three
         self.set_timer(_OPENING_S, self._opening.close)

@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import CatalogReplacedError, CatalogVersionError, HoldfastError
-from engine.model.job import Change
+from engine.model.job import Change, Mark
 
 if TYPE_CHECKING:
     from tui.app import ConsoleApp
@@ -48,14 +48,15 @@ async def background(console: ConsoleApp, work: Coroutine[Any, Any, None]) -> No
         console.well()
 
 
-async def follow(console: ConsoleApp, pace_s: float) -> None:
+async def follow(console: ConsoleApp, pace_s: float, since: Mark | None = None) -> None:
     """Tells the screen of each change in the catalog, until it is cancelled, at most once in `pace_s`: however much happens, a slow line
     bears it, and what was read is drawn before more is. A catalog that fails for a while is asked again; one that is another than was opened
-    ends the console.
+    ends the console. `since`: what was changed after that mark counts.
     """
     while True:
         try:
-            async for change in console.engine.watch(pace_s):
+            since, mark = None, since
+            async for change in console.engine.watch(pace_s, mark):
                 await console.changed(change)
         except (CatalogReplacedError, CatalogVersionError) as error:
             console.end_by(error)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LONGEST_S: Final = 0.6
 """So long a key waits at most: what takes longer goes on while others are given."""
+_OPENING_S: Final = 5.0
+"""So long the first one waits for what is to be seen first."""
 
 
 class Handled(Message, bubble=True):
@@ -55,6 +57,12 @@ class Typed:
         self._is_letter = False
         """Whether it went into a field: the next letter waits for nothing that this one begins, as a filter that is read."""
 
+    def opens(self) -> None:
+        """The console opens: what was typed meanwhile is for what comes into sight first, as if a key had led there."""
+        self._turn += 1
+        self._given, self._is_letter = events.Event(), False
+        self._watch(_OPENING_S)
+
     def must_wait(self, event: events.Event) -> bool:
         """Whether an event waits for its turn: then it comes again. Else it is on its way, and `follow` is to be called."""
         if event is self._given:
@@ -78,10 +86,10 @@ class Typed:
         self._watch()
         self.look()
 
-    def _watch(self) -> None:
+    def _watch(self, longest_s: float = 0.0) -> None:
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self._app.set_timer(self.longest_s, partial(self.next, self._turn))
+        self._timer = self._app.set_timer(longest_s or self.longest_s, partial(self.next, self._turn))
 
     def look(self) -> None:
         """Sends something through the widgets behind all that was sent before."""

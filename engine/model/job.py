@@ -40,6 +40,14 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """How far the catalog was at an instant; only the engine that gave it can say what changed since."""
+
+    version: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class QueueRule:
     """When a job that waits for a worker has its turn, and how often it is tried."""
 

@@ -15,7 +15,7 @@ from engine.errors import CatalogError, HoldfastError
 from engine.events import JobProgress
 from engine.jobs.left_behind import death_of, end_dead_jobs
 from engine.model.batches import Batch
-from engine.model.job import Change, Job, JobStatus
+from engine.model.job import Change, Job, JobStatus, Mark
 from engine.service.parts import Methods
 
 FOLLOW_INTERVAL_S = 0.3
@@ -166,14 +166,23 @@ class JobMethods(Methods):
                 await self.require_worker()
             await asyncio.sleep(FOLLOW_INTERVAL_S)
 
-    async def watch(self, interval_s: float = WATCH_INTERVAL_S) -> AsyncIterator[Change]:
-        """Each time another process changed something in the catalog, looked at so often: endless. The first comes with the first change.
+    async def mark(self) -> Mark:
+        """How far the catalog is now, for `watch`: what is read after this, and changed later, is told of. Raises: CatalogError."""
+        catalog = self._parts.catalog
+        return Mark(await catalog.data_version(), await catalog.reading_state())
+
+    async def watch(
+        self, interval_s: float = WATCH_INTERVAL_S, since: Mark | None = None
+    ) -> AsyncIterator[Change]:
+        """Each time another process changed something in the catalog, looked at so often: endless. The first comes with the first change
+        since that mark; None: from now on.
 
         What this engine itself changes is not told. Raises: CatalogError, on the way; CatalogReplacedError and CatalogVersionError where
         the catalog is not any more what was opened, and nothing may be done with it.
         """
         catalog = self._parts.catalog
-        version, state = await catalog.data_version(), await catalog.reading_state()
+        mark = since or await self.mark()
+        version, state = mark.version, mark.state
         while True:
             await asyncio.sleep(interval_s)
             catalog.require_same_file()
