@@ -11,11 +11,17 @@ import asyncio
 import io
 import os
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from engine.errors import HoldfastError, UsageError
 from engine.model.text import printable
 from tui.start import Options, prepare, read_options, unfit
+
+if TYPE_CHECKING:
+    from engine.service import Engine
+    from tui.panes.source_look import FirstLook
+    from tui.picture.standing import Standing
+    from tui.preferences import Preferences
 
 _USAGE: Final = 2
 
@@ -64,26 +70,47 @@ async def _run(options: Options) -> int:
     from engine.service import open_engine
 
     async with open_engine(options.home, is_logged=True) as engine:
-        from tui.app import ConsoleApp
+        from tui.picture import first
         from tui.preferences import read_preferences
-        from tui.terminal import ConsoleDriver
         from tui.theme_files import require_theme
 
         require_theme(engine.home.directory, options.theme)
         preferences = read_preferences(engine.home.directory).overruled(options.theme, options.is_ascii)
-        app = ConsoleApp(
-            engine,
-            preferences,
-            is_read_only=options.is_read_only,
-            driver_class=None if os.environ.get("TEXTUAL_DRIVER") else ConsoleDriver,
-            environment=os.environ,
-            is_guiding=True,
-        )
-        app.overrule = (options.theme, options.is_ascii)
-        await app.run_async(mouse=preferences.is_mouse_used)
-        if app.ended_by is not None:
-            raise app.ended_by
-        return app.return_code or 0
+        is_elsewhere = bool(os.environ.get("TEXTUAL_DRIVER"))
+        look = None if is_elsewhere else await first.look(engine)
+        if look is None:
+            return await _become_app(options, engine, preferences, None, None)
+        with first.standing(
+            engine, look, preferences, os.environ, is_read_only=options.is_read_only
+        ) as standing:
+            return await _become_app(options, engine, preferences, look, standing)
+
+
+async def _become_app(
+    options: Options,
+    engine: Engine,
+    preferences: Preferences,
+    look: FirstLook | None,
+    standing: Standing | None,
+) -> int:
+    """Textual comes, and draws over what stands. Raises: HoldfastError where the app was ended by it."""
+    from tui.app import ConsoleApp
+    from tui.terminal import ConsoleDriver
+
+    app = ConsoleApp(
+        engine,
+        preferences,
+        is_read_only=options.is_read_only,
+        driver_class=None if os.environ.get("TEXTUAL_DRIVER") else ConsoleDriver,
+        environment=os.environ,
+        is_guiding=True,
+    )
+    app.overrule = (options.theme, options.is_ascii)
+    app.begin_with(look, standing)
+    await app.run_async(mouse=preferences.is_mouse_used)
+    if app.ended_by is not None:
+        raise app.ended_by
+    return app.return_code or 0
 
 
 if __name__ == "__main__":

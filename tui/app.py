@@ -35,7 +35,8 @@ from tui.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
     from engine.service import Engine
-    from tui.panes.source_look import SourceLook
+    from tui.panes.source_look import FirstLook, SourceLook
+    from tui.picture.standing import Standing
 
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
@@ -48,7 +49,9 @@ _log = logging.getLogger("holdfast.console")
 _MESSAGE_S = 8.0
 """So long a message stands before the newest job may take its row."""
 _OPENING_S = 0.3
-"""So long the first picture waits for its rows."""
+"""So long the first screen waits for its rows."""
+_STANDING_S = 3.0
+"""So long where the same stands there already."""
 _SUBMITTED_S = 2.0
 """So long the message that a job was begun."""
 _LOOK_AT_FILES_S = 2.0
@@ -98,7 +101,9 @@ class ConsoleApp(App[int]):
         self._told_at = -_MESSAGE_S
         self._interrupted_at = -_TWICE_S
         self._jobs: list[Job] = []
-        self._look: SourceLook | None = None
+        self._first: FirstLook | None = None
+        self.standing: Standing | None = None
+        """The first picture, where there is one until the driver takes its place."""
         self.batches = Batches(self)
         self.overrule: tuple[str, bool] = ("", False)
         """Theme, and whether ASCII alone, as the command line says it in place of the file."""
@@ -116,16 +121,22 @@ class ConsoleApp(App[int]):
 
     # Life.
 
+    def begin_with(self, look: FirstLook | None, standing: Standing | None) -> None:
+        """What was read and drawn already; before it runs."""
+        self._first, self.standing = look, standing
+        self._jobs = list(look.jobs) if look is not None else []
+
     def on_mount(self) -> None:
         """Sets keys and theme, and begins to follow the catalog."""
         keys.follow(self.key_of)
+        mark = self._first.mark if self._first is not None else None
         self._typed.opens()
         self._give_keys()
         self._opening.enter_context(self.batch_update())  # one picture, with the rows, in place of three
-        self.set_timer(_OPENING_S, self._opening.close)
+        self.set_timer(_OPENING_S if self.standing is None else _STANDING_S, self._opening.close)
         self.push_screen(self.main)
         self.run_worker(bridge.background(self, self._look_at_jobs()), name="jobs", exit_on_error=False)
-        self.run_worker(bridge.follow(self, self._pace_s), name="follow", exit_on_error=False)
+        self.run_worker(bridge.follow(self, self._pace_s, mark), name="follow", exit_on_error=False)
         self.set_timer(60 - self.now().second, self._minute)
         self.set_interval(_LOOK_AT_FILES_S, self._look_at_themes)
 
@@ -152,12 +163,6 @@ class ConsoleApp(App[int]):
         """Of themes that are not ours: the topmost row looks like all others."""
         return {"title-foreground": "ansi_default", "title-background": "ansi_default"}
 
-    def _apply_preferences(self) -> None:
-        """Keys, themes; what is wrong with either is told, and the default stands."""
-        self._give_keys()
-        self.theme = self._wanted_theme()
-        self._tell_mistakes()
-
     def _give_keys(self) -> None:
         self.set_keymap({action: ",".join(given) for action, given in self.preferences.keys.items()})
 
@@ -168,24 +173,22 @@ class ConsoleApp(App[int]):
         loaded = theme_loader.load(home)
         for theme in loaded.themes.values():
             self.register_theme(theme)
-        wanted = self.preferences.theme
-        mistakes = [*self.preferences.mistakes, *loaded.mistakes]
-        if wanted and wanted not in loaded.themes:
-            mistakes.append(f"there is no theme {wanted}; there are {', '.join(sorted(loaded.themes))}")
-            wanted = ""
-        self.mistakes = mistakes
-        return wanted or theme_files.usual(self.environment)
+        name, mistakes = loaded.choose(self.preferences.theme, self.environment)
+        self.mistakes = [*self.preferences.mistakes, *mistakes]
+        return name
 
     def _tell_mistakes(self) -> None:
         if self.mistakes:
             self.call_after_refresh(self.tell, self.mistakes[0], "warning")
 
     def _look_at_themes(self) -> None:
-        """Reads themes and preferences again where a file changed."""
+        """Reads themes and preferences again where a file changed; what is wrong in them is told, and the default stands."""
         home = self.engine.home.directory
         if theme_files.stamp(home) != self._themes_stamp:
             self.preferences = read_preferences(home).overruled(*self.overrule)
-            self._apply_preferences()
+            self._give_keys()
+            self.theme = self._wanted_theme()
+            self._tell_mistakes()
             self.redraw()
             self.main.show_hints()
 
@@ -324,8 +327,8 @@ class ConsoleApp(App[int]):
 
     def take_look(self) -> SourceLook | None:
         """What was read of the sources before there was a pane, once."""
-        look, self._look = self._look, None
-        return look
+        first, self._first = self._first, None
+        return first.sources if first is not None else None
 
     @property
     def running_jobs(self) -> Sequence[Job]:
@@ -353,8 +356,7 @@ class ConsoleApp(App[int]):
 
     def key_of(self, action: Action) -> str:
         """The first key that does it now, as a person calls it."""
-        given = self.preferences.keys_of(action.action_id)
-        return self.get_key_display_of(given[0]) if given else ""
+        return self.preferences.key_of(action)
 
     def get_key_display_of(self, key: str) -> str:
         """`question_mark` is `?`."""

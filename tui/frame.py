@@ -25,7 +25,7 @@ WIDE_FROM: Final = 120
 """Columns with room for what is known of the row under the cursor, beside the list."""
 _DETAIL_PERCENT: Final = 45
 """Of the columns, for that; this and what follows as the style sheet of the screen says."""
-_LOG_ROWS: Final = 11
+LOG_ROWS: Final = 11
 _LOG_PERCENT: Final = 30
 """Of the columns, where the log is beside the rest."""
 _LOG_BELOW_FROM: Final = (160, 40)
@@ -73,7 +73,7 @@ class Parts:
     @property
     def pane_rows(self) -> int:
         """Rows of the pane: all but title, tabs, message, hints and the log."""
-        return max(0, self.rows - (3 if self.is_low else 4) - (_LOG_ROWS if self.has_log_below else 0))
+        return max(0, self.rows - (3 if self.is_low else 4) - (LOG_ROWS if self.has_log_below else 0))
 
     @property
     def list_columns(self) -> int:

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from engine.model.names import nearest
 from engine.model.toml_lines import line_of
-from tui.actions import ACTIONS, key_names
+from tui.actions import ACTIONS, Action, key_names
 
 FILE: Final = "console.toml"
 _INNER: Final = frozenset({"list", "text"})
@@ -52,6 +52,10 @@ class Preferences:
     def keys_of(self, action_id: str) -> Sequence[str]:
         """The keys that do an action now."""
         return self.keys.get(action_id) or ACTIONS[action_id].keys
+
+    def key_of(self, action: Action) -> str:
+        """The first of them, as a person calls it; empty where there is none."""
+        return key_names.shown(next(iter(self.keys_of(action.action_id)), ""))
 
 
 def read_preferences(home: Path) -> Preferences:

@@ -27,6 +27,7 @@ from textual.events import MouseEvent
 from textual.message import Message
 
 from tui.keyboard import MOST_PASTED, Keyboard, without_alt
+from tui.picture.standing import ENTER, Standing
 from tui.text import in_ascii
 
 HUNG_UP: Final = 128 + signal.SIGHUP
@@ -102,6 +103,8 @@ class ConsoleDriver(LinuxDriver):
     _writer: PatientWriter | None = None
     _is_asleep = False
     _is_ending = False
+    _is_entered = False
+    """Whether the alternate screen was entered already."""
 
     @property
     def _writer_thread(self) -> PatientWriter | None:
@@ -117,12 +120,18 @@ class ConsoleDriver(LinuxDriver):
     # Life.
 
     def start_application_mode(self) -> None:
-        """Takes the terminal, and the signals that end a program."""
+        """Takes the terminal, from the first picture where one stands there, and the signals that end a program."""
+        standing: Standing | None = getattr(self._app, "standing", None)
+        if standing is not None:
+            standing.wait_drawn()
+            self._is_entered = True
         super().start_application_mode()  # type: ignore[no-untyped-call]
         self.write("\x1b[?1004l")  # a window that lost the focus shows its cursor all the same
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._end, 128 + number)
+        if standing is not None:
+            self.attrs_before = standing.hand_over() or self.attrs_before
 
     def stop_application_mode(self) -> None:
         """Gives the terminal back; a terminal that does not read gets nothing old before it."""
@@ -131,6 +140,8 @@ class ConsoleDriver(LinuxDriver):
         super().stop_application_mode()
 
     def _sigtstp_application(self, *_: object) -> None:
+        if self._writer is None:  # nothing was taken yet that could be given back
+            return
         self._is_asleep = self._auto_restart
         super()._sigtstp_application()
 
@@ -163,6 +174,9 @@ class ConsoleDriver(LinuxDriver):
 
     def write(self, data: str) -> None:
         """Hands a text to the writer, in ASCII where that is wanted."""
+        if self._is_entered and data == ENTER:
+            self._is_entered = False
+            return
         super().write(in_ascii(data) if getattr(self._app, "is_ascii", False) else data)
 
     def assert_again(self) -> None:

@@ -17,7 +17,7 @@ from textual.theme import BUILTIN_THEMES, Theme
 
 from engine.model.names import nearest
 from engine.model.toml_lines import line_of
-from tui.theme_files import SUFFIX, folders
+from tui.theme_files import SUFFIX, folders, usual
 
 COLOURS: Final = (
     "primary", "secondary", "success", "warning", "error", "accent", "foreground", "background", "surface", "panel",
@@ -34,6 +34,13 @@ class Loaded:
     themes: Mapping[str, Theme]
     mistakes: Sequence[str]
     """One sentence each, with file and line; that theme, or that colour, is left out."""
+
+    def choose(self, wanted: str, environment: Mapping[str, str]) -> tuple[str, Sequence[str]]:
+        """The theme of that name, or the usual one; and all mistakes."""
+        if not wanted or wanted in self.themes:
+            return wanted or usual(environment), self.mistakes
+        missing = f"there is no theme {wanted}; there are {', '.join(sorted(self.themes))}"
+        return usual(environment), [*self.mistakes, missing]
 
 
 def load(home: Path) -> Loaded:
