@@ -5,8 +5,11 @@ Knows the Engine, events, model and errors, nothing deeper; no job runs in this 
     __main__.py    opens the home, becomes the app
     haste.py       what lets the first screen come sooner
     start.py       options, whether the terminal will do, what Textual reads when it is imported
+    picture/       the first picture, which stands before Textual is imported
+    opening.py     from the app's start until its first screen is seen
     app.py         wiring: engine, theme, keys, screens
     screen.py      the one screen: where am I, tabs, pane, job drawer, message, hints
+    frame.py       what the lines of the frame say, and which parts a terminal has room for: for the screen and the first picture
     actions/       the table of actions, from which bindings, help, palette, hints and the page of keys (KEYS.md) are made
     place.py       a part of the screen with keys of its own: performs actions, says why one is off
     bridge.py      follows the catalog, and turns an error of the engine into a sentence on the screen

@@ -106,7 +106,8 @@ async def _become_app(
         is_guiding=True,
     )
     app.overrule = (options.theme, options.is_ascii)
-    app.begin_with(look, standing)
+    if look is not None:
+        app.begin_with(look, standing)
     await app.run_async(mouse=preferences.is_mouse_used)
     if app.ended_by is not None:
         raise app.ended_by

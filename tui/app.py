@@ -25,6 +25,7 @@ from tui.batches import Batches
 from tui.colourless import filters_of
 from tui.dialogs.base import Dialog
 from tui.dialogs.confirm import Sentence
+from tui.opening import Opening
 from tui.panes.base import View
 from tui.preferences import Preferences, read_preferences
 from tui.screen import LOW, MainScreen
@@ -35,7 +36,7 @@ from tui.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
     from engine.service import Engine
-    from tui.panes.source_look import FirstLook, SourceLook
+    from tui.panes.source_look import FirstLook
     from tui.picture.standing import Standing
 
 Answer = TypeVar("Answer")
@@ -48,10 +49,6 @@ _TWICE_S = 2.0
 _log = logging.getLogger("holdfast.console")
 _MESSAGE_S = 8.0
 """So long a message stands before the newest job may take its row."""
-_OPENING_S = 0.3
-"""So long the first screen waits for its rows."""
-_STANDING_S = 3.0
-"""So long where the same stands there already."""
 _SUBMITTED_S = 2.0
 """So long the message that a job was begun."""
 _LOOK_AT_FILES_S = 2.0
@@ -96,21 +93,17 @@ class ConsoleApp(App[int]):
         self._filters = filters_of(self._filters, is_native=self.native_ansi_color)
         self.stylesheet.set_variables(self.get_css_variables())
         self.main = MainScreen()
-        self._opening = contextlib.ExitStack()
+        self.opening = Opening(self)
         self._typed = Typed(self)
         self._told_at = -_MESSAGE_S
         self._interrupted_at = -_TWICE_S
         self._jobs: list[Job] = []
-        self._first: FirstLook | None = None
-        self.standing: Standing | None = None
-        """The first picture, where there is one until the driver takes its place."""
         self.batches = Batches(self)
         self.overrule: tuple[str, bool] = ("", False)
         """Theme, and whether ASCII alone, as the command line says it in place of the file."""
         self.ended_by: HoldfastError | None = None
         """What left no way on."""
         self._trouble = ""
-        self._is_settled = False
         self._is_stale = False
         """Whether something changed under a dialog."""
         self._pace_s = REMOTE_PACE_S if is_remote(self.environment) else LOCAL_PACE_S
@@ -121,22 +114,22 @@ class ConsoleApp(App[int]):
 
     # Life.
 
-    def begin_with(self, look: FirstLook | None, standing: Standing | None) -> None:
-        """What was read and drawn already; before it runs."""
-        self._first, self.standing = look, standing
-        self._jobs = list(look.jobs) if look is not None else []
+    def begin_with(self, look: FirstLook, standing: Standing | None) -> None:
+        """What was read, and drawn, already; before it runs."""
+        self._jobs = list(look.jobs)
+        self.opening.begin_with(look, standing)
 
     def on_mount(self) -> None:
         """Sets keys and theme, and begins to follow the catalog."""
         keys.follow(self.key_of)
-        mark = self._first.mark if self._first is not None else None
         self._typed.opens()
         self._give_keys()
-        self._opening.enter_context(self.batch_update())  # one picture, with the rows, in place of three
-        self.set_timer(_OPENING_S if self.standing is None else _STANDING_S, self._opening.close)
+        self.opening.hold()
         self.push_screen(self.main)
         self.run_worker(bridge.background(self, self._look_at_jobs()), name="jobs", exit_on_error=False)
-        self.run_worker(bridge.follow(self, self._pace_s, mark), name="follow", exit_on_error=False)
+        self.run_worker(
+            bridge.follow(self, self._pace_s, self.opening.mark), name="follow", exit_on_error=False
+        )
         self.set_timer(60 - self.now().second, self._minute)
         self.set_interval(_LOOK_AT_FILES_S, self._look_at_themes)
 
@@ -203,9 +196,10 @@ class ConsoleApp(App[int]):
         """A view came into sight: it is read, gets the keys, and the frame says so."""
         self.load(view)
         view.focus_default()
-        self.call_after_refresh(self._frame)
+        self.call_after_refresh(self.show_frame)
 
-    def _frame(self) -> None:
+    def show_frame(self) -> None:
+        """Tabs, hints, title as they are now."""
         self.main.show_tabs()
         self.main.show_hints()
         self._title()
@@ -247,9 +241,7 @@ class ConsoleApp(App[int]):
         await bridge.guarded(self, view.load())
         if view is self.main.pane.view:
             self.main.show_hints()
-        if not self._is_settled:
-            self._is_settled = True
-            self._opening.close()
+        if self.opening.is_first_read():
             self.call_after_refresh(self.run_worker, self._settle, name="settle", exit_on_error=False)
 
     async def loaded(self, view: View) -> None:
@@ -324,11 +316,6 @@ class ConsoleApp(App[int]):
         await self.main.follow_log(self._jobs)
         if self.main.drawer is not None:
             await self.main.drawer.refresh_jobs()
-
-    def take_look(self) -> SourceLook | None:
-        """What was read of the sources before there was a pane, once."""
-        first, self._first = self._first, None
-        return first.sources if first is not None else None
 
     @property
     def running_jobs(self) -> Sequence[Job]:

@@ -27,7 +27,8 @@ from textual.events import MouseEvent
 from textual.message import Message
 
 from tui.keyboard import MOST_PASTED, Keyboard, without_alt
-from tui.picture.standing import ENTER, Standing
+from tui.opening import Opening
+from tui.picture.standing import ENTER
 from tui.text import in_ascii
 
 HUNG_UP: Final = 128 + signal.SIGHUP
@@ -121,7 +122,8 @@ class ConsoleDriver(LinuxDriver):
 
     def start_application_mode(self) -> None:
         """Takes the terminal, from the first picture where one stands there, and the signals that end a program."""
-        standing: Standing | None = getattr(self._app, "standing", None)
+        opening: Opening | None = getattr(self._app, "opening", None)
+        standing = opening.standing if opening is not None else None
         if standing is not None:
             standing.wait_drawn()
             self._is_entered = True

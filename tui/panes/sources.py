@@ -62,7 +62,7 @@ class SourcesView(View):
 
     async def load(self) -> None:
         """Everything at one instant; of thousands of sources a part at a time."""
-        look = self.console.take_look() or await look_at_sources(self.console.engine)
+        look = self.console.opening.take_look() or await look_at_sources(self.console.engine)
         status = look.status
         running = source_rows.running_of(self.console.running_jobs)
         self.status = status
