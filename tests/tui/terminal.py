@@ -42,6 +42,8 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self.raw = bytearray()
         """All that was sent."""
+        self._stage = 0
+        """0: nothing was drawn yet, or the first picture alone; 1: the driver has the terminal; 2: it drew."""
         self.master, slave = pty.openpty()
         self.resize(*size)
         self.before = termios.tcgetattr(slave)
@@ -91,12 +93,32 @@ class Terminal:
         except OSError:
             return b""
         self.raw += data
+        self._look_for_stage()
         self._stream.feed(_for_pyte(data))
         return data
 
+    def _look_for_stage(self) -> None:
+        for mark in (b"\x1b[?2004h", b"\x1b[1;1H")[self._stage :]:
+            begun = self.raw.rfind(b"\x1b[?2004h") if self._stage else 0
+            if self.raw.find(mark, max(0, begun)) >= 0:
+                self._stage += 1
+
     def sees(self, *texts: str) -> str:
-        """Waits until all these texts are on the screen; gives it. Raises: AssertionError with the screen as it is."""
-        return self._until(lambda: all(each in self.text for each in texts), f"never seen: {texts}")
+        """Waits until the console shows all these texts; gives the screen. Raises: AssertionError with the screen as it is.
+
+        What the first picture shows is not the console's yet.
+        """
+        return self._until(
+            lambda: (self._stage == 2 or b"\x1b[?1049h" not in self.raw) and self._shows(texts),
+            f"never seen: {texts}",
+        )
+
+    def sees_picture(self, *texts: str) -> str:
+        """Waits until they stand there, whoever drew them; gives the screen. Raises: as `sees`."""
+        return self._until(lambda: self._shows(texts), f"never seen: {texts}")
+
+    def _shows(self, texts: Sequence[str]) -> bool:
+        return all(each in self.text for each in texts)
 
     def misses(self, text: str) -> str:
         """Waits until a text is gone. Raises: AssertionError with the screen as it is."""
@@ -148,6 +170,13 @@ class Terminal:
         while self.master >= 0 and self.read(0):
             pass
         return self.process.returncode
+
+    def wait_state(self, letter: str) -> None:
+        """Waits until the program is in that state of Linux's, reading what it still sends: `T` is stopped."""
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        self._until(lambda: stat.read_text().rpartition(")")[2].split()[0] == letter, f"never {letter}")
+        while self.read(0):
+            pass
 
     @property
     def is_restored(self) -> bool:

@@ -135,7 +135,7 @@ def test_no_cell_of_the_picture_ever_changes_before_a_key_is_pressed(
     with open_terminal(
         home, *words, size=size, environment={**hold.environment, **environment}, command=HOLDFAST
     ) as terminal:
-        terminal.sees("> host-", "? keys")
+        terminal.sees_picture("> host-", "? keys")
         hold.wait_reached()
         before = _cells(terminal)
         hold.let_go()
@@ -202,7 +202,7 @@ def test_a_home_s_name_does_not_drive_the_terminal(fleet_home: Path, tmp_path: P
     home = copy_home(fleet_home, tmp_path / "home")
     (home / "console.toml").write_text('name = "pr\\u001b[2Jod"\n')
     with open_terminal(home, environment=hold.environment, command=HOLDFAST) as terminal:
-        assert "pr\\x1b[2Jod > backups" in terminal.sees("> host-", "? keys")
+        assert "pr\\x1b[2Jod > backups" in terminal.sees_picture("> host-", "? keys")
 
 
 # The terminal meanwhile.
@@ -220,18 +220,39 @@ def test_keys_that_are_typed_before_anything_is_seen_are_answered_in_order(
 def test_keys_that_are_typed_while_it_stands_are_not_echoed_and_not_lost(
     fleet_home: Path, tmp_path: Path
 ) -> None:
-    """Those among them that a line of the shell would take for itself: half a page up and down, enter; ctrl+z, and the terminal is as it was at the end."""
+    """Those among them that a line of the shell would take for itself: half a page up and down, enter; and the terminal is as it was at the end."""
     hold = Hold.make(tmp_path / "hold")
     home = copy_home(fleet_home, tmp_path / "home")
     with open_terminal(home, environment=hold.environment, command=HOLDFAST) as terminal:
-        terminal.sees("> host-", "? keys")
+        terminal.sees_picture("> host-", "? keys")
         hold.wait_reached()
-        terminal.press("\x1ajj\x15\x04\r")
+        terminal.press("jj\x15\x04\r")
         assert terminal.read(0.1) == b""
         hold.let_go()
         terminal.sees("backups > host-007")
         terminal.press("q")
         assert terminal.wait() == 0
+        assert terminal.is_restored
+
+
+def test_ctrl_z_while_it_stands_gives_the_shell_back_and_fg_the_picture(
+    fleet_home: Path, tmp_path: Path
+) -> None:
+    """As in the console."""
+    hold = Hold.make(tmp_path / "hold")
+    with open_terminal(
+        copy_home(fleet_home, tmp_path / "home"), environment=hold.environment, command=HOLDFAST
+    ) as terminal:
+        was = terminal.sees_picture("> host-", "? keys")
+        hold.wait_reached()
+        terminal.press("\x1a")
+        terminal.wait_state("T")
+        assert terminal.is_restored
+        terminal.screen.reset()
+        terminal.process.send_signal(signal.SIGCONT)
+        assert terminal.sees_picture("> host-", "? keys") == was
+        terminal.press("\x03")
+        assert terminal.wait() == 128 + signal.SIGINT
         assert terminal.is_restored
 
 
@@ -244,7 +265,7 @@ def test_a_signal_while_it_stands_gives_the_terminal_back(
     with open_terminal(
         copy_home(fleet_home, tmp_path / "home"), environment=hold.environment, command=HOLDFAST
     ) as terminal:
-        terminal.sees("> host-", "? keys")
+        terminal.sees_picture("> host-", "? keys")
         hold.wait_reached()
         if number is signal.SIGINT:
             terminal.press("\x03")
@@ -261,7 +282,7 @@ def test_a_mistake_while_it_stands_gives_the_terminal_back(fleet_home: Path, tmp
     with open_terminal(
         copy_home(fleet_home, tmp_path / "home"), environment=hold.environment, command=HOLDFAST
     ) as terminal:
-        terminal.sees("> host-", "? keys")
+        terminal.sees_picture("> host-", "? keys")
         hold.wait_reached()
         hold.let_go(is_broken=True)
         assert terminal.wait() == 1

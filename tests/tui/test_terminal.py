@@ -37,10 +37,6 @@ def _wait_for(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def _state(terminal: Terminal) -> str:
-    return Path(f"/proc/{terminal.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
 def test_bytes_that_are_no_text_and_megabytes_do_no_harm_and_modes_come_again(terminal: Terminal) -> None:
     """Noise, old mouse reports, another character set, a paste; then ctrl+l over a screen that something else scrambled."""
     terminal.press(b"\xff\xfe\xf1_\x1b[M\x20\xf8\xfa\x1b[999~")
@@ -136,14 +132,14 @@ def test_a_line_that_breaks_ends_it(terminal: Terminal) -> None:
 def test_ctrl_z_gives_the_shell_back_and_fg_the_console(terminal: Terminal) -> None:
     """Also where it was stopped and woken from outside: no key is read twice."""
     terminal.do("app.suspend")
-    _wait_for(lambda: _state(terminal) == "T")
+    terminal.wait_state("T")
     terminal.settle()
     assert terminal.is_restored
     terminal.screen.reset()
     os.kill(terminal.process.pid, signal.SIGCONT)
     terminal.sees("> source-00", "filter")
     os.kill(terminal.process.pid, signal.SIGSTOP)
-    _wait_for(lambda: _state(terminal) == "T")
+    terminal.wait_state("T")
     terminal.screen.reset()
     os.kill(terminal.process.pid, signal.SIGCONT)
     terminal.sees("> source-00")

@@ -33,18 +33,15 @@ class Standing:
         self._before: list[Any] | None = None
         """The terminal's attributes, as long as it is ours to give them back."""
         self._handlers: dict[signal.Signals, Any] = {}
-        self._writer = threading.Thread(target=self._write, name="picture", daemon=True)
+        self._writer: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         self._before = termios.tcgetattr(self._keyboard)
-        for number in (*_ENDING, signal.SIGINT, signal.SIGTSTP):
-            self._handlers[number] = signal.getsignal(number)
         for number in _ENDING:
-            signal.signal(number, self._end_by)
-        signal.signal(signal.SIGINT, self._interrupt)
-        signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # nobody could paint the picture again
-        self._keep_keys()
-        self._writer.start()
+            self._handlers[number] = signal.signal(number, self._end_by)
+        self._handlers[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
+        self._handlers[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, self._stop)
+        self._stand()
         return self
 
     def __exit__(
@@ -59,7 +56,7 @@ class Standing:
 
     def wait_drawn(self) -> None:
         """Waits until it was sent, but not for a terminal that does not read."""
-        if self._writer.is_alive():
+        if self._writer is not None and self._writer.is_alive():
             self._writer.join(_STALLED_S)
 
     def end(self) -> None:
@@ -67,14 +64,22 @@ class Standing:
         before = self.hand_over()
         if before is None:
             return
+        self._give_back(before)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _give_back(self, before: list[Any]) -> None:
         self.wait_drawn()
         with contextlib.suppress(OSError):
-            if self._writer.ident is not None and select.select([], [self._screen], [], 0)[1]:
+            if self._writer is not None and select.select([], [self._screen], [], 0)[1]:
                 os.write(self._screen, _END)
         with contextlib.suppress(termios.error):
             termios.tcsetattr(self._keyboard, termios.TCSANOW, before)
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+
+    def _stand(self) -> None:
+        self._keep_keys()
+        self._writer = threading.Thread(target=self._write, name="picture", daemon=True)
+        self._writer.start()
 
     def _keep_keys(self) -> None:
         """As the driver does, but that signals are still the kernel's: until it reads, keys wait as they were typed, enter as enter."""
@@ -99,3 +104,10 @@ class Standing:
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         self.end()
         raise KeyboardInterrupt
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        """Ctrl+z: the shell has the terminal, until it wakes this again."""
+        if self._before is not None:
+            self._give_back(self._before)
+            os.kill(os.getpid(), signal.SIGSTOP)
+            self._stand()
