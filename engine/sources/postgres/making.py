@@ -41,8 +41,7 @@ class Making:
         self._at = self._end = 0
         is_same = found.size_bytes == size_before and all(each.pieces for each in steps)
         self._known = listed if is_same else replace(listed, algorithm="", checksum="")
-        is_made_whole = not steps or (len(steps) == 1 and not steps[0].pieces)
-        self._hasher = hashlib.sha256() if is_made_whole else None
+        self._hasher = None if any(each.pieces for each in steps) else hashlib.sha256()
 
     def begin_step(self) -> Member | KeptPieces:
         """The next part of the file as it is stored."""

@@ -67,4 +67,21 @@ def test_pieces_are_kept_where_all_of_them_is_as_before() -> None:
     pieces = [(15, True), (10, True), (20, True), (40, True), (35, True)]
     assert increments.steps(spans, pieces) == [Step(0, 25, 0, 2), Step(25, 45), Step(45, 120, 3, 2)]
     pieces[3] = (40, False)
-    assert increments.steps(spans, pieces) == [Step(0, 25, 0, 2), Step(25, 85), Step(85, 120, 4, 1)]
+    expected = [Step(0, 25, 0, 2), Step(25, 45), Step(45, 85), Step(85, 120, 4, 1)]
+    assert increments.steps(spans, pieces) == expected
+
+
+def test_a_piece_that_changed_in_part_is_made_again_in_smaller_ones() -> None:
+    """Rows that change here and there cost a megabyte each at first, and then an eighth of that; what is new as a whole is cut as any file."""
+    block = increments.FINE_BYTES // 2
+    spans = increments.spans(Increment((1, 10, 11, 12, 13, 16, 17), 18, block), 16 * block)
+    pieces = [(9 * block, True), (block, True), (4 * block, True), (2 * block, False)]
+    assert increments.steps(spans, pieces) == [
+        *(Step(9 * block * part // 4, 9 * block * (part + 1) // 4) for part in range(4)),
+        Step(9 * block, 10 * block, 1, 1),
+        Step(10 * block, 14 * block),
+        Step(14 * block, 16 * block),
+        Step(16 * block, 18 * block),
+    ]
+    all_new = increments.spans(Increment(tuple(range(8)), 8, block), 4 * block)
+    assert increments.steps(all_new, [(3 * block, True), (block, True)]) == [Step(0, 8 * block)]
