@@ -40,7 +40,10 @@ async def chosen(context: JobContext, request: DrillRequest, seed: int, record: 
         planned = await replay.plan(context, request.source, target, request.storage)
         await replayed_backup.tell(context, planned)
         with record.step(_CHOOSE, is_proof=False) as detail:
-            detail.append(instants.place(await replay.described(context, planned)))
+            detail += [
+                instants.place(await replay.described(context, planned)),
+                *([planned.note] if planned.note else []),
+            ]
         return planned
     whole = await replay.plan(context, request.source, Target(), request.storage)
     found = logs.reaches(
@@ -53,9 +56,10 @@ async def chosen(context: JobContext, request: DrillRequest, seed: int, record: 
         await context.catalog.logs.state(request.source),
     )
     picked = _random_instant(found, seed)
+    planned = await replay.plan(context, request.source, Target(picked), request.storage)
     with record.step(_CHOOSE, is_proof=False) as detail:
-        detail.append(f"{picked.isoformat()}, seed {seed}")
-    return await replay.plan(context, request.source, Target(picked), request.storage)
+        detail += [f"{picked.isoformat()}, seed {seed}", *([planned.note] if planned.note else [])]
+    return planned
 
 
 def _random_instant(found: list[logs.Reach], seed: int) -> datetime.datetime:

@@ -50,6 +50,10 @@ class ReplayPlan:
     """The target of the replay; None where all of the log is replayed, since nothing was committed after."""
     mark: LogMark | None = None
     """Of a transaction or a point: where it lies."""
+    is_before: bool = False
+    """Whether it ends just before the target of the replay."""
+    note: str = ""
+    """What is taken where that is not to the instant."""
 
 
 async def reached(context: JobContext, source: str, storage: str = "") -> list[Reach]:
@@ -86,12 +90,11 @@ async def _holdings(context: JobContext, source: str, storage: str) -> list[LogH
 async def plan(context: JobContext, source: str, target: Target, storage: str = "") -> ReplayPlan:
     """Chooses the base. Raises: UnknownNameError where there is none; RestoreError where the target cannot be reached, naming the nearest that can."""
     found = await reached(context, source, storage)
-    if target.transaction or target.point:
-        reading = sources.log_reading((await context.catalog.sources.get(source)).kind)
-        if reading is not None:
-            both = (found, await branches(context, source, found))
-            place, leading = await log_search.find(context, source, target, both, reading)
-            return plan_to(source, target, place, leading)
+    reading = sources.log_reading((await context.catalog.sources.get(source)).kind)
+    if reading is not None and (target.transaction or target.point):
+        both = (found, await branches(context, source, found))
+        place, leading = await log_search.find(context, source, target, both, reading)
+        return plan_to(source, target, place, leading)
     if target.at is None:
         newest = max(found, key=lambda each: (each.ends_at, each.begins_at))
         return _plan(source, target, newest, None)
@@ -109,9 +112,15 @@ async def plan(context: JobContext, source: str, target: Target, storage: str = 
     if left:
         said = f"{source} was in series {left} of its log then, and left it for another: what was done in that one is not brought back"
         context.emit(Noted(said))
+    # At the end of what is covered all of the log is older, to whatever fraction.
+    is_end = target.at == reach.ends_at and not target.is_before
+    is_exact = is_end or reading is None or reading.has_fractions
+    meant, note = (target, "") if is_exact else instants.by_seconds(target)
+    assert meant.at is not None
     # Behind the last transaction there is none that the server could stop at: all is replayed.
-    is_within = last is not None and (target.at < last or (target.is_before and target.at <= last))
-    return _plan(source, target, reach, target.at if is_within else None)
+    is_within = last is not None and (meant.at < last or (meant.is_before and meant.at <= last))
+    planned = _plan(source, target, reach, meant.at if is_within else None)
+    return dataclasses.replace(planned, is_before=meant.is_before, note=note)
 
 
 def plan_to(source: str, target: Target, place: Place, leading: Reach) -> ReplayPlan:
@@ -142,13 +151,15 @@ async def described(context: JobContext, planned: ReplayPlan) -> InstantPlan:
         counted,
         planned.mark.at if planned.mark is not None else None,
         planned.mark.left if planned.mark is not None else "",
+        planned.note,
     )
 
 
 def _plan(source: str, target: Target, reach: Reach, until: datetime.datetime | None) -> ReplayPlan:
     path = reach.path
     size_bytes = sum(run.size_bytes for run in path)
-    return ReplayPlan(source, target, reach, logs.segments_in(path), size_bytes, until)
+    segments = logs.segments_in(path)
+    return ReplayPlan(source, target, reach, segments, size_bytes, until, is_before=target.is_before)
 
 
 def _unreachable(source: str, target: Target, found: Sequence[Reach]) -> str:
@@ -227,7 +238,7 @@ def replay_of(planned: ReplayPlan, segment_bytes: int) -> Replay:
         planned.until,
         planned.mark.transaction if planned.mark is not None else target.number,
         target.point,
-        target.is_before,
+        planned.is_before,
         last_needed(planned),
         planned.size_bytes,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.model import text
 from engine.model.drills import PastDrill
@@ -56,6 +56,19 @@ class Target:
         if self.transaction:
             return f"{before}transaction {self.transaction}"
         return f"{before}restore point {self.point}" if self.point else "the end of the log"
+
+
+def by_seconds(target: Target) -> tuple[Target, str]:
+    """What is taken where a log knows whole seconds, and that in a sentence; never more than was asked for, unless it is a second as a whole."""
+    at = target.at
+    if at is None:
+        return target, ""
+    second = at.replace(microsecond=0)
+    shown = f"{second.astimezone():%Y-%m-%d %H:%M:%S}"
+    if target.is_before or at != second:
+        said = f"the log knows whole seconds: what was committed before {shown} is taken, and nothing of that second"
+        return replace(target, at=second, is_before=True), said
+    return target, f"the log knows whole seconds: all that was committed within {shown} is taken, to its end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +180,9 @@ class InstantPlan:
     left: str = ""
     """The series that it lies on, where that was left for another before."""
 
+    note: str = ""
+    """What is taken where that is not to the instant."""
+
     @property
     def scratch_bytes(self) -> int:
         """Of disk, that the throwaway server takes at most, on its host."""
@@ -203,6 +219,7 @@ def lines(plan: InstantPlan) -> list[str]:
         f"log: at most {text.counted(plan.segments, 'segment')}, {text.size(plan.log_bytes)}; it reaches to {_text(plan.ends_at)}",
         f"a throwaway server on {plan.host}, which needs at most {text.size(plan.scratch_bytes)} there and is removed at the end",
         f"time: {taken}",
+        *([plan.note] if plan.note else []),
     ]
 
 

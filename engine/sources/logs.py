@@ -415,6 +415,11 @@ class LogReading(Protocol):
     """
 
     @property
+    def has_fractions(self) -> bool:
+        """Whether the log knows of a transaction more than the whole second in which its commit began."""
+        ...
+
+    @property
     def has_statements(self) -> bool:
         """Whether the log tells what was said to the server."""
         ...

@@ -50,6 +50,7 @@ _SHOWN: Final = 200
 class BinlogReading:
     """See `logs.LogReading`. Nothing goes on from one log to the next."""
 
+    has_fractions = False
     has_statements = True
 
     @staticmethod

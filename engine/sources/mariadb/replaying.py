@@ -1,7 +1,7 @@
 """A throwaway server on the host that a log is replayed onto: `revival`, and mariadb-binlog into it.
 
 Up to where is found here, while the log passes: the first transaction behind the target, and so the position at which mariadb-binlog stops. A
-log knows whole seconds (`binlog`): up to an instant means all that was committed within its second. The server keeps a log of its own of what
+log knows whole seconds (`binlog`): up to one means all that was committed within it (see `model.instants.by_seconds`). The server keeps a log of its own of what
 it is fed, so that it can say how far it came.
 """
 

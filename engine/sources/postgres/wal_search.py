@@ -60,6 +60,7 @@ class Ending:
 class WalReading:
     """See `logs.LogReading`."""
 
+    has_fractions = True
     has_statements = False
 
     @staticmethod
