@@ -43,7 +43,7 @@ def understood(written: str) -> Understood | None:
     if written in _ALIASES:
         return Understood(_ALIASES[written])
     for pattern, meaning in _PATTERNS:
-        found = pattern.fullmatch(written)
+        found = re.fullmatch(pattern, written, re.ASCII)
         if found is not None:
             return meaning(found)
     return None
@@ -105,21 +105,19 @@ def _every(found: re.Match[str]) -> Understood:
     return Understood("", step_minutes=minutes)
 
 
-_PATTERNS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Understood]], ...]] = tuple(
-    (re.compile(pattern, re.ASCII), meaning)
-    for pattern, meaning in (
-        (r"(?:hourly|every hour)(?: at :?(?P<minute>\d{1,2}))?", _hourly),
-        (rf"(?:daily|every day|nightly){_AT}", lambda found: Understood(f"{_time(found)} * * *")),
-        (rf"(?:every )?(?:weekday|week day)s?{_AT}", lambda found: Understood(f"{_time(found)} * * 1-5")),
-        (rf"(?:every )?weekends?{_AT}", lambda found: Understood(f"{_time(found)} * * 0,6")),
-        (rf"(?:weekly|every week)(?: on {_LIST})?{_AT}", _weekly),
-        (rf"(?:every |on )?{_LIST}{_AT}", _weekly),
-        (
-            rf"(?:monthly|every month)(?: on (?:the |day )?(?:(?P<day>\d{{1,2}})(?:st|nd|rd|th)?|(?P<last>last)(?: day)?))?{_AT}",
-            _monthly,
-        ),
-        (rf"(?:quarterly|every quarter){_AT}", lambda found: Understood(f"{_time(found)} 1 1,4,7,10 *")),
-        (rf"(?:yearly|every year|annually){_AT}", lambda found: Understood(f"{_time(found)} 1 1 *")),
-        (rf"every(?: (?P<count>\d{{1,6}}))? (?P<unit>minute|hour|day)s?{_AT}", _every),
-    )
+_PATTERNS: Final[tuple[tuple[str, Callable[[re.Match[str]], Understood]], ...]] = (
+    (r"(?:hourly|every hour)(?: at :?(?P<minute>\d{1,2}))?", _hourly),
+    (rf"(?:daily|every day|nightly){_AT}", lambda found: Understood(f"{_time(found)} * * *")),
+    (rf"(?:every )?(?:weekday|week day)s?{_AT}", lambda found: Understood(f"{_time(found)} * * 1-5")),
+    (rf"(?:every )?weekends?{_AT}", lambda found: Understood(f"{_time(found)} * * 0,6")),
+    (rf"(?:weekly|every week)(?: on {_LIST})?{_AT}", _weekly),
+    (rf"(?:every |on )?{_LIST}{_AT}", _weekly),
+    (
+        rf"(?:monthly|every month)(?: on (?:the |day )?(?:(?P<day>\d{{1,2}})(?:st|nd|rd|th)?|(?P<last>last)(?: day)?))?{_AT}",
+        _monthly,
+    ),
+    (rf"(?:quarterly|every quarter){_AT}", lambda found: Understood(f"{_time(found)} 1 1,4,7,10 *")),
+    (rf"(?:yearly|every year|annually){_AT}", lambda found: Understood(f"{_time(found)} 1 1 *")),
+    (rf"every(?: (?P<count>\d{{1,6}}))? (?P<unit>minute|hour|day)s?{_AT}", _every),
 )
+"""Compiled when a word is looked for: a rhythm of five fields needs none of them."""
