@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from engine.audit import Actor, AuditLog, Entry, Outcome
 from engine.catalog.catalog import Catalog
@@ -15,10 +15,12 @@ from engine.clock import Clock
 from engine.config import Home, Settings
 from engine.errors import CatalogError
 from engine.events import Emit, Warned
-from engine.jobs.context import JobContext
 from engine.jobs.runner import Runner
 from engine.model.secret import Secret
 from engine.vault import SecretResolver, Vault
+
+if TYPE_CHECKING:
+    from engine.jobs.context import JobContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,9 @@ class Parts:
 
     def context(self, job_id: str = "", emit: Emit | None = None) -> JobContext:
         """The context of a job, or of a question that is none."""
+        # It brings the keys of repositories, which no first look needs.
+        from engine.jobs.context import JobContext
+
         return JobContext(
             self.catalog,
             self.home,
