@@ -351,6 +351,11 @@ SELECT job_id, verb, request, status, created_at, started_at, completed_at, owne
     error, error_class, is_cancel_requested, priority, not_before, deadline, attempts, most_attempts
 FROM jobs;
 
+-- The newest backup jobs that ended so. That they are not completed says to SQLite that an index of a few will do.
+-- name: list_failed_backups
+SELECT job_id, coalesce(completed_at, created_at), error, error_class, request
+FROM jobs WHERE status = :status AND verb = 'backup' AND status <> 'completed' ORDER BY created_at DESC, job_id DESC LIMIT :limit;
+
 -- Jobs that run one after the other, in their order, each with the source that it is about, or else the backup.
 -- name: list_batch
 SELECT j.job_id, j.verb, j.status, coalesce(json_extract(j.request, '$.source'), b.source, json_extract(j.request, '$.backup'), ''), j.result

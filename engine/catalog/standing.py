@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from engine.catalog.database import Database, Row, to_instant, to_json, to_microseconds
+from engine.catalog.database import Database, Row, to_instant, to_json, to_microseconds, to_object
 from engine.model.backup import Proof, ProofRecord
 from engine.model.health import ProofAttempt
+from engine.model.job import JobStatus
 
 if TYPE_CHECKING:
     from engine.model.drills import PastDrill
@@ -25,6 +26,16 @@ class ProofCount(NamedTuple):
     verb: str
     """Of the last one, as the job."""
     job_id: str
+
+
+class FailedBackup(NamedTuple):
+    """A backup job that failed or was interrupted: what is told of it."""
+
+    job_id: str
+    at: datetime.datetime
+    error: str
+    error_class: str
+    request: Mapping[str, Any]
 
 
 class Standing:
@@ -47,6 +58,17 @@ class Standing:
                 backup_id, storage, Proof(proof), to_instant(at), bool(is_passed), job_id, detail, verb
             )
             found.setdefault(source, []).append(record)
+        return found
+
+    async def failed_backups(self, limit: int) -> list[FailedBackup]:
+        """The newest that failed, at most so many, and then the newest that were interrupted, at most so many; without what each came to."""
+        found = []
+        for status in (JobStatus.FAILED, JobStatus.INTERRUPTED):
+            rows = await self._database.fetch_all("list_failed_backups", status=status.value, limit=limit)
+            found += [
+                FailedBackup(job_id, to_instant(at), error, error_class, to_object(request))
+                for job_id, at, error, error_class, request in rows
+            ]
         return found
 
     async def source_proofs(self, source: str = "") -> dict[str, list[ProofAttempt]]:

@@ -22,7 +22,6 @@ from engine.model.amounts import size
 from engine.model.backup import SAFETY_TAG, Backup, BackupFilter, BackupStatus, Scope
 from engine.model.definitions import LOCAL_HOST, Source, retired_reason
 from engine.model.health import HealthFacts, ProofAttempt, health
-from engine.model.job import JobStatus
 from engine.model.log_watch import LogFacts, WatchedLog
 from engine.model.objectives import objectives_of
 from engine.service.parts import Parts
@@ -239,14 +238,11 @@ def _of_source(
 async def _failed_jobs(parts: Parts) -> dict[str, judging.FailedJob]:
     found: dict[str, judging.FailedJob] = {}
     defaults = tuple(each.name for each in await parts.catalog.storages.all() if each.is_default)
-    for status in (JobStatus.FAILED, JobStatus.INTERRUPTED):
-        for job in await parts.catalog.jobs.page(status=status, verb="backup", limit=_FAILED_JOBS):
-            at = job.completed_at or job.created_at
-            is_storage_why = job.error_class in _STORAGE_WHY
-            storages = tuple(job.request.get("storages") or defaults) if is_storage_why else ()
-            for source in job.request.get("sources", ()):
-                if source not in found or found[source].at < at:
-                    found[source] = judging.FailedJob(job.job_id, at, job.error, storages)
+    for job in await parts.catalog.standing.failed_backups(_FAILED_JOBS):
+        storages = tuple(job.request.get("storages") or defaults) if job.error_class in _STORAGE_WHY else ()
+        for source in job.request.get("sources", ()):
+            if source not in found or found[source].at < job.at:
+                found[source] = judging.FailedJob(job.job_id, job.at, job.error, storages)
     return found
 
 
