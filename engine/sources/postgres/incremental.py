@@ -136,6 +136,7 @@ class IncrementStream(BaseStream):
         self._making: Making | None = None
         self._made: dict[str, ListedFile] = {}
         """What the files are that the server sent otherwise than they are stored."""
+        self._stored: set[str] = set()
 
     async def next_member(self) -> Member | KeptPieces | None:  # type: ignore[override] # it brings more than its base does
         """See `incremental.IncrementStream.next_member`. Raises: IncompleteDumpError where it is no base backup."""
@@ -153,9 +154,12 @@ class IncrementStream(BaseStream):
                 return self._replaced(event, self._label(await self._rest()))
             if event.path == backup_manifest.NAME:
                 return self._replaced(event, self._manifest(await self._rest()))
-            if plain := increments.plain_name(event.path):
-                return await self._begin(event, plain)
-            return event
+            plain = increments.plain_name(event.path)
+            path = plain or event.path
+            if path in self._stored:
+                raise IncompleteDumpError(f"the base backup brought {path!a} twice")
+            self._stored.add(path)
+            return await self._begin(event, plain) if plain else event
         return None
 
     async def read(self) -> bytes:
@@ -200,7 +204,7 @@ class IncrementStream(BaseStream):
         for path, each in sent.files.items():
             name = increments.plain_name(path) or path
             made = self._made.get(name)
-            if name in files or (name != path and made is None):
+            if name != path and made is None:
                 raise IncompleteDumpError(f"the base backup came without {path!a}, which its manifest has")
             files[name] = each if made is None else replace(made, modified=each.modified)
         return backup_manifest.encode(replace(sent, files=files))
