@@ -280,13 +280,21 @@ async def members(base: DatabaseBackup, planned: ReplayPlan) -> AsyncIterator[Vi
 async def pass_on(
     base: DatabaseBackup, planned: ReplayPlan, passing: LogPassing, write: Callable[[bytes], Awaitable[None]]
 ) -> int:
-    """The archive of what is replayed, through what it must go through; its length. Raises: SourceError where that refuses it; DamagedError, StorageError."""
+    """The archive of what is replayed, through what it must go through; how much came out. Raises: SourceError where that refuses it; DamagedError,
+    StorageError."""
+    size_bytes = 0
+
+    async def go_on(data: bytes) -> None:
+        nonlocal size_bytes
+        if data:
+            await write(data)
+        size_bytes += len(data)
 
     async def passed(data: bytes) -> None:
-        await write(await asyncio.to_thread(passing.feed, data))
+        await go_on(await asyncio.to_thread(passing.feed, data))
 
-    size_bytes = await dump.dump_files(base.repository, members(base, planned), passed)
-    await write(passing.end())
+    await dump.dump_files(base.repository, members(base, planned), passed)
+    await go_on(passing.end())
     for line in passing.said:
         base.context.emit(Noted(line))
     return size_bytes

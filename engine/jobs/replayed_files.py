@@ -23,9 +23,6 @@ from engine.sources import registry as sources
 from engine.sources.logs import Laying
 from engine.sources.server_files import Placing
 
-_RECORD_BYTES = 10240
-"""Of tar, which reads whole ones."""
-
 
 @dataclass(frozen=True, slots=True)
 class LaidInstant:
@@ -51,21 +48,17 @@ class LaidInstant:
         try:
             async with host.start(self.laying.lay) as process:
                 with contextlib.suppress(BrokenPipeError):  # it says itself why it reads no more
-                    size_bytes = await replay.pass_on(base, self.planned, self.laying.passing, process.write)
-                    await process.write(bytes(-size_bytes % _RECORD_BYTES))
+                    await replay.pass_on(base, self.planned, self.laying.passing, process.write)
                 await process.close_input()
                 require_success(host.name, self.laying.lay, await process.wait())
-            if self.laying.passing.said:
-                require_success(host.name, self.laying.within, (await host.run(self.laying.within)).exit)
+            if (finish := self.laying.finish()) is not None:
+                require_success(host.name, finish, (await host.run(finish)).exit)
         except (CommandFailedError, SourceError) as error:
             raise RestoreError(
                 f"the log could not be laid beside the base below {request.to}: {error.message}",
                 hint="remove what is there, and restore again",
             ) from error
-        return (
-            f"a server of version {manifest.server_version.split()[0]} comes up at {self.planned.target.words}, in a new timeline, when the owner of "
-            f"its files starts it, on a port that is free: {self.laying.words}"
-        )
+        return self.laying.tell(self.planned.target.words)
 
 
 async def prepare(context: JobContext, request: RestoreRequest) -> LaidInstant:

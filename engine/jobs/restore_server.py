@@ -151,8 +151,8 @@ async def _put_in_place(whole: _Whole, request: RestoreRequest, base: DatabaseBa
         await whole.feed(swap.base, lambda write: base.read(base.files, write))
         context.emit(StepBegan("lay the log beside it"))
         await whole.feed(swap.log, lambda write: replay.pass_on(base, planned, swap.passing, write))
-        if swap.passing.said:
-            await whole.run(swap.within)
+        if (finish := swap.finish()) is not None:
+            await whole.run(finish)
         source = await context.catalog.sources.get(planned.source)
         async with hooks.around(context, request, source.host) as log:
             context.emit(StepBegan(f"put {whole.data} aside"))

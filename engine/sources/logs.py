@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -292,7 +292,7 @@ class LogPassing(Protocol):
         ...
 
     def end(self) -> bytes:
-        """What was held back, at the archive's end."""
+        """What was held back, at the archive's end. Raises: as `feed`."""
         ...
 
     @property
@@ -309,12 +309,12 @@ class Laying:
     """First: fails where anything is there already, or there is no room. Changes nothing."""
     lay: Command
     """Once the base is there: takes an archive of segments, as `Replaying.write` does after `begin`, on its standard input."""
-    words: str
-    """How a person starts a server there."""
     passing: LogPassing
     """The archive's way there; for one archive."""
-    within: Command
-    """Behind `lay`, where `passing` changed anything."""
+    finish: Callable[[], Command | None]
+    """Behind `lay`, once all went through `passing`: what is still to be done, by what that found."""
+    tell: Callable[[str], str]
+    """How a server comes up there, for a person; takes the target in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +330,7 @@ class WholeSwap:
     log: Command
     """Takes an archive of segments, as `Laying.lay`."""
     passing: LogPassing
-    within: Command
+    finish: Callable[[], Command | None]
     """As in `Laying`."""
     swap: Command
     """Fails where the server still runs."""

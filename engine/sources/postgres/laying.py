@@ -77,12 +77,16 @@ def laying(replay: Replay, data: str, version: str, needed_bytes: int) -> Laying
     words = shlex.join(
         ("pg_ctl", "-D", data, "-o", "-p 5433", "-l", posixpath.join(posixpath.dirname(data), "log"), "start")
     )
+    passing = SpaceFilter(is_within=has_spaces_within(version))
     return Laying(
         Command(("sh", "-c", _LOOK, "sh", data, log, str(needed_bytes >> 10))),
         Command(("sh", "-c", LAY, "sh", data, log, str(replay.segment_bytes), lines, "1"), input="stream"),
-        words,
-        SpaceFilter(is_within=has_spaces_within(version)),
-        Command(("sh", "-c", WITHIN, "sh", data)),
+        passing,
+        lambda: Command(("sh", "-c", WITHIN, "sh", data)) if passing.found else None,
+        lambda target: (
+            f"a server of version {version.split()[0]} comes up at {target}, in a new timeline, when the owner of its files starts it, "
+            f"on a port that is free: {words}"
+        ),
     )
 
 

@@ -19,8 +19,10 @@ from engine.errors import SourceError
 from engine.model.text import printable
 from engine.sources.logs import TAIL_SUFFIX
 from engine.sources.postgres import wal
+from engine.sources.tar_members import Piece, TarMembers
 
-_BLOCK: Final = 512
+_RECORD_BYTES: Final = 10240
+"""Of tar, which reads whole ones."""
 _NEEDLE: Final = re.compile(rb"\x05\0\0(?=[\s\S]{4}[\xfc-\xff])")
 """The resource manager of tablespaces, two bytes that are never used, the checksum, and the beginning of data that is about no block. None of two that
 overlap is passed over: what follows the third byte is only looked at."""
@@ -46,14 +48,11 @@ class MadeSpace:
 
 
 @dataclass(slots=True)
-class _Member:
-    """The file of the archive whose content is coming."""
+class _Segment:
+    """The one whose content is coming."""
 
-    left: int
-    padding: int
-    is_segment: bool
     head: bytearray
-    at: int = 0
+    address: int = 0
     page_bytes: int = 0
 
 
@@ -64,8 +63,8 @@ class SpaceFilter:
         """`is_within`: whether the server knows tablespaces in its data folder; one that does not gets no log that makes any."""
         self.found: list[MadeSpace] = []
         self._is_within = is_within
-        self._header = bytearray()
-        self._member: _Member | None = None
+        self._members = TarMembers()
+        self._segment = _Segment(bytearray())
         self._raw = bytearray()
         self._passed = 0
         """Bytes of the archive before `_raw`."""
@@ -87,69 +86,45 @@ class SpaceFilter:
 
     def feed(self, data: bytes) -> bytes:
         """The next bytes; gives those that may go on. Raises: SourceError where the log makes a tablespace that cannot be within."""
-        begin = self._passed + len(self._raw)
         self._raw += data
-        view = memoryview(data)
-        at = 0
-        while at < len(view):
-            at += self._take(view[at:], begin + at)
+        for piece in self._members.feed(data):
+            if wal.parse_name(piece.name.removesuffix(TAIL_SUFFIX)) is not None:
+                self._take(piece)
         self._seek()
         return self._pass_on()
 
     def end(self) -> bytes:
-        """What was held back, at the archive's end."""
-        rest = bytes(self._raw)
+        """What was held back, at the archive's end, filled up to a whole record of tar's."""
+        rest = bytes(self._raw) + bytes(-(self._passed + len(self._raw)) % _RECORD_BYTES)
         self._raw.clear()
         return rest
 
-    def _take(self, view: memoryview, place: int) -> int:
-        """Some of it, as what it is; how much that was."""
-        member = self._member
-        if member is None:
-            piece = view[: _BLOCK - len(self._header)]
-            self._header += piece
-            if len(self._header) == _BLOCK:
-                self._member = _member(bytes(self._header))
-                self._header.clear()
-            return len(piece)
-        if member.left:
-            piece = view[: member.left]
-            if member.is_segment:
-                self._take_segment(member, piece, place)
-            member.left -= len(piece)
-        else:
-            piece = view[: member.padding]
-            member.padding -= len(piece)
-        if not member.left and not member.padding:
-            self._member = None
-        return len(piece)
-
-    def _take_segment(self, member: _Member, piece: memoryview, place: int) -> None:
-        """Its pages without their headers are the log."""
+    def _take(self, piece: Piece) -> None:
+        """A segment's pages without their headers are the log."""
+        if not piece.at:
+            self._segment = _Segment(bytearray())
+            self._align()
+        segment, content = self._segment, piece.content
         at = 0
-        if member.at < _HEAD_BYTES:
-            if not member.at:
-                self._align()
-            wanted = piece[: _HEAD_BYTES - member.at]
-            member.head += wanted
-            at += len(wanted)
-            member.at += len(wanted)
-            if member.at == _HEAD_BYTES:
-                member.page_bytes = int.from_bytes(member.head[_PAGE_AT:_HEAD_BYTES], "little")
-        page = member.page_bytes
+        if piece.at < _HEAD_BYTES:
+            wanted = content[: _HEAD_BYTES - piece.at]
+            segment.head += wanted
+            at = len(wanted)
+            if len(segment.head) == _HEAD_BYTES:
+                segment.address = int.from_bytes(segment.head[_ADDRESS_AT : _ADDRESS_AT + 8], "little")
+                segment.page_bytes = int.from_bytes(segment.head[_PAGE_AT:], "little")
+        page = segment.page_bytes
         if page not in wal.PAGE_SIZES:
-            member.at += len(piece) - at
             return  # of no server: it is refused where it is replayed
-        while at < len(piece):
-            inside = member.at % page
-            is_header = member.at >= page and inside < wal.SHORT_HEADER_BYTES
-            count = min((wal.SHORT_HEADER_BYTES if is_header else page) - inside, len(piece) - at)
+        while at < len(content):
+            here = piece.at + at
+            inside = here % page
+            is_header = here >= page and inside < wal.SHORT_HEADER_BYTES
+            count = min((wal.SHORT_HEADER_BYTES if is_header else page) - inside, len(content) - at)
             if not is_header:
-                address = int.from_bytes(member.head[_ADDRESS_AT : _ADDRESS_AT + 8], "little") + member.at
-                self._spans.append((self._log_at + len(self._log), place + at, address))
-                self._log += piece[at : at + count]
+                self._spans.append((self._log_at + len(self._log), piece.place + at, segment.address + here))
+                self._log += content[at : at + count]
             at += count
-            member.at += count
 
     def _align(self) -> None:
         """A segment that is not whole may have any length."""
@@ -220,20 +195,6 @@ class SpaceFilter:
         self._log_at += sought
         self._sought = 0
         return passed
-
-
-def _member(header: bytes) -> _Member | None:
-    """The file that comes after that header; None where nothing does."""
-    size = (
-        int(header[124:136].strip(b" \0") or b"0", 8)
-        if not header[124] & 0x80
-        else int.from_bytes(header[125:136], "big")
-    )
-    if not size:
-        return None
-    path = header[:100].partition(b"\0")[0].decode("ascii", "replace")
-    name = path.rpartition("/")[2].removesuffix(TAIL_SUFFIX)
-    return _Member(size, -size % _BLOCK, wal.parse_name(name) is not None, bytearray())
 
 
 def _data_at(record: bytes) -> int | None:

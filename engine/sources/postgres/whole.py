@@ -132,14 +132,15 @@ def swap(
         return Command(line, as_user=as_user, input="stream") if is_fed else Command(line, as_user=as_user)
 
     settings = laying.settings(replay, log)
+    passing = SpaceFilter(is_within=has_spaces_within(base.server_version))
     looks = (data, new, log, aside, str(wanted.needed_bytes >> 10))
     return WholeSwap(
         aside,
         shell(_LOOK, *looks, *places),
         shell(_BASE, data, new, str(depth), *places, is_fed=True),
         shell(laying.LAY, new, log, str(replay.segment_bytes), settings, "", is_fed=True),
-        SpaceFilter(is_within=has_spaces_within(base.server_version)),
-        shell(laying.WITHIN, new),
+        passing,
+        lambda: shell(laying.WITHIN, new) if passing.found else None,
         shell(_SWAP, data, new, aside),
         shell(_SWAP, data, aside, new),
         spaces.lines(base.tablespaces, places),
