@@ -64,7 +64,11 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
 
 
 async def _to_instant(context: JobContext, request: RestoreRequest) -> RestoreResult:
-    sources.require_replayable(await context.catalog.sources.get(request.source))
+    source = await context.catalog.sources.get(request.source)
+    if request.to and sources.is_layable(source.kind):
+        sources.require_log(source)
+    else:
+        sources.require_replayable(source)
     if request.is_whole_server:
         return await restore_server.run(context, request)
     if request.into or request.is_in_place:

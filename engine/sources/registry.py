@@ -178,6 +178,11 @@ def log_laying(kind: str, replay: Replay, folder: str, version: str, needed_byte
     return make(replay, folder, version, needed_bytes) if make is not None else None
 
 
+def is_layable(kind: str) -> bool:
+    """Whether that kind has a way for its log beside its base in a folder. Raises: UnknownNameError."""
+    return hasattr(_member(kind), "log_laying")
+
+
 async def secrets_of(definition: Source, resolve: Callable[[str], Awaitable[Secret]]) -> Mapping[str, Secret]:
     """The values of those options that are REFs, for `open_source`. Raises: what resolving raises."""
     return {

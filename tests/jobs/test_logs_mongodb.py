@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from engine.clock import SystemClock
-from engine.errors import HoldfastError, UsageError
+from engine.errors import HoldfastError, RestoreError, UsageError
 from engine.model import logs
 from engine.model.definitions import OptionValue, Source
 from engine.model.requests import RestoreRequest, ShipRequest
@@ -64,8 +67,8 @@ async def test_an_oplog_is_shipped_by_the_minute_and_what_it_forgot_before_is_a_
     assert (first.status, first.segments, first.waiting, first.warnings) == ("completed", 4, 0, ()), first
     assert first.recoverable_to == base.consistent_at
     with pytest.raises(UsageError, match="not replayed here") as refused:
-        await world.engine.restore(RestoreRequest("", "/nowhere", source="shop", at=base.consistent_at))
-    assert "--oplogReplay" in str(refused.value.hint)
+        await world.engine.restore(RestoreRequest("", into="then", source="shop", at=base.consistent_at))
+    assert "--to DIR" in str(refused.value.hint)
 
     _write(tool, *_each_ten(minute - 295, minute + 60), *_each_ten(minute + 125, minute + 190))
     second = await _ship(world)
@@ -100,3 +103,44 @@ async def test_an_oplog_that_cannot_be_trusted_covers_nothing_and_says_why(world
     state = (await world.engine.log_report("shop")).state
     assert state is not None
     assert state.covered_until is None
+
+
+async def test_a_dump_and_the_oplog_up_to_an_instant_lie_in_a_folder_as_mongorestore_takes_them(
+    world: World, tool: Path, tmp_path: Path
+) -> None:
+    """Whole seconds, with all that was done in that one, or just before it; the two commands are the ones that are told, word for word."""
+    minute = (int(SystemClock().now().timestamp()) // 60 - 10) * 60
+    _write(tool, *_each_ten(minute - 295, minute + 10))
+    await world.one_backup("shop")
+    late = [(minute + 70, 1), (minute + 70, 2), (minute + 71, 1), (minute + 140, 1)]
+    _write(tool, *_each_ten(minute - 295, minute + 60), *late, (minute + 185, 1))
+    await _ship(world)
+    shutil.copy(STAND_IN.with_name("mongorestore"), tool)
+    at = datetime.datetime.fromtimestamp(minute + 70.5, datetime.UTC)
+    request = RestoreRequest("", str(tmp_path / "it's there"), source="shop", at=at)
+    for wrong, words in (
+        (dataclasses.replace(request, at=None, at_transaction="7"), "by its time alone"),
+        (dataclasses.replace(request, at=at + datetime.timedelta(hours=1)), "log ends at"),
+    ):
+        with pytest.raises(HoldfastError, match=words):
+            await world.engine.restore(wrong)
+    assert not Path(request.to).exists()
+    before = _each_ten(minute - 295, minute + 60)
+    for number, (asked, expected) in enumerate(
+        (
+            (request, [*before, *late[:2]]),
+            (dataclasses.replace(request, is_before=True), before),
+            (dataclasses.replace(request, at=None), [*before, *late]),
+        )
+    ):
+        done = await world.engine.restore(dataclasses.replace(asked, to=f"{request.to}{number}"))
+        assert (done.status, "untested against a real server" in done.note) == ("completed", True), done
+        said = done.note.partition("in this order: ")[2].rpartition(". Written")[0].split("; ")
+        ran = [
+            subprocess.run(["sh", "-c", each], capture_output=True, text=True, check=True) for each in said
+        ]
+        assert len(ran) == 2
+        applied = [tuple(int(each) for each in line.split()) for line in ran[1].stdout.splitlines()]
+        assert applied == [each for each in expected if each[0] >= minute]
+    with pytest.raises(RestoreError, match="something at"):
+        await world.engine.restore(dataclasses.replace(request, to=f"{request.to}0"))

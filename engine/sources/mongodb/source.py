@@ -25,6 +25,7 @@ from engine.sources import container
 from engine.sources.base import Item, ItemStream, Secrets, Traits, TreeFeed
 from engine.sources.dump import manifest_item
 from engine.sources.logs import BasePosition, LogLook, SegmentStream, WaitingSegment
+from engine.sources.mongodb import replaying
 from engine.sources.mongodb.archive import ArchiveCheck
 from engine.sources.mongodb.messages import DumpLog, archive_path
 from engine.sources.mongodb.oplog import DATE, Oplog
@@ -48,11 +49,11 @@ class MongodbSource:
 
     traits = Traits(kind="mongodb", shape="items")
     replayed_by = (
-        "restore the backup before it with --to DIR, and the snapshot tagged holdfast:logs-of=SOURCE with `restic restore`; then "
-        "`mongorestore --archive=FILE --oplogReplay`, and of the slices, joined in their order into oplog.bson, "
-        "`mongorestore --oplogReplay --oplogFile=oplog.bson --oplogLimit=SECONDS:0` on an empty folder"
+        "restore it into a folder: --to DIR lays the dump and its oplog up to that instant there, and says by which two commands an empty server comes to "
+        "it; mongorestore replays an oplog into no other name (--oplogReplay goes with no --nsInclude), so --into and --in-place cannot be had"
     )
     """How a person brings such a source to an instant."""
+    log_laying = staticmethod(replaying.laying)
 
     def __init__(self, definition: Source, host: OpenHost, secrets: Secrets) -> None:
         """Raises: ConfigurationError."""
