@@ -118,9 +118,8 @@ async def test_the_picture_is_the_screen_that_the_console_draws_of_the_same(
     [
         ((80, 24), {}, ()),
         ((100, 10), {"COLORTERM": "truecolor"}, ("--theme", "production", "--ascii")),
-        ((80, 24), {"TERM": "xterm-256color"}, ("--theme", "light", "--read-only")),
     ],
-    ids=["sixteen", "truecolor", "256"],
+    ids=["sixteen", "truecolor"],
 )
 def test_no_cell_of_the_picture_ever_changes_before_a_key_is_pressed(
     fleet_home: Path,

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from engine.service import Engine
     from tui.preferences import Preferences
 
-_LONGEST_S: Final = 1.0
-"""What takes longer to be read is read while the frame of the console stands."""
+_LONGEST_S: Final = 5.0
+"""What takes longer is read when the frame of the console stands: another program has the catalog. Thousands of sources take a second."""
 _LEAST: Final = (20, 6)
 """Columns and rows of a terminal that has room for it."""
 
