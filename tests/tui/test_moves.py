@@ -12,6 +12,7 @@ import pytest
 from engine.model.job import Change, JobStatus
 from tests.jobs.world import World, open_world
 from tests.tui.seat import Seat, WatchedApp, open_console
+from tui.widgets.rows import RowList
 
 pytestmark = pytest.mark.slow
 SOURCES = 40
@@ -87,6 +88,17 @@ async def test_all_columns_are_shown_where_they_are_asked_for(world: World, tmp_
         await seat.sees("KIND")
         await seat.press("w")
         await seat.misses("KIND")
+
+
+async def test_rows_are_whole_from_the_first_picture_on(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list on a busy machine is drawn before it is told its size: a choice that reads `all of its data, an…` is no choice."""
+    monkeypatch.setattr(RowList, "on_resize", lambda *_told: None)
+    await world.add_storages("main")
+    async with open_console(world.engine) as seat:
+        await seat.press("4", "c")
+        await seat.sees("all of its data, and make anew what is damaged, from other storages")
 
 
 async def test_tabs_are_gone_to_by_their_digits_and_their_neighbours(seat: Seat) -> None:

@@ -290,7 +290,7 @@ class RowTable(Vertical):
         self.head = Line()
         self._rows: Sequence[Row] = ()
         self._is_read = False
-        self._laid_out = row_layout.as_they_are(columns)
+        self._laid_out, self._laid_out_for = row_layout.as_they_are(columns), -1
 
     def compose(self) -> Iterator[Line | RowList]:
         """Titles, rows."""
@@ -387,13 +387,19 @@ class RowTable(Vertical):
 
     def lay_out(self) -> None:
         """Decides which columns fit, and how wide each is."""
-        self._laid_out = row_layout.lay_out(self.columns, self.list.size.width, is_wide=self.is_wide)
+        self._laid_out = self._lay_out(self.list.size.width)
         self.tell_place()
         self.list.refresh()
+
+    def _lay_out(self, width: int) -> row_layout.RowLayout:
+        self._laid_out_for = width
+        return row_layout.lay_out(self.columns, width, is_wide=self.is_wide)
 
     def lay_row(self, cells: Sequence[str], *, has_cursor: bool, is_marked: bool) -> str:
         """The cells of a row in their columns, and its marks before them."""
         width = self.list.size.width
+        if width != self._laid_out_for:  # it may be drawn in its new size before it is told of that
+            self._laid_out = self._lay_out(width)
         return self._laid_out.row(cells, width, has_cursor=has_cursor, is_marked=is_marked)
 
     def tell_place(self) -> None:
