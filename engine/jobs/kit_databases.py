@@ -36,7 +36,8 @@ STOP: Final = "2026-01-31 14:05:30"
 _POSTGRES_LOG: Final = f"""\
 Or to an instant, of which the log is there as well: with the newest base from before it (restic's snapshots have it by its time: name it in place of latest),
 and before the server's first start. Without the line of recovery_target_time it goes to the last byte that was shipped. It is there
-once it takes writes; its log says the last transaction's time. Where logs holds several servers, the base's tag holdfast:log-position names the one.
+once it takes writes; its log says the last transaction's time. A tablespace that the log makes is made where the old server had it: go no further than
+that where the old server runs on the same machine. Where logs holds several servers, the base's tag holdfast:log-position names the one.
 
 %(cd)s  server=$(ls logs)
   size=$(wc -c <"$(ls -d data/pg_wal/???????????????????????? | head -n 1)")
@@ -89,8 +90,15 @@ _MARIADB_FILES: Final = """\
   for each in increments/*/; do [ ! -d "$each" ] || mariadb-backup --prepare --target-dir=data --incremental-dir="$each" || break; done
   chown -R mysql: data
 """
+_POSTGRES_FILES: Final = """\
+  mkdir tablespaces
+  for each in data/pg_tblspc/*; do
+    [ ! -d "$each" ] || { mv "$each" tablespaces/ && ln -s "$PWD/tablespaces/${each##*/}" "$each"; }
+  done
+  chown -R postgres: data tablespaces
+"""
 _PHYSICAL: Final[Mapping[str, str]] = {
-    "postgres": "  chown -R postgres: data\n",
+    "postgres": _POSTGRES_FILES,
     "mariadb": _MARIADB_FILES,
     "mysql": _MARIADB_FILES,
 }
