@@ -63,8 +63,8 @@ class BaseReader:
         self._made = SpaceFilter(is_within=True)
         """What the log that comes with it makes."""
         self._prefix = ""
-        self.spaces: dict[str, int] = {}
-        """Of each tablespace that came, by its number, how many bytes its files have."""
+        self._spaces: set[str] = set()
+        """The numbers of the tablespaces whose archives came."""
         self.last_segment: Member | None = None
         """The last file of the write-ahead log that came, by its name."""
 
@@ -79,10 +79,10 @@ class BaseReader:
         if self._has_begun:
             self._require_end()
         self._has_begun = True
-        if space in self.spaces:
+        if space in self._spaces:
             raise IncompleteDumpError(f"the base backup brought the tablespace {space} twice")
         if space:
-            self.spaces[space] = 0
+            self._spaces.add(space)
         self._prefix = f"{SPACES}/{space}/" if space else ""
         self._zero_blocks = 0
 
@@ -117,6 +117,10 @@ class BaseReader:
                 self._block(block)
         events, self._events = self._events, []
         return events
+
+    def has_folder(self, path: str) -> bool:
+        """Whether it came."""
+        return path in self._folders
 
     def require_whole(self) -> None:
         """Raises: IncompleteDumpError where the stream ended early, or a file is not as the server's manifest says."""
@@ -225,17 +229,15 @@ class BaseReader:
             if member.path.startswith(_LOG) and (last is None or member.path > last.path):
                 self.last_segment = member
             self._found[member.path] = (member.size_bytes, file.hasher.hexdigest())
-            if self._prefix:
-                self.spaces[self._prefix.split("/")[1]] += member.size_bytes
 
     def _is_of_space(self, header: bytes, sent: str) -> bool:
         """Whether the data folder's archive has here no more than the place of a tablespace that came, or of all of them: a link, or a folder."""
         parts = sent.removeprefix("./").removesuffix("/").split("/")
-        if self._prefix or parts[0] != SPACES or not self.spaces:
+        if self._prefix or parts[0] != SPACES or not self._spaces:
             return False
         is_folder = header[156:157] == b"5"
         return (len(parts) == 1 and is_folder and SPACES in self._folders) or (
-            len(parts) == 2 and parts[1] in self.spaces and (is_folder or header[156:157] == _LINK)
+            len(parts) == 2 and parts[1] in self._spaces and (is_folder or header[156:157] == _LINK)
         )
 
     def _add_spaces(self, member: Member) -> None:

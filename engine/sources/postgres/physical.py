@@ -75,7 +75,7 @@ class Asked:
     server: facts.ServerFacts
     names: Sequence[str]
     """Of its databases."""
-    spaces: Mapping[str, str]
+    spaces: Mapping[str, Tablespace]
     """Of its tablespaces but for its own two, by number."""
     place: Mapping[str, Any]
     """See `spaced_copy.SERVER`."""
@@ -87,9 +87,21 @@ async def ask(wanted: Wanted, database: str, gathered: Gathered) -> Asked:
         server = await facts.server(asked)
         gathered.roles = [row["name"] for row in await asked.rows(_ROLES)]
         names = [row["name"] for row in await asked.rows(facts.DATABASES)]
-        spaces = {row["oid"]: row["name"] for row in await asked.rows(spaced_copy.SPACES)}
+        spaces = {
+            row["oid"]: Tablespace(row["oid"], row["name"], "", row["size"])
+            for row in await asked.rows(spaced_copy.KNOWN)
+        }
         place = await asked.row(spaced_copy.SERVER) if spaces else {}
     return Asked(server, names, spaces, place)
+
+
+async def copied_spaces(wanted: Wanted, database: str) -> Sequence[str]:
+    """The names of the tablespaces, once it is seen that they can be copied. Raises: SourceError where they cannot; HostError."""
+    asked = await ask(wanted, database, Gathered())
+    if asked.spaces:
+        async with spaced_copy.connected(wanted, asked.place, asked.spaces):
+            pass
+    return [each.name for each in asked.spaces.values()]
 
 
 class Copy(Protocol):

@@ -165,7 +165,11 @@ class PostgresSource:
         }
         if closed and not self._databases:
             found["closed"] = ", ".join(closed)
-        return {**found, **({"incremental": changes} if self._is_physical else {})}
+        if self._is_physical:
+            found["incremental"] = changes
+            if spaces := await physical.copied_spaces(self._wanted, MAINTENANCE):
+                found["tablespaces"] = ", ".join(spaces)
+        return found
 
     async def commands(self) -> Sequence[Command]:
         """See `base.OpenSource.commands`. For all databases those that are there; where nobody may ask yet, of the first alone."""

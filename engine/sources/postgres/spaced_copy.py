@@ -9,22 +9,24 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from engine.errors import IncompleteDumpError, SourceError
 from engine.model.manifest import Tablespace
 from engine.sources.postgres import replication
-from engine.sources.postgres.base_backup import BaseReader, Event
+from engine.sources.postgres.base_backup import SPACES, BaseReader, Event
 from engine.sources.postgres.dumping import Wanted
 from engine.sources.postgres.replication import Replication
 
 FIRST_VERSION: Final = 15
 COMMAND: Final = "BASE_BACKUP ( LABEL 'holdfast', CHECKPOINT 'fast', WAL, WAIT false, TABLESPACE_MAP false, MANIFEST 'yes', MANIFEST_CHECKSUMS 'SHA256' )"
 SINCE: Final = COMMAND.replace(" )", ", INCREMENTAL )")
-SPACES: Final = """
-select oid::text as oid, spcname as name from pg_tablespace where spcname not in ('pg_default', 'pg_global') order by 2"""
+KNOWN: Final = """
+select oid::text as oid, spcname as name,
+case when has_tablespace_privilege(oid, 'create') or pg_has_role('pg_read_all_stats', 'member') then pg_tablespace_size(oid) else 0 end as size
+from pg_tablespace where spcname not in ('pg_default', 'pg_global') order by 2"""
 SERVER: Final = """
 select current_user::text as account, current_setting('port')::int as port, current_setting('server_version_num')::int as version,
 (select setting from pg_settings where name = 'unix_socket_directories') as sockets"""
@@ -45,11 +47,11 @@ class SpacedCopy:
     """See `physical.Copy`. Made by `opened`."""
 
     def __init__(
-        self, stream: Replication, names: Mapping[str, str], announced: Sequence[_Announced]
+        self, stream: Replication, known: Mapping[str, Tablespace], announced: Sequence[_Announced]
     ) -> None:
         self.reader = BaseReader()
         self._stream = stream
-        self._names = names
+        self._known = known
         self._announced = {each.oid: each for each in announced}
         self._is_manifest = False
 
@@ -74,11 +76,14 @@ class SpacedCopy:
         return ()
 
     def tablespaces(self) -> list[Tablespace]:
-        """Those that came."""
-        return [
-            Tablespace(oid, self._names.get(oid, ""), self._announced[oid].location, size_bytes)
-            for oid, size_bytes in self.reader.spaces.items()
-        ]
+        """Those that came, also those that lie in the data folder itself, which the server does not announce."""
+        found = []
+        for oid in dict.fromkeys((*self._announced, *self._known)):
+            place = f"{SPACES}/{oid}"
+            if self.reader.has_folder(place):
+                location = self._announced[oid].location if oid in self._announced else place
+                found.append(replace(self._known.get(oid, Tablespace(oid, "", "")), location=location))
+        return found
 
     def _space(self, rest: bytes) -> str:
         """The number of the tablespace whose archive begins; empty for the data folder's. Raises: IncompleteDumpError."""
@@ -92,32 +97,51 @@ class SpacedCopy:
 
 @asynccontextmanager
 async def opened(
-    wanted: Wanted, server: Mapping[str, Any], names: Mapping[str, str], manifest: bytes = b""
+    wanted: Wanted, server: Mapping[str, Any], known: Mapping[str, Tablespace], manifest: bytes = b""
 ) -> AsyncIterator[SpacedCopy]:
-    """The copy of a server that answered `SERVER`, whose tablespaces have these names by number; leaving ends it. With the `manifest` of a copy
+    """The copy of a server that answered `SERVER`, of whose tablespaces so much is known, by number; leaving ends it. With the `manifest` of a copy
     before the server sends what changed since that (from version 17 on).
 
     Raises on entering: SourceError where the server does not let us in or is too old; HostError.
     """
-    host, first = wanted.host.name, next(iter(names.values()), "")
+    async with connected(wanted, server, known) as stream:
+        try:
+            if manifest:
+                await stream.upload("UPLOAD_MANIFEST", manifest)
+            answers = await stream.begin_copy(SINCE if manifest else COMMAND)
+        except SourceError as error:
+            raise _worded(error, wanted.host.name) from error
+        yield SpacedCopy(stream, known, announced(answers))
+
+
+@asynccontextmanager
+async def connected(
+    wanted: Wanted, server: Mapping[str, Any], known: Mapping[str, Tablespace]
+) -> AsyncIterator[Replication]:
+    """The way to such a copy, which shows that it can be made. Raises on entering: as `opened`."""
+    host, first = wanted.host.name, next((each.name for each in known.values()), "")
     if server["version"] < FIRST_VERSION * 10_000:
         raise SourceError(
             f"the cluster of {host} has the tablespace {first!a}, which can be copied from version {FIRST_VERSION} on",
             hint="back its databases up as dumps, by --all instead of --physical",
         )
     place = replication.place(wanted.connection, server["account"], server["sockets"] or "", server["port"])
-    try:
-        async with replication.opened(wanted.host, wanted.connection, place) as stream:
-            if manifest:
-                await stream.upload("UPLOAD_MANIFEST", manifest)
-            answers = await stream.begin_copy(SINCE if manifest else COMMAND)
-            yield SpacedCopy(stream, names, announced(answers))
-    except SourceError as error:
-        message = error.message.replace(
-            f"the log of {host} cannot be streamed",
-            f"the cluster of {host}, which has tablespaces, cannot be copied",
-        )
-        raise SourceError(message, hint=error.hint) from error
+    async with AsyncExitStack() as stack:
+        try:
+            stream = await stack.enter_async_context(
+                replication.opened(wanted.host, wanted.connection, place)
+            )
+        except SourceError as error:
+            raise _worded(error, host) from error
+        yield stream
+
+
+def _worded(error: SourceError, host: str) -> SourceError:
+    """The same of a copy."""
+    said = error.message.removeprefix(f"the log of {host} cannot be streamed: ")
+    return SourceError(
+        f"the cluster of {host}, which has tablespaces, cannot be copied: {said}", hint=error.hint
+    )
 
 
 def announced(answers: Sequence[Sequence[Sequence[bytes | None]]]) -> list[_Announced]:
