@@ -20,6 +20,7 @@ from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup, open_database_source
 from engine.jobs.log_search import Place
 from engine.model import instants, log_branches, logs
+from engine.model.drills import estimate
 from engine.model.instants import InstantPlan, LogMark, Target
 from engine.model.logs import LogHoldings, LogRun, Reach
 from engine.model.requests import DrillRequest, RestoreRequest
@@ -135,7 +136,8 @@ async def described(context: JobContext, planned: ReplayPlan) -> InstantPlan:
     backup = await context.catalog.backups.get(base.backup_id)
     source = await context.catalog.sources.get(planned.source)
     drills = await context.catalog.standing.past_drills(planned.source, _DRILLS)
-    estimated_s, counted = instants.estimate(drills, backup.size_bytes + planned.size_bytes)
+    # A drill is known by the size of its base.
+    estimated_s, counted = estimate(drills, backup.size_bytes, instants.STARTING)
     return InstantPlan(
         planned.source,
         planned.target,

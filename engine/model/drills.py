@@ -106,18 +106,21 @@ def can_be_undone(result: RestoreResult) -> bool:
     )
 
 
-def estimate_s(past: Sequence[PastDrill], size_bytes: int, level: str = "") -> float | None:
-    """How long a drill of a backup of that size will take, by those that passed: the median, scaled by size. None where none tells.
+def estimate(
+    past: Sequence[PastDrill], size_bytes: int, levels: Sequence[str] = ()
+) -> tuple[float | None, int]:
+    """Seconds that bringing back a backup of that size, or a base and the log behind it, will take, and how many drills say so: the median of those that
+    passed at the first of these levels that any tells of, scaled by size. A backup that is gone counts as if it had been of that size.
 
-    `past` is newest first; without a level those of the newest one's level count.
+    `past` is newest first; without levels those of the newest one's level count.
     """
     passed = [each for each in past if each.status == "passed"]
-    wanted = level or (passed[0].level if passed else "")
-    told = []
-    for each in passed:
-        if each.level != wanted:
-            continue
-        ratio = size_bytes / each.size_bytes if each.size_bytes and size_bytes else 1.0
-        if 1 / _LIKE <= ratio <= _LIKE:
-            told.append(each.rto_s * ratio)
-    return statistics.median(told) if told else None
+    for level in levels or [each.level for each in passed[:1]]:
+        told = []
+        for each in passed:
+            ratio = size_bytes / each.size_bytes if each.size_bytes and size_bytes else 1.0
+            if each.level == level and 1 / _LIKE <= ratio <= _LIKE:
+                told.append(each.rto_s * ratio)
+        if told:
+            return statistics.median(told), len(told)
+    return None, 0

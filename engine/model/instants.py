@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import datetime
-import statistics
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from engine.model import text
-from engine.model.drills import PastDrill
 from engine.model.spans import span
 
 LEAST_ROWS = 100
 """So many rows that one transaction changes of a table are worth being named."""
 ALL_TABLES = "*"
 """In place of the names of tables that went with their database."""
-_STARTING = ("point-in-time", "server", "database")
+STARTING: Final = ("point-in-time", "server", "database")
 """Levels of drills that brought a server back; the nearest to a replay first."""
 
 
@@ -187,16 +185,6 @@ class InstantPlan:
     def scratch_bytes(self) -> int:
         """Of disk, that the throwaway server takes at most, on its host."""
         return self.base_bytes + self.log_bytes
-
-
-def estimate(drills: Iterable[PastDrill], size_bytes: int) -> tuple[float | None, int]:
-    """Seconds until so much is brought back, and how many drills say so: the median of the nearest level that any passed at."""
-    passed = [each for each in drills if each.status == "passed" and each.size_bytes]
-    for level in _STARTING:
-        rates = [each.rto_s / each.size_bytes for each in passed if each.level == level and each.size_bytes]
-        if rates:
-            return statistics.median(rates) * size_bytes, len(rates)
-    return None, 0
 
 
 def place(plan: InstantPlan) -> str:

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from engine.errors import UnknownNameError
 from engine.model.backup import Backup, BackupFilter, OrderBy, Ordered
 from engine.model.definitions import Source
-from engine.model.drills import PastDrill, UnderWay, Ways, estimate_s
+from engine.model.drills import PastDrill, UnderWay, Ways, estimate
 from engine.model.instants import Target as Instant
 from engine.model.requests import DrillRequest, RestoreRequest
 from tui import backup_work, keys
@@ -442,7 +442,7 @@ class PointView(TimelineView, can_focus=True):
         await self._show_running()
 
     async def _show_running(self) -> None:
-        usual_s = estimate_s(self._past, self.backup.size_bytes) if self.backup is not None else None
+        usual_s = estimate(self._past, self.backup.size_bytes)[0] if self.backup is not None else None
         view = RunningView(self._under_way[0].job, self.source, usual_s)
         await self.console.main.pane.push(view)
 
@@ -477,7 +477,7 @@ class PointView(TimelineView, can_focus=True):
         """Unless one runs already, which is shown instead."""
         found = await self.console.engine.under_way()
         running = [each for each in found if self.source in each.sources and each.job.verb == "drill"]
-        usual_s = estimate_s(self._past, chosen.backup.size_bytes, self.drill.level)
+        usual_s, _ = estimate(self._past, chosen.backup.size_bytes, restore_text.levels_of(self.drill))
         if self.replay is not None and chosen.is_replayed:
             usual_s = self.replay.estimated_s
         if running:

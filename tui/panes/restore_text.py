@@ -12,7 +12,7 @@ from typing import Final
 
 from engine.events import JobProgress
 from engine.model.backup import SAFETY_TAG, Backup, BackupStatus, Scope
-from engine.model.drills import PastDrill, Ways, estimate_s
+from engine.model.drills import PastDrill, Ways, estimate
 from engine.model.instants import InstantPlan
 from engine.model.instants import Target as Instant
 from engine.model.job import Job, JobStatus
@@ -258,8 +258,13 @@ def _of_target(target: Target, chosen: Chosen) -> list[str]:
     return [*what, f"WRITES TO LIVE HOSTS: {chosen.host} (checked first; can be rolled back)"]
 
 
+def levels_of(drill: DrillRequest) -> tuple[str, ...]:
+    """Whose past drills tell how long it will take; none where the newest one's level does."""
+    return (drill.level,) if drill.level else ()
+
+
 def _duration(chosen: Chosen) -> str:
-    about = estimate_s(chosen.past, chosen.backup.size_bytes, chosen.drill.level)
+    about, _ = estimate(chosen.past, chosen.backup.size_bytes, levels_of(chosen.drill))
     if about is None:
         return "how long: no drill has passed yet, this one will tell"
     budget = f" of {clock(chosen.drill.budget_s)}" if chosen.drill.budget_s is not None else ""

@@ -8,7 +8,8 @@ import pytest
 
 from engine.cli import drill as drill_verb
 from engine.cli.command import Parser
-from engine.model.drills import PastDrill, estimate_s
+from engine.model.drills import PastDrill, estimate
+from engine.model.instants import STARTING
 from engine.model.plan_steps import drill_words
 from engine.model.requests import DrillRequest
 
@@ -23,18 +24,26 @@ def _past(
 
 def test_nothing_is_promised_where_no_drill_passed() -> None:
     """A number out of the air would be believed."""
-    assert estimate_s([_past(9, status="failed")], 1000) is None
+    assert estimate([_past(9, status="failed")], 1000) == (None, 0)
 
 
 def test_the_estimate_is_the_median_scaled_by_size() -> None:
     """Twice the data takes about twice the time."""
-    assert estimate_s([_past(10), _past(30), _past(20)], 2000) == 40
+    assert estimate([_past(10), _past(30), _past(20)], 2000) == (40, 3)
 
 
 def test_other_levels_and_other_sizes_tell_nothing() -> None:
     """Reading bytes says nothing of loading a server, a thousandth of the data nothing of all of it."""
     past = [_past(10), _past(1, level="bytes"), _past(99, size_bytes=1), _past(12, size_bytes=None)]
-    assert estimate_s(past, 1000) == 11
+    assert estimate(past, 1000) == (11, 2)
+
+
+def test_without_a_drill_of_the_nearest_level_the_next_one_tells() -> None:
+    """A replay is most like another replay, then like a server that was started."""
+    past = [_past(1, level="bytes"), _past(12), _past(30, level="database")]
+    assert estimate(past, 1000, STARTING) == (12, 1)
+    assert estimate([*past, _past(20, level="point-in-time")], 1000, STARTING) == (20, 1)
+    assert estimate(past[:1], 1000, STARTING) == (None, 0)
 
 
 @pytest.mark.parametrize(
