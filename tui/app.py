@@ -240,7 +240,7 @@ class ConsoleApp(App[int]):
     async def _read(self, view: View) -> None:
         await bridge.guarded(self, view.load())
         if view is self.main.pane.view:
-            self.main.show_hints()
+            self.show_frame()
         if self.opening.is_first_read():
             self.call_after_refresh(self.run_worker, self._settle, name="settle", exit_on_error=False)
 
@@ -288,7 +288,12 @@ class ConsoleApp(App[int]):
     async def _read_quietly(self, view: View) -> None:
         await bridge.background(self, view.load())
         if view is self.main.pane.view:
-            self.main.show_hints()
+            self.show_frame()
+
+    def begin_anew(self) -> None:
+        """A person does something else: what was told long ago is about nothing that is seen any more."""
+        if self._monotonic() - self._told_at >= _MESSAGE_S and not self._trouble:
+            self.main.forget_message()
 
     def troubled(self, message: str) -> None:
         """What cannot be read, in the row of messages, as long as it is so."""

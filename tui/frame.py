@@ -90,10 +90,12 @@ def tab_line(tab: str) -> LineParts:
     return parts, f"{keys.of('help.open')} help"
 
 
-def title_line(home: str, path: str, right: str, width: int) -> LineParts:
-    """Row 1. On a narrow terminal the home's name gives way."""
+def title_line(home: str, path: str, right: str, width: int, note: str = "") -> LineParts:
+    """Row 1. On a narrow terminal the home's name gives way, and the note."""
     whole = [(f"{printable(home)} > ", ""), (printable(path), "strong")]
-    return (whole[1:] if width < _NARROW else whole), right
+    if width < _NARROW:
+        return whole[1:], right
+    return whole, f"{note}  {right}" if note else right
 
 
 def title_right(now: datetime.datetime, running: int, *, is_read_only: bool, is_frozen: bool = False) -> str:

@@ -58,6 +58,7 @@ class Place(Widget):
 
     def perform(self, action: Action) -> None:
         """Begins an action, or says why it is off."""
+        self.console.begin_anew()
         reason = self.console.why_off(action) or self.why_off(action)
         if reason:
             self.console.tell(reason)

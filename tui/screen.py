@@ -157,13 +157,19 @@ class MainScreen(Screen[None], Office):
         self._tabs.show(*frame.tab_line(self._tab))
 
     def show_title(self, home: str, right: str) -> None:
-        """Row 1: where am I; who works; what time it is."""
-        self._title.show(*frame.title_line(home, self.pane.path, right, self.app.size.width))
+        """Row 1: where am I, and what is to be known of it; who works; what time it is."""
+        view = self.pane.view
+        self._title.show(*frame.title_line(home, self.pane.path, right, self.app.size.width, view.note))
 
     def show_message(self, text: str, tone: str = "") -> None:
         """Row 23."""
         self._has_job_line = False
         self._message.show(printable(text), frame.jobs_key(), tone=tone)
+
+    def forget_message(self) -> None:
+        """Leaves row 23 to what comes; a running job stays."""
+        if not self._has_job_line:
+            self._message.show("", frame.jobs_key())
 
     def show_jobs(self, jobs: Sequence[Job], now: datetime.datetime) -> None:
         """The newest running job, in row 23; one that ended does not stay there."""

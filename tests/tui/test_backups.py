@@ -71,7 +71,9 @@ async def test_what_is_at_risk_is_mended_by_the_key_that_its_row_names(
     """At three in the morning: see it, go there, one key."""
     await world.add_files("bare", tree / "etc")
     async with _at(world) as seat:
-        screen = await seat.sees("! bare", "it was never backed up", "m back up", "> tree")
+        screen = await seat.sees(
+            "! bare", "it was never backed up", "m back up", "> tree", "1 at risk, 1 to see to"
+        )
         assert screen.index("! bare") < screen.index("- tree")
         await seat.press("0")
         await seat.sees("> ! bare")
@@ -177,7 +179,7 @@ async def test_a_backup_is_looked_into_down_to_a_file_and_a_file_is_written_out(
     async with _at(world, "enter") as seat:
         await seat.sees("CREATED")
         await seat.press("enter")
-        await seat.sees("more", "secret")
+        await seat.sees("more", "secret", " enter open  ")
         await seat.press("down", "enter")
         await seat.sees("hunter2", "line two")
         await seat.press("escape", "O")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.jobs.world import World
 from tests.tui.seat import Seat, open_console
+from tui import app
 
 
 async def test_an_empty_home_says_the_way_to_the_first_source(seat: Seat) -> None:
@@ -32,10 +35,15 @@ async def test_help_lists_the_keys_of_this_place_and_does_what_is_chosen(seat: S
     await seat.sees("Commands")
 
 
-async def test_an_action_that_makes_no_sense_says_why(seat: Seat) -> None:
-    """A key that does nothing in silence looks broken."""
+async def test_an_action_that_makes_no_sense_says_why(seat: Seat, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that does nothing in silence looks broken; what was told long ago goes with the next thing that is done."""
     await seat.press("b")
-    await seat.sees("there is no source yet")
+    await seat.sees("there is no source yet  ")
+    await seat.press("2")
+    await seat.sees("[2 Schedules]", "there is no source yet  ")
+    monkeypatch.setattr(app, "_MESSAGE_S", 0.0)
+    await seat.press("4")
+    await seat.misses("there is no source yet  ")
 
 
 async def test_a_backup_by_one_key_is_done_by_a_real_worker(world: World, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ RESTORE: Final[tuple[Action, ...]] = (
     Action("running.rollback", "running", ("u",), "bring back what this restore replaced", hint="roll back", verbs=("rollback",), is_changing=True, danger=Danger.DESTROYING),
     Action("running.discard", "running", ("X",), "let go what this restore put aside", hint="discard", verbs=("discard",), is_changing=True, danger=Danger.DESTROYING),
     Action("running.end", "running", ("x",), "end it; of a drill that kept something: throw that away now", hint="end it", verbs=("job cancel",), is_changing=True, danger=Danger.COSTLY),
-    Action("running.leave", "running", ("q",), "leave it running and go back", hint="leave it running"),
+    Action("running.leave", "running", ("q",), "leave it running and go back", hint="leave"),
 )  # fmt: skip
 
 EVIDENCE: Final[tuple[Action, ...]] = (

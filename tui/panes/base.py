@@ -25,6 +25,11 @@ class View(Vertical, Place):
         """What it adds to the path in the title row; empty: nothing."""
         return ""
 
+    @property
+    def note(self) -> str:
+        """What the title row says of it, on the right; empty: nothing."""
+        return ""
+
     async def load(self) -> None:
         """Reads what it shows. Called in a worker of its own, never twice at once; may raise errors of the engine."""
 

@@ -30,6 +30,12 @@ def words_of(concern: Concern) -> str:
     return _REMEDIES[concern.condition][0] if _is_of_source(concern) else "its log"
 
 
+def haste(condition: Condition) -> int:
+    """How little it can wait: 0 first."""
+    found = (place for place, each in enumerate(_WORST_FIRST) if condition in each)
+    return next(found, len(_WORST_FIRST))
+
+
 async def mend(view: SourcesView, concern: Concern) -> None:
     """Does it, or leads to where a person does. Raises: what the engine raises."""
     work = _REMEDIES[concern.condition][1] if _is_of_source(concern) else _show_log
@@ -203,6 +209,15 @@ _REMEDIES: Final[Mapping[Condition, tuple[str, Mend]]] = {
     Condition.LOG_UNSCHEDULED: ("schedule it", _schedule_log),
     Condition.RESTORE_LEFT: ("its log", _show_log),
 }
+_WORST_FIRST: Final = (
+    (
+        Condition.PROOF_FAILED, Condition.FAILED, Condition.UNREACHABLE, Condition.HOME_FULL, Condition.WORKER_GONE, Condition.LOG_GAP,
+        Condition.LOG_OTHER_SERVER, Condition.LOG_ROOM,
+    ),
+    (Condition.OVERDUE, Condition.LOG_STOPPED, Condition.STORAGE_LOW, Condition.LOCK_HELD, Condition.COPY_MISSING, Condition.OBJECTIVE_MISSED),
+    (Condition.INCOMPLETE, Condition.SIZE_ANOMALY, Condition.UNCOVERED, Condition.DELIVERY_FAILED, Condition.CATALOG_COPY_OLD),
+)  # fmt: skip
+"""What cannot be brought back, or soon nothing can be backed up; what grows older; what is not whole. All else can wait for the morning."""
 _OF_SOURCES: Final = frozenset(
     (Condition.FAILED, Condition.INCOMPLETE, Condition.OVERDUE, Condition.UNPROVEN, Condition.PROOF_FAILED, Condition.OBJECTIVE_MISSED)
 )  # fmt: skip

@@ -96,7 +96,7 @@ class PickView(View):
         rows: list[Row] = []
         for each in manifest.databases if manifest is not None else ():
             name = printable(each.name)
-            rows.append(Row(f"d\n{each.name}", (name, f"{len(each.tables)} tables", short_size(each.size_bytes)), "good"))  # fmt: skip
+            rows.append(Row(f"d\n{each.name}", (name, counted(len(each.tables), 'table'), short_size(each.size_bytes)), "good"))  # fmt: skip
             if self.target is Target.LIVE or not self._ways.is_by_table:
                 continue
             for table in each.tables:

@@ -124,11 +124,16 @@ def least_proved(sources: Sequence[SourceStatus]) -> str:
 
 
 def sorted_concerns(status: Status) -> list[Concern]:
-    """Risks that nobody has seen to, then others, then what somebody sees to."""
+    """Risks that nobody has seen to, the worst first; then others, then what another one explains, then what somebody sees to."""
     seen = _seen_to(status)
     return sorted(
         status.concerns,
-        key=lambda each: ((each.condition, each.subject) in seen, not each.is_risk),
+        key=lambda each: (
+            (each.condition, each.subject) in seen,
+            bool(each.covered_by),
+            not each.is_risk,
+            remedies.haste(each.condition),
+        ),
     )
 
 
@@ -138,9 +143,19 @@ def attention_rows(status: Status, concerns: Sequence[Concern]) -> Sequence[Row]
     return [_attention_row(str(index), each, seen) for index, each in enumerate(concerns)]
 
 
-def attention_height(count: int, height: int) -> int:
-    """How many of them are seen at once: the sources below have most of a low view."""
-    return min(_ATTENTION_ROWS, count, max(1, height // 3))
+def attention_height(count: int, height: int, sources: int) -> int:
+    """How many of them are seen at once: the sources below have most of a low view; what those leave over is for these too."""
+    left = height - 1 - sources
+    return min(count, max(min(_ATTENTION_ROWS, max(1, height // 3)), left))
+
+
+def note_of(status: Status) -> str:
+    """How many nobody sees to: at risk, and those that can wait; what another one explains is not counted."""
+    seen = _seen_to(status)
+    own = [each for each in status.own_concerns if (each.condition, each.subject) not in seen]
+    risks = sum(each.is_risk for each in own)
+    parts = [(risks, "at risk"), (len(own) - risks, "to see to")]
+    return ", ".join(f"{count} {words}" for count, words in parts if count)
 
 
 def _seen_to(status: Status) -> Mapping[tuple[Condition, str], str]:

@@ -72,9 +72,14 @@ class SourcesView(View):
             rows.append(row)
             if not number % _AT_ONCE:
                 await asyncio.sleep(0)
-        self._show_attention()
         self.table.show_rows(rows, "" if self._is_placed else source_rows.least_proved(status.sources))
+        self._show_attention()
         self._is_placed = self._is_placed or bool(rows)
+
+    @property
+    def note(self) -> str:
+        """How many are at risk, for the attention rows show a few."""
+        return source_rows.note_of(self.status) if self.status is not None else ""
 
     def _show_attention(self) -> None:
         self._make_room()
@@ -83,7 +88,8 @@ class SourcesView(View):
 
     def _make_room(self) -> None:
         """As many rows as there are, but the sources below have most of a low terminal."""
-        shown = source_rows.attention_height(len(self._concerns), self.size.height)
+        sources = len(self.status.sources) if self.status is not None else 0
+        shown = source_rows.attention_height(len(self._concerns), self.size.height, sources)
         self.attention.display = bool(shown)
         self.attention.styles.height = shown
 

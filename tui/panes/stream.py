@@ -102,9 +102,12 @@ class StreamView(View):
             self.say(f"reading… {self.count:,}")
 
     def flush(self) -> None:
-        """Shows what came."""
+        """Shows what came, and with the first of it what can be done with it."""
         self._shown_at = asyncio.get_running_loop().time()
+        was_empty = not len(self.table.list.source)
         self.table.show_rows(list(self.rows))
+        if was_empty and self.rows and self is self.console.main.pane.view:
+            self.console.main.show_hints()
 
     @property
     def where(self) -> tuple[str, str]:

@@ -38,7 +38,8 @@ def picture_lines(look: FirstLook, setting: Setting) -> list[Sequence[Text]]:
     parts, width = setting.parts, setting.parts.columns
     concerns = source_rows.sorted_concerns(look.sources.status)
     right = frame.title_right(setting.now, len(look.jobs), is_read_only=setting.is_read_only)
-    title = parts_in(*frame.title_line(setting.preferences.name, "backups", right, width), width)
+    note = source_rows.note_of(look.sources.status)
+    title = parts_in(*frame.title_line(setting.preferences.name, "backups", right, width, note), width)
     message = frame.job_message(look.jobs, setting.now) if look.jobs else ([("", "")], "")
     return [
         [(text, "title") for text, _ in title],
@@ -54,7 +55,7 @@ def _pane(look: FirstLook, concerns: Sequence[Concern], parts: frame.Parts) -> I
     """What is at risk, and the list below it."""
     beside: Sequence[Text] = [_edge(parts.columns - parts.pane_columns)] if parts.has_log_beside else []
     width = parts.pane_columns
-    count = source_rows.attention_height(len(concerns), parts.pane_rows)
+    count = source_rows.attention_height(len(concerns), parts.pane_rows, len(look.sources.status.sources))
     laid_out = row_layout.lay_out(source_rows.ATTENTION_COLUMNS, width)
     for row in source_rows.attention_rows(look.sources.status, concerns)[:count]:
         yield [(laid_out.row(row.cells, width), row.tone), *beside]
