@@ -362,8 +362,12 @@ class MainScreen(Screen[None], Office):
         self.console.toggle_mouse()
 
     async def do_app_suspend(self) -> None:
-        """Back to the shell for a while."""
-        self.app.action_suspend_process()
+        """Back to the shell for a while; a browser has none."""
+        driver = self.app._driver
+        if driver is not None and driver.can_suspend:
+            self.app.action_suspend_process()
+        else:
+            self.console.tell("there is no shell to go back to here")
 
     async def do_app_quit(self) -> None:
         """Leaves. Jobs live elsewhere."""

@@ -78,6 +78,10 @@ class Served:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:
             async with client.get(self.address) as answer:
                 assert (answer.status, str(answer.url)) == (200, f"{self.base}/")
+                assert 'src="page.js"' in await answer.text()
+            async with client.get(f"{self.base}/page.js") as answer:
+                assert "xterm-helper-textarea" in await answer.text()
+                assert answer.content_type == "text/javascript"
             async with client.ws_connect(
                 f"{self.base}/ws?width=80&height=24", headers={"Origin": self.base}
             ) as socket:
@@ -122,6 +126,8 @@ async def test_a_console_is_in_the_page_of_who_has_the_token_and_ends_with_it(ma
             await page.sees("[1 Backups]")
             await page.socket.send_json(["stdin", "4"])
             await page.sees("[4 Storage]")
+            await page.socket.send_json(["stdin", "\x1a"])
+            await page.sees("there is no shell to go back to here")
         gone, alive = await asyncio.to_thread(psutil.wait_procs, [console], PATIENCE_S)
         assert (gone, alive) == ([console], [])
         async with served.open() as page:
@@ -147,6 +153,7 @@ async def test_nobody_else_is_let_in(made_home: Path) -> None:
         asked: dict[str, tuple[str, dict[str, str]]] = {
             "no cookie": ("/ws", {"Origin": served.base}),
             "no cookie, a file": ("/static/js/textual.js", {}),
+            "no cookie, our own file": ("/page.js", {}),
             "another cookie": ("/ws", {**good, "Cookie": good["Cookie"] + "x"}),
             "a wrong token": ("/?token=wrong", good),
             "another origin": ("/ws", {**good, "Origin": "http://evil.example"}),

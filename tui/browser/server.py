@@ -52,6 +52,7 @@ class Server:
         folder = files("tui.browser")
         self._page = folder.joinpath("page.html").read_text()
         self._style = folder.joinpath("page.css").read_text()
+        self._keys = folder.joinpath("page.js").read_text()
         self._runner = web.AppRunner(self._make(), access_log=None, handle_signals=False)
         # The address of the first request holds the token: it is written nowhere.
 
@@ -62,6 +63,7 @@ class Server:
             [
                 web.get("/", self._index),
                 web.get("/page.css", self._styles),
+                web.get("/page.js", self._script),
                 web.get("/ws", self._console),
                 web.static("/static", Path(textual_serve.__file__).parent / "static"),
             ]
@@ -119,6 +121,9 @@ class Server:
 
     async def _styles(self, _request: web.Request) -> web.Response:
         return web.Response(text=self._style, content_type="text/css")
+
+    async def _script(self, _request: web.Request) -> web.Response:
+        return web.Response(text=self._keys, content_type="text/javascript")
 
     async def _console(self, request: web.Request) -> web.StreamResponse:
         if len(self._sockets) >= MOST_CONSOLES:
