@@ -212,6 +212,14 @@ async def test_two_backups_are_compared_and_one_with_what_is_live(world: World, 
         await seat.sees("compared: ")
         await seat.press("escape", "y")
         await seat.sees("--live --checksum")
+        world.place("main").rename(world.directory / "gone")
+        await seat.press("escape", "escape", "c")
+        await seat.sees("That did not work")
+        await seat.press("escape")
+        await seat.sees("0 until it failed: ", "nobody knows: it was not read to its end")
+        await seat.press("d")
+        await seat.sees("0 until it failed: ")
+        assert "nothing differs" not in seat.text
 
 
 async def test_a_file_is_found_in_all_backups_and_erased_from_them(world: World, tree: Path) -> None:

@@ -104,4 +104,4 @@ class CompareView(StreamView):
         lines += [f"not compared: {each}" for each in self._not_compared]
         row = self.table.current
         cells = [" ".join(row.cells), ""] if row is not None else []
-        await self.console.ask(Reader(self.crumb, [*cells, *(lines or [self.summary()])]))
+        await self.console.ask(Reader(self.crumb, [*cells, *(lines or [self.outcome])]))

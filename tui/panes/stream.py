@@ -9,10 +9,11 @@ from typing import Final
 from textual.widget import Widget
 from textual.worker import Worker
 
+from engine.errors import HoldfastError
 from engine.model.job import Change
 from tui import bridge
 from tui.panes.base import View
-from tui.text import columns, fit_end
+from tui.text import columns, fit_end, printable
 from tui.widgets.line import Line
 from tui.widgets.row_source import Row
 from tui.widgets.rows import RowTable
@@ -40,6 +41,9 @@ class StreamView(View):
         self._work: Worker[None] | None = None
         self._shown_at = 0.0
         self.is_over = False
+        """Whether all of it was read."""
+        self._failure = ""
+        self._said_of_none = table.empty
 
     def compose(self) -> Iterator[Widget]:
         """How far it is, and the rows."""
@@ -56,7 +60,7 @@ class StreamView(View):
 
     def begin(self) -> None:
         """Reads, from the beginning."""
-        self.rows, self.count, self.is_over = [], 0, False
+        self.rows, self.count, self.is_over, self._failure = [], 0, False, ""
         self._work = self.run_worker(self._run, exit_on_error=False, exclusive=True)
 
     @property
@@ -74,15 +78,32 @@ class StreamView(View):
             await bridge.guarded(self.console, self._read())
         finally:
             if self.is_attached:
+                self.table.empty = (
+                    self._said_of_none if self.is_over else "nobody knows: it was not read to its end"
+                )
                 self.flush()
-                if not self.is_over:
-                    self.say(f"{self.count:,} until it was stopped")
+                self.say(self._end())
 
     async def _read(self) -> None:
         self.say("reading…")
-        await self.read()
+        try:
+            await self.read()
+        except HoldfastError as error:
+            self._failure = error.message
+            raise
         self.is_over = True
         self.say(self.summary())
+
+    @property
+    def outcome(self) -> str:
+        """What came of it so far."""
+        return f"reading… {self.count:,}" if self.is_reading else self._end()
+
+    def _end(self) -> str:
+        """Of what was not read to its end nothing else can be said."""
+        if self.is_over:
+            return self.summary()
+        return f"{self.count:,} until it {f'failed: {printable(self._failure)}' if self._failure else 'was stopped'}"
 
     async def read(self) -> None:
         """Calls `add` for each row. May raise errors of the engine."""
