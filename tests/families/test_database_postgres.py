@@ -112,6 +112,32 @@ async def test_a_dump_comes_back_on_another_server(
         assert (await database.free_bytes() or 0) > 1 << 20
 
 
+async def test_a_dump_comes_back_where_its_tablespaces_are_not(
+    here: OpenHost, postgres: Postgres, other_postgres: Postgres
+) -> None:
+    """A throwaway server has none, and a drill on one proves nothing about them; a person is told."""
+    name, place = new_name(), other_postgres.directory / "elsewhere"
+    place.mkdir()
+    shutil.chown(place, other_postgres.account)
+    other_postgres.psql(f"create tablespace elsewhere location '{place}'; create database {quoted(name)}")
+    other_postgres.psql(
+        "create table kept (n int primary key using index tablespace elsewhere) tablespace elsewhere; insert into kept values (7)",
+        name,
+    )
+    try:
+        read = await back_up(here, other_postgres, name)
+    finally:
+        other_postgres.psql(f"drop database {quoted(name)}; drop tablespace elsewhere")
+        place.rmdir()
+    async with opened_postgres(here, postgres.options(all=True)) as source, source.database() as database:
+        for is_owned, said in ((False, []), (True, ["the server has no tablespace elsewhere"])):
+            await database.drop(name)
+            await database.create(name, read.facts(name), is_owned=is_owned)
+            warnings = await load(database, name, read.dump(name), Selection(is_owned=is_owned))
+            assert [each.partition(":")[0] for each in warnings] == said
+            assert failed(compare(read.facts(name), await database.facts(name))) == []
+
+
 async def test_chosen_tables_come_with_all_that_hangs_on_them(
     database: Database, shop: tuple[DatabaseFacts, bytes]
 ) -> None:

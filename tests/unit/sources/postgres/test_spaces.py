@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from engine.errors import DamagedError, IncompleteDumpError, UsageError
 from engine.model.manifest import Tablespace
 from engine.sources.base import Member
-from engine.sources.postgres import spaced_copy, spaces
+from engine.sources.logs import WholePlace
+from engine.sources.postgres import spaced_copy, spaces, whole
 from engine.sources.postgres.base_backup import BaseReader
 
 SPACES = (Tablespace("16385", "fast", "/srv/fast"), Tablespace("16386", "it's=odd", "/srv/a=b/"))
@@ -201,6 +202,26 @@ def test_a_tablespace_that_is_not_what_was_announced_is_no_backup(
     """Nor does any link get into one."""
     with pytest.raises(IncompleteDumpError):
         _read(archives, MANIFEST)
+
+
+@pytest.mark.slow
+def test_what_old_tablespaces_hold_goes_with_the_data_folder_that_is_discarded(tmp_path: Path) -> None:
+    """Of that server alone: not what another version has beside it, nor where the live one's link leads, too."""
+    data, aside = tmp_path / "data", tmp_path / "data.before-1"
+    for folder in (data, aside):
+        (folder / "pg_tblspc").mkdir(parents=True)
+    (aside / "PG_VERSION").write_text("15\n", encoding="ascii")
+    for number in ("16385", "16386"):
+        (tmp_path / number / "PG_15_1/5").mkdir(parents=True)
+        (tmp_path / number / "PG_16_1/5").mkdir(parents=True)
+        (aside / "pg_tblspc" / number).symlink_to(tmp_path / number)
+    (data / "pg_tblspc/16386").symlink_to(tmp_path / "16386")
+    command = whole.discard(WholePlace(str(data), str(aside)), None)
+    subprocess.run([str(each) for each in command.words], check=True)
+    left = {str(each.relative_to(tmp_path)) for each in tmp_path.glob("*/PG_*")}
+    assert left == {"16385/PG_16_1", "16386/PG_15_1", "16386/PG_16_1"}
+    assert data.exists()
+    assert not aside.exists()
 
 
 @pytest.mark.slow
