@@ -18,6 +18,7 @@ from engine.model.definitions import Source
 from engine.model.requests import DrillRequest, RestoreRequest, RollbackRequest, ShipRequest
 from tests.jobs.world import World
 from tests.servers.postgres import Postgres, control, running_postgres, started_postgres
+from tests.servers.sshd import Sshd
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -104,9 +105,9 @@ async def test_a_cluster_with_tablespaces_is_drilled_and_brought_back_to_an_inst
 
 
 async def test_a_folder_gets_its_tablespaces_below_it_or_where_they_are_mapped(
-    world: World, spaces: Spaces
+    world: World, spaces: Spaces, sshd: Sshd
 ) -> None:
-    """The base as it is, and an instant behind a tablespace that only the log makes; a server starts from either. A place that is taken is refused first."""
+    """The base as it is, here, and on a host an instant behind a tablespace that only the log makes; a server starts from either. A place that is taken is refused first."""
     server, outside = spaces.server, spaces.places["far"].parent
     await _begin(world, spaces)
     spaces.make("young")
@@ -114,6 +115,7 @@ async def test_a_folder_gets_its_tablespaces_below_it_or_where_they_are_mapped(
     before = datetime.datetime.fromisoformat(server.psql("select clock_timestamp()"))
     await world.engine.ship(ShipRequest(("shop",)))
     live = spaces.seen()
+    await world.add_host(sshd)
     mapped = (f"{spaces.places['far']}={outside}/new/mapped",)
     whole = RestoreRequest("latest:shop", to=str(outside / "base"), tablespaces=mapped)
     for wrong, words in (
@@ -126,7 +128,7 @@ async def test_a_folder_gets_its_tablespaces_below_it_or_where_they_are_mapped(
             await world.engine.restore(dataclasses.replace(whole, tablespaces=(wrong,)))
     assert not (outside / "base").exists()
     then = dataclasses.replace(
-        whole, backup="", to=str(outside / "then"), source="shop", at=before, tablespaces=()
+        whole, backup="", to=str(outside / "then"), source="shop", at=before, tablespaces=(), host="server"
     )
     for request, link, rows in (
         (whole, outside / "new/mapped", ""),
