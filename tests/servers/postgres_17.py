@@ -13,6 +13,7 @@ from tests.servers.postgres import Postgres, as_server, running_postgres
 from tests.servers.tools import CACHE, find_tool, missing
 
 _VERSION, _SUITE = "17", "trixie"
+_PROGRAMS = f"usr/lib/postgresql/{_VERSION}/bin/*"
 _FOR_ALL = Path("/var/cache/holdfast-tests")
 """Where every account can run what root unpacked: a work tree may lie where the server's own account cannot go."""
 
@@ -26,7 +27,15 @@ def programs() -> Path:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not found.exists() and find_tool("apt-get"):
-            fetch = [str(Path(__file__).with_name("fetch-postgres")), _VERSION, _SUITE, str(folder)]
+            program = str(Path(__file__).with_name("fetch-packages"))
+            fetch = [
+                program,
+                _SUITE,
+                str(folder),
+                _PROGRAMS,
+                f"postgresql-{_VERSION}",
+                f"postgresql-client-{_VERSION}",
+            ]
             said = subprocess.run(fetch, check=False, capture_output=True).stderr
     runs = subprocess.run(
         as_server(str(found / "postgres"), "--version"), check=False, capture_output=True, cwd="/"

@@ -36,12 +36,10 @@ _MYSQL_TLS_WORDS: Mapping[str, tuple[str, ...]] = {
     "verify-ca": ("--ssl-mode=VERIFY_CA",),
     "verify-full": ("--ssl-mode=VERIFY_IDENTITY",),
 }
-_LOOK = (
-    'for t in mariadb mysql; do command -v "$t" >/dev/null 2>&1 && { echo "$t"; "$t" --version; break; }; done; '
-    'for t in mariadb-dump mysqldump; do command -v "$t" >/dev/null 2>&1 && { echo "$t"; "$t" --version; break; }; done; :'
+_LOOK = "".join(
+    f'for t in {names}; do command -v "$t" >/dev/null 2>&1 && {{ echo "$t"; "$t" --version; break; }}; done; '
+    for names in ("%s", "%s")
 )
-LOOK = Command(("sh", "-c", _LOOK))
-"""Asks for the client and the dumper: a line with its name, and a line with its version, for each that is there."""
 
 _ACCESS_DENIED, _UNKNOWN_DATABASE = 1045, 1049
 _ERROR = re.compile(r"\b(?:ERROR|error:?|Error) (\d{4,5})\b|\((\d{4,5})\)\s*$", re.MULTILINE)
@@ -98,10 +96,12 @@ class Connection:
     tls_ca: str = ""
     as_user: str | None = None
     secret: Secret | None = None
+    is_of_mysql: bool = False
+    """Whether MySQL's own clients are taken where the host has both: MariaDB's know nothing of newer servers."""
     _tools: list[Tools] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
-    def read(cls, given: Reader, host: OpenHost, secret: Secret | None) -> Connection:
+    def read(cls, given: Reader, host: OpenHost, secret: Secret | None, *, is_of_mysql: bool) -> Connection:
         """Takes its options. Raises: ConfigurationError."""
         connection = cls(
             host,
@@ -113,6 +113,7 @@ class Connection:
             tls_ca=given.text("tls_ca", ""),
             as_user=given.text("as_user", "") or None,
             secret=secret,
+            is_of_mysql=is_of_mysql,
         )
         if connection.tls and connection.tls not in _TLS_WORDS:
             raise ConfigurationError(
@@ -184,10 +185,17 @@ class Connection:
             compress=is_text,
         )
 
+    @property
+    def look(self) -> Command:
+        """Asks for the client and the dumper: a line with its name, and a line with its version, for each that is there."""
+        names = ("mariadb", "mysql"), ("mariadb-dump", "mysqldump")
+        ordered = (reversed(each) if self.is_of_mysql else each for each in names)
+        return Command(("sh", "-c", f"{_LOOK % tuple(' '.join(each) for each in ordered)}:"))
+
     async def tools(self) -> Tools:
         """The clients of the host; asked once. Raises: ToolMissingError, HostError."""
         if not self._tools:
-            done = await self.host.run(LOOK)
+            done = await self.host.run(self.look)
             lines = done.stdout.decode(errors="replace").splitlines()
             found = dict(zip(lines[::2], lines[1::2], strict=False))
             client = next((name for name in ("mariadb", "mysql") if name in found), "")

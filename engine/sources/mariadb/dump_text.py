@@ -22,7 +22,7 @@ _TAIL_BYTES = 4096
 _STATEMENT = rb"[ \t]*(?:/\*M?!\d*[ \t]*)?"
 _MARK = re.compile(
     rb"\n(?:"
-    rb"-- (?P<section>Table structure for table|Dumping data for table|Sequence structure for|Temporary table structure for view"
+    rb"-- (?P<section>Table structure for table|Dumping data for table|Sequence structure for|Temporary (?:table|view) structure for view"
     rb"|Final view structure for view) (?P<name>`(?:[^`]|``)*`)"
     rb"|-- Dumping (?P<programs>events|routines) for database "
     rb"|(?P<triggers>(?=/\*!50003 SET @saved_|ALTER DATABASE `))"
@@ -42,6 +42,7 @@ _KINDS: dict[bytes, Kind] = {
     b"Dumping data for table": "data",
     b"Sequence structure for": "sequence",
     b"Temporary table structure for view": "view",
+    b"Temporary view structure for view": "view",
     b"Final view structure for view": "view",
     b"events": "events",
     b"routines": "routines",

@@ -28,7 +28,7 @@ from engine.sources.mariadb.database import MariadbDatabase
 from engine.sources.mariadb.dumping import dump_command
 from engine.sources.mariadb.items import DatabaseItem, Gathered, MemoryItem
 from engine.sources.mariadb.revival import HOLD, TAKE, taking
-from engine.sources.mariadb.scratch import BEGIN, FAILED, NO_FOLDER, START, one_line
+from engine.sources.mariadb.scratch import FAILED, NO_FOLDER, START, begin, one_line
 
 # While the log is replayed an account of a name that it cannot have is used: what it does to any other is as it was then. At its end the one that
 # revivals have is made, in the session that may; neither stays in the tables that a dump of the accounts reads, but in the server's memory alone.
@@ -57,7 +57,7 @@ r "$@" </dev/null | (c >/dev/null) 2>"$d/ce" & wait $! && [ "$(cat "$d/bs")" = 0
 echo replayed=1
 """
 _SCRIPT = one_line(
-    BEGIN % "mariadbd mariadb-backup mariadb mariadb-binlog tar", TAKE, _LOGGING, START, _REPLAY, HOLD
+    begin("mariadbd mariadb-backup mariadb mariadb-binlog tar"), TAKE, _LOGGING, START, _REPLAY, HOLD
 )
 
 

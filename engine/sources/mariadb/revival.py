@@ -22,11 +22,11 @@ from engine.sources.mariadb.connection import Connection
 from engine.sources.mariadb.database import MariadbDatabase
 from engine.sources.mariadb.physical import INCREMENTS
 from engine.sources.mariadb.scratch import (
-    BEGIN,
     FAILED,
     NO_FOLDER,
     START,
     START_TIMEOUT_S,
+    begin,
     listen,
     one_line,
     raise_failed,
@@ -59,7 +59,7 @@ echo "user=$me"
 set -- --init-file="$d/tmp/init" {" ".join(f"$(o {each})" for each in _SETTINGS)}
 """
 HOLD = "cat >/dev/null"
-_SCRIPT = one_line(BEGIN % "mariadbd mariadb-backup tar", TAKE, START, HOLD)
+_SCRIPT = one_line(begin("mariadbd mariadb-backup tar"), TAKE, START, HOLD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,14 +26,14 @@ GONE_WITHIN_S = 15
 _MISSING, NO_FOLDER, FAILED = 69, 73, 70
 """EX_UNAVAILABLE, EX_CANTCREAT and EX_SOFTWARE of sysexits.h."""
 
-_PACKAGES = {"mariadb-backup": "mariadb-backup", "tar": "tar"}
+_PACKAGES = {"mariadb-backup": "mariadb-backup", "tar": "tar", "mysqld": "mysql-server"}
 
 # A socket's path has at most 107 bytes. Where we are root the server runs as its own account, or as nobody.
-BEGIN = f"""
+_BEGIN = f"""
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec
 umask 077
 for t in %s; do command -v $t >/dev/null 2>&1 || {{ echo "$t" >&2; exit {_MISSING}; }}; done
-v=$(mariadbd --no-defaults --version) || exit {FAILED}; echo "version=${{v#*Ver }}"
+v=$(%s --no-defaults --version) || exit {FAILED}; echo "version=${{v#*Ver }}"
 s=; command -v setsid >/dev/null 2>&1 && s=setsid
 pid= d=
 clean() {{ trap "" HUP INT PIPE TERM; [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null; wait 2>/dev/null; cd /; [ -z "$d" ] || $s sh -c 'for i in 1 2 3 4 5 6 7 8 9; do rm -rf "$1"; [ -e "$1" ] || exit 0; sleep 1; done' sh "$d"; }}
@@ -53,8 +53,13 @@ mariadb-install-db --no-defaults --datadir="$d/data" --tmpdir="$d/tmp" --auth-ro
 wait $pid || {{ tell; exit {FAILED}; }}
 set --
 """
-START = f"""
-mariadbd --no-defaults --datadir="$d/data" --tmpdir="$d/tmp" --socket="$d/s" --pid-file="$d/data/pid" --skip-networking --skip-name-resolve --skip-log-bin --event-scheduler=OFF --local-infile=OFF --secure-file-priv="$d/tmp" --max-allowed-packet=1G --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=OFF --performance-schema=OFF --log-bin-trust-function-creators=ON --character-set-server=utf8mb4 ${{u:+--user=$u}} "$@" </dev/null >"$d/log" 2>&1 & pid=$!
+_INSTALL_MYSQL = f"""
+mysqld --no-defaults --initialize-insecure --datadir="$d/data" --tmpdir="$d/tmp" --secure-file-priv=NULL --skip-log-bin --innodb-flush-method=nosync --innodb-doublewrite=OFF ${{u:+--user=$u}} </dev/null >"$d/log" 2>&1 & pid=$!
+wait $pid || {{ tell; exit {FAILED}; }}
+set -- --mysqlx=OFF --innodb-flush-method=nosync
+"""
+_START = f"""
+%s --no-defaults --datadir="$d/data" --tmpdir="$d/tmp" --socket="$d/s" --pid-file="$d/data/pid" --skip-networking --skip-name-resolve --skip-log-bin --event-scheduler=OFF --local-infile=OFF --secure-file-priv="$d/tmp" --max-allowed-packet=1G --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=OFF --performance-schema=OFF --log-bin-trust-function-creators=ON --character-set-server=utf8mb4 ${{u:+--user=$u}} "$@" </dev/null >"$d/log" 2>&1 & pid=$!
 until [ -S "$d/s" ]; do kill -0 $pid 2>/dev/null || {{ tell; exit {FAILED}; }}; sleep 0.1; done
 echo "socket=$d/s"
 """
@@ -70,21 +75,31 @@ def one_line(*parts: str) -> str:
     return "; ".join(line for part in parts for line in part.splitlines() if line)
 
 
-_SCRATCH = one_line(BEGIN % "mariadbd mariadb-install-db", _INSTALL, START, _SERVE)
+def begin(tools: str, server: str = "mariadbd") -> str:
+    """How a script begins that needs these programs of the host, of which the server says its version."""
+    return _BEGIN % (tools, server)
+
+
+START = _START % "mariadbd"
+_SCRATCH = one_line(begin("mariadbd mariadb-install-db"), _INSTALL, START, _SERVE)
+_SCRATCH_OF_MYSQL = one_line(begin("mysqld", "mysqld"), _INSTALL_MYSQL, _START % "mysqld", _SERVE)
 _GONE = f'i=0; while [ -e "$1" ]; do i=$((i+1)); [ $i -le {GONE_WITHIN_S} ] || exit 1; sleep 1; done'
 
 
-def serve_command(as_user: str | None) -> Command:
+def serve_command(as_user: str | None, *, is_of_mysql: bool = False) -> Command:
     """The command that is an empty server's life."""
-    return Command(("sh", "-c", _SCRATCH, "mariadb-scratch"), as_user=as_user)
+    script = _SCRATCH_OF_MYSQL if is_of_mysql else _SCRATCH
+    return Command(("sh", "-c", script, "mariadb-scratch"), as_user=as_user)
 
 
 @asynccontextmanager
-async def scratch(host: OpenHost, version: str, as_user: str | None) -> AsyncIterator[Database]:
+async def scratch(
+    host: OpenHost, version: str, as_user: str | None, *, is_of_mysql: bool = False
+) -> AsyncIterator[Database]:
     """See `base.DatabaseSource.scratch`. Raises on entering: ToolMissingError, SourceError; on leaving: SourceError where its folder stayed."""
     said: dict[str, str] = {}
     try:
-        async with host.start(serve_command(as_user)) as process:
+        async with host.start(serve_command(as_user, is_of_mysql=is_of_mysql)) as process:
             with suppress(TimeoutError):
                 async with asyncio.timeout(START_TIMEOUT_S):
                     await listen(
@@ -95,9 +110,10 @@ async def scratch(host: OpenHost, version: str, as_user: str | None) -> AsyncIte
                     f"a scratch server on {host.name} was not ready within {START_TIMEOUT_S:g} seconds"
                 )
             # The empty secret: no option file is read, which might hold the live server's password.
-            yield MariadbDatabase(
-                Connection(host, user="root", socket=said["socket"], as_user=as_user, secret=Secret(""))
+            connection = Connection(
+                host, "root", said["socket"], as_user=as_user, secret=Secret(""), is_of_mysql=is_of_mysql
             )
+            yield MariadbDatabase(connection)
     finally:
         if "folder" in said:
             await require_gone(host, said["folder"], as_user)
@@ -125,7 +141,7 @@ def _require_as_new(host: OpenHost, has: str, needed: str) -> None:
     """Raises: SourceError where the host's server is older than the one that the backup was made with."""
     if version_numbers(has) < version_numbers(needed):
         raise SourceError(
-            f"the backup was made with MariaDB {needed}, and {host.name} has an older one: {has}",
+            f"the backup was made with version {needed}, and {host.name} has an older one: {has}",
             hint="drill on a host with a server of that version",
         )
 

@@ -36,7 +36,7 @@ from engine.sources.logs import (
 from engine.sources.mariadb import accounts, increments, kept_log, partial, physical, preparation
 from engine.sources.mariadb.binary_logs import BinaryLogs
 from engine.sources.mariadb.binlog_search import BinlogReading
-from engine.sources.mariadb.connection import LOOK, Connection, Tools
+from engine.sources.mariadb.connection import Connection, Tools
 from engine.sources.mariadb.database import MariadbDatabase
 from engine.sources.mariadb.dumping import dump_command
 from engine.sources.mariadb.facts import database_names
@@ -75,7 +75,7 @@ class MariadbSource:
         self._takes_all = given.flag("all")
         self._tables = given.texts("table")
         self._scope = Scope.SCHEMA if given.flag("schema_only") else Scope.ALL
-        self._connection = Connection.read(given, inside, secret)
+        self._connection = Connection.read(given, inside, secret, is_of_mysql=definition.kind == "mysql")
         self._is_physical = given.flag("physical")
         # MySQL's files are no base: see `_require_all_files`.
         self._is_logged = definition.kind == "mariadb" and given.flag("log_binlog")
@@ -154,7 +154,7 @@ class MariadbSource:
             # Nothing may be allowed yet: then both forms, of those databases that are named.
             has_log, names = (True, False), self._databases
         commands = [
-            LOOK,
+            self._connection.look,
             await self._connection.client_command("--xml"),
             await self._connection.client_command("--xml", "--force"),
             *([accounts.globals_command(self._connection, tools)] if accounts.dumps_users(tools) else []),
@@ -164,7 +164,11 @@ class MariadbSource:
 
     async def _physical_commands(self) -> Sequence[Command]:
         connection = self._connection
-        commands = [LOOK, await connection.client_command("--xml"), physical.copy_command(connection)]
+        commands = [
+            connection.look,
+            await connection.client_command("--xml"),
+            physical.copy_command(connection),
+        ]
         with suppress(SourceError, LoginRefusedError):
             # Where nobody may ask yet, the folder is not known.
             commands.append(physical.look_command(connection, (await ask_server(connection)).datadir))
@@ -337,7 +341,8 @@ class MariadbSource:
 
     def scratch(self, version: str) -> AbstractAsyncContextManager[Database]:
         """See `base.DatabaseSource.scratch`. On the host itself, also for a server in a container."""
-        return scratch(self._host, version, self._connection.as_user)
+        is_of_mysql = self._connection.is_of_mysql and "MariaDB" not in version
+        return scratch(self._host, version, self._connection.as_user, is_of_mysql=is_of_mysql)
 
     def revive(self, manifest: Manifest, depth: int) -> AbstractAsyncContextManager[Revival]:
         """See `server_files.PhysicalSource.revive`. On the host itself, as `scratch`."""
