@@ -98,7 +98,7 @@ async def _chain(earlier: _Earlier) -> Chain:
         items.append(item)
         sizes.append(size_bytes)
         files += count
-    _require_short(sizes)
+    require_short(sizes)
     return Chain(items, sum(sizes), files)
 
 
@@ -117,7 +117,7 @@ async def _sized(trees: reader.Trees, item: StoredItem) -> tuple[int, int]:
     return size_bytes, files
 
 
-def _require_short(sizes: Sequence[int]) -> None:
+def require_short(sizes: Sequence[int]) -> None:
     """Raises: NoIncrementError where a full copy is due. `sizes` are in bytes, the full copy's first."""
     full_bytes, *since = sizes
     if len(since) >= MOST_INCREMENTS:

@@ -136,7 +136,7 @@ def _whole(kit: str, instant: str) -> str:
 async def test_mariadb_comes_back_to_an_instant_by_the_kit_alone(
     start_mariadb: Callable[..., MariadbServer], restic_newest: ResticProgram, tmp_path: Path
 ) -> None:
-    """Or to the last event of the last log that was shipped."""
+    """Through a full copy and an increment; or to the last event of the last log that was shipped."""
     require_tool("mariadb-backup")
     server = start_mariadb(
         "--log-bin=log", "--server-id=9", "--innodb-flush-log-at-trx-commit=1", "--sync-binlog=1"
@@ -148,6 +148,8 @@ async def test_mariadb_comes_back_to_an_instant_by_the_kit_alone(
     async with open_world(tmp_path / "world", copies_catalog=True) as world:
         await world.add_storages("near")
         await backed_up(world, "shop", "mariadb", options)
+        server.sql("insert into shop.t values (9)")
+        assert (await world.one_backup("shop")).kind == "incremental"
         for number in range(1, 4):
             server.sql(f"set timestamp = {2_000_000_000 + number}; insert into shop.t values ({number})")
             await world.engine.ship(ShipRequest(("shop",)))
@@ -165,7 +167,7 @@ async def test_mariadb_comes_back_to_an_instant_by_the_kit_alone(
             each.chmod(0o755)
         with started_mariadb(place) as again:
             typed(whole, Path(folder), environment, "cd ", skipped=1)
-            assert again.sql("select count(*) from shop.t") == [["3"]]
+            assert again.sql("select count(*) from shop.t") == [["4"]]
         (tmp_path / "mariadb").write_text("#!/bin/sh\nexec cat\n", encoding="ascii")
         (tmp_path / "mariadb").chmod(0o755)
         until = f"{datetime.datetime.fromtimestamp(2_000_000_003, datetime.UTC):%Y-%m-%d %H:%M:%S}"
