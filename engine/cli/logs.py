@@ -118,11 +118,16 @@ def _row(report: LogReport) -> Sequence[str]:
 
 
 async def _show(call: Call) -> int:
-    report = await call.engine.log_report(call.arguments.name)
+    name = call.arguments.name
+    report = await call.engine.log_report(name)
     output = call.output
-    for line in log_words.lines(report):
-        output.line(line)
-    output.result(shape(report))
+    without = await call.engine.without_log(name)
+    if without:
+        output.line(f"{name}: {without}")
+    if not without or report.storages:
+        for line in log_words.lines(report):
+            output.line(line)
+    output.result({**shape(report), "without_log": without})
     return 0
 
 
@@ -145,6 +150,7 @@ def _declare_drop(parser: Parser) -> None:
 
 async def _drop(call: Call) -> int:
     name = call.arguments.name
+    await call.engine.require_log(name)
     report = await call.engine.log_report(name)
     for line in log_words.dropping(report, await call.engine.log_schedules(name)):
         call.output.line(text.printable(line))

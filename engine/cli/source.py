@@ -89,6 +89,8 @@ async def _show(call: Call) -> int:
     for name, value in source.options.items():
         values = value if isinstance(value, tuple | list) else [value]
         pairs += [(name, str(each)) for each in values]
+    if without := await call.engine.without_log(source.name):
+        pairs.append(("instants", without))
     found = await call.engine.source_health(source.name)
     pairs.append(("health", f"{found.score} of 100" + (f" ({found.limit})" if found.limit else "")))
     pairs += [(f"  {part.name}", f"{part.points} of {part.most}: {part.reason}") for part in found.parts]

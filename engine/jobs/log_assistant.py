@@ -43,6 +43,7 @@ class _Found:
 async def run(context: JobContext, query: ChangeQuery) -> FoundChanges:
     """Raises: UnknownNameError where there is no log; UsageError where it does not tell such a thing; StorageError, DamagedError, HostError."""
     definition = await context.catalog.sources.get(query.source)
+    sources.require_log(definition)
     reading = sources.log_reading(definition.kind)
     if reading is None:
         raise UsageError(

@@ -17,9 +17,11 @@ from engine.sources.logs import LogSource
 
 async def lacking(source: Source, opened: OpenSource) -> LogLacks | None:
     """Of a source that is open; None where nothing is missing, or no log goes on from its backups. Raises: SourceError, HostError."""
-    if not isinstance(opened, LogSource) or not source.options.get("physical"):
+    if not isinstance(opened, LogSource):
         return None
     if not opened.is_logged:
+        if not source.options.get("physical"):
+            return None
         way = "--log-slot holdfast" if source.kind == "postgres" else "--log-binlog"
         said = f"its log is not shipped, so that no instant between its backups can be reached: holdfast source edit {source.name} {way}"
         return LogLacks(source.name, (), said)
@@ -30,9 +32,11 @@ async def lacking(source: Source, opened: OpenSource) -> LogLacks | None:
 async def of_host(
     host: OpenHost, sources: Sequence[Source], resolve_secret: Callable[[str], Awaitable[Secret]]
 ) -> list[LogLacks]:
-    """Of those of a host's sources whose log is to be shipped; why one could not be asked is told in its place."""
+    """Of those of a host's sources whose log is to be shipped, or could be; why one could not be asked is told in its place."""
     found = []
-    for source in filter(log_watch.is_logged, sources):
+    for source in sources:
+        if not log_watch.is_logged(source) and not source.options.get("physical"):
+            continue
         lacks: LogLacks | None
         try:
             secrets = await registry.secrets_of(source, resolve_secret)

@@ -14,7 +14,7 @@ from engine import retention
 from engine.errors import UnknownNameError, UsageError
 from engine.jobs.known import Known, chosen, is_pattern
 from engine.model.backup import Scope
-from engine.model.definitions import LOCAL_HOST, OptionValue
+from engine.model.definitions import LOCAL_HOST, OptionValue, Source
 from engine.model.names import nearest
 from engine.model.requests import (
     BackupRequest,
@@ -30,6 +30,7 @@ from engine.model.requests import (
 )
 from engine.model.schedule_options import KEEP_RULES, REPORTS, TAKEN
 from engine.model.schedules import OF_SOURCES, Action, Schedule
+from engine.sources import registry as sources
 
 WAIT_LOCK_S: Final = 900.0
 """How long a job of a schedule waits for a locked repository where nothing else is said: nobody is there to start it again."""
@@ -134,7 +135,9 @@ def _require_sources(schedule: Schedule, known: Known) -> None:
             f"say which sources to {schedule.action.value}", hint="--source NAME, or a pattern: 'web-*'"
         )
     for pattern in schedule.sources:
-        if chosen([pattern], known):
+        if found := chosen([pattern], known):
+            if schedule.action is Action.SHIP and not is_pattern(pattern):
+                sources.require_log(Source(found[0].name, found[0].kind))
             continue
         near = nearest(pattern, [each.name for each in known.sources])
         raise UnknownNameError(
@@ -188,7 +191,7 @@ def _ship(schedule: Schedule, known: Known) -> list[Part]:
             ),
         )
         for each in chosen(schedule.sources, known)
-        if not each.retired
+        if not each.retired and sources.has_log(each.kind)
     ]
 
 

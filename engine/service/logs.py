@@ -94,6 +94,10 @@ class LogMethods(Methods):
                 raise sources.no_log(found)
             return await opened.setup()
 
+    async def without_log(self, source: str) -> str:
+        """To what it can be brought back where nothing of its log is shipped, and what to do about it; empty where it is. Raises: UnknownNameError."""
+        return sources.without_log(await self._parts.catalog.sources.get(source))
+
     async def require_log(self, source: str) -> None:
         """Raises: UsageError where sources of that kind have no log, with what to do instead; UnknownNameError."""
         sources.require_log(await self._parts.catalog.sources.get(source))

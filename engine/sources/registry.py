@@ -15,6 +15,7 @@ from engine.hosts.base import OpenHost
 from engine.model.backup import Scope
 from engine.model.contents import RowSample
 from engine.model.definitions import Source
+from engine.model.log_watch import is_logged
 from engine.model.manifest import Tablespace
 from engine.model.objectives import OPTION
 from engine.model.secret import Secret
@@ -48,6 +49,13 @@ DUMP_READERS: Mapping[str, str] = {
 }
 """Kind to the `base.DumpReader` of its dumps, for those that can be told apart without being loaded."""
 
+LOG_WAYS: Mapping[str, str] = {
+    "postgres": "--physical and --log-slot NAME or --log-spool FOLDER",
+    "mariadb": "--physical and --log-binlog",
+    "mysql": "MariaDB in place of MySQL, --physical and --log-binlog",
+    "mongodb": "--oplog and --log-oplog",
+}
+"""Of each kind with a log: the options by which a source has it shipped."""
 _REFERENCES = frozenset({"secret", "uri_from"})
 """Options that say where a secret is kept."""
 ENTRY_POINTS = "holdfast.sources"
@@ -131,10 +139,33 @@ def placing(kind: str, spaces: Sequence[Tablespace], data: str, mapping: Sequenc
     return make(spaces, data, mapping) if make is not None else None
 
 
+def has_log(kind: str) -> bool:
+    """Whether servers of that kind have a log that is shipped. Raises: UnknownNameError."""
+    return hasattr(_member(kind), "base_position")
+
+
 def require_log(source: Source) -> None:
     """Raises: UsageError where servers of that kind have no log that is shipped; UnknownNameError for the kind."""
-    if not hasattr(_member(source.kind), "base_position"):
+    if not has_log(source.kind):
         raise no_log(source)
+
+
+def without_log(source: Source) -> str:
+    """To what a source can be brought back of whose log nothing is shipped, and what to do about it, in a sentence; empty where it is.
+
+    Raises: UnknownNameError for the kind.
+    """
+    if not has_log(source.kind):
+        return (
+            f"a source of kind {source.kind} has no log: it can be brought back to each of its backups, and to nothing between them; "
+            "frequent ones, of which only what changed is stored, are the way"
+        )
+    if is_logged(source):
+        return ""
+    return (
+        "its log is not shipped: it can be brought back to each of its backups, and to nothing between them; "
+        f"with {LOG_WAYS[source.kind]} it is"
+    )
 
 
 def require_replayable(source: Source) -> None:

@@ -12,8 +12,9 @@ import pytest
 from engine import errors
 from engine.model.backup import Proof
 from engine.model.definitions import Source
-from engine.model.instants import Target
+from engine.model.instants import ChangeQuery, Target
 from engine.model.requests import DrillRequest, RestoreRequest, RollbackRequest, ShipRequest
+from engine.model.schedules import Action, Schedule
 from tests.jobs.command_line import CommandLine
 from tests.jobs.keeping import look_in
 from tests.jobs.world import World
@@ -70,10 +71,16 @@ async def test_a_file_has_no_log_and_is_told_what_to_do_instead(
         engine.log_setup("shop"),
         engine.plan_instant("shop", Target()),
         engine.drill(DrillRequest("shop", level="point-in-time")),
+        engine.find_changes(ChangeQuery("shop", "wares")),
+        engine.add_schedule(Schedule("log", Action.SHIP, "every 5 minutes", sources=("shop",))),
     ):
         with pytest.raises(errors.UsageError, match="shop is of kind sqlite, which has no log") as caught:
             await way
         assert str(caught.value.hint).startswith("holdfast schedule add shop-often --cron '*/15 * * * *'")
+    assert "to each of its backups, and to nothing between them" in await engine.without_log("shop")
+    await engine.add_schedule(Schedule("log", Action.SHIP, "every 5 minutes", sources=("s*",)))
+    with pytest.raises(errors.UsageError, match="has nothing to do"):
+        await engine.run_schedule("log")
     backup = await engine.latest_backup("shop")
     at = (backup.created_at + datetime.timedelta(seconds=1)).isoformat()
     line = CommandLine(world.directory)

@@ -174,6 +174,10 @@ async def test_a_test_of_a_source_or_host_prints_what_its_server_lacks_for_a_log
     with running_postgres(settings="wal_level = minimal\nmax_wal_senders = 0\n") as bare:
         await world.engine.add_source(Source("shop", "postgres", options=bare.options(physical=True)))
         assert "source edit shop --log-slot" in (await world.engine.test_source("shop"))["log_lacks"]
+        (unshipped,) = (await world.engine.test_host("localhost")).logs
+        assert "source edit shop --log-slot" in unshipped.note
+        await world.engine.edit_source("shop", {"log_spool": str(bare.spool / "none")})
+        assert "install -d -o postgres -m 700" in (await world.engine.log_setup("shop"))[-1]
         await world.engine.edit_source("shop", {"log_spool": str(bare.spool)})
         away = bare.options(physical=True, log_spool=str(bare.spool))
         await world.engine.add_source(Source("away", "postgres", options={**away, "port": 1}))

@@ -26,9 +26,11 @@ from engine.sources.mariadb.answers import ResultSet, texts
 from engine.sources.mariadb.binlog import BinlogReader, parse_name
 from engine.sources.mariadb.connection import Connection, error_number
 
+_DURABLE: Final = ("innodb_flush_log_at_trx_commit", "sync_binlog")
+"""At 1, data and log have the same transactions after a crash."""
 _VARIABLES: Final = (
     "server_uid", "server_uuid", "server_id", "hostname", "datadir", "log_bin", "log_bin_basename", "binlog_checksum", "encrypt_binlog",
-    "binlog_expire_logs_seconds", "expire_logs_days",
+    "binlog_expire_logs_seconds", "expire_logs_days", *_DURABLE,
 )  # fmt: skip
 _HOUSEKEEPING: Final = frozenset(
     {"Format_desc", "Gtid_list", "Binlog_checkpoint", "Previous_gtids", "Rotate", "Stop"}
@@ -124,7 +126,7 @@ class BinaryLogs:
             lines.append("encrypt_binlog = OFF")
         if settings.forgets_after_s < _SHORT_S:
             lines.append(f"binlog_expire_logs_seconds = {7 * int(_SHORT_S)}")
-        return lines
+        return [*lines, *(f"{name} = 1" for name in _DURABLE if values.get(name, "1") != "1")]
 
     async def position_of(self, note: str, taken_at: datetime.datetime) -> BasePosition | None:
         """Where the log goes on from a copy of the server's files that says of itself `FILE POSITION GTIDS`; None where it says nothing.

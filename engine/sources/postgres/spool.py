@@ -130,6 +130,10 @@ class Spool:
             lines.append("archive_mode = on")
         if server["command"] is None or self.folder not in server["command"]:
             lines.append(f"archive_command = {quoting.literal(archive_command(self.folder))}")
+        try:
+            await self._list("", server["size"])
+        except SourceError as error:
+            lines.append(f"# {error.message}: {error.hint}")
         return lines
 
     def commands(self) -> Sequence[Command]:
