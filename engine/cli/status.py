@@ -8,6 +8,7 @@ from engine.cli import diagnostics
 from engine.cli.command import Call, Command, Parser
 from engine.cli.output import Column, Output, shape
 from engine.model import text
+from engine.model.spans import span
 from engine.model.status import Concern, SourceStatus, Status
 
 _HEADS = (
@@ -116,12 +117,19 @@ def _summary(found: Status) -> str:
     return ", ".join(words)
 
 
+def _reached(each: SourceStatus, found: Status) -> str:
+    """How long ago the latest instant is that it can be brought back to, and, where that was said, how long it may be."""
+    age = f"{text.age(each.recoverable_to, found.at)} ago" if each.recoverable_to else "-"
+    goal_s = each.recovery_point_goal_s
+    return age if goal_s is None else f"{age}, goal {span(goal_s)}"
+
+
 def _rows(found: Status, sources: Sequence[SourceStatus]) -> list[list[str]]:
     return [
         [
             each.source,
             str(each.score),
-            f"{text.age(each.recoverable_to, found.at)} ago" if each.recoverable_to else "-",
+            _reached(each, found),
             "retired" if each.retired else each.last_status.value if each.last_status else "-",
             each.proof.value if each.proof else "-",
             str(each.copies),

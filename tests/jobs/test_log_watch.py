@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from engine.clock import SystemClock
 from engine.errors import HoldfastError, PathMissingError, RefusedError
 from engine.export import prometheus
 from engine.model.alerts import Condition
@@ -16,8 +19,8 @@ from engine.model.requests import ShipRequest
 from engine.model.schedules import Action, Schedule
 from engine.model.shipments import ShippedLog
 from engine.model.status import SourceStatus
-from tests.jobs.world import World
-from tests.servers.postgres import Postgres, running_postgres
+from tests.jobs.world import World, open_world
+from tests.servers.postgres import Postgres, running_postgres, started_postgres, stop
 from tests.servers.small_disk import fill, small_disk
 
 pytestmark = pytest.mark.slow
@@ -74,7 +77,34 @@ def _lose_segment(cluster: Postgres) -> None:
     min(cluster.spool.glob("0*")).unlink()
 
 
-async def _gap_is_told(world: World, cluster: Postgres) -> None:
+class _Moved(SystemClock):
+    """The machine's clock, so many seconds ahead: a later at which nobody looked in between."""
+
+    ahead_s = 0.0
+
+    def now(self) -> datetime.datetime:
+        """That time."""
+        return super().now() + datetime.timedelta(seconds=self.ahead_s)
+
+
+async def _point_is_held(world: World, clock: _Moved) -> None:
+    """Against its goal of an hour, by status, figures and alerts: well now, and missed where no worker looks for two."""
+    for ahead_s, is_missed in ((0.0, False), (7200.0, True)):
+        clock.ahead_s = ahead_s
+        found = await world.engine.status((await world.engine.expectations()).sources)
+        (row,) = found.sources
+        assert row.recovery_point_s is not None
+        assert ahead_s <= row.recovery_point_s < ahead_s + 600
+        told = {each.condition for each in found.concerns}
+        assert (Condition.OBJECTIVE_MISSED in told) == is_missed, found.concerns
+        assert told & {Condition.WORKER_GONE, Condition.LOG_STOPPED} or not is_missed
+        text = prometheus.text(await world.engine.metrics()).decode()
+        (figure,) = re.findall(r'^holdfast_recovery_point_seconds\{source="shop"\} (.+)$', text, re.MULTILINE)
+        assert ahead_s <= float(figure) < ahead_s + 600
+    clock.ahead_s = 0.0
+
+
+async def _gap_is_told(world: World, cluster: Postgres, clock: _Moved) -> None:
     """Until there is a base behind it."""
     well = await _row(world)
     (report,) = await world.engine.log_reports()
@@ -92,6 +122,7 @@ async def _gap_is_told(world: World, cluster: Postgres) -> None:
     assert well.recoverable_to is not None
     assert glance.recoverable_to <= well.recoverable_to
     await _figures_tell(world, gaps=1, failing=0)
+    await _point_is_held(world, clock)
     await world.one_backup("shop")
     await _ship(world)
     assert await _alerts(world) == {}
@@ -120,15 +151,38 @@ async def _figures_tell(world: World, *, gaps: int, failing: int) -> None:
     assert 'holdfast_recovery_point_goal_seconds{source="shop"} 3600\n' in text
 
 
+async def _restart_is_told(world: World, cluster: Postgres, clock: _Moved) -> None:
+    """A server that is down fails the look, and takes nothing of what was reached; once it is up all goes on, without a gap."""
+    stop(cluster)
+    with pytest.raises(HoldfastError):
+        await _ship(world)
+    assert list(await _alerts(world)) == [Condition.LOG_STOPPED]
+    await _figures_tell(world, gaps=0, failing=1)
+    await _point_is_held(world, clock)
+    with started_postgres(cluster.directory, cluster.port):
+        assert (await _ship(world)).status == "completed"
+        assert await _alerts(world) == {}
+        await _figures_tell(world, gaps=0, failing=0)
+        await _point_is_held(world, clock)
+
+
 async def test_a_gap_is_found_within_one_look_and_stands_until_there_is_a_new_base(
-    world: World, cluster: Postgres
+    tmp_path: Path, cluster: Postgres
 ) -> None:
-    """Status and metrics tell it; so they do a spool that is gone, and a server that is another one."""
+    """Status and metrics tell it; so they do a spool that is gone, a server that is another one, and one that is down for a while."""
+    clock = _Moved()
+    async with open_world(tmp_path / "world", clock) as world:
+        await _watched(world, cluster, clock)
+
+
+async def _watched(world: World, cluster: Postgres, clock: _Moved) -> None:
     await world.add_storages("near")
     await _begin(world, cluster)
     assert await _alerts(world) == {}
-    await _gap_is_told(world, cluster)
+    await _point_is_held(world, clock)
+    await _gap_is_told(world, cluster, clock)
     await _spool_that_is_gone_is_told(world, cluster)
+    await _restart_is_told(world, cluster, clock)
     with running_postgres(is_archiving=True, segment_mib=1) as other:
         await world.engine.edit_source("shop", other.options(log_spool=str(other.spool)))
         with pytest.raises(RefusedError, match="another server"):
