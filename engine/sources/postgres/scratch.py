@@ -52,7 +52,8 @@ done
 folder= server=
 end() {
   trap '' HUP INT PIPE TERM
-  [ -z "$server" ] || { kill -QUIT "$server"; wait "$server"; }
+  # Again and again: until it takes signals it ignores this one, as all that a shell starts beside itself.
+  [ -z "$server" ] || { while kill -QUIT "$server"; do sleep 0.02; done; wait "$server"; }
   cd /
   # In a session of its own, so that no signal for this one ends it half-way.
   [ -z "$folder" ] || setsid rm -rf "$folder" || rm -rf "$folder"
@@ -79,9 +80,9 @@ as "$found/postgres" -D "$folder/data" -k "$folder" -p 5432 -c listen_addresses=
   -c logging_collector=off -c log_destination=stderr -c log_min_error_statement=panic -c log_error_verbosity=terse \
   -c max_locks_per_transaction=256 %(more)s </dev/null >"$folder/log" 2>&1 3<&- 4<&- &
 server=$!
-%(beside)s
 while ! "$found/pg_isready" -q -h "$folder" -p 5432 -U postgres -t 3 </dev/null; do
   kill -0 "$server" 2>/dev/null || { tail -n 5 "$folder/log" >&2; server=; exit 1; }
+  %(beside)s
   sleep 0.1
 done
 %(after)s
@@ -106,7 +107,7 @@ prepared=$("$found/pg_controldata" -D "$folder/data" </dev/null | sed -n 's/^max
 are not here, and what is archived or followed. What lies in tablespaces is in folders of the data folder's own, and no link leads out of it: so it
 writes nowhere where a live server of the same host does. Of the log it needs room for as many prepared transactions as the old one had."""
 _THEIR_OWN = '-c config_file="$folder/postgresql.conf" -c hba_file="$folder/access" -c ident_file="$folder/ident" -c max_prepared_transactions="${prepared:-0}" $within'
-_NOTHING = {"beside": "", "after": ""}
+_NOTHING = {"beside": ":", "after": ""}
 SCRIPT = _SCRIPT % {"make": _EMPTY, "more": "", **_NOTHING}
 REVIVAL = _SCRIPT % {"make": _OF_FILES, "more": _THEIR_OWN, **_NOTHING}
 _OF_LOGS = (
@@ -141,11 +142,13 @@ taking=$!
 while [ ! -e wal/.begin ]; do kill -0 "$taking" 2>/dev/null || { wait "$taking"; exit 73; }; sleep 0.02; done
 """
 )
+_TAKING = 'kill -0 "$taking" 2>/dev/null || [ -e wal/.end ] || { echo "the log came to an end before its own" >&2; exit 73; }'
+"""Whoever sent the log is gone: the server would wait for it for ever."""
 _TAKEN = 'wait "$taking" || exit 73'
 REPLAY = _SCRIPT % {
     "make": _OF_LOGS,
     "more": f"{_THEIR_OWN} -c hot_standby=off",
-    "beside": "",
+    "beside": _TAKING,
     "after": _TAKEN,
 }
 """Segments come in while the server replays those before them; what it asks for is there once it has its full length. `.begin` lies behind
