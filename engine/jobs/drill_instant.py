@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import Final
 
 from engine.errors import UsageError
-from engine.jobs import drill_database, replay, replayed_backup
+from engine.jobs import drill_database, replay, replay_base
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import open_backup, open_database_source
 from engine.jobs.drill_database import Hold
@@ -38,7 +38,7 @@ async def chosen(context: JobContext, request: DrillRequest, seed: int, record: 
     target = replay.target_of(request)
     if target.is_named:
         planned = await replay.plan(context, request.source, target, request.storage)
-        await replayed_backup.tell(context, planned)
+        await replay_base.tell(context, planned)
         with record.step(_CHOOSE, is_proof=False) as detail:
             detail += [
                 instants.place(await replay.described(context, planned)),

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from engine.errors import RestoreError
+from engine.errors import HoldfastError, RepositoryError, RestoreError, StorageError
 from engine.events import Progress, StepBegan
 from engine.format.tree import Node
 from engine.jobs import log_store
@@ -134,21 +134,28 @@ async def find(
     Raises: RestoreError where none does, with what is nearest; UsageError.
     """
     nearest: list[str] = []
+    failed: HoldfastError | None = None
     for line in _wanted(source, target, lines(*found)):
-        async with opened(context, source, line) as log:
-            place = await _search(context, log, target, reading, line.left)
-            if place is None:
-                nearest += [await _nearest(log, target, reading)] if not line.left else []
-                continue
+        try:
+            async with opened(context, source, line) as log:
+                place = await _search(context, log, target, reading, line.left)
+                if place is None:
+                    nearest += [await _nearest(log, target, reading)] if not line.left else []
+                    continue
+        except (StorageError, RepositoryError) as error:
+            failed = error
+            continue
         leading = base_before(line.found, place)
         if leading is not None:
             return place, leading
         first = min(each.begins_at for each in line.found)
         why = f"no base from before it is kept: it was at {_text(place.mark)}"
-        raise RestoreError(
+        failed = RestoreError(
             f"{source} cannot be brought back to {target.words}: {why}",
             hint=f"the nearest instant that can be reached is {first.astimezone().isoformat(sep=' ', timespec='milliseconds')}",
         )
+    if failed is not None:
+        raise failed
     what = (
         f"no transaction {target.transaction} ended" if target.transaction else "no point of that name lies"
     )

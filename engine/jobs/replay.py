@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from engine.errors import RestoreError, UnknownNameError, UsageError
 from engine.events import Noted, Progress, StepBegan
@@ -19,7 +21,7 @@ from engine.jobs import log_search, log_store
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import DatabaseBackup, open_database_source
 from engine.jobs.log_search import Place
-from engine.model import instants, log_branches, logs
+from engine.model import instants, log_branches, log_keeping, logs
 from engine.model.drills import estimate
 from engine.model.instants import InstantPlan, LogMark, Target
 from engine.model.logs import LogHoldings, LogRun, Reach
@@ -57,8 +59,14 @@ class ReplayPlan:
     """What is taken where that is not to the instant."""
 
 
-async def reached(context: JobContext, source: str, storage: str = "") -> list[Reach]:
-    """What each base leads to, at least one. Raises: UnknownNameError where there is none, or no such storage; UsageError where its kind has no log."""
+Gone = Mapping[str, AbstractSet[str]]
+"""By backup: the storages in which it cannot be read."""
+
+
+async def reached(
+    context: JobContext, source: str, storage: str = "", gone: Gone = MappingProxyType({})
+) -> list[Reach]:
+    """What each base leads to, but for those that are gone; at least one. Raises: UnknownNameError where there is none, or no such storage; UsageError where its kind has no log."""
     catalog = context.catalog
     if storage:
         await catalog.storages.get(storage)
@@ -69,6 +77,7 @@ async def reached(context: JobContext, source: str, storage: str = "") -> list[R
             f"{source} has no base that a log could be replayed onto",
             hint=f"back its files up first: holdfast backup {source}, of a source with --physical and --log-spool, --log-slot or --log-binlog",
         )
+    bases = log_keeping.without(bases, gone)
     holdings = await _holdings(context, source, storage)
     found = logs.reaches(bases, holdings, await catalog.logs.state(source))
     if not found:
@@ -88,9 +97,11 @@ async def _holdings(context: JobContext, source: str, storage: str) -> list[LogH
     return [each for each in await context.catalog.logs.holdings(source) if storage in ("", each.storage)]
 
 
-async def plan(context: JobContext, source: str, target: Target, storage: str = "") -> ReplayPlan:
+async def plan(
+    context: JobContext, source: str, target: Target, storage: str = "", gone: Gone = MappingProxyType({})
+) -> ReplayPlan:
     """Chooses the base. Raises: UnknownNameError where there is none; RestoreError where the target cannot be reached, naming the nearest that can."""
-    found = await reached(context, source, storage)
+    found = await reached(context, source, storage, gone)
     reading = sources.log_reading((await context.catalog.sources.get(source)).kind)
     if reading is not None and (target.transaction or target.point):
         both = (found, await branches(context, source, found))
@@ -102,7 +113,7 @@ async def plan(context: JobContext, source: str, target: Target, storage: str = 
     catalog = context.catalog.logs
     reach, left = log_branches.at_that_time(
         found,
-        await catalog.bases(source),
+        log_keeping.without(await catalog.bases(source), gone),
         await _holdings(context, source, storage),
         await catalog.state(source),
         target.at,

@@ -11,16 +11,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from engine.errors import PathMissingError, UnknownNameError, UsageError
-from engine.events import Noted, Progress, Warned
+from engine.events import Progress, Warned
 from engine.jobs import replay
 from engine.jobs.context import JobContext
-from engine.jobs.database_backup import DatabaseBackup, open_backup
+from engine.jobs.database_backup import DatabaseBackup
 from engine.jobs.replay import ReplayPlan
-from engine.model import instants
+from engine.jobs.replay_base import UNREADABLE, Choice
 from engine.model.manifest import DatabaseFacts
 from engine.model.requests import RestoreRequest
 from engine.sources.base import Database, ItemStream, Selection
-from engine.sources.logs import DumpingDatabase
+from engine.sources.logs import DumpingDatabase, Replayed
 
 _OWN = "postgres"
 """The database that every server has; it is brought back where it is named."""
@@ -77,17 +77,12 @@ def is_to_instant(request: RestoreRequest) -> bool:
 @asynccontextmanager
 async def opened(context: JobContext, request: RestoreRequest) -> AsyncIterator[ReplayedBackup]:
     """The source as it was then. Raises: RestoreError where that cannot be reached; UsageError, SourceError, HostError, StorageError."""
-    planned = await replay.plan(context, request.source, replay.target_of(request), request.storage)
-    await tell(context, planned)
-    backup = await context.catalog.backups.get(planned.reach.base.backup_id)
+    choice = Choice(context, request)
     async with AsyncExitStack() as stack:
-        base = await stack.enter_async_context(
-            open_backup(context, backup, planned.reach.storage, request.limits)
-        )
-        if request.is_dry_run:
+        planned, base, reached = await _reached(choice, stack)
+        if reached is None:
             yield _as_then(base, _foreseen(base, request))
             return
-        reached = await stack.enter_async_context(replay.server(context, base, planned))
         scratch = reached.database
         if not isinstance(scratch, DumpingDatabase):
             raise UsageError(f"a database of {request.source} cannot be carried over from a throwaway server")
@@ -104,17 +99,31 @@ async def opened(context: JobContext, request: RestoreRequest) -> AsyncIterator[
         yield _as_then(base, facts, scratch)
 
 
+async def _reached(
+    choice: Choice, stack: AsyncExitStack
+) -> tuple[ReplayPlan, DatabaseBackup, Replayed | None]:
+    """A server that was brought there from the best base that can be read; none in a dry run. Removed with the stack."""
+    while True:
+        async with AsyncExitStack() as attempt:
+            planned, base = await choice.open(attempt)
+            try:
+                reached = (
+                    None
+                    if choice.request.is_dry_run
+                    else await attempt.enter_async_context(replay.server(choice.context, base, planned))
+                )
+            except UNREADABLE as error:
+                await choice.pass_over(planned, error)
+            else:
+                stack.push_async_exit(attempt.pop_all())
+                return planned, base, reached
+
+
 def _foreseen(base: DatabaseBackup, request: RestoreRequest) -> list[DatabaseFacts]:
     """What the base tells of, and what is asked for and may have come after it."""
     told = base.manifest.databases
     later = set(request.databases) - {each.name for each in told}
     return [*told, *(DatabaseFacts(name) for name in request.databases if name in later)]
-
-
-async def tell(context: JobContext, planned: ReplayPlan) -> None:
-    """What it takes, before any of it begins."""
-    for line in instants.lines(await replay.described(context, planned)):
-        context.emit(Noted(line))
 
 
 def _as_then(

@@ -6,16 +6,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import posixpath
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from engine.errors import CommandFailedError, RestoreError, SourceError, UsageError
 from engine.events import StepBegan
 from engine.hosts import registry as hosts
 from engine.hosts.base import OpenHost, require_success
-from engine.jobs import replay, replayed_backup, server_files
+from engine.jobs import replay, server_files
 from engine.jobs.context import JobContext
-from engine.jobs.database_backup import DatabaseBackup, OpenCopy, open_backup, read_manifest
+from engine.jobs.database_backup import DatabaseBackup, OpenCopy, read_manifest
 from engine.jobs.replay import ReplayPlan
+from engine.jobs.replay_base import Choice
 from engine.model.backup import Backup
 from engine.model.definitions import LOCAL_HOST, Host
 from engine.model.requests import RestoreRequest
@@ -67,10 +69,9 @@ async def prepare(context: JobContext, request: RestoreRequest) -> LaidInstant:
     Raises: RestoreError where the target cannot be reached, or the folder is not free; UsageError, HostError, StorageError, RepositoryError.
     """
     _require_whole(request)
-    planned = await replay.plan(context, request.source, replay.target_of(request), request.storage)
-    await replayed_backup.tell(context, planned)
-    backup = await context.catalog.backups.get(planned.reach.base.backup_id)
-    async with open_backup(context, backup, planned.reach.storage, request.limits) as base:
+    async with AsyncExitStack() as stack:
+        planned, base = await Choice(context, request).open(stack)
+        backup = base.backup
         length = await replay.segment_bytes(context, base, planned)
         manifest, kind, place = base.manifest, base.source.kind, base.place(base.manifest.folder).decode()
     folder = posixpath.join(request.to, place.lstrip("/"))

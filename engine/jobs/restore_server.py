@@ -24,11 +24,12 @@ from engine.errors import (
 )
 from engine.events import Noted, StepBegan, Warned
 from engine.hosts.base import Command, OpenHost, require_success
-from engine.jobs import hooks, left_restores, replay, replayed_backup
+from engine.jobs import hooks, left_restores, replay
 from engine.jobs.context import JobContext
-from engine.jobs.database_backup import DatabaseBackup, open_backup, open_on_host
+from engine.jobs.database_backup import DatabaseBackup, open_on_host
 from engine.jobs.left_restores import LeftRestore, Stage
 from engine.jobs.replay import ReplayPlan
+from engine.jobs.replay_base import Choice
 from engine.model.job import Job
 from engine.model.requests import RestoreRequest, RollbackRequest
 from engine.model.results import RestoredDatabase, RestoreResult, RollbackResult
@@ -81,14 +82,10 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
     _require_whole(request)
     for each in await left_restores.left(context.catalog, request.source):
         raise RefusedError(each.sentence, hint=each.remedy)
-    planned = await replay.plan(context, request.source, replay.target_of(request), request.storage)
-    await replayed_backup.tell(context, planned)
-    backup = await context.catalog.backups.get(planned.reach.base.backup_id)
     log, is_there = hooks.HookLog(), True
     async with AsyncExitStack() as stack:
-        base = await stack.enter_async_context(
-            open_backup(context, backup, planned.reach.storage, request.limits)
-        )
+        planned, base = await Choice(context, request).open(stack)
+        backup = base.backup
         source, host = await stack.enter_async_context(open_on_host(context, base.source))
         whole = await _prepared(request, planned, base, source, host)
         if not request.is_dry_run:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine.events import Warned
 from engine.jobs import replay
 from engine.jobs.database_backup import open_backup
 from engine.model.definitions import Source
 from engine.model.instants import Target
-from engine.model.requests import DrillRequest, Limits, ShipRequest
+from engine.model.requests import DrillRequest, Limits, RestoreRequest, ShipRequest
 from engine.model.shipments import ShippedLog
 from engine.sources.postgres import wal
 from tests.jobs.world import World
@@ -85,3 +86,27 @@ async def test_damage_in_a_log_is_not_taken_for_its_end(world: World, cluster: P
     drilled = await world.engine.drill(DrillRequest("shop", at=shipped.recoverable_to))
     assert drilled.status == "failed"
     assert any("a record between is damaged" in each.detail for each in drilled.steps), drilled.steps
+
+
+async def test_a_damaged_base_gives_its_place_to_the_one_before_it_and_an_absent_storage_to_another(
+    world: World, cluster: Postgres
+) -> None:
+    """What is taken instead is said."""
+    await _begin(world, cluster, log_spool=str(cluster.spool))
+    await world.add_storages("second")
+    cluster.psql("insert into stamps default values")
+    before = {*world.place("first").glob("data/*/*")}
+    newer = await world.one_backup("shop", to=("first", "second"))
+    packs = {*world.place("first").glob("data/*/*")} - before
+    await world.engine.ship(ShipRequest(("shop",), ("first", "second")))
+    trees = min(packs, key=lambda pack: pack.stat().st_size)  # data that log and base share lies in the other
+    trees.write_bytes(bytes(trees.stat().st_size))
+    world.place("second").rename(world.place("away"))
+    request = RestoreRequest("", into="then", source="shop", databases=("postgres",))
+    world.heard.clear()
+    restored = await world.engine.restore(request)
+    assert (restored.status, cluster.psql("select count(*) from stamps", "then")) == ("completed", "1")
+    told = [each.message for each in world.heard if isinstance(each, Warned)]
+    assert [
+        f"base {newer.backup_id} in {name} cannot be read" in " ".join(told) for name in ("first", "second")
+    ] == [True, True]
