@@ -139,7 +139,13 @@ async def test_a_segment_counts_only_when_it_is_whole_and_only_once(world: World
     content = bytearray(good[spoiled])
     content[8192:8200] = b"nonsense"
     spoiled.write_bytes(content)
+    strange = cluster.spool / "000000010000000000000001.gz"
+    strange.touch()
     shipped = await _ship(world, "first")
+    assert f"{cluster.spool} on localhost holds what is no log's, as '{strange.name}'" in str(
+        shipped.warnings
+    )
+    strange.unlink()
     assert shipped.status == "incomplete"
     assert shipped.segments
     assert sorted(_spooled(cluster)) == sorted(each.name for each in (cut, spoiled, newest)), whole

@@ -86,7 +86,7 @@ class Spool:
                 current = wal.parse_name((await asked.row(_NOW))["name"])
                 if current is not None:
                     timeline, number = current.timeline, current.number(size)
-        waiting, free_bytes = await self._list(closed if is_new else "", size)
+        waiting, others, free_bytes = await self._list(closed if is_new else "", size)
         found, archived = wal.parse_name(closed), wal.parse_name(server["archived"])
         return LogLook(
             identity=server["system"],
@@ -101,7 +101,7 @@ class Spool:
             else None,
             segment_bytes=size,
             free_bytes=free_bytes,
-            warnings=_warnings(server, self.host.name),
+            warnings=[*_warnings(server, self.host.name), *_strange(others, self.folder, self.host.name)],
         )
 
     def segments(
@@ -144,14 +144,14 @@ class Spool:
         words = ("sh", "-c", script, "sh", self.folder)
         return Command(words, as_user=self.connection.as_user, input="stream")
 
-    async def _list(self, awaited: str, size: int) -> tuple[list[WaitingSegment], int | None]:
-        """What lies in the spool, in the log's order, and the room that is left there."""
+    async def _list(self, awaited: str, size: int) -> tuple[list[WaitingSegment], list[str], int | None]:
+        """What lies in the spool, in the log's order, the names of what is no log's, and the room that is left there."""
         command = self._command(_LOOK)
         done = await self.host.run(command, input_bytes=f"{awaited}\n".encode(), limit_bytes=_LIST_BYTES)
         if done.exit.status == _NO_FOLDER:
             raise PathMissingError(
                 f"{self.host.name} has no folder {self.folder} for its log",
-                hint=f"make it there for the server's own account: install -d -o postgres -m 700 {self.folder}",
+                hint=f"make it there for the server's own account: {_making(self.folder)}",
             )
         if done.exit.status == _NO_ACCESS:
             raise SourceError(
@@ -160,7 +160,7 @@ class Spool:
             )
         require_success(self.host.name, command, done.exit)
         head, _, rest = done.stdout.decode("utf-8", "surrogateescape").partition("\n")
-        found = []
+        found, others = [], []
         for line in rest.splitlines():
             changed, _, sized = line.partition(" ")
             length, _, name = sized.partition(" ")
@@ -171,10 +171,12 @@ class Spool:
                 )
             elif wal.history_timeline(name) is not None or _PARTIAL.fullmatch(name) or _LABEL.fullmatch(name):
                 found.append(WaitingSegment(name, int(length), changed_s=float(changed), is_extra=True))
+            else:
+                others.append(name)
         # A history first: it says what its timeline's segments go on from.
         found.sort(key=lambda each: (each.name[:8], not each.name.endswith(".history"), each.name))
         parts = head.split()
-        return found, int(parts[3]) << 10 if len(parts) > 3 and parts[3].isdecimal() else None
+        return found, others, int(parts[3]) << 10 if len(parts) > 3 and parts[3].isdecimal() else None
 
 
 class _Judge:
@@ -245,6 +247,20 @@ async def _close(asked: session.Session, size: int) -> tuple[str, bool]:
     if before is None or at < size:
         return "", False
     return wal.segment_name(before.timeline, (at - 1) // size, size), at % size != 0
+
+
+def _making(folder: str) -> str:
+    return f"install -d -o postgres -m 700 {quote(folder).decode('utf-8', 'surrogateescape')}"
+
+
+def _strange(names: Sequence[str], folder: str, host: str) -> list[str]:
+    """An archive_command of a person's own may compress what it hands over, or give it another name."""
+    if not names:
+        return []
+    return [
+        f"{folder} on {host} holds what is no log's, as {min(names)!a}: it is left there. archive_command must hand segments over as "
+        "they are, under their own names: `holdfast logs setup` prints one that does"
+    ]
 
 
 def _warnings(server: session.Row, host: str) -> list[str]:
