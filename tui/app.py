@@ -406,7 +406,8 @@ class ConsoleApp(App[int]):
             self.main.show_message(text, tone)
 
     def show_error(self, message: str, hint: str) -> None:
-        """Shows what went wrong, until it is read."""
+        """Shows what went wrong, until it is read; below stands no longer that it is being done."""
+        self.tell(message, "risk")
         self.push_screen(Sentence(message, hint))
 
     def copy(self, text: str, *, is_secret: bool = False) -> None:

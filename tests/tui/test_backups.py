@@ -14,7 +14,7 @@ import pytest
 
 from engine.clock import SystemClock
 from engine.errors import UnknownNameError
-from engine.model.backup import Backup, Proof
+from engine.model.backup import Backup, BackupStatus, Proof
 from engine.model.definitions import OptionValue, Storage
 from engine.model.job import Job, JobStatus
 from engine.model.secret import Secret
@@ -150,6 +150,41 @@ async def test_a_backup_is_deleted_after_its_source_s_name_was_typed(world: Worl
     with pytest.raises(UnknownNameError):
         await world.engine.show_backup(newest.backup_id)
     assert (await _newest(world)).backup_id != newest.backup_id
+
+
+async def test_a_backup_that_is_gone_by_now_is_a_sentence(world: World, tree: Path) -> None:
+    """Somebody else's forget ran while the list stood there: no key may end the console."""
+    async with _at(world, "enter", "z") as seat:
+        await seat.sees("CREATED", "frozen")
+        await world.engine.delete_backups(((await _newest(world)).backup_id,))
+        await seat.press("enter")
+        await seat.sees("That did not work", "there is no backup")
+        await seat.press("escape", "z")
+        await seat.misses("frozen")
+        await _fail(world)
+        await seat.press("ctrl+r")
+        await seat.sees("FAILED")
+        await seat.press("g", "enter")
+        await seat.sees("status", "failed", "| / search")
+        await seat.press("escape", "F")
+        await seat.type("secret")
+        await seat.press("enter")
+        await seat.sees("1 found")
+        await world.engine.delete_backups(((await _newest(world)).backup_id,))
+        await seat.press("enter")
+        await seat.sees("That did not work", "there is no backup")
+
+
+async def _fail(world: World) -> None:
+    """A backup of the tree that no storage has."""
+    failed = dataclasses.replace(
+        await _newest(world),
+        backup_id="9failed",
+        status=BackupStatus.FAILED,
+        copies=(),
+        created_at=world.engine.now(),
+    )
+    await world.engine._parts.catalog.backups.add_many([failed])
 
 
 async def test_a_newest_backup_is_verified_and_downloaded_by_few_keys(

@@ -103,10 +103,13 @@ class FoundView(StreamView):
         ]
 
     @on(RowList.Opened)
-    async def opened(self, event: RowList.Opened) -> None:
-        """The folder, with the cursor on the file."""
+    def opened(self, event: RowList.Opened) -> None:
+        """Enter."""
         event.stop()
-        backup_id, path = self._found[int(event.row.key)]
+        self.console.run_guarded(self._open(*self._found[int(event.row.key)]), name="open")
+
+    async def _open(self, backup_id: str, path: str) -> None:
+        """The folder, with the cursor on the file."""
         backup = await self.console.engine.show_backup(backup_id)
         folder = path.rpartition("/")[0] or "/"
         await self.console.main.pane.push(ContentsView(backup, folder, path))

@@ -223,14 +223,21 @@ class HistoryView(View):
     # What the keys do.
 
     @on(RowList.Opened)
-    async def opened(self, event: RowList.Opened) -> None:
-        """Enter: what is in it."""
+    def opened(self, event: RowList.Opened) -> None:
+        """Enter."""
         event.stop()
         if self.backup_id:
-            from tui.panes.contents import ContentsView
+            self.console.run_guarded(self._open(self.backup_id), name="open")
 
-            backup = await self.console.engine.show_backup(self.backup_id)
+    async def _open(self, backup_id: str) -> None:
+        """What is in it; of one that no storage holds what is known of it."""
+        from tui.panes.contents import ContentsView
+
+        backup = await self.console.engine.show_backup(backup_id)
+        if any(each.snapshot_id for each in backup.copies):
             await self.console.main.pane.push(ContentsView(backup))
+        else:
+            await self.do_history_details()
 
     async def do_history_details(self) -> None:
         """A page of all that is known of it."""

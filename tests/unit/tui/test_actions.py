@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -56,6 +57,24 @@ def test_a_place_has_the_keys_of_the_table(place: str) -> None:
         for binding in bindings
     }
     assert {action.action_id for action in of_place(place) if action.keys} <= bound
+
+
+def test_no_handler_of_a_message_asks_the_engine() -> None:
+    """An error of the engine in one ends the console; an action's becomes a sentence: a handler begins one, by `run_guarded`."""
+    found = []
+    for path in sorted(Path(tui.__path__[0]).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.AsyncFunctionDef):
+                continue
+            is_handler = node.name.startswith("on_") or any(
+                isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id == "on"
+                for each in node.decorator_list
+            )
+            if is_handler and any(
+                isinstance(each, ast.Attribute) and each.attr == "engine" for each in ast.walk(node)
+            ):
+                found.append(f"{path.name}: {node.name}")
+    assert found == []
 
 
 def test_the_page_of_keys_is_what_the_table_makes() -> None:
