@@ -72,6 +72,8 @@ class Ways:
     is_files: bool
     is_by_table: bool = False
     """Whether single tables can be brought back."""
+    has_tablespaces: bool = False
+    """Whether a backup may hold a server's own files, of which some lie beside its data folder."""
     load_hint: str = ""
     """Where nothing can be loaded into its server: what a person does in place of it."""
 

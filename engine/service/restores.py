@@ -48,7 +48,8 @@ class RestoreMethods(Methods):
 
     async def ways(self, source: str) -> Ways:
         """What can be done with backups of a source. Raises: UnknownNameError."""
-        kind = (await self._parts.catalog.sources.get(source)).kind
+        definition = await self._parts.catalog.sources.get(source)
+        kind = definition.kind
         traits = sources.traits_of(kind)
         is_database = traits is not None and traits.is_database
         return Ways(
@@ -57,6 +58,7 @@ class RestoreMethods(Methods):
             is_refilled=sources.is_refillable(kind),
             is_files=kind == "files",
             is_by_table=is_database and traits is not None and traits.can_load and not traits.is_whole,
+            has_tablespaces=bool(definition.options.get("physical")) and sources.is_placeable(kind),
             load_hint=traits.load_hint if traits is not None else "",
         )
 

@@ -209,6 +209,11 @@ def log_laying(kind: str, replay: Replay, folder: str, version: str, needed_byte
     return make(replay, folder, version, needed_bytes) if make is not None else None
 
 
+def is_placeable(kind: str) -> bool:
+    """Whether servers of that kind have tablespaces, which get places. Raises: UnknownNameError."""
+    return hasattr(_member(kind), "placing")
+
+
 def is_layable(kind: str) -> bool:
     """Whether that kind has a way for its log beside its base in a folder. Raises: UnknownNameError."""
     return hasattr(_member(kind), "log_laying")

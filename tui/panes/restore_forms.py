@@ -120,7 +120,7 @@ async def ask_restore(console: ConsoleApp, target: Target, chosen: Chosen) -> Re
 def restore_options(target: Target, ways: Ways) -> Sequence[str]:
     """Fields of a RestoreRequest that mean something there."""
     if target is Target.FILES:
-        spaces = ("tablespaces",) if ways.is_database else ()
+        spaces = ("tablespaces",) if ways.has_tablespaces else ()
         return ("to", "host", *_FILES, *spaces, "storage", *_HOOKS)
     if target is Target.BESIDE:
         tables = ("tables",) if ways.is_by_table else ()
