@@ -134,8 +134,8 @@ class ConsoleApp(App[int]):
         self.set_interval(_LOOK_AT_FILES_S, self._look_at_themes)
 
     async def _settle(self) -> None:
-        """The first rows are seen: now what else the engine can do is loaded, before a key asks for it. A home where nothing is defined
-        yet opens with the way to its first backup."""
+        """The first rows are seen, and what was typed meanwhile is done: now what else the engine can do is loaded, before a key asks for it.
+        A home where nothing is defined yet opens with the way to its first backup."""
         haste.end()
         self._tell_mistakes()
         await asyncio.to_thread(self.engine.complete)
@@ -241,7 +241,13 @@ class ConsoleApp(App[int]):
         await bridge.guarded(self, view.load())
         if view is self.main.pane.view:
             self.show_frame()
-        if self.opening.is_first_read():
+        self.opening.read()
+        if self._typed.is_at_rest:
+            self.rests()
+
+    def rests(self) -> None:
+        """Nothing that was typed is on its way."""
+        if self.opening.ends():
             self.call_after_refresh(self.run_worker, self._settle, name="settle", exit_on_error=False)
 
     async def loaded(self, view: View) -> None:

@@ -25,6 +25,7 @@ class Opening:
         self._held = contextlib.ExitStack()
         self._look: FirstLook | None = None
         self._is_read = False
+        self._is_over = False
         self.standing: Standing | None = None
         """The first picture, where there is one; the driver takes its place."""
 
@@ -47,12 +48,17 @@ class Opening:
         self._held.enter_context(self._app.batch_update())
         self._app.set_timer(_LONGEST_S if self.standing is None else _STANDING_S, self._held.close)
 
-    def is_first_read(self) -> bool:
-        """A view was read: whether it was the first. Then the screen is drawn once it is whole."""
-        if self._is_read:
+    def read(self) -> None:
+        """A view was read. Where it was the first, the screen is drawn once it is whole."""
+        if not self._is_read:
+            self._is_read = True
+            self._app.call_later(self._let_focus)
+
+    def ends(self) -> bool:
+        """Nothing that was typed is on its way: whether it is over now, and was not before."""
+        if self._is_over or not self._is_read:
             return False
-        self._is_read = True
-        self._app.call_later(self._let_focus)
+        self._is_over = True
         return True
 
     def _let_focus(self) -> None:

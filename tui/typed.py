@@ -124,6 +124,13 @@ class Typed:
         self._given = self._waiting.popleft() if self._waiting else None
         if self._given is not None:
             self._app.post_message(self._given)
+        else:
+            self._app.rests()
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is on its way."""
+        return self._given is None
 
     # What a key began.
 

@@ -40,11 +40,6 @@ class WatchedTyped(Typed):
         super().__init__(app)
         self.rested = asyncio.Event()
 
-    @property
-    def is_at_rest(self) -> bool:
-        """Whether nothing is on its way."""
-        return self._given is None
-
     def next(self, turn: int) -> None:
         """The next one, where there is one."""
         super().next(turn)
