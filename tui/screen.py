@@ -89,7 +89,8 @@ class MainScreen(Screen[None], Office):
         self.console.shown(self.pane.view)
 
     def on_resize(self, event: events.Resize) -> None:
-        """The log of what runs is made once there is room for it."""
+        """Title and hints have more room, or less; the log of what runs is made once there is room for it."""
+        self.console.call_after_refresh(self.console.show_frame)
         columns, rows = event.size
         parts = frame.Parts(columns, rows)
         self.set_class(parts.has_log_beside, "-columns")

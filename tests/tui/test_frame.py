@@ -46,6 +46,16 @@ async def test_an_action_that_makes_no_sense_says_why(seat: Seat, monkeypatch: p
     await seat.misses("there is no source yet  ")
 
 
+async def test_a_window_that_was_small_says_all_again_when_it_is_large(world: World, tmp_path: Path) -> None:
+    """A phone is turned, a pane of tmux is given room: where one is, and what the next key may be."""
+    await world.add_files("tree", tmp_path)
+    async with open_console(world.engine, size=(20, 5)) as seat:
+        await seat.sees("! tree")
+        assert "home > backups" not in seat.text
+        await seat.pilot.resize_terminal(80, 24)
+        await seat.sees("home > backups", "1 at risk", "enter open", "? help")
+
+
 async def test_a_backup_by_one_key_is_done_by_a_real_worker(world: World, tmp_path: Path) -> None:
     """The console itself runs no job: whoever closes it loses nothing."""
     (tmp_path / "tree").mkdir()
