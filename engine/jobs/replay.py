@@ -308,8 +308,6 @@ async def pass_on(
 
     await dump.dump_files(base.repository, members(base, planned), passed)
     await go_on(passing.end())
-    for line in passing.said:
-        base.context.emit(Noted(line))
     return size_bytes
 
 

@@ -60,7 +60,7 @@ class LaidInstant:
                 f"the log could not be laid beside the base below {request.to}: {error.message}",
                 hint="remove what is there, and restore again",
             ) from error
-        return self.laying.tell(self.planned.target.words)
+        return "; ".join((self.laying.tell(self.planned.target.words), *self.laying.passing.said))
 
 
 async def prepare(context: JobContext, request: RestoreRequest) -> LaidInstant:

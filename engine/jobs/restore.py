@@ -91,7 +91,7 @@ async def _to_here(
     async with AsyncExitStack() as stack:
         if request.is_dry_run:
             opened = await open_copy(context, backup, request.storage, request.limits, stack)
-            await server_files.look(context, request, backup, opened, await _this_host(context, stack))
+            note = await server_files.look(context, request, backup, opened, await _this_host(context, stack))
             free = await LocalTree(request.to).free_bytes()
             await room.require(opened.repository, opened.snapshot, options.selection, free, request.to)
             tally = await preview(context, opened, options)
@@ -100,7 +100,7 @@ async def _to_here(
             channels = await stack.enter_async_context(restore_pool.start_processes())
             opened = await open_copy(context, backup, request.storage, request.limits, stack)
             here = await _this_host(context, stack)
-            await server_files.look(context, request, backup, opened, here)
+            note = await server_files.look(context, request, backup, opened, here)
             tree = LocalTree(request.to, channels)
             free = await tree.free_bytes()
             await room.require(opened.repository, opened.snapshot, options.selection, free, request.to)
@@ -108,8 +108,12 @@ async def _to_here(
                 tally = await tree.restore(safety.held(opened), options, context.emit)
                 log.outcome = "completed" if tally.is_complete else "incomplete"
                 if tally.is_complete:
-                    note = await ready(context, request, backup, opened, here)
+                    note = _joined(await ready(context, request, backup, opened, here), note)
     return result(context, request, Done(backup.backup_id, request.to, tally, began, log, note=note))
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(each for each in notes if each)
 
 
 async def _this_host(context: JobContext, stack: AsyncExitStack) -> OpenHost:
@@ -132,7 +136,7 @@ async def _to_host(
         tree = HostTree(host, request.to, is_as_another=bool(definition.options.get("as_user")))
         await tree.require_possible(options)
         opened = await open_copy(context, backup, request.storage, request.limits, stack)
-        await server_files.look(context, request, backup, opened, host)
+        note = await server_files.look(context, request, backup, opened, host)
         if await tree.is_fresh():
             free = await tree.free_bytes()
             await room.require(opened.repository, opened.snapshot, options.selection, free, "")
@@ -143,7 +147,7 @@ async def _to_host(
                 tally = await tree.restore(safety.held(opened), options, context.emit)
                 log.outcome = "completed" if tally.is_complete else "incomplete"
                 if tally.is_complete:
-                    note = await ready(context, request, backup, opened, host)
+                    note = _joined(await ready(context, request, backup, opened, host), note)
     target = f"{request.host}:{request.to}"
     return result(context, request, Done(backup.backup_id, target, tally, began, log, note=note))
 

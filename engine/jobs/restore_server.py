@@ -105,6 +105,7 @@ async def run(context: JobContext, request: RestoreRequest) -> RestoreResult:
         databases=(done,),
         hooks=tuple(log.results),
         backup_id=backup.backup_id,
+        note="; ".join((*whole.swap.lines, *whole.swap.passing.said)),
     )
 
 
@@ -132,8 +133,6 @@ async def _prepared(
     whole = _Whole(context, planned, source, host, data, swap)
     await whole.run(swap.look)
     context.emit(Noted(f"{data} becomes {swap.aside} once the hook before it has stopped the server"))
-    for line in swap.lines:
-        context.emit(Noted(line))
     return whole
 
 

@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Awaitable, Callable, Sequence
 
 from engine.errors import HoldfastError, HostError, RestoreError, UsageError
-from engine.events import Noted, StepBegan, Warned
+from engine.events import StepBegan, Warned
 from engine.hosts.base import OpenHost
 from engine.jobs.context import JobContext
 from engine.jobs.database_backup import OpenCopy, read_manifest
@@ -61,8 +61,8 @@ async def make_ready(
 
 async def look(
     context: JobContext, request: RestoreRequest, backup: Backup, opened: OpenCopy, host: OpenHost
-) -> None:
-    """Before anything is restored: whether the tablespaces of a server's files can go where they are to.
+) -> str:
+    """Before anything is restored: where the tablespaces of a server's files go, once it is seen that they can; empty where there are none.
 
     Raises: UsageError for a mapping that means nothing; RestoreError where a place is taken; DamagedError, HostError.
     """
@@ -77,17 +77,17 @@ async def look(
             raise UsageError(
                 f"backup {backup.backup_id} has no tablespaces", hint="leave --tablespace-mapping out"
             )
-        return
+        return ""
     if request.include or request.exclude:
         if request.tablespaces:
             raise UsageError(
                 "a part of a server's files stays as it was copied: leave --tablespace-mapping out"
             )
-        return
+        return ""
     folder = posixpath.join(request.to, source.kind, source.name, manifest.folder)
     placed = placing(source.kind, manifest, folder, request.tablespaces)
     if placed is None:
-        return
+        return ""
     looked = await host.run(placed.look)
     if not looked.exit.is_success:
         said = looked.exit.stderr.decode(errors="replace").strip()
@@ -95,8 +95,7 @@ async def look(
             f"nothing was restored to {request.to}: {said}",
             hint="name an empty place for it: --tablespace-mapping OLD=NEW",
         )
-    for line in placed.lines:
-        context.emit(Noted(line))
+    return "; ".join(placed.lines)
 
 
 def placing(kind: str, manifest: Manifest, folder: str, mapping: Sequence[str]) -> Placing | None:

@@ -135,7 +135,8 @@ async def test_a_folder_gets_its_tablespaces_below_it_or_where_they_are_mapped(
         (then, outside / "then/postgres/shop/tablespaces", "7"),
     ):
         done = await world.engine.restore(request)
-        assert done.status == "completed", done
+        assert (done.status, f"goes to {link}" in done.note) == ("completed", True), done
+        assert ("allow_in_place_tablespaces is set" in done.note) == bool(rows)
         data = Path(request.to) / "postgres/shop/data"
         assert any(
             str(link) in str(each.readlink()) for each in (data / "pg_tblspc").iterdir() if each.is_symlink()
