@@ -27,6 +27,8 @@ _FOLDER_MODE = 0o700
 SPACES = "pg_tblspc"
 """Of the data folder: a link to each tablespace, by its number."""
 _LINK = b"2"
+_MAP = "tablespace_map"
+"""By which a server that starts makes such links anew; it is empty, or not there, in what was asked for."""
 
 
 Event = Member | memoryview
@@ -129,6 +131,10 @@ class BaseReader:
             raise IncompleteDumpError("the base backup came without its manifest")
         if _LABEL not in self._found or not any(name.startswith("pg_wal/") for name in self._found):
             raise IncompleteDumpError("the base backup came without its label or its write-ahead log")
+        if self._found.get(_MAP, (0, ""))[0]:
+            raise IncompleteDumpError(
+                f"the base backup has a {_MAP}, by which a server would link to other places"
+            )
         self._require_no_new_space()
         for path, (size, checksum) in _listed(bytes(self._manifest)).items():
             found = self._found.get(path)

@@ -183,6 +183,7 @@ def test_what_a_tablespace_holds_lies_where_the_data_folder_has_its_link() -> No
             ("", _files(*BASE)),
         ],
         [("", _files(*BASE))],
+        [("16385", SPACE), ("", _files(*BASE, ("tablespace_map", b"16385 /srv/live\n")))],
     ],
     ids=[
         "twice",
@@ -194,6 +195,7 @@ def test_what_a_tablespace_holds_lies_where_the_data_folder_has_its_link() -> No
         "a link",
         "damaged",
         "missing",
+        "a map",
     ],
 )
 def test_a_tablespace_that_is_not_what_was_announced_is_no_backup(
