@@ -33,6 +33,8 @@ INSTANT: Final = "2026-01-31 14:05:30+00"
 """Stands in the kit for an instant that the person chooses, and, where there is no zone…"""
 STOP: Final = "2026-01-31 14:05:30"
 """…this."""
+NUMBER: Final = "29000000"
+"""Stands in the kit for that of a minute, which a snapshot's tag tells."""
 _POSTGRES_LOG: Final = f"""\
 Or to an instant, of which the log is there as well: with the newest base from before it (restic's snapshots have it by its time: name it in place of latest),
 and before the server's first start. Without the line of recovery_target_time it goes to the last byte that was shipped. It is there
@@ -71,10 +73,31 @@ holdfast:log-position names the one.
   mariadb-binlog --start-position="$position" ${{until:+"$until"}} "$@" | mariadb --binary-mode --local-infile=1 --max-allowed-packet=1G
 
 """
-_LOGS: Final[Mapping[str, str]] = {"postgres": _POSTGRES_LOG, "mariadb": _MARIADB_LOG}
+_MONGODB_LOG: Final = f"""\
+Or to a second, of which the oplog is there as well: with the newest dump from before it (restic's snapshots have it by its time: name it in place of latest),
+on an empty server. What was done from that second on, which is in UTC, is left out. The dump's tag holdfast:log-position=SERVER/oplog/NUMBER@... has the
+number of the last minute that it holds whole.
+
+%(cd)s  server=$(ls logs)
+  number={NUMBER}
+  mkdir replay
+  for slice in $(ls "logs/$server"/*/*.bson | sort -t / -k 4); do
+    name=${{slice##*/}}
+    [ "${{name%%%%-*}}" -le $((number * 60)) ] || cat "$slice" >>replay/oplog.bson
+  done
+  mongorestore --oplogReplay --archive=databases/dump.archive
+  mongorestore --oplogReplay --oplogLimit="$(date -u -d '{STOP}' +%%s):0" replay
+
+"""
+_LOGS: Final[Mapping[str, str]] = {
+    "postgres": _POSTGRES_LOG,
+    "mariadb": _MARIADB_LOG,
+    "mongodb": _MONGODB_LOG,
+}
 _WAYS: Final[Mapping[str, Sequence[str]]] = {
     "postgres": ("log_spool", "log_slot"),
     "mariadb": ("log_binlog",),
+    "mongodb": ("log_oplog",),
 }
 """Of each kind whose log can be replayed by hand: the options that have it shipped."""
 _LINES: Final[Mapping[str, str]] = {
@@ -107,7 +130,7 @@ _PHYSICAL: Final[Mapping[str, str]] = {
 def has_log(source: Source) -> bool:
     """Whether its log is shipped, and what is shipped can be replayed by hand."""
     is_logged = any(source.options.get(each) for each in _WAYS.get(source.kind, ()))
-    return bool(source.options.get("physical")) and is_logged
+    return is_logged and (source.kind == "mongodb" or bool(source.options.get("physical")))
 
 
 def lines(source: Source) -> str:

@@ -6,7 +6,9 @@ import dataclasses
 import datetime
 import json
 import os
+import shlex
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 
 from engine.clock import SystemClock
 from engine.errors import HoldfastError, RestoreError, UsageError
+from engine.jobs import kit_databases
 from engine.model import logs
 from engine.model.definitions import OptionValue, Source
 from engine.model.requests import RestoreRequest, ShipRequest
@@ -144,3 +147,29 @@ async def test_a_dump_and_the_oplog_up_to_an_instant_lie_in_a_folder_as_mongores
         assert applied == [each for each in expected if each[0] >= minute]
     with pytest.raises(RestoreError, match="something at"):
         await world.engine.restore(dataclasses.replace(request, to=f"{request.to}0"))
+    _type_the_kit(await world.engine.show_source("shop"), Path(f"{request.to}0/mongodb/shop"), late)
+
+
+def _type_the_kit(source: Source, folder: Path, entries: list[tuple[int, int]]) -> None:
+    """Without holdfast: what stock restic restored, and the kit's lines, word for word but for what a person fills in."""
+    minutes = [each[0] // 60 for each in entries]
+    for number in range(min(minutes) - 1, max(minutes) + 1):
+        piece = folder / f"logs/{'65' * 12}/oplog-0" / f"{number * 60}-{number * 60 + 60}.bson"
+        piece.parent.mkdir(parents=True, exist_ok=True)
+        piece.write_bytes(b"".join(_entry(*each) for each in entries if each[0] // 60 == number))
+    (folder / "replay/oplog.bson").unlink()
+    (folder / "replay").rmdir()
+    text = kit_databases.lines(source)
+    assert text.count("mongorestore --oplogReplay") == 2
+    lines = text[text.rindex("  cd ") :].replace(kit_databases.NUMBER, str(minutes[0] - 1))
+    stop = datetime.datetime.fromtimestamp(entries[2][0], datetime.UTC)
+    lines = lines.replace(kit_databases.STOP, f"{stop:%Y-%m-%d %H:%M:%S}")
+    lines = lines.replace(f"cd {kit_databases.FOLDER}/mongodb/shop", f"cd {shlex.quote(str(folder))}")
+    lines = lines.replace("mongorestore ", "mongorestore --uri URI ")
+    done = subprocess.run(["sh", "-ec", lines], capture_output=True, text=True, check=True)
+    assert [tuple(int(each) for each in line.split()) for line in done.stdout.splitlines()] == entries[:2]
+
+
+def _entry(seconds: int, increment: int) -> bytes:
+    body = b"\x11ts\0" + struct.pack("<II", increment, seconds)
+    return struct.pack("<i", len(body) + 5) + body + b"\0"
