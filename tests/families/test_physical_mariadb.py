@@ -320,3 +320,27 @@ async def test_nothing_goes_on_from_what_is_no_backup_of_these_very_files(
         for number, usable in (("0001", _Earlier(manifest, ends)), ("0002", chained)):
             await source.go_on_from(usable)
             assert (await source.items())[0].path == f"increments/{number}"
+
+
+async def test_a_chain_that_lacks_a_link_is_not_taken_for_an_older_state(
+    here: OpenHost, mariadb: MariadbServer, tmp_path: Path
+) -> None:
+    """Without its last increment a copy would start, and be that of the one before."""
+    async with opened_mariadb(here, mariadb, user="root", password=None, physical=True) as source:
+        assert isinstance(source, PhysicalSource)
+        version = mariadb.sql("SELECT VERSION()")[0][0]
+        manifest = Manifest("mariadb", datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), version, "", "", (), increments=("increments/0001",))  # fmt: skip
+        with pytest.raises(SourceError, match="of 1 increments 0 are there"):
+            await _revived(source, manifest, _archive(Backup()))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "xtrabackup_checkpoints").write_text(
+        "backup_type = full-backuped\n", encoding="ascii"
+    )
+    prepare = preparation.of(str(tmp_path / "data"), version, manifest.increments)
+    assert "not each of the 1 increments" in prepare.explain((await here.run(prepare.command)).exit)
+
+
+async def _revived(source: PhysicalSource, manifest: Manifest, archive: bytes) -> None:
+    async with source.revive(manifest, 0) as revival:
+        await revival.write(archive)
+        await revival.start()

@@ -10,13 +10,15 @@ from engine.sources.mariadb.physical import FIND, INCREMENTS, MISSING, reason
 from engine.sources.mariadb.server import version_numbers
 from engine.sources.server_files import Preparation
 
-_OTHER_VERSION = 78
-"""EX_CONFIG of sysexits.h."""
-# `$1` is the folder, `$2` the version; increments lie beside the folder, and go once they are in it, so that again is no harm. What root makes in
-# there must belong to the server's account.
+_OTHER_VERSION, _LACKING = 78, 65
+"""EX_CONFIG and EX_DATAERR of sysexits.h."""
+# `$1` is the folder, `$2` the version; `$3` increments lie beside the folder, and go once they are in it, so that again is no harm. Without the last
+# of them all would look well, and be older. What root makes in there must belong to the server's account.
 _SCRIPT = (
     f'{FIND}; [ -n "$p" ] || exit {MISSING}; case $("$p" --version 2>&1) in *"server $2."*) ;; *) exit {_OTHER_VERSION};; esac; '
-    'umask 077; "$p" --no-defaults --prepare --target-dir="$1" || exit; i=${1%/*}/' + INCREMENTS + "; "
+    "umask 077; i=${1%/*}/" + INCREMENTS + '; n=0; for a in "$i"/*/; do [ ! -d "$a" ] || n=$((n+1)); done; '
+    '! grep -q full-backuped "$1"/*_checkpoints || [ "$n" = "$3" ] || exit ' + f"{_LACKING}; "
+    '"$p" --no-defaults --prepare --target-dir="$1" || exit; '
     'for a in "$i"/*/; do [ -d "$a" ] || continue; "$p" --no-defaults --prepare --target-dir="$1" --incremental-dir="$a" || exit; rm -rf "$a"; done; '
     'rmdir "$i" 2>/dev/null; '
     '[ "$(id -u)" != 0 ] || chown -R "$(stat -c %u:%g -- "$1")" -- "$1"'
@@ -34,6 +36,8 @@ def of(folder: str, version: str, increments: Sequence[str]) -> Preparation:
             return "mariadb-backup is missing"
         if ended.status == _OTHER_VERSION:
             return f"mariadb-backup is not of version {needed}"
+        if ended.status == _LACKING:
+            return f"not each of the {len(increments)} increments onto it is there: restore it from another storage, or an older backup"
         return (
             f"mariadb-backup ended with status {ended.status}: {reason(ended.stderr) or 'nothing was said'}"
         )
@@ -41,7 +45,7 @@ def of(folder: str, version: str, increments: Sequence[str]) -> Preparation:
     prepare = f"mariadb-backup --prepare --target-dir={shlex.quote(folder)}"
     words = [prepare, *(f"{prepare} --incremental-dir={shlex.quote(each)}" for each in increments)]
     return Preparation(
-        Command(("sh", "-c", _SCRIPT, "mariadb-prepare", folder, needed)),
+        Command(("sh", "-c", _SCRIPT, "mariadb-prepare", folder, needed, str(len(increments)))),
         f"{' && '.join(words)} && chown -R mysql: {shlex.quote(folder)}",
         explain,
     )

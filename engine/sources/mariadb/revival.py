@@ -39,7 +39,7 @@ RECOVERY_TIMEOUT_S = 6 * 3600.0
 """How long the redo log may take."""
 _SETTINGS = ("innodb_page_size", "innodb_data_file_path", "innodb_undo_tablespaces")
 """Of the settings that mariadb-backup writes beside the files, those without which no server could read them."""
-# `$1` parts of the archive's names are above what comes into the folder `$3`, which is empty where increments lie beside the data; `$2` KiB are
+# `$1` parts of the archive's names are above what comes into the folder `$3`, which is empty where `$4` increments lie beside the data; `$2` KiB are
 # needed. The accounts among the files may all have passwords: one more is made, which the server knows by the account of the host that uses it.
 TAKE = rf"""
 as() {{ exec "$@"; }}
@@ -48,6 +48,8 @@ f=$(df -P -k "$d" 2>/dev/null </dev/null | {{ read -r x; read -r x x x f x && ec
 [ "${{f:-$2}}" -ge "$2" ] || {{ echo "where $d is $f KiB are free, and $2 are needed" >&2; exit {NO_FOLDER}; }}
 echo taking=1
 (as tar -x -o -f - -C "$d/$3" --strip-components="$1") || exit {NO_FOLDER}
+n=0; for i in "$d/{INCREMENTS}"/*/; do [ ! -d "$i" ] || n=$((n+1)); done
+[ "$n" = "$4" ] || {{ echo "of $4 increments $n are there" >&2; exit {FAILED}; }}
 p() {{ (as mariadb-backup --no-defaults --prepare --target-dir="$d/data" --tmpdir="$d/tmp" "$@") </dev/null >"$d/log" 2>&1 & pid=$!; wait $pid && tail -n 1 "$d/log" | grep -q "completed OK!" || {{ tell; exit {FAILED}; }}; }}
 p
 for i in "$d/{INCREMENTS}"/*/; do [ ! -d "$i" ] || {{ p --incremental-dir="$i"; rm -rf "$i"; }}; done
@@ -107,8 +109,8 @@ async def taking(
     Raises on leaving: SourceError where its folder stayed.
     """
     needed_kib = (sum(each.size_bytes for each in manifest.databases) + more_bytes) >> 10
-    into = "" if manifest.increments else "data"
-    words = ("sh", "-c", script, "mariadb-revival", str(depth), str(needed_kib), into)
+    count = len(manifest.increments)
+    words = ("sh", "-c", script, "mariadb-revival", str(depth), str(needed_kib), "" if count else "data", str(count))  # fmt: skip
     said: dict[str, str] = {}
     try:
         async with host.start(Command(words, as_user=as_user, input="stream")) as process:
