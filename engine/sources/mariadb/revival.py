@@ -108,8 +108,10 @@ async def taking(
 
     Raises on leaving: SourceError where its folder stayed.
     """
-    needed_kib = (sum(each.size_bytes for each in manifest.databases) + more_bytes) >> 10
     count = len(manifest.increments)
+    size_bytes = sum(each.size_bytes for each in manifest.databases)
+    # Increments of a chain have no more than half of its full copy (`jobs.increments`).
+    needed_kib = (size_bytes + (size_bytes // 2 if count else 0) + more_bytes) >> 10
     words = ("sh", "-c", script, "mariadb-revival", str(depth), str(needed_kib), "" if count else "data", str(count))  # fmt: skip
     said: dict[str, str] = {}
     try:
