@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from engine.errors import HoldfastError, RepositoryError, RestoreError, StorageError
+from engine.errors import DamagedError, HoldfastError, RepositoryError, RestoreError, StorageError
 from engine.events import Progress, StepBegan
 from engine.format.tree import Node
 from engine.jobs import log_store
@@ -39,7 +39,8 @@ class KeptLog:
     runs: Sequence[LogRun]
 
     async def segments(self, *, is_newest_first: bool = False) -> AsyncIterator[tuple[Node, LogSegment]]:
-        """Each once. Raises: DamagedError, StorageError."""
+        """Each once. Raises: DamagedError, also behind the last one, where not all of them were there; StorageError."""
+        there: set[tuple[str, int]] = set()
         found = log_store.segments(self.repository, self.tree, self.identity, is_newest_first=is_newest_first)
         async for node, segment in found:
             if segment is not None and any(
@@ -48,7 +49,15 @@ class KeptLog:
                 and run.is_tail == segment.is_tail
                 for run in self.runs
             ):
+                there.add((segment.series, segment.number))
                 yield node, segment
+        for run in self.runs:
+            for number in range(run.first, run.last + 1):
+                if (run.series, number) not in there:
+                    raise DamagedError(
+                        f"segment {number} of {run.series} of the log of {self.source.name} is not in its storage any more",
+                        hint=f"holdfast logs ship {self.source.name} finds out what is left there",
+                    )
 
     async def read(self, node: Node) -> bytearray:
         """A segment's content. Raises: DamagedError, StorageError."""

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine.errors import DamagedError, RestoreError
 from engine.events import Warned
 from engine.jobs import replay
 from engine.jobs.database_backup import open_backup
 from engine.model.definitions import Source
-from engine.model.instants import Target
+from engine.model.instants import ChangeQuery, Target
 from engine.model.requests import DrillRequest, Limits, RestoreRequest, ShipRequest
 from engine.model.shipments import ShippedLog
 from engine.sources.postgres import wal
@@ -110,3 +111,27 @@ async def test_a_damaged_base_gives_its_place_to_the_one_before_it_and_an_absent
     assert [
         f"base {newer.backup_id} in {name} cannot be read" in " ".join(told) for name in ("first", "second")
     ] == [True, True]
+
+
+async def test_a_log_snapshot_that_somebody_removed_is_missed_at_once(
+    world: World, cluster: Postgres
+) -> None:
+    """As stock restic removes it: what is left of the log passes for all of it nowhere, and the next shipment tells the gap."""
+    await _begin(world, cluster, log_spool=str(cluster.spool))
+    await _ship(world)
+    before = {*world.place("first").glob("snapshots/*")}
+    cluster.psql("insert into stamps default values")
+    await _ship(world)
+    context = world.engine._parts.context()
+    planned = await replay.plan(context, "shop", Target())
+    (newest,) = {*world.place("first").glob("snapshots/*")} - before
+    newest.unlink()
+    backup = await world.engine.show_backup(planned.reach.base.backup_id)
+    async with open_backup(context, backup, "", Limits()) as base:
+        with pytest.raises(RestoreError, match="does not hold its log as it did"):
+            async for _ in replay.members(base, planned):
+                pass
+    with pytest.raises(DamagedError, match="is not in its storage any more"):
+        await world.engine.find_changes(ChangeQuery("shop", "stamps"))
+    cluster.psql("insert into stamps default values")
+    assert (await _ship(world)).gaps
