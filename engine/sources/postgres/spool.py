@@ -126,8 +126,8 @@ class Spool:
         lines = []
         if server["level"] == "minimal":
             lines.append("wal_level = replica")
-        if server["mode"] == "off":
-            lines.append("archive_mode = on")
+        if needed := missing_mode(server):
+            lines.append(f"archive_mode = {needed}")
         if server["command"] is None or self.folder not in server["command"]:
             lines.append(f"archive_command = {quoting.literal(archive_command(self.folder))}")
         try:
@@ -263,8 +263,19 @@ def _strange(names: Sequence[str], folder: str, host: str) -> list[str]:
     ]
 
 
+def missing_mode(server: session.Row) -> str:
+    """What archive_mode must be where it is not: a standby hands nothing over with `on`."""
+    if server["standby"]:
+        return "" if server["mode"] == "always" else "always"
+    return "on" if server["mode"] == "off" else ""
+
+
 def _warnings(server: session.Row, host: str) -> list[str]:
     said = []
+    if needed := missing_mode(server):
+        said.append(
+            f"{host} is a standby, which hands nothing over until it is promoted: set archive_mode = {needed}"
+        )
     if server["failing"]:
         said.append(f"the archive_command of {host} fails, at last for {server['failed']}")
     if not server["switch"] and not server["standby"]:
