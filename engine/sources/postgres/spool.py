@@ -14,12 +14,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final
 
-from engine.errors import PathMissingError, SourceError
+from engine.errors import IncompleteDumpError, PathMissingError, SourceError
 from engine.hosts.base import Command, OpenHost, require_success
 from engine.hosts.script import quote
 from engine.model.logs import LogPosition, LogSegment
 from engine.sources import log_files
-from engine.sources.logs import LogLook, ReadSegment, WaitingSegment
+from engine.sources.logs import TAIL_SUFFIX, LogLook, ReadSegment, WaitingSegment
 from engine.sources.postgres import kept_log, quoting, session, wal
 from engine.sources.postgres.connection import Connection
 
@@ -218,10 +218,19 @@ def judged(waiting: WaitingSegment, content: bytes | bytearray, look: LogLook) -
         return ReadSegment(None, kept_log.forks(name, bytes(content), look.segment_bytes))
     found = wal.parse_name(name)
     if found is None:
+        _require_extra(name, content, look.identity)
         return ReadSegment(None)
     size = wal.require_whole(content, name, look.identity)
     span = wal.span(content, found.timeline)
     return ReadSegment(LogSegment(name, found.series, found.number(size), size, span.first, span.last))
+
+
+def _require_extra(name: str, content: bytes | bytearray, identity: str) -> None:
+    """Raises: IncompleteDumpError where the beginning of a segment, or a backup's label, is none, or another server's."""
+    if _PARTIAL.fullmatch(name):
+        wal.require_begin(content, name.removesuffix(TAIL_SUFFIX), identity)
+    elif not content.startswith(b"START WAL LOCATION"):
+        raise IncompleteDumpError(f"{name} is no label of a backup")
 
 
 def archive_command(folder: str) -> str:

@@ -140,7 +140,7 @@ def require_whole(content: Content, name: str, system: str) -> int:
 
     `system` is the server's identifier; empty where it is not known. Raises: IncompleteDumpError, saying what is wrong.
     """
-    segment_bytes = _require_begin(content, name, system)
+    segment_bytes = require_begin(content, name, system)
     if len(content) != segment_bytes:
         raise IncompleteDumpError(f"segment {name} has {len(content)} bytes, and not {segment_bytes}")
     _require_pages(content, name)
@@ -151,15 +151,15 @@ def require_tail(content: Content, name: str, system: str) -> int:
     """As `require_whole`, of no more than the segment's beginning, which may be shorter than its first header. Raises: IncompleteDumpError."""
     if len(content) < _LONG_HEADER_BYTES:
         return 0
-    segment_bytes = _require_begin(content, name, system)
+    segment_bytes = require_begin(content, name, system)
     if len(content) >= segment_bytes:
         raise IncompleteDumpError(f"the beginning of segment {name} has {len(content)} bytes")
     _require_pages(content, name)
     return segment_bytes
 
 
-def _require_begin(content: Content, name: str, system: str) -> int:
-    """The size of segments, as the first page says it. Raises: IncompleteDumpError."""
+def require_begin(content: Content, name: str, system: str) -> int:
+    """As `require_whole`, of no more than its first page: what comes behind may be of a segment that had its file before. Raises: IncompleteDumpError."""
     found = parse_name(name)
     if found is None:
         raise IncompleteDumpError(f"{name!a} is no name of a segment of a write-ahead log")

@@ -9,11 +9,12 @@ import tarfile
 
 import pytest
 
-from engine.errors import SourceError, UsageError
+from engine.errors import IncompleteDumpError, SourceError, UsageError
 from engine.model.logs import LogPosition
 from engine.sources.logs import Replay, WantedChanges
 from engine.sources.mariadb.binlog import GTID
 from engine.sources.mariadb.binlog_search import BinlogReading, changes_of
+from engine.sources.mariadb.kept_log import require_whole
 from engine.sources.mariadb.replaying import ReplayedPath, require_target
 from tests.families.binlog import BinlogWriter
 
@@ -41,6 +42,15 @@ def test_what_a_statement_drops_or_empties(
 ) -> None:
     """By the database that it was said in, where it names none."""
     assert changes_of("shop", said) == expected
+
+
+def test_a_log_that_is_encrypted_is_told_with_the_way_out() -> None:
+    """Its events follow one that says so, and are noise to everybody else."""
+    writer = BinlogWriter()
+    writer.add(164, bytes(17))
+    writer.log += bytes(range(200))
+    with pytest.raises(IncompleteDumpError, match=r"is encrypted.*set encrypt_binlog = OFF"):
+        require_whole("log.000001", writer.log, "")
 
 
 def _archive(*logs: bytes) -> bytes:
