@@ -10,6 +10,7 @@ import subprocess
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,7 @@ from engine.sources.base import Member
 from engine.sources.logs import WholePlace
 from engine.sources.postgres import spaced_copy, spaces, whole
 from engine.sources.postgres.base_backup import BaseReader
+from engine.sources.postgres.replication import Replication
 
 SPACES = (Tablespace("16385", "fast", "/srv/fast"), Tablespace("16386", "it's=odd", "/srv/a=b/"))
 DATA = "/r/postgres/shop/data"
@@ -98,6 +100,46 @@ def test_what_a_server_announces_is_a_number_once(row: Sequence[bytes]) -> None:
     """The data folder itself comes without one."""
     with pytest.raises(IncompleteDumpError, match="announced"):
         spaced_copy.announced([[], [[b"16386", b"/y", None], row, [None, None, None]]])
+
+
+class _Copied:
+    """What a server sends in its copy, message by message."""
+
+    def __init__(self, *messages: bytes) -> None:
+        self._left = [*messages, b""]
+
+    async def copied(self) -> bytes:
+        """See `replication.Replication.copied`."""
+        return self._left.pop(0)
+
+
+async def _taken(copy: spaced_copy.SpacedCopy) -> None:
+    while await copy.next() is not None:
+        pass
+    copy.reader.require_whole()
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [b"n16386.tar\0/srv/live\0"],
+        [b"n../16385.tar\0/srv/fast\0"],
+        [b"n16385.tar.gz\0/srv/fast\0"],
+        [b"n16385.tar\0"],
+        [b"n16385.tar\0/srv/fast\0", b"n16385.tar\0/srv/fast\0"],
+        [b"m", b"nbase.tar\0\0"],
+        [b"m", b"d{}"],
+        [b"nbase.tar\0\0", b"dnoise" + bytes(600)],
+        [b"p1234567"],
+        [b"x"],
+    ],
+)
+async def test_a_copy_that_speaks_otherwise_than_announced_is_none(messages: Sequence[bytes]) -> None:
+    """Whatever a server sends: one sentence, and nothing is held that it did not announce."""
+    stream = cast("Replication", _Copied(*messages))
+    copy = spaced_copy.SpacedCopy(stream, {}, spaced_copy.announced([[[b"16385", b"/srv/fast"]]]))
+    with pytest.raises(IncompleteDumpError):
+        await _taken(copy)
 
 
 def _files(*members: tuple[str, bytes | str | None]) -> bytes:
