@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.cli import definitions, plan, schedule_options
@@ -92,6 +92,7 @@ def test_a_source(options: dict[str, Any]) -> None:
 
 
 @settings(max_examples=25)
+@example({"bucket": "--"}, is_default=False)
 @given(some(storage_options.OPTIONS), st.booleans())
 def test_a_storage(options: dict[str, Any], is_default: bool) -> None:
     """Of all kinds at once."""
