@@ -92,7 +92,7 @@ def test_a_source(options: dict[str, Any]) -> None:
 
 
 @settings(max_examples=25)
-@example({"bucket": "--"}, is_default=False)
+@example({"bucket": "--"}, False)
 @given(some(storage_options.OPTIONS), st.booleans())
 def test_a_storage(options: dict[str, Any], is_default: bool) -> None:
     """Of all kinds at once."""
