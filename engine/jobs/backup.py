@@ -42,7 +42,7 @@ class _Work:
     source: Source
     host: Host
     backup_id: str
-    last: Backup | None
+    last: Backup | None = None
     """The backup to decide against."""
 
 
@@ -53,9 +53,14 @@ async def run(
 
     A source of `defined` is read as it is there, and not as the catalog has it.
     """
+    work = _in_use(
+        context, [await _find(context, name, request, defined.get(name)) for name in request.sources]
+    )
     storages = await chosen_storages(context, request.storages)
-    found = [await _find(context, name, request, storages, defined.get(name)) for name in request.sources]
-    work = _in_use(context, found)
+    work = [
+        dataclasses.replace(each, last=await _last(context, each.source.name, request.kind, storages))
+        for each in work
+    ]
     spilling = spill_options(context)
     results = []
     errors = []
@@ -127,13 +132,7 @@ async def chosen_storages(context: JobContext, names: Sequence[str]) -> list[def
     return found
 
 
-async def _find(
-    context: JobContext,
-    name: str,
-    request: BackupRequest,
-    storages: Sequence[definitions.Storage],
-    defined: Source | None,
-) -> _Work:
+async def _find(context: JobContext, name: str, request: BackupRequest, defined: Source | None) -> _Work:
     backup_id = new_id(os.urandom)
     if request.stdin_filename:
         source = Source(name, "stdin", LOCAL_HOST, {"filename": request.stdin_filename})
@@ -145,8 +144,7 @@ async def _find(
         if source.host == LOCAL_HOST
         else await context.catalog.hosts.get(source.host)
     )
-    last = await _last(context, name, request.kind, storages)
-    return _Work(source, host, backup_id, last)
+    return _Work(source, host, backup_id)
 
 
 def _in_use(context: JobContext, work: Sequence[_Work]) -> list[_Work]:

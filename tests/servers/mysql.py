@@ -80,8 +80,10 @@ def _unpacked() -> Path:
             shutil.rmtree(made, ignore_errors=True)
             made.mkdir()
             shutil.chown(made, _account()[0].partition("=")[2]) if _account() else None
-            words = [str(folder / "tree/usr/sbin/mysqld"), "--no-defaults", "--initialize-insecure", f"--datadir={made}", *_SMALL, *_account()]  # fmt: skip
-            said = subprocess.run(words, check=False, capture_output=True, cwd="/").stderr
+            with tempfile.TemporaryDirectory(dir=folder) as room:
+                shutil.chown(room, _account()[0].partition("=")[2]) if _account() else None
+                words = [str(folder / "tree/usr/sbin/mysqld"), "--no-defaults", "--initialize-insecure", f"--datadir={made}", f"--tmpdir={room}", *_SMALL, *_account()]  # fmt: skip
+                said = subprocess.run(words, check=False, capture_output=True, cwd="/").stderr
             if (made / "mysql.ibd").exists():
                 made.rename(folder / "data")
     if not (folder / "data").exists():

@@ -144,8 +144,10 @@ class SourceWizard(Wizard[Source]):
             self._lacking = ()
             source, typed = self.definition(values)
             self._lacking = await self.engine.try_log(source, typed)
+            if settings := [each for each in self._lacking if not each.startswith("#")]:
+                return f"{counted(len(settings), 'setting')} missing: see below"
             if self._lacking:
-                return f"{counted(len(self._lacking), 'setting')} missing: see below"
+                return "something is missing: see below"
             return "the server is set for it"
 
         return check
