@@ -12,6 +12,8 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
 # What is checked: the console is where it exists.
 CODE := engine tests $(wildcard tui)
 WORKERS ?= 2
+# A third of its time the whole suite waits for servers and children: on two cores three workers fill it.
+TEST_WORKERS ?= 3
 ONLY ?=
 PAIRS ?= 5
 
@@ -46,7 +48,7 @@ check: lint
 	$(BIN)/pytest -q -n $(WORKERS) -m "not slow" tests/unit tests/properties tests/families tests/test_architecture.py
 
 test: lint
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal tests
 
 bench: setup
 	$(BIN)/python -m tests.bench --pairs $(PAIRS) $(if $(ONLY),--only $(ONLY)) $(ARGS)

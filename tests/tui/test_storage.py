@@ -140,7 +140,7 @@ async def test_a_lock_of_a_dead_process_is_removed_after_a_yes(seat: Seat, world
     await seat.sees("nobody locks main")
     dead = await _lock_as_a_process_that_ended(world)
     await seat.press("W")
-    await seat.sees("Locks of main", str(dead), "has ended")
+    await seat.sees("Locks of main", str(dead), "ended")
     await seat.press("escape", "U")
     await seat.sees("Remove 1 of 1 locks of main?", str(dead))
     assert list(world.place("main").glob("locks/*"))
