@@ -58,7 +58,9 @@ async def test_a_missing_program_is_still_named(sshd: Sshd) -> None:
 async def test_a_compressor_that_is_killed_is_a_failure(sshd: Sshd) -> None:
     """Whatever breaks in between, it is never a success."""
     async with opened(ssh_definition(sshd, compress="always")) as host:
-        done = await host.run(script("echo x; kill -9 $(pgrep -g 0 -x zstd); exit 0"))
+        done = await host.run(
+            script("echo x; until kill -9 $(pgrep -g 0 -x zstd) 2>/dev/null; do sleep 0.01; done; exit 0")
+        )
     assert not done.exit.is_success
 
 
