@@ -127,6 +127,6 @@ def _reach_s(terminal: Terminal, keys: str, target: int) -> float:
 
 
 def _is_at(lines: Sequence[str], target: int) -> bool:
-    return any(line.rstrip().endswith(f" {target}/{SCROLLED}") for line in lines) and any(
+    return any(f" {target}/{SCROLLED} " in f"{line} " for line in lines) and any(
         line.startswith("> 20") for line in lines
     )
