@@ -327,6 +327,7 @@ async def test_each_kind_is_listed_for_itself(storage: OpenStorage) -> None:
         assert await names(storage, kind) == [Listed(key_of(kind.value.encode(), kind), len(kind.value))]
 
 
+@pytest.mark.slow
 async def test_a_long_listing_gives_every_object_once(storage: OpenStorage) -> None:
     """An index that is not listed hides its packs, and prune would remove them."""
     # Listings come in pages of a thousand; those of fakes in pages of a hundred. FTP has none, and a handshake for each object.

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,6 +62,7 @@ def _assert_same(index: Index, expected: _Places) -> None:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(steps=st.lists(st.tuples(_FILES, st.integers(0, 2**16)), min_size=1, max_size=3))
 def test_the_index_answers_as_a_dictionary_would(

@@ -89,6 +89,7 @@ def test_a_cut_listing_is_never_taken_for_a_whole_one(tree: list[Entry], data: s
         parse(kept)
 
 
+@pytest.mark.slow
 @given(trees(), st.randoms(use_true_random=False))
 def test_what_gets_through_is_a_walk(tree: list[Entry], random: object) -> None:
     """The tree is built in one go, so a directory must come before what is in it and end before its sibling."""
