@@ -317,7 +317,7 @@ async def _deletion(console: ConsoleApp, source: str, backups: Sequence[Backup])
     chosen = BackupFilter(source=source)
     left = await engine.count_backups_of(source) - len(ids)
     lines = [
-        f"{each.backup_id}  {moment(each.created_at, now)}  {short_size(each.size_bytes)}  {each.proof.value}  in {described.storages(each)}"
+        f"{each.backup_id}  {moment(each.created_at, now)}  {short_size(each.size_bytes)}  {described.proof(each)}  in {described.storages(each)}"
         for each in doomed[:_NAMED]
     ]
     lines += [f"and {len(doomed) - _NAMED} more"] if len(doomed) > _NAMED else []

@@ -115,7 +115,7 @@ def _backup_row(backup: Backup) -> tuple[str, ...]:
         text.size(backup.added_bytes),
         described.kind(backup),
         backup.status.value,
-        backup.proof.value,
+        described.proof(backup),
         text.instant(backup.proven_at) if backup.proven_at else "",
         backup.proven_by.partition(" ")[0],
         described.storages(backup),

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from engine.model import text
-from engine.model.backup import LABEL_MARK, Backup, Proof, ProofRecord, Scope, void
+from engine.model.backup import LABEL_MARK, Backup, BackupStatus, Proof, ProofRecord, Scope, void
 from engine.model.results import Difference
 
 SIGNS: Final[Mapping[str, str]] = {"added": "+", "removed": "-", "modified": "M", "metadata": "U"}
 """restic's letters for what became of a path."""
+_NO_PROOF: Final = "-"
 
 
 def storages(found: Backup) -> str:
@@ -63,11 +64,17 @@ def backup(
     return pairs
 
 
+def proof(found: Backup) -> str:
+    """The rung where it stands; one that failed stands on none, and is no backup."""
+    return _NO_PROOF if found.status is BackupStatus.FAILED else found.proof.value
+
+
 def ladder(found: Backup, proofs: Sequence[ProofRecord]) -> list[tuple[str, str]]:
     """The rung where the backup stands, then the newest attempt at each rung that still means something: when, by what, in which storage; and
     why what was proved before does not.
     """
-    pairs = [("proof", found.proof.value), ("taken", text.instant(found.created_at))]
+    taken = "tried" if found.status is BackupStatus.FAILED else "taken"
+    pairs = [("proof", proof(found)), (taken, text.instant(found.created_at))]
     stale = void(proofs)
     for each in proofs:
         if each.proof is Proof.TAKEN:

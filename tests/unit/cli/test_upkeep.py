@@ -42,3 +42,10 @@ def test_the_ladder_names_the_newest_attempt_at_each_rung() -> None:
     assert list(lines) == ["proof", "taken", "verified", "drilled"]
     assert "by verify, job 7b, in near" in lines["verified"]
     assert lines["drilled"].startswith("FAILED")
+
+
+def test_a_failed_backup_stands_on_no_rung() -> None:
+    """Nothing was taken: whoever reads `taken` beside it counts on it."""
+    backup = Backup("1", "shop", "db1", "full", BackupStatus.FAILED, START, START, 0, 0, 0, 0, 0, ())
+    assert described.proof(backup) == "-"
+    assert dict(described.ladder(backup, ())).keys() == {"proof", "tried"}
