@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pwd
 import shutil
@@ -15,14 +14,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-from tests.servers.tools import CACHE, find_tool
+from tests.servers.tools import missing
+from tests.servers.unpacked import unpacked
 
 _SUITE, _PACKAGES = "sid", ("mysql-server-core", "mysql-client-core")
 _PROGRAMS = "usr/sbin/mysqld usr/bin/mysql usr/bin/mysqldump"
-_FOR_ALL = Path("/var/cache/holdfast-tests")
-"""Where every account can run what root unpacked."""
 _SMALL = (
     "--innodb-redo-log-capacity=8M",
     "--mysqlx=OFF",
@@ -60,37 +56,30 @@ def _account() -> list[str]:
 
 
 def _unpacked() -> Path:
-    """The tree of its programs, and beside it an empty server's data; takes a minute once a machine. Skips where it cannot be had."""
-    folder = (_FOR_ALL if os.geteuid() == 0 else CACHE) / "mysql"
-    folder.mkdir(parents=True, exist_ok=True)
-    said = b"there is no apt-get"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "tree").exists() and find_tool("apt-get"):
-            fetch = [
-                str(Path(__file__).with_name("fetch-packages")),
-                _SUITE,
-                str(folder),
-                _PROGRAMS,
-                *_PACKAGES,
-            ]
-            said = subprocess.run(fetch, check=False, capture_output=True).stderr
-        if (folder / "tree").exists() and not (folder / "data").exists():
-            made = folder / "making"
-            shutil.rmtree(made, ignore_errors=True)
-            made.mkdir()
-            shutil.chown(made, _account()[0].partition("=")[2]) if _account() else None
-            with tempfile.TemporaryDirectory(dir=folder) as room:
-                shutil.chown(room, _account()[0].partition("=")[2]) if _account() else None
-                words = [str(folder / "tree/usr/sbin/mysqld"), "--no-defaults", "--initialize-insecure", f"--datadir={made}", f"--tmpdir={room}", *_SMALL, *_account()]  # fmt: skip
-                said = subprocess.run(words, check=False, capture_output=True, cwd="/").stderr
-            if (made / "mysql.ibd").exists():
-                made.rename(folder / "data")
-    if not (folder / "data").exists():
-        pytest.skip(
-            f"MySQL could not be fetched from Debian's {_SUITE}: {said.decode(errors='replace')[-300:]}"
-        )
-    return folder
+    """The tree of its programs, and beside it an empty server's data; takes a minute once a machine. The test is skipped, in CI failed, where they
+    cannot be had."""
+    with unpacked("mysql", _SUITE, _PROGRAMS, _PACKAGES) as there:
+        said = there.said
+        if there.tree.exists() and not (there.folder / "data").exists():
+            said = _make_data(there.folder)
+    if not (there.folder / "data").exists():
+        missing(f"MySQL could not be had from Debian's {_SUITE}: {said.strip()[-300:]}")
+    return there.folder
+
+
+def _make_data(folder: Path) -> str:
+    """An empty server's data, made whole or not at all; what the server said."""
+    made = folder / "making"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    with tempfile.TemporaryDirectory(dir=folder) as room:
+        for each in (made, room) if _account() else ():
+            shutil.chown(each, _account()[0].partition("=")[2])
+        words = [str(folder / "tree/usr/sbin/mysqld"), "--no-defaults", "--initialize-insecure", f"--datadir={made}", f"--tmpdir={room}", *_SMALL, *_account()]  # fmt: skip
+        done = subprocess.run(words, check=False, capture_output=True, cwd="/")
+    if (made / "mysql.ibd").exists():
+        made.rename(folder / "data")
+    return done.stderr.decode(errors="replace")
 
 
 @contextlib.contextmanager

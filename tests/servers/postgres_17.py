@@ -3,48 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.servers.postgres import Postgres, as_server, running_postgres
-from tests.servers.tools import CACHE, find_tool, missing
+from tests.servers.tools import missing
+from tests.servers.unpacked import unpacked
 
 _VERSION, _SUITE = "17", "trixie"
 _PROGRAMS = f"usr/lib/postgresql/{_VERSION}/bin/*"
-_FOR_ALL = Path("/var/cache/holdfast-tests")
-"""Where every account can run what root unpacked: a work tree may lie where the server's own account cannot go."""
 
 
 def programs() -> Path:
     """The folder of its programs; the test is skipped, in CI failed, where they cannot be had. Takes some seconds once a machine."""
-    folder = (_FOR_ALL if os.geteuid() == 0 else CACHE) / f"postgresql-{_VERSION}"
-    found = folder / "tree/usr/lib/postgresql" / _VERSION / "bin"
-    folder.mkdir(parents=True, exist_ok=True)
-    said = b""
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not found.exists() and find_tool("apt-get"):
-            program = str(Path(__file__).with_name("fetch-packages"))
-            fetch = [
-                program,
-                _SUITE,
-                str(folder),
-                _PROGRAMS,
-                f"postgresql-{_VERSION}",
-                f"postgresql-client-{_VERSION}",
-            ]
-            said = subprocess.run(fetch, check=False, capture_output=True).stderr
+    packages = (f"postgresql-{_VERSION}", f"postgresql-client-{_VERSION}")
+    with unpacked(f"postgresql-{_VERSION}", _SUITE, _PROGRAMS, packages) as there:
+        found = there.tree / "usr/lib/postgresql" / _VERSION / "bin"
     runs = subprocess.run(
         as_server(str(found / "postgres"), "--version"), check=False, capture_output=True, cwd="/"
     )
     if runs.returncode:
-        words = (said or runs.stderr).decode(errors="replace").strip()
-        missing(
-            f"PostgreSQL {_VERSION} could not be fetched with apt-get from Debian's {_SUITE}: {words[-300:]}"
-        )
+        words = there.said or runs.stderr.decode(errors="replace")
+        missing(f"PostgreSQL {_VERSION} could not be had from Debian's {_SUITE}: {words.strip()[-300:]}")
     return found
 
 

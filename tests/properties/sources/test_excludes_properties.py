@@ -18,6 +18,8 @@ from engine.model.entry import Entry
 from engine.sources.files.excludes import Excludes, find_words
 from tests.servers.tools import require_tool
 
+pytestmark = pytest.mark.slow
+
 LETTERS = "ab.é-]^!\n"
 NAMES = st.text(st.sampled_from(LETTERS), min_size=1, max_size=4).filter(lambda name: name not in {".", ".."})
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts))

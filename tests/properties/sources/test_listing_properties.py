@@ -13,6 +13,8 @@ from engine.model.entry import Entry
 from engine.sources.files.listing import ListingParser, require_safe_name
 from engine.sources.files.owners import Owners
 
+pytestmark = pytest.mark.slow
+
 ROOT = b"/srv/wares"
 NAMES = st.binary(min_size=1, max_size=12).filter(
     lambda name: name not in (b".", b"..") and not set(name) & set(b"/\0")
@@ -89,7 +91,6 @@ def test_a_cut_listing_is_never_taken_for_a_whole_one(tree: list[Entry], data: s
         parse(kept)
 
 
-@pytest.mark.slow
 @given(trees(), st.randoms(use_true_random=False))
 def test_what_gets_through_is_a_walk(tree: list[Entry], random: object) -> None:
     """The tree is built in one go, so a directory must come before what is in it and end before its sibling."""
